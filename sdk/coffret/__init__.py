@@ -1,0 +1,1 @@
+"""Coffret for owners and app developers."""
