@@ -31,9 +31,10 @@
          ├─ RateLimitedError  too many requests; carries ``retry_after`` seconds
          └─ QuotaError        the account is full
 
-``code`` is stable and is what programs compare; ``exit_code`` is what the CLI returns; ``http_status`` is the status with
-which a server reports the same thing, where it has one. The first line of a class docstring is the sentence
-that a person reads. No message ever holds a key, a token, a passphrase or plaintext.
+``code`` is stable and is what programs compare; ``exit_code`` is what the CLI returns;
+``http_status`` is the status with which a server reports the same thing, where it has one. The
+first line of a class docstring is the sentence that a person reads. No message ever holds a key,
+a token, a passphrase or plaintext.
 """
 
 from __future__ import annotations
