@@ -1,0 +1,47 @@
+"""Signed statements and notes. docs/spec/1-encoding.md, "Hashes, signatures"."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from coffret_vault.errors import TrustError
+from coffret_vault.formats.checkpoint import head_name, head_text, join_note, note_key_id
+from coffret_vault.formats.pae import pae
+from coffret_vault.primitives.identity import verify_signature
+from coffret_vault.primitives.symmetric import same
+
+if TYPE_CHECKING:
+    from coffret_vault.formats.checkpoint import Head, SignedHead
+    from coffret_vault.primitives.identity import SigningKey
+
+
+def sign_statement(key: SigningKey, kind: str, message: bytes) -> bytes:
+    """A signature of this kind over a statement's bytes; it verifies as no other kind."""
+    return key.sign(pae(f"sign/{kind}", message))
+
+
+def verify_statement(public: bytes, kind: str, message: bytes, signature: bytes) -> None:
+    """Verify a statement's signature.
+
+    Raises:
+        TrustError: it does not verify, or the key is one for which anything would.
+    """
+    verify_signature(public, pae(f"sign/{kind}", message), signature)
+
+
+def sign_head(key: SigningKey, head: Head) -> str:
+    """The head as a signed note. Its text begins with a letter, a PAE with a zero byte."""
+    return join_note(head, key.public, key.sign(head_text(head)))
+
+
+def verify_head(public: bytes, signed: SignedHead) -> Head:
+    """The head of a note whose signature verifies.
+
+    Raises:
+        TrustError: it is by another key, or does not verify.
+    """
+    if not same(signed.key_id, note_key_id(head_name(signed.head.account_id), public)):
+        message = "a head names another key than the owner's"
+        raise TrustError(message)
+    verify_signature(public, signed.text, signed.signature)
+    return signed.head

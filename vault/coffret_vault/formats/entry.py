@@ -1,0 +1,95 @@
+"""Entries and leaves of the log. docs/spec/5-log.md."""
+
+from __future__ import annotations
+
+import msgspec
+
+from coffret_vault.errors import FormatError
+from coffret_vault.formats.author import AUTHOR, Author
+from coffret_vault.formats.layout import HASH, ID, SIGNATURE_BYTES, TIME, U64, Layout, text
+
+ACCOUNT = "account"
+KEYSLOT = "keyslot"
+KEYSLOT_REMOVE = "keyslot-remove"
+ROTATE = "rotate"
+PUT = "put"
+ACCEPT = "accept"
+REJECT = "reject"
+DELETE = "delete"
+GRANT = "grant"
+PAUSE = "pause"
+RESUME = "resume"
+REVOKE = "revoke"
+KINDS = frozenset(
+    (ACCOUNT, KEYSLOT, KEYSLOT_REMOVE, ROTATE, PUT, ACCEPT, REJECT, DELETE, GRANT, PAUSE, RESUME)
+) | {REVOKE}
+APP_KINDS = frozenset((PUT, DELETE))
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One line of a vault's history. ``subject`` is an id, ``digest`` names what it is about."""
+
+    account_id: bytes
+    kind: str
+    subject: bytes
+    version: int
+    digest: bytes
+    author: Author
+    time: int
+
+
+def _check(entry: Entry) -> None:
+    if entry.kind not in KINDS:
+        message = "a log entry is of no known kind"
+        raise FormatError(message)
+    if not entry.author.is_owner and entry.kind not in APP_KINDS:
+        message = "an app cannot make a log entry of this kind"
+        raise FormatError(message)
+
+
+ENTRY: Layout[Entry] = Layout(
+    "log-entry",
+    Entry,
+    (
+        ("account_id", ID),
+        ("kind", text(32)),
+        ("subject", ID),
+        ("version", U64),
+        ("digest", HASH),
+        ("author", AUTHOR),
+        ("time", TIME),
+    ),
+    _check,
+)
+
+
+class Leaf(msgspec.Struct, frozen=True):
+    """An entry with its bytes and, when an app made it, the app's signature over them."""
+
+    entry: Entry
+    message: bytes
+    signature: bytes
+
+
+def parse_leaf(data: bytes) -> Leaf:
+    """Read a leaf.
+
+    An owner's leaf is the entry alone. An app's ends with 64 bytes of signature. Which of the two
+    it is follows from the entry's author, whose field lies at the same distance from the front.
+
+    Raises:
+        FormatError: neither of the two.
+        UnknownSuiteError: a suite that is not ours.
+    """
+    try:
+        entry = ENTRY.parse(data)
+    except FormatError:
+        entry = ENTRY.parse(data[:-SIGNATURE_BYTES])
+        if entry.author.is_owner:
+            message = "an owner's entry carries no signature of its own"
+            raise FormatError(message) from None
+        return Leaf(entry, data[:-SIGNATURE_BYTES], data[-SIGNATURE_BYTES:])
+    if not entry.author.is_owner:
+        message = "an app's entry is not signed"
+        raise FormatError(message)
+    return Leaf(entry, data, b"")

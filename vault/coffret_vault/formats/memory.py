@@ -1,0 +1,237 @@
+"""Memories on the wire: header, payload, wrap, record. docs/spec/4-records.md."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from coffret_vault.errors import FormatError, TooLargeError
+from coffret_vault.formats.author import AUTHOR, Author
+from coffret_vault.formats.layout import (
+    FLAG,
+    ID,
+    TIME,
+    U64,
+    Codec,
+    Layout,
+    option,
+    set_of,
+    text,
+)
+from coffret_vault.formats.pae import pae, u64
+
+MAX_TITLE = 512
+MAX_TAG = 64
+MAX_TAGS = 64
+MAX_HEADER = 16 << 10
+MAX_CONTENT = 1 << 20
+MAX_PAYLOAD = 2 << 20
+MAX_ENVELOPE = 2_228_224
+IMPORTANCE_ONE = 1_000_000
+"""Importance is counted in millionths: this many are 1.0."""
+
+_CONTROL = frozenset(map(chr, (*range(32), *range(127, 160))))
+
+
+class Header(msgspec.Struct, frozen=True):
+    """What the server sees of a memory's version, authenticated as the envelope's AAD.
+
+    ``key_number`` counts the memory's keys, ``importance`` is in millionths, times in
+    microseconds. ``sealed`` headers have no title, importance or tags: those are in the payload.
+    """
+
+    account_id: bytes
+    memory_id: bytes
+    version: int
+    key_number: int
+    author: Author
+    created: int
+    updated: int
+    sealed: bool
+    title: str
+    importance: int | None
+    tags: frozenset[str]
+
+
+def _check_header(header: Header) -> None:
+    if header.version < 1 or header.key_number < 1:
+        message = "versions and key numbers count from 1"
+        raise FormatError(message)
+    if header.updated < header.created:
+        message = "a memory is updated before it was created"
+        raise FormatError(message)
+    if header.importance is not None and header.importance > IMPORTANCE_ONE:
+        message = "importance is between 0 and 1"
+        raise FormatError(message)
+    if header.sealed and (header.title or header.tags or header.importance is not None):
+        message = "a sealed memory shows no title, tags or importance"
+        raise FormatError(message)
+    check_tags(header.tags)
+
+
+def check_tags(tags: frozenset[str]) -> None:
+    """Refuse empty tags and control characters in them."""
+    for tag in tags:
+        if not tag or not _CONTROL.isdisjoint(tag):
+            message = "a tag is empty or holds a control character"
+            raise FormatError(message)
+
+
+HEADER: Layout[Header] = Layout(
+    "memory-header",
+    Header,
+    (
+        ("account_id", ID),
+        ("memory_id", ID),
+        ("version", U64),
+        ("key_number", U64),
+        ("author", AUTHOR),
+        ("created", TIME),
+        ("updated", TIME),
+        ("sealed", FLAG),
+        ("title", text(MAX_TITLE)),
+        ("importance", option(U64)),
+        ("tags", set_of(text(MAX_TAG), most=MAX_TAGS)),
+    ),
+    _check_header,
+)
+
+
+class Payload(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What is sealed of a memory. Every field but the content may be absent.
+
+    ``confidence`` is 0 to 1; ``valid_from`` and ``valid_until`` are microseconds; ``title``,
+    ``importance`` (millionths) and ``tags`` are used by sealed memories only.
+    """
+
+    format: int = msgspec.field(default=0)
+    content: str = ""
+    summary: str = ""
+    type: str = ""
+    confidence: float | None = None
+    source: str = ""
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    metadata: dict[str, Any] = msgspec.field(default_factory=dict)
+    valid_from: int | None = None
+    valid_until: int | None = None
+    provenance: dict[str, str] = msgspec.field(default_factory=dict)
+    title: str = ""
+    importance: int | None = None
+    tags: tuple[str, ...] = ()
+
+
+PAYLOAD_FORMAT = 1
+_encode_payload = msgspec.msgpack.Encoder().encode
+_decode_payload = msgspec.msgpack.Decoder(Payload).decode
+
+
+def serialize_payload(payload: Payload) -> bytes:
+    """The payload as MessagePack.
+
+    Raises:
+        TooLargeError: content over 1 MiB, or a payload over 2 MiB.
+        FormatError: empty content, a wrong confidence, or values that MessagePack has no form for.
+    """
+    _check_payload(payload)
+    try:
+        data = _encode_payload(payload)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        message = "metadata holds a value that cannot be stored"
+        raise FormatError(message) from None
+    if len(data) > MAX_PAYLOAD:
+        message = "a memory with everything that belongs to it is at most 2 MiB"
+        raise TooLargeError(message)
+    return data
+
+
+def parse_payload(data: bytes) -> Payload:
+    """Read a payload; its one encoding is accepted, and no unknown key.
+
+    Raises:
+        FormatError: anything is not as the specification says.
+    """
+    if len(data) > MAX_PAYLOAD:
+        message = "a payload is over 2 MiB"
+        raise FormatError(message)
+    try:
+        payload = _decode_payload(data)
+    except (msgspec.MsgspecError, RecursionError):
+        message = "a payload is not what the specification says"
+        raise FormatError(message) from None
+    _check_payload(payload)
+    if _encode_payload(payload) != data:
+        message = "a payload is not in its one encoding"
+        raise FormatError(message)
+    return payload
+
+
+def _check_payload(payload: Payload) -> None:
+    if payload.format != PAYLOAD_FORMAT:
+        message = "a payload has an unknown format number; update Coffret"
+        raise FormatError(message)
+    if not payload.content:
+        message = "a memory has no content"
+        raise FormatError(message)
+    if len(payload.content.encode("utf-8", "surrogatepass")) > MAX_CONTENT:
+        message = "a memory's content is at most 1 MiB"
+        raise TooLargeError(message)
+    if payload.confidence is not None and not 0 <= payload.confidence <= 1:
+        message = "confidence is between 0 and 1"
+        raise FormatError(message)
+
+
+_KEK_LENGTH = {0: 9, 1: 17}
+
+
+class Kek(msgspec.Struct, frozen=True):
+    """Which key wraps a memory key: the owner's KEK of a generation, or a grant's key."""
+
+    generation: int | None = None
+    grant_id: bytes | None = None
+
+
+def _write_kek(kek: Kek) -> bytes:
+    if kek.grant_id is not None:
+        return b"\1" + ID.encode(kek.grant_id)
+    return b"\0" + u64(kek.generation or 0)
+
+
+def _read_kek(data: bytes) -> Kek:
+    if not data or len(data) != _KEK_LENGTH.get(data[0]):
+        message = "a wrap names no key that there could be"
+        raise FormatError(message)
+    if data[0] == 1:
+        return Kek(grant_id=data[1:])
+    return Kek(generation=int.from_bytes(data[1:], "big"))
+
+
+KEK: Codec[Kek] = Codec(_write_kek, _read_kek)
+
+
+def memory_key_wrap_header(
+    account_id: bytes, memory_id: bytes, key_number: int, kek: bytes
+) -> bytes:
+    """The header under which a memory key is wrapped; ``kek`` is serialised."""
+    return pae("memory-key-wrap", account_id, memory_id, u64(key_number), kek)
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """One version of a memory as the server keeps it: four byte strings, none of them opened."""
+
+    header: bytes
+    envelope: bytes
+    kek: bytes
+    wrap: bytes
+
+    @property
+    def digest(self) -> bytes:
+        """The hash that the log's entry names."""
+        return record_digest(self.header, self.envelope)
+
+
+def record_digest(header: bytes, envelope: bytes) -> bytes:
+    """``H(PAE("record", H(header), H(envelope)))``."""
+    sha256 = hashlib.sha256
+    return sha256(pae("record", sha256(header).digest(), sha256(envelope).digest())).digest()

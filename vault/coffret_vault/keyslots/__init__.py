@@ -1,0 +1,1 @@
+"""Ways to unwrap the account key: passphrase with Secret Key, and recovery code."""

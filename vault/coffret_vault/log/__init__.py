@@ -1,0 +1,1 @@
+"""The vault's log: Merkle tree, heads, proofs, and what entries do."""
