@@ -1,0 +1,141 @@
+"""Which importer a path is for, and reading it with that one."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from coffret_vault.ingest.chatgpt import read_chatgpt
+from coffret_vault.ingest.chats import read_chats
+from coffret_vault.ingest.claude import read_claude
+from coffret_vault.ingest.errors import (
+    SourceEmptyError,
+    SourceMissingError,
+    SourceUnknownError,
+)
+from coffret_vault.ingest.everos import read_everos
+from coffret_vault.ingest.export import read_export
+from coffret_vault.ingest.folders import TEXT_SUFFIXES
+from coffret_vault.ingest.limits import DEFAULT_LIMITS, Limits
+from coffret_vault.ingest.markdown import read_file, read_folder
+from coffret_vault.ingest.mem0 import read_mem0
+from coffret_vault.ingest.reading import decode_json, decode_top, json_lines, read_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from coffret_vault.ingest.draft import Imported
+
+
+class SourceKind(StrEnum):
+    """The kinds of sources that can be imported."""
+
+    FOLDER = "folder"
+    TEXT = "text"
+    CHAT = "chat"
+    EVEROS = "everos"
+    CHATGPT = "chatgpt"
+    CLAUDE = "claude"
+    MEM0 = "mem0"
+    EXPORT = "export"
+
+
+class Reader(Protocol):
+    """What every importer of a file is."""
+
+    def __call__(self, path: Path, /, *, limits: Limits = ...) -> Iterator[Imported]:
+        """Read ``path``."""
+
+
+READERS: Mapping[SourceKind, Reader] = {
+    SourceKind.FOLDER: read_folder,
+    SourceKind.TEXT: read_file,
+    SourceKind.CHAT: read_chats,
+    SourceKind.EVEROS: read_everos,
+    SourceKind.CHATGPT: read_chatgpt,
+    SourceKind.CLAUDE: read_claude,
+    SourceKind.MEM0: read_mem0,
+    SourceKind.EXPORT: read_export,
+}
+
+_OF_OBJECT = (
+    ("conversation_list", SourceKind.EVEROS),
+    ("conversations", SourceKind.CHAT),
+    ("messages", SourceKind.CHAT),
+    ("results", SourceKind.MEM0),
+    ("mapping", SourceKind.CHATGPT),
+    ("chat_messages", SourceKind.CLAUDE),
+)
+_OF_ITEM = (
+    ("mapping", SourceKind.CHATGPT),
+    ("chat_messages", SourceKind.CLAUDE),
+    ("messages", SourceKind.CHAT),
+    ("memory", SourceKind.MEM0),
+    ("content", SourceKind.CHAT),
+)
+
+
+def read_source(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Imported]:
+    """Read whatever is at ``path``: detect its kind and run that importer.
+
+    Raises:
+        IngestError: one of its subclasses, if the source as a whole cannot be imported.
+    """
+    return READERS[detect(path, limits=limits)](path, limits=limits)
+
+
+def detect(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> SourceKind:
+    """The kind of source at ``path``: by its name, and for JSON by its shape.
+
+    Raises:
+        SourceMissingError: nothing is there.
+        SourceUnknownError: it is of no kind that can be imported.
+        SourceEmptyError: it is a JSON file with nothing in it.
+        SourceDamagedError: it should be JSON and is not.
+        SourceTooLargeError: it is over the cap.
+    """
+    if path.is_dir():
+        return SourceKind.FOLDER
+    if not path.exists():
+        raise SourceMissingError
+    suffix = path.suffix.lower()
+    if suffix in TEXT_SUFFIXES:
+        return SourceKind.TEXT
+    if suffix == ".jsonl":
+        return _of_lines(read_bytes(path, limits.max_json_bytes))
+    if suffix == ".json":
+        return _of_json(read_bytes(path, limits.max_json_bytes))
+    if suffix == ".zip":
+        raise SourceUnknownError(hint="unpack the archive and import the file in it")
+    raise SourceUnknownError
+
+
+def _of_lines(data: bytes) -> SourceKind:
+    _, first = next(json_lines(data), (0, b""))
+    if not first:
+        raise SourceEmptyError
+    return SourceKind.EXPORT if "format" in decode_json(first, _OBJECT) else SourceKind.CHAT
+
+
+_OBJECT = dict[str, msgspec.Raw]
+
+
+def _of_json(data: bytes) -> SourceKind:
+    whole = decode_top(data)
+    if isinstance(whole, dict):
+        return _named(whole, _OF_OBJECT)
+    if not whole:
+        raise SourceEmptyError
+    return _named(decode_json(whole[0], _OBJECT), _OF_ITEM)
+
+
+def _named(
+    members: Mapping[str, msgspec.Raw], kinds: tuple[tuple[str, SourceKind], ...]
+) -> SourceKind:
+    for name, kind in kinds:
+        if name in members:
+            return kind
+    raise SourceUnknownError

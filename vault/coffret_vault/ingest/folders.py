@@ -1,0 +1,105 @@
+"""Which files of a folder are imported: in order, none twice, none from outside it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
+
+from coffret_vault.ingest.draft import ImportSkipped
+from coffret_vault.ingest.errors import SourceMissingError, SourceTooLargeError
+from coffret_vault.ingest.names import printable_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TEXT_SUFFIXES = frozenset({".md", ".markdown", ".txt"})
+
+HIDDEN = "hidden"
+OUTSIDE = "a symbolic link that leads out of the folder"
+FOLDER_LINK = "a symbolic link to a folder"
+TWICE = "a symbolic link to a file that is imported under its own name"
+NOT_TEXT = "not a Markdown or text file"
+NOT_REGULAR = "not a regular file"
+UNREADABLE = "cannot be read"
+
+
+class FoundFile(msgspec.Struct, frozen=True):
+    """A file to import: where it is, and its clean path below the folder."""
+
+    path: Path
+    relative: str
+
+
+Found: TypeAlias = FoundFile | ImportSkipped
+
+
+def walk(root: Path, max_files: int) -> Iterator[Found]:
+    """The text files below ``root`` in the order of their paths, and what was passed over.
+
+    Raises:
+        SourceMissingError: ``root`` is no folder, or may not be read.
+        SourceTooLargeError: more than ``max_files`` entries.
+    """
+    home = root.resolve()
+    if not home.is_dir() or not os.access(home, os.R_OK | os.X_OK):
+        raise SourceMissingError
+    count = 0
+    waiting: list[tuple[str, ...]] = [()]
+    while waiting:
+        parts = waiting.pop()
+        found, folders = _list(home, parts)
+        count += len(found)
+        if count > max_files:
+            detail = f"the folder holds more than {max_files} files"
+            raise SourceTooLargeError(detail)
+        yield from found
+        waiting += reversed(folders)
+
+
+def _list(home: Path, parts: tuple[str, ...]) -> tuple[list[Found], list[tuple[str, ...]]]:
+    found: list[Found] = []
+    folders: list[tuple[str, ...]] = []
+    try:
+        entries = sorted(os.scandir(home.joinpath(*parts)), key=lambda entry: entry.name)
+    except OSError:
+        return [ImportSkipped(printable_path(parts), UNREADABLE)], []
+    for entry in entries:
+        below = (*parts, entry.name)
+        if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
+            folders.append(below)
+        else:
+            found.append(_file(home, entry, printable_path(below)))
+    return found, folders
+
+
+def _file(home: Path, entry: os.DirEntry[str], relative: str) -> Found:
+    path = Path(entry.path)
+    reason = _refusal(home, entry, path)
+    return ImportSkipped(relative, reason) if reason else FoundFile(path, relative)
+
+
+def _refusal(home: Path, entry: os.DirEntry[str], path: Path) -> str:
+    if entry.name.startswith("."):
+        return HIDDEN
+    if entry.is_symlink() and (reason := _link_refusal(home, path)):
+        return reason
+    if path.suffix.lower() not in TEXT_SUFFIXES:
+        return NOT_TEXT
+    return "" if entry.is_file() else NOT_REGULAR
+
+
+def _link_refusal(home: Path, path: Path) -> str:
+    try:
+        target = path.resolve(strict=True)
+    except (OSError, RuntimeError):
+        return UNREADABLE
+    if not target.is_relative_to(home):
+        return OUTSIDE
+    if target.is_dir():
+        return FOLDER_LINK
+    inside = target.relative_to(home)
+    listed = not any(part.startswith(".") for part in inside.parts)
+    return TWICE if listed and target.suffix.lower() in TEXT_SUFFIXES else ""

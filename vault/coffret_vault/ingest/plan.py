@@ -1,0 +1,59 @@
+"""What an import has to do, given what the vault holds already."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from coffret_vault.ingest.draft import Draft
+
+
+class Action(StrEnum):
+    """What to do with a draft."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    KEEP = "keep"
+
+
+def plan_import(
+    drafts: Iterable[Draft], known: Mapping[str, str]
+) -> Iterator[tuple[Action, Draft]]:
+    """Say for each draft whether its memory is new, changed or as it was.
+
+    An import that was interrupted is resumed by running it again: what it had stored is kept. A
+    key that comes twice in one run counts once; the second is kept if it says the same, and
+    otherwise updates the first.
+
+    Args:
+        drafts: what an importer yields, without the skipped items.
+        known: the digest of each memory imported before, by its key.
+    """
+    seen = dict(known)
+    for draft in drafts:
+        digest = draft.digest
+        before = seen.get(draft.key)
+        seen[draft.key] = digest
+        if before is None:
+            yield Action.CREATE, draft
+        else:
+            yield (Action.KEEP if before == digest else Action.UPDATE), draft
+
+
+def stale_keys(drafts: Iterable[Draft], known: Mapping[str, str]) -> frozenset[str]:
+    """The keys of memories whose source was read again and no longer holds them.
+
+    A heading that was renamed leaves the memory of the old one behind. Nothing is deleted by an
+    import; the caller may offer it.
+
+    Args:
+        drafts: all drafts of the new run.
+        known: the source of each memory imported before, by its key.
+    """
+    read = list(drafts)
+    keys = {draft.key for draft in read}
+    sources = {draft.source for draft in read}
+    return frozenset(key for key, source in known.items() if source in sources and key not in keys)

@@ -1,0 +1,124 @@
+"""Files into text and JSON: size checked before reading, encodings strict, errors ours."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from coffret_vault.ingest.errors import (
+    SourceDamagedError,
+    SourceMissingError,
+    SourceTooLargeError,
+)
+from coffret_vault.ingest.limits import MIB
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+T = TypeVar("T")
+
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+
+
+def read_bytes(path: Path, cap: int) -> bytes:
+    """The bytes of a regular file of at most ``cap`` bytes.
+
+    Raises:
+        SourceMissingError: it is not there, is no regular file, or may not be read.
+        SourceTooLargeError: it is larger; nothing beyond the cap was read.
+    """
+    try:
+        if not path.is_file():
+            raise SourceMissingError
+        with path.open("rb") as file:
+            data = file.read(cap + 1)
+    except (OSError, ValueError) as error:
+        raise SourceMissingError from error
+    if len(data) > cap:
+        detail = f"the file is larger than {_size(cap)}"
+        raise SourceTooLargeError(detail, hint="split it, or import it in parts")
+    return data
+
+
+def _size(count: int) -> str:
+    return f"{count // MIB} MiB" if count >= MIB else f"{count} bytes"
+
+
+def decode_text(data: bytes) -> str:
+    r"""Text from UTF-8, or UTF-16 with a byte order mark, with ``\n`` line ends.
+
+    Raises:
+        SourceDamagedError: it is in another encoding, or not text at all.
+    """
+    try:
+        text = data.decode("utf-16") if data.startswith(_UTF16) else data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        detail = "it is not UTF-8 text"
+        raise SourceDamagedError(detail) from error
+    if "\0" in text:
+        detail = "it is a binary file"
+        raise SourceDamagedError(detail)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def decode_json(data: bytes | msgspec.Raw, kind: type[T]) -> T:
+    """JSON of a given shape.
+
+    Half of an emoji, which some exports contain as an escape, becomes U+FFFD instead of costing
+    the whole file.
+
+    Raises:
+        SourceDamagedError: it is not JSON, not of that shape, or nested too deeply.
+    """
+    raw = bytes(data).removeprefix(codecs.BOM_UTF8)
+    try:
+        try:
+            return msgspec.json.decode(raw, type=kind)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            return msgspec.json.decode(_ESCAPE.sub(_mend, raw), type=kind)
+    except msgspec.ValidationError as error:
+        raise SourceDamagedError(_shape_detail(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        detail = "it is not valid JSON"
+        raise SourceDamagedError(detail) from None
+    except RecursionError:
+        detail = "its JSON is nested too deeply"
+        raise SourceDamagedError(detail) from None
+
+
+def decode_top(data: bytes | msgspec.Raw) -> dict[str, msgspec.Raw] | list[msgspec.Raw]:
+    """The outermost object or list of a JSON file, its members still JSON.
+
+    Raises:
+        SourceDamagedError: it is not JSON, or neither of the two.
+    """
+    first = bytes(data).removeprefix(codecs.BOM_UTF8).lstrip()[:1]
+    if first == b"[":
+        return decode_json(data, list[msgspec.Raw])
+    return decode_json(data, dict[str, msgspec.Raw])
+
+
+def _mend(match: re.Match[bytes]) -> bytes:
+    return rb"\ufffd" if match["lone"] else match[0]
+
+
+def _shape_detail(error: msgspec.ValidationError) -> str:
+    return f"not the expected shape: {error}"
+
+
+def json_lines(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The non-blank lines of a JSONL file with their numbers, from 1."""
+    for number, line in enumerate(data.removeprefix(codecs.BOM_UTF8).split(b"\n"), 1):
+        if line.strip():
+            yield number, line
