@@ -1,0 +1,60 @@
+"""Front matter is read as its writer saw it, and cannot be used as a weapon."""
+
+from __future__ import annotations
+
+import pytest
+
+from coffret_vault.ingest.front_matter import split_front_matter
+
+
+@pytest.mark.parametrize(
+    ("block", "fields"),
+    [
+        ("a: 2024-05-02", {"a": "2024-05-02"}),
+        ("a: no\nb: 12:30\nc: 007", {"a": "no", "b": "12:30", "c": "007"}),
+        ("a: 1e3\nb: .nan\nc: 0x1f", {"a": "1e3", "b": ".nan", "c": "0x1f"}),
+        ("a: true\nb: 5\nc: -0.5", {"a": True, "b": 5, "c": -0.5}),
+        ("a: null\nb:", {"a": None, "b": None}),
+        ("a: [x, 1]\nb:\n  - y\nc: {k: v}", {"a": ["x", 1], "b": ["y"], "c": {"k": "v"}}),
+        ("title: Re: the boat\n# remark\nx:", {"title": "Re: the boat", "x": ""}),
+        ("a: !!float .inf\nb: !!int 9999999999999999999", {"a": "inf", "b": "9999999999999999999"}),
+        ("", {}),
+    ],
+)
+def test_values_stay_as_written(block: str, fields: dict[str, object]) -> None:
+    """Only what JSON would call a number, a boolean or null is more than text."""
+    assert split_front_matter(f"---\n{block}\n---\nBody") == (fields, "Body")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "No block at all",
+        "---\nnever closed",
+        "---\n- a list\n- of things\n---\nBody",
+        "---\njust words\n---\nBody",
+        "---\n[" + "[" * 30_000 + "\n---\nBody",
+        "---\na: !!python/object/apply:os.getcwd []\n  b\n---\nBody",
+        "---\nx: " + "y" * 70_000 + "\n---\nBody",
+        "Text\n---\ntitle: x\n---\n",
+    ],
+)
+def test_what_is_no_front_matter_stays_in_the_text(text: str) -> None:
+    """A block that cannot be read is neither lost nor an error."""
+    assert split_front_matter(text) == ({}, text)
+
+
+def test_aliases_do_not_unfold() -> None:
+    """A few lines of aliases stay a few lines."""
+    block = "a: &a [x, x]\n" + "".join(
+        f"{chr(98 + i)}: &{chr(98 + i)} [*{chr(97 + i)}, *{chr(97 + i)}]\n" for i in range(20)
+    )
+    fields, body = split_front_matter(f"---\n{block}---\nBody")
+    assert body == "Body"
+    assert all(isinstance(value, str) and len(value) < 20 for value in fields.values())
+
+
+def test_any_line_ends_close_the_block() -> None:
+    """A block may end with dots, with spaces after them, or at the end of the file."""
+    assert split_front_matter("---\na: 1\n...  \nBody") == ({"a": 1}, "Body")
+    assert split_front_matter("---\na: 1\n---") == ({"a": 1}, "")
