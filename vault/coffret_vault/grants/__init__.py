@@ -1,0 +1,1 @@
+"""Apps, access requests and grants: what is signed, sealed and checked. docs/spec/6-grants.md."""

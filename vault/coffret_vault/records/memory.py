@@ -1,0 +1,103 @@
+"""What an owner or an app sees of a memory."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import msgspec
+
+MemoryType = Literal[
+    "preference", "fact", "experience", "goal", "relationship", "procedural", "contextual"
+]
+"""The types that Coffret knows by name; any other text is a type too."""
+KNOWN_TYPES: tuple[str, ...] = MemoryType.__args__  # type: ignore[attr-defined]
+
+PENDING = "pending_review"
+APPROVED = "approved"
+REJECTED = "rejected"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def to_micros(moment: datetime) -> int:
+    """A moment as microseconds since 1970; one without a zone is taken as UTC."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (aware - _EPOCH) // _MICROSECOND
+
+
+def from_micros(micros: int) -> datetime:
+    """Microseconds since 1970 as an aware datetime in UTC; far ones are clipped to year 9999."""
+    try:
+        return _EPOCH + timedelta(microseconds=micros)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
+
+
+class Fields(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything about a memory that its writer chooses.
+
+    Attributes:
+        content: Markdown; never empty.
+        title: seen by the server unless ``sealed``; at most 512 bytes.
+        summary: sealed, as all that follows but importance and tags.
+        type: one of :data:`KNOWN_TYPES`, or any other word.
+        tags: seen by the server unless ``sealed``.
+        importance: 0 to 1; seen by the server unless ``sealed``.
+        confidence: 0 to 1.
+        source: where it comes from, for people.
+        labels: names to file it by (user, agent, session, group).
+        metadata: anything that MessagePack can hold.
+        sealed: keep title, tags and importance from the server too.
+        valid_from: when what it says began to be true.
+        valid_until: when it ceased to be.
+        provenance: how it came about, for machines.
+    """
+
+    content: str
+    title: str = ""
+    summary: str = ""
+    type: str = "contextual"
+    tags: tuple[str, ...] = ()
+    importance: float | None = None
+    confidence: float | None = None
+    source: str = ""
+    labels: dict[str, str] = {}
+    metadata: dict[str, Any] = {}
+    sealed: bool = False
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+    provenance: dict[str, str] = {}
+
+
+class Review(msgspec.Struct, frozen=True):
+    """Whether the owner has agreed to a version: status, who decided (``owner``) and when."""
+
+    status: str = APPROVED
+    by: str = ""
+    at: datetime | None = None
+
+
+class Memory(Fields, frozen=True, kw_only=True):
+    """One version of a memory, opened.
+
+    Attributes:
+        id: the memory's id, a hyphenated UUID.
+        version: counts every change, from 1.
+        author: ``owner``, or the id of the app that wrote this version.
+        created: when the first version was written, by its writer's clock.
+        updated: when this version was.
+        review: ``approved`` for what the owner wrote or accepted.
+    """
+
+    id: str
+    version: int
+    author: str
+    created: datetime
+    updated: datetime
+    review: Review = Review()
+
+    def fields(self) -> Fields:
+        """What the writer chose, to write it again changed."""
+        return Fields(**{name: getattr(self, name) for name in Fields.__struct_fields__})

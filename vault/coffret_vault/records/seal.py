@@ -1,0 +1,212 @@
+"""Seal a memory's version into a record, and open it. docs/spec/4-records.md."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from coffret_vault.envelope import open_envelope, seal, unwrap_key, wrap_key
+from coffret_vault.errors import FormatError, InputError, OpenError
+from coffret_vault.formats.layout import id_text
+from coffret_vault.formats.memory import (
+    HEADER,
+    IMPORTANCE_ONE,
+    KEK,
+    PAYLOAD_FORMAT,
+    Header,
+    Kek,
+    Payload,
+    Record,
+    memory_key_wrap_header,
+    parse_payload,
+    serialize_payload,
+)
+from coffret_vault.formats.padding import pad, unpad
+from coffret_vault.records.memory import Fields, Memory, Review, from_micros, to_micros
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from coffret_vault.formats.author import Author
+    from coffret_vault.primitives.secret import SecretBytes
+    from coffret_vault.primitives.symmetric import Random
+
+_APPROVED = Review()
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """Which version of which memory this is, by whom and when (microseconds)."""
+
+    account_id: bytes
+    memory_id: bytes
+    version: int
+    key_number: int
+    author: Author
+    created: int
+    updated: int
+
+
+class Wrapping(msgspec.Struct, frozen=True):
+    """A key that wraps memory keys, and its name in the wrap."""
+
+    name: Kek
+    key: SecretBytes
+
+
+def seal_version(
+    stamp: Stamp, fields: Fields, memory_key: SecretBytes, *, random: Random
+) -> tuple[bytes, bytes]:
+    """The header and the envelope of a version.
+
+    Raises:
+        InputError: the fields cannot be a memory; says which and why.
+    """
+    try:
+        header = HEADER.serialize(_header(stamp, fields))
+        plaintext = serialize_payload(_payload(fields))
+    except FormatError as error:
+        raise InputError(str(error)) from None
+    return header, seal("memory", memory_key, header, pad(plaintext), random=random)
+
+
+def _header(stamp: Stamp, fields: Fields) -> Header:
+    shown = not fields.sealed
+    return Header(
+        account_id=stamp.account_id,
+        memory_id=stamp.memory_id,
+        version=stamp.version,
+        key_number=stamp.key_number,
+        author=stamp.author,
+        created=stamp.created,
+        updated=stamp.updated,
+        sealed=fields.sealed,
+        title=fields.title if shown else "",
+        importance=_importance(fields.importance) if shown else None,
+        tags=frozenset(fields.tags) if shown else frozenset(),
+    )
+
+
+def _payload(fields: Fields) -> Payload:
+    return Payload(
+        format=PAYLOAD_FORMAT,
+        content=fields.content,
+        summary=fields.summary,
+        type=fields.type,
+        confidence=fields.confidence,
+        source=fields.source,
+        labels=fields.labels,
+        metadata=fields.metadata,
+        valid_from=_micros(fields.valid_from),
+        valid_until=_micros(fields.valid_until),
+        provenance=fields.provenance,
+        title=fields.title if fields.sealed else "",
+        importance=_importance(fields.importance) if fields.sealed else None,
+        tags=tuple(sorted(set(fields.tags))) if fields.sealed else (),
+    )
+
+
+def _importance(value: float | None) -> int | None:
+    if value is None:
+        return None
+    if not 0 <= value <= 1:
+        message = "importance is between 0 and 1"
+        raise FormatError(message)
+    return round(value * IMPORTANCE_ONE)
+
+
+def _micros(moment: datetime | None) -> int | None:
+    return None if moment is None else to_micros(moment)
+
+
+def wrap_memory_key(
+    header: Header, memory_key: SecretBytes, wrapping: Wrapping, *, random: Random
+) -> bytes:
+    """A memory key under a KEK or a grant's key; 113 bytes."""
+    aad = memory_key_wrap_header(
+        header.account_id, header.memory_id, header.key_number, KEK.encode(wrapping.name)
+    )
+    return wrap_key("memory-key", wrapping.key, aad, memory_key, random=random)
+
+
+def unwrap_memory_key(header: Header, wrap: bytes, wrapping: Wrapping) -> SecretBytes:
+    """Undo :func:`wrap_memory_key`.
+
+    Raises:
+        OpenError: whatever the cause.
+    """
+    aad = memory_key_wrap_header(
+        header.account_id, header.memory_id, header.key_number, KEK.encode(wrapping.name)
+    )
+    return unwrap_key("memory-key", wrapping.key, aad, wrap)
+
+
+def open_version(header_bytes: bytes, envelope: bytes, memory_key: SecretBytes) -> Payload:
+    """Open a version's payload.
+
+    Raises:
+        OpenError: it does not open, or what is inside is not a payload.
+    """
+    plaintext = open_envelope("memory", memory_key, header_bytes, envelope)
+    try:
+        return parse_payload(unpad(plaintext))
+    except FormatError:
+        raise OpenError from None
+
+
+def make_record(
+    stamp: Stamp,
+    fields: Fields,
+    memory_key: SecretBytes,
+    wrapping: Wrapping,
+    *,
+    random: Random,
+) -> Record:
+    """Seal a version and wrap its key: the record that is sent.
+
+    Raises:
+        InputError: the fields cannot be a memory.
+    """
+    header_bytes, envelope = seal_version(stamp, fields, memory_key, random=random)
+    aad = memory_key_wrap_header(
+        stamp.account_id, stamp.memory_id, stamp.key_number, KEK.encode(wrapping.name)
+    )
+    wrap = wrap_key("memory-key", wrapping.key, aad, memory_key, random=random)
+    return Record(header_bytes, envelope, KEK.encode(wrapping.name), wrap)
+
+
+def to_memory(header: Header, payload: Payload, review: Review = _APPROVED) -> Memory:
+    """The owner's view of an opened version."""
+    importance = payload.importance if header.sealed else header.importance
+    tags = payload.tags if header.sealed else header.tags
+    return Memory(
+        id=id_text(header.memory_id),
+        version=header.version,
+        author=author_text(header.author),
+        created=from_micros(header.created),
+        updated=from_micros(header.updated),
+        review=review,
+        content=payload.content,
+        title=payload.title if header.sealed else header.title,
+        summary=payload.summary,
+        type=payload.type,
+        tags=tuple(sorted(tags)),
+        importance=None if importance is None else importance / IMPORTANCE_ONE,
+        confidence=payload.confidence,
+        source=payload.source,
+        labels=payload.labels,
+        metadata=payload.metadata,
+        sealed=header.sealed,
+        valid_from=_moment(payload.valid_from),
+        valid_until=_moment(payload.valid_until),
+        provenance=payload.provenance,
+    )
+
+
+def _moment(micros: int | None) -> datetime | None:
+    return None if micros is None else from_micros(micros)
+
+
+def author_text(author: Author) -> str:
+    """``owner``, or the app's id."""
+    return "owner" if author.app_id is None else id_text(author.app_id)

@@ -1,0 +1,103 @@
+"""The local database: tables, and how its errors become ours."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from coffret_vault.errors import StoreDamagedError, StoreError, StoreFullError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+VERSION = 1
+_TABLES = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE leaves (at INTEGER PRIMARY KEY, leaf BLOB NOT NULL);
+CREATE TABLE memories (
+    memory_id BLOB PRIMARY KEY, current INTEGER NOT NULL, pending INTEGER NOT NULL,
+    state BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE records (
+    memory_id BLOB NOT NULL, version INTEGER NOT NULL, header BLOB NOT NULL,
+    envelope BLOB NOT NULL, kek BLOB NOT NULL, wrap BLOB NOT NULL,
+    PRIMARY KEY (memory_id, version)
+);
+CREATE TABLE grants (grant_id BLOB PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE wraps (
+    grant_id BLOB NOT NULL, memory_id BLOB NOT NULL, key_number INTEGER NOT NULL,
+    PRIMARY KEY (grant_id, memory_id)
+) WITHOUT ROWID;
+CREATE INDEX wraps_by_memory ON wraps (memory_id);
+CREATE INDEX memories_pending ON memories (pending) WHERE pending > 0;
+"""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the database, making it where there is none.
+
+    ``synchronous=NORMAL`` with a write-ahead log never damages the file; a power cut can cost the
+    last commits, which the next sync brings again, since the server holds them durably.
+
+    Raises:
+        StoreDamagedError: the file is not our database.
+        StoreError: it cannot be opened, or was made by a newer Coffret.
+    """
+    with mapped():
+        database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+        try:
+            _prepare(database)
+        except BaseException:
+            database.close()
+            raise
+    return database
+
+
+def _prepare(database: sqlite3.Connection) -> None:
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("PRAGMA synchronous=NORMAL")
+    database.execute("PRAGMA secure_delete=ON")
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0:
+        database.executescript(f"BEGIN;{_TABLES}PRAGMA user_version={VERSION};COMMIT;")
+    elif version != VERSION:
+        message = "the local store was made by a newer Coffret; update this one"
+        raise StoreError(message)
+
+
+@contextmanager
+def mapped() -> Iterator[None]:
+    """Turn what SQLite says into our errors."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise _operational(error) from None
+    except sqlite3.DatabaseError:
+        raise StoreDamagedError from None
+
+
+def _operational(error: sqlite3.OperationalError) -> StoreError:
+    name = getattr(error, "sqlite_errorname", "")
+    if name == "SQLITE_FULL":
+        return StoreFullError()
+    if name.startswith("SQLITE_BUSY"):
+        return StoreError("another program is using the local store")
+    if name in {"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR"}:
+        return StoreDamagedError()
+    return StoreError(f"the local store cannot be used ({name or 'no reason given'})")
+
+
+@contextmanager
+def transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """All of it, or nothing: commits at the end, rolls back on any error."""
+    with mapped():
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            database.execute("COMMIT")
+        except BaseException:
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+            raise

@@ -1,0 +1,221 @@
+"""The device's copy of a vault. Every change is one transaction; nothing in it is opened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from coffret_vault.errors import FormatError, StoreDamagedError
+from coffret_vault.formats.checkpoint import parse_head
+from coffret_vault.formats.memory import Record
+from coffret_vault.log.replay import MemoryState
+from coffret_vault.log.tree import Frontier, parse_frontier
+from coffret_vault.log.verify import Position, Verified
+from coffret_vault.store.grants import GrantTable
+from coffret_vault.store.schema import connect, mapped, transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+
+class StoredRecord(NamedTuple):
+    """A record with the memory and version it is of."""
+
+    memory_id: bytes
+    version: int
+    record: Record
+
+
+class _Mark(msgspec.Struct, frozen=True):
+    """How far the log was verified, as it is kept."""
+
+    head: str
+    size: int
+    frontier: bytes
+    tail: tuple[bytes, ...]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_state = msgspec.msgpack.Decoder(MemoryState).decode
+_decode_mark = msgspec.msgpack.Decoder(_Mark).decode
+_PUT_RECORD = "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?)"
+_FIELDS = "memory_id, version, header, envelope, kek, wrap"
+
+
+class Store:
+    """One vault's local database. Not for use from several threads at once."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the database at ``path``.
+
+        Raises:
+            StoreError: it cannot be used; StoreDamagedError when it is not what we wrote.
+        """
+        self.path = path
+        self._database = connect(path)
+        self.grants = GrantTable(self._database)
+
+    def close(self) -> None:
+        """Close the database; the store cannot be used any more."""
+        self._database.close()
+
+    def meta(self, name: str) -> bytes | None:
+        """A value that was kept under ``name``."""
+        with mapped():
+            found = self._database.execute(
+                "SELECT value FROM meta WHERE name = ?", (name,)
+            ).fetchone()
+        return found[0] if found else None
+
+    def set_meta(self, name: str, value: bytes) -> None:
+        """Keep a value under ``name``."""
+        with mapped():
+            self._database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def position(self, account_id: bytes, owner_public: bytes) -> Position:
+        """How far the log is verified here.
+
+        Raises:
+            StoreDamagedError: what is kept does not fit together.
+        """
+        kept = self.meta("log")
+        if kept is None:
+            return Position(account_id, owner_public, None, Frontier())
+        try:
+            mark = _decode_mark(kept)
+            frontier = parse_frontier(mark.size, mark.frontier)
+            return Position(account_id, owner_public, parse_head(mark.head), frontier, mark.tail)
+        except (msgspec.MsgspecError, FormatError):
+            raise StoreDamagedError from None
+
+    def commit(self, verified: Verified, records: Iterable[StoredRecord] = ()) -> None:
+        """Take what was verified, and records that go with it, all or nothing."""
+        position = verified.position
+        if position.head is None:
+            message = "nothing is verified before the first head"
+            raise FormatError(message)
+        frontier = position.frontier
+        mark = _Mark(position.head.note, frontier.size, frontier.serialize(), position.tail)
+        with transaction(self._database):
+            self._database.executemany(
+                "INSERT INTO leaves VALUES (?, ?)", enumerate(verified.leaves, verified.first)
+            )
+            self._put_states(verified.states)
+            self._database.executemany(_PUT_RECORD, map(_flat, records))
+            self._database.execute(
+                "INSERT OR REPLACE INTO meta VALUES ('log', ?)", (_encode(mark),)
+            )
+
+    def _put_states(self, states: dict[bytes, MemoryState]) -> None:
+        self._database.executemany(
+            "INSERT OR REPLACE INTO memories VALUES (?, ?, ?, ?)",
+            (
+                (memory_id, state.current, len(state.pending), _encode(state))
+                for memory_id, state in states.items()
+            ),
+        )
+        self._database.executemany(
+            "DELETE FROM records WHERE memory_id = ? AND version <> ? AND "
+            "version NOT IN (SELECT value FROM json_each(?))",
+            (
+                (memory_id, state.current, str([item.version for item in state.proposals]))
+                for memory_id, state in states.items()
+                if state.newest > 1
+            ),
+        )
+
+    def put_records(self, records: Iterable[StoredRecord]) -> None:
+        """Keep records whose digests were compared with the log."""
+        with transaction(self._database):
+            self._database.executemany(_PUT_RECORD, map(_flat, records))
+
+    def leaf(self, index: int) -> bytes | None:
+        """A leaf of the log."""
+        with mapped():
+            found = self._database.execute(
+                "SELECT leaf FROM leaves WHERE at = ?", (index,)
+            ).fetchone()
+        return found[0] if found else None
+
+    def leaves(self, first: int = 0, count: int = -1) -> Iterator[tuple[int, bytes]]:
+        """Leaves from ``first`` on with their indexes; all of them when ``count`` is -1."""
+        with mapped():
+            rows = self._database.execute(
+                "SELECT at, leaf FROM leaves WHERE at >= ? ORDER BY at LIMIT ?", (first, count)
+            ).fetchall()
+        return iter(rows)
+
+    def state(self, memory_id: bytes) -> MemoryState | None:
+        """Where a memory stands."""
+        with mapped():
+            found = self._database.execute(
+                "SELECT state FROM memories WHERE memory_id = ?", (memory_id,)
+            ).fetchone()
+        return _state(found[0]) if found else None
+
+    def states(self, *, pending: bool = False) -> list[tuple[bytes, MemoryState]]:
+        """Every memory that is not deleted and has a current version, or those with proposals."""
+        which = "pending > 0" if pending else "current > 0"
+        query = f"SELECT memory_id, state FROM memories WHERE {which} ORDER BY memory_id"  # noqa: S608 - one of two constants
+        with mapped():
+            rows = self._database.execute(query).fetchall()
+        return [(memory_id, _state(state)) for memory_id, state in rows]
+
+    def record(self, memory_id: bytes, version: int) -> Record | None:
+        """A version's record, if it is here."""
+        with mapped():
+            found = self._database.execute(
+                "SELECT header, envelope, kek, wrap FROM records WHERE memory_id = ? "
+                "AND version = ?",
+                (memory_id, version),
+            ).fetchone()
+        return Record(*found) if found else None
+
+    def current_records(self) -> Iterator[StoredRecord]:
+        """The record of every current version, in order of memory id."""
+        query = (
+            f"SELECT {_FIELDS} FROM memories JOIN records USING (memory_id) "  # noqa: S608 - a constant
+            "WHERE version = current AND current > 0 ORDER BY memory_id"
+        )
+        with mapped():
+            for row in self._database.execute(query):
+                yield StoredRecord(row[0], row[1], Record(*row[2:]))
+
+    def missing(self) -> list[tuple[bytes, int]]:
+        """Memories whose current version has no record here."""
+        with mapped():
+            return self._database.execute(
+                "SELECT m.memory_id, m.current FROM memories m LEFT JOIN records r "
+                "ON r.memory_id = m.memory_id AND r.version = m.current "
+                "WHERE m.current > 0 AND r.memory_id IS NULL"
+            ).fetchall()
+
+    def count(self) -> int:
+        """How many memories have a current version."""
+        with mapped():
+            found = self._database.execute("SELECT count(*) FROM memories WHERE current > 0")
+            return int(found.fetchone()[0])
+
+    def check(self) -> None:
+        """Look through the whole file.
+
+        Raises:
+            StoreDamagedError: SQLite finds it damaged.
+        """
+        with mapped():
+            if self._database.execute("PRAGMA quick_check").fetchone() != ("ok",):
+                raise StoreDamagedError
+
+
+def _flat(row: StoredRecord) -> tuple[bytes, int, bytes, bytes, bytes, bytes]:
+    record = row.record
+    return (row.memory_id, row.version, record.header, record.envelope, record.kek, record.wrap)
+
+
+def _state(body: bytes) -> MemoryState:
+    try:
+        return _decode_state(body)
+    except msgspec.MsgspecError:
+        raise StoreDamagedError from None
