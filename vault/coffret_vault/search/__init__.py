@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+from coffret_vault.search.document import Document, Filters, Hit, Mode, Reason
 from coffret_vault.search.embedder import Embedder
+from coffret_vault.search.errors import EmbedderError, ModelDamagedError
+from coffret_vault.search.index import SearchIndex, Stale
 from coffret_vault.search.minilm import MiniLmEmbedder
 
-__all__ = ["Embedder", "MiniLmEmbedder"]
+__all__ = [
+    "Document",
+    "Embedder",
+    "EmbedderError",
+    "Filters",
+    "Hit",
+    "MiniLmEmbedder",
+    "Mode",
+    "ModelDamagedError",
+    "Reason",
+    "SearchIndex",
+    "Stale",
+]

@@ -1,0 +1,70 @@
+"""What is indexed, what narrows a search, and what a search answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003 - msgspec reads the annotations at run time
+from typing import Literal
+
+import msgspec
+
+Mode = Literal["fused", "semantic", "words"]
+Reason = Literal["semantic", "words"]
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """One opened memory, as the search needs it. Times are microseconds since 1970, UTC."""
+
+    id: bytes
+    version: int
+    created: int
+    updated: int
+    title: str = ""
+    summary: str = ""
+    content: str = ""
+    tags: tuple[str, ...] = ()
+    type: str = ""
+    author: str = ""
+    status: str = ""
+    importance: float | None = None
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
+
+
+class Filters(msgspec.Struct, frozen=True, kw_only=True):
+    """Which memories a search may answer; every part given must hold. Values compare exactly.
+
+    A bound on importance leaves out memories without one. ``*_after`` includes its moment,
+    ``*_before`` does not, so that adjoining periods neither overlap nor leave a gap. ``None`` asks
+    for nothing, an empty collection of allowed values allows none.
+    """
+
+    any_tags: frozenset[str] | None = None
+    all_tags: frozenset[str] = frozenset()
+    types: frozenset[str] | None = None
+    authors: frozenset[str] | None = None
+    statuses: frozenset[str] | None = None
+    ids: frozenset[bytes] | None = None
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
+    importance_min: float | None = None
+    importance_max: float | None = None
+    created_after: int | None = None
+    created_before: int | None = None
+    updated_after: int | None = None
+    updated_before: int | None = None
+
+
+class Hit(msgspec.Struct, frozen=True, kw_only=True):
+    """A memory that was found, and why.
+
+    ``score`` (0 to 1) ranks the hits of one search and is not comparable between searches.
+    ``semantic`` is the cosine between the question and the memory's nearest passage (``None`` when
+    meaning was not asked for), ``lexical`` the BM25 score, and ``words`` are those words of the
+    question that the memory has in some form.
+    """
+
+    id: bytes
+    version: int
+    score: float
+    semantic: float | None
+    lexical: float
+    words: tuple[str, ...]
+    why: tuple[Reason, ...]

@@ -1,0 +1,215 @@
+"""The search index of one vault: in memory, over opened memories, asking no network."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from coffret_vault.errors import InputError
+from coffret_vault.search.document import Document, Filters, Hit, Mode, Reason
+from coffret_vault.search.embedder import Embedder, Vectors, unit_vectors
+from coffret_vault.search.passages import passages, whole_text
+from coffret_vault.search.ranking import Ranked, rank_fused, rank_meaning, rank_words
+from coffret_vault.search.snapshot import dump, restore
+from coffret_vault.search.tables import Tables
+from coffret_vault.search.vectors import GRAPH_FROM, VectorIndex
+from coffret_vault.search.words import Analyzer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+_TOGETHER: Final = 64
+_NEAR: Final = 0.5
+
+
+class Stale(NamedTuple):
+    """What it takes to catch up: memories to (re)index, and indexed ones that are gone."""
+
+    to_put: list[bytes]
+    to_remove: list[bytes]
+
+
+class SearchIndex:
+    """Finds memories by meaning and by words. Not for use from two threads at a time.
+
+    Holds plaintext (terms, vectors, tags) as long as it lives; whoever locks the vault lets go of
+    it. ``dump()`` and ``restore()`` turn it into bytes for sealing, and back.
+    """
+
+    def __init__(self, embedder: Embedder, *, graph_from: int = GRAPH_FROM) -> None:
+        """Start empty.
+
+        Args:
+            embedder: the model; all vectors of an index are of one model.
+            graph_from: how many passages it takes until neighbours are found through a graph.
+        """
+        self.embedder = embedder
+        self._analyzer = Analyzer()
+        self._tables = Tables(VectorIndex(embedder.dimension, graph_from=graph_from))
+
+    def __len__(self) -> int:
+        return len(self._tables.columns.row_of)
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._tables.columns.row_of
+
+    @property
+    def notice(self) -> str | None:
+        """A sentence to show a person once, when search is slower than it could be."""
+        return self._tables.vectors.notice
+
+    def put(
+        self, documents: Iterable[Document], *, progress: Callable[[int], None] | None = None
+    ) -> None:
+        """Index memories, replacing those that are there.
+
+        Args:
+            documents: opened memories, in any order.
+            progress: told, after each group, how many memories have been indexed so far.
+
+        Raises:
+            EmbedderError: the model failed; the groups before stay indexed, and this one is not.
+        """
+        remaining = iter(documents)
+        done = 0
+        while group := list(islice(remaining, _TOGETHER)):
+            self._put_group(group)
+            done += len(group)
+            if progress is not None:
+                progress(done)
+        self._tables.tidy()
+
+    def remove(self, keys: Iterable[bytes]) -> None:
+        """Forget memories; ids that are not indexed are passed over."""
+        for key in keys:
+            self._tables.remove(key)
+        self._tables.tidy()
+
+    def stale(self, known: Mapping[bytes, int]) -> Stale:
+        """Compare with ``known``, the version of every memory that should be found."""
+        indexed = self._tables.columns.versions()
+        return Stale(
+            to_put=[key for key, version in known.items() if indexed.get(key) != version],
+            to_remove=[key for key in indexed if key not in known],
+        )
+
+    def search(
+        self,
+        question: str,
+        *,
+        filters: Filters | None = None,
+        limit: int = 10,
+        mode: Mode = "fused",
+    ) -> list[Hit]:
+        """The memories that best answer ``question``, best first.
+
+        Args:
+            question: in plain language; words in any form, or none in common, may match.
+            filters: which memories may be answered.
+            limit: at most how many.
+            mode: by meaning and words together, or by one of them.
+
+        Raises:
+            InputError: the question is blank, or the limit is below one.
+            EmbedderError: the model failed.
+        """
+        if not question.strip():
+            message = "The question is empty."
+            raise InputError(message)
+        vector = None if mode == "words" else self._embed_question(question)
+        return self.rank(question, vector, filters=filters, limit=limit, mode=mode)
+
+    def rank(
+        self,
+        question: str,
+        vector: Vectors | None,
+        *,
+        filters: Filters | None = None,
+        limit: int = 10,
+        mode: Mode = "fused",
+    ) -> list[Hit]:
+        """As ``search``, for a question that was embedded already; ``"words"`` needs no vector."""
+        if limit < 1:
+            message = "The limit must be at least 1."
+            raise InputError(message)
+        terms = self._analyzer.question(question) if mode != "semantic" else {}
+        allowed = self._tables.columns.allowed(filters)
+        if not allowed.any():
+            return []
+        if mode == "words" or vector is None:
+            ranked = rank_words(self._tables, terms, allowed, limit)
+        elif mode == "semantic":
+            ranked = rank_meaning(self._tables, vector, allowed, limit)
+        else:
+            ranked = rank_fused(self._tables, vector, terms, allowed, limit)
+        return self._hits(ranked, terms)
+
+    def dump(self) -> bytes:
+        """Everything as bytes, which are plaintext: seal them before they are written anywhere.
+
+        Nothing of a removed memory is among them.
+        """
+        return dump(self._tables, self.embedder.model_id)
+
+    @classmethod
+    def restore(
+        cls, snapshot: bytes | memoryview, embedder: Embedder, *, graph_from: int = GRAPH_FROM
+    ) -> SearchIndex:
+        """The index that ``dump()`` wrote. The caller has opened and so authenticated the bytes.
+
+        Raises:
+            IndexDamagedError: of another version or model, or not consistent; build a new index.
+        """
+        index = cls(embedder, graph_from=graph_from)
+        index._tables = restore(snapshot, embedder.model_id, embedder.dimension, graph_from)
+        return index
+
+    def _embed_question(self, question: str) -> Vectors:
+        vector = self.embedder.embed_query(question)
+        dimension = self.embedder.dimension
+        unit: Vectors = unit_vectors([vector], count=1, dimension=dimension)[0]
+        return unit
+
+    def _put_group(self, group: list[Document]) -> None:
+        texts = [passages(document) for document in group]
+        flat = [text for of_one in texts for text in of_one]
+        raw = self.embedder.embed_documents(flat)
+        vectors = unit_vectors(raw, count=len(flat), dimension=self.embedder.dimension)
+        first = 0
+        for document, of_one in zip(group, texts, strict=True):
+            terms = self._analyzer.terms(whole_text(document))
+            self._tables.remove(document.id)
+            self._tables.add(document, terms, vectors[first : first + len(of_one)])
+            first += len(of_one)
+
+    def _hits(self, ranked: Ranked, terms: Mapping[str, str]) -> list[Hit]:
+        count = len(ranked.rows)
+        cosines = [None] * count if ranked.semantic is None else ranked.semantic.tolist()
+        columns = (ranked.rows, ranked.scores, ranked.lexical, ranked.nearness)
+        rows = zip(*(column.tolist() for column in columns), cosines, strict=True)
+        hits = []
+        for row, score, lexical, nearness, cosine in rows:
+            key, version = self._tables.columns.identity(row)
+            words = tuple(terms[term] for term in self._tables.lexical.matched(terms, row))
+            hits.append(
+                Hit(
+                    id=key,
+                    version=version,
+                    score=score,
+                    semantic=cosine,
+                    lexical=lexical,
+                    words=tuple(dict.fromkeys(words)),
+                    why=_reasons(words, cosine, nearness),
+                )
+            )
+        return hits
+
+
+def _reasons(words: tuple[str, ...], cosine: float | None, nearness: float) -> tuple[Reason, ...]:
+    """What a hit owes its place to: meaning counts when it is near, or all there is."""
+    reasons: list[Reason] = []
+    if cosine is not None and (nearness >= _NEAR or not words):
+        reasons.append("semantic")
+    if words:
+        reasons.append("words")
+    return tuple(reasons)

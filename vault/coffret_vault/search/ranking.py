@@ -1,0 +1,105 @@
+"""Which rows could answer a question: the candidates of meaning and of words, scored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from coffret_vault.search.fusion import fuse, of_best, spread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from coffret_vault.search.columns import Mask
+    from coffret_vault.search.embedder import Vectors
+    from coffret_vault.search.passage_table import Rows
+    from coffret_vault.search.tables import Tables
+
+# Candidates from each side, at least: their spread is what the scores are normalised by.
+_POOL: Final = 100
+# A filter that keeps less is cheaper to compare exactly than to find through the graph.
+_FEW: Final = 0.05
+_SPARE: Final = 1.3
+
+
+class Ranked(NamedTuple):
+    """Rows, best first, with their scores.
+
+    ``semantic`` (cosines) is absent when meaning was not asked for; ``nearness`` is the same
+    between the least (0) and the greatest (1) of the candidates.
+    """
+
+    rows: Rows
+    scores: Vectors
+    lexical: Vectors
+    semantic: Vectors | None
+    nearness: Vectors
+
+
+def rank_words(tables: Tables, terms: Iterable[str], allowed: Mask, limit: int) -> Ranked:
+    """The best ``limit`` rows by words alone; only rows with a word in common."""
+    scores = tables.lexical.scores(terms) * allowed
+    rows = _best(scores, limit, scores > 0)
+    words = scores[rows]
+    return _ordered(rows, of_best(words), words, None, limit)
+
+
+def rank_meaning(tables: Tables, vector: Vectors, allowed: Mask, limit: int) -> Ranked:
+    """The best ``limit`` rows by meaning alone."""
+    rows, semantic = _nearest(tables, vector, allowed, max(_POOL, limit))
+    return _ordered(rows, np.clip(semantic, 0, 1), np.zeros_like(semantic), semantic, limit)
+
+
+def rank_fused(
+    tables: Tables, vector: Vectors, terms: Iterable[str], allowed: Mask, limit: int
+) -> Ranked:
+    """The best ``limit`` rows by meaning and words together."""
+    words = tables.lexical.scores(terms) * allowed
+    pool = max(_POOL, limit)
+    by_words = _best(words, pool, words > 0)
+    by_meaning, semantic = _nearest(tables, vector, allowed, pool)
+    more = np.setdiff1d(by_words, by_meaning, assume_unique=True)
+    rows = np.concatenate([by_meaning, more])
+    semantic = np.concatenate([semantic, tables.likeness_of(more, vector)])
+    return _ordered(rows, fuse(semantic, words[rows]), words[rows], semantic, limit)
+
+
+def _nearest(tables: Tables, vector: Vectors, allowed: Mask, count: int) -> tuple[Rows, Vectors]:
+    """About the ``count`` nearest allowed rows and their likeness."""
+    many = int(np.count_nonzero(allowed))
+    if tables.vectors.approximate and many > count and many > _FEW * len(allowed):
+        wanted = int(_SPARE * count * len(tables.vectors) / many)
+        rows = tables.passages.owners(tables.vectors.nearest(vector, wanted))
+        rows = rows[allowed[rows]]
+        if len(rows) >= count:
+            semantic = tables.likeness_of(rows, vector)
+            best = _best(semantic, count)
+            return rows[best], semantic[best]
+    if many > _FEW * len(allowed):
+        semantic = tables.likeness(vector)
+        rows = _best(semantic, count, allowed)
+        return rows, semantic[rows]
+    few = np.flatnonzero(allowed)
+    semantic = tables.likeness_of(few, vector)
+    best = _best(semantic, count)
+    return few[best], semantic[best]
+
+
+def _best(scores: Vectors, count: int, allowed: Mask | None = None) -> Rows:
+    """The places of the ``count`` greatest scores, in no order."""
+    places = np.arange(len(scores)) if allowed is None else np.flatnonzero(allowed)
+    if len(places) <= count:
+        return places
+    chosen = scores if allowed is None else scores[places]
+    return places[np.argpartition(chosen, -count)[-count:]]
+
+
+def _ordered(
+    rows: Rows, scores: Vectors, lexical: Vectors, semantic: Vectors | None, limit: int
+) -> Ranked:
+    """Best first; of equal ones the nearer first, then the one added later."""
+    near = np.zeros_like(scores) if semantic is None else spread(semantic)
+    order = np.lexsort((-rows, -near, -scores))[:limit]
+    cosines = None if semantic is None else semantic[order]
+    return Ranked(rows[order], scores[order], lexical[order], cosines, near[order])
