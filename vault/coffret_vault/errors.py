@@ -12,6 +12,8 @@
      ├─ CredentialsError      passphrase, Secret Key or recovery code does not fit
      ├─ LockedError           the keys are not in memory
      ├─ TrustError            the server, or an app, showed something that cannot be true
+     │   ├─ BadSignatureError a signature does not verify
+     │   ├─ WeakKeyError      a public key for which any message would verify
      │   └─ WeakKdfError      the server named passphrase parameters outside our limits
      ├─ NotFoundError         no such memory, grant, request, app or account
      ├─ ConflictError         someone else changed it first, or it exists already
@@ -127,6 +129,18 @@ class TrustError(CoffretError):
 
     code = "untrustworthy"
     exit_code = 5
+
+
+class BadSignatureError(TrustError):
+    """A signature does not verify; nothing was changed here."""
+
+    code = "bad-signature"
+
+
+class WeakKeyError(TrustError):
+    """A public key is one for which any message would verify; nothing was changed here."""
+
+    code = "weak-key"
 
 
 class WeakKdfError(TrustError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coffret_vault.errors import TrustError
+from coffret_vault.errors import BadSignatureError
 from coffret_vault.formats.checkpoint import head_name, head_text, join_note, note_key_id
 from coffret_vault.formats.pae import pae
 from coffret_vault.primitives.identity import verify_signature
@@ -24,7 +24,8 @@ def verify_statement(public: bytes, kind: str, message: bytes, signature: bytes)
     """Verify a statement's signature.
 
     Raises:
-        TrustError: it does not verify, or the key is one for which anything would.
+        BadSignatureError: it does not verify.
+        WeakKeyError: the key is one for which any message would.
     """
     verify_signature(public, pae(f"sign/{kind}", message), signature)
 
@@ -38,10 +39,11 @@ def verify_head(public: bytes, signed: SignedHead) -> Head:
     """The head of a note whose signature verifies.
 
     Raises:
-        TrustError: it is by another key, or does not verify.
+        BadSignatureError: it is by another key, or does not verify.
+        WeakKeyError: the key is one for which any text would.
     """
     if not same(signed.key_id, note_key_id(head_name(signed.head.account_id), public)):
         message = "a head names another key than the owner's"
-        raise TrustError(message)
+        raise BadSignatureError(message)
     verify_signature(public, signed.text, signed.signature)
     return signed.head

@@ -34,6 +34,7 @@ _KDF_ALGORITHM = "argon2id"
 _KDF_PARTS = 5
 _SALT = 16
 _USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{2,63}")
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")  # a name in ASCII (IDNs as xn--), or IPv6
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -81,6 +82,9 @@ class Keyslot(msgspec.Struct, frozen=True):
 
 
 def _check_keyslot(slot: Keyslot) -> None:
+    if slot.generation < 1:
+        message = "generations of the account key count from 1"
+        raise FormatError(message)
     if slot.kind not in {PASSPHRASE, RECOVERY} or (slot.kdf is None) != (slot.kind == RECOVERY):
         message = "a keyslot is of no known kind, or has the wrong parameters for it"
         raise FormatError(message)
@@ -206,9 +210,11 @@ def normal_origin(url: str) -> str:
     except ValueError:
         parts, port = urlsplit(""), None
     extra = parts.username or parts.password or parts.query or parts.fragment
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or extra or parts.path.strip("/"):
+    known = parts.scheme in _DEFAULT_PORTS and _HOST.fullmatch(parts.hostname or "")
+    if not known or extra or parts.path.strip("/"):
         message = "a server's address looks like https://host or https://host:port"
         raise InputError(message)
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    name = parts.hostname or ""
+    host = f"[{name}]" if ":" in name else name
     suffix = "" if port in {None, _DEFAULT_PORTS[parts.scheme]} else f":{port}"
     return f"{parts.scheme}://{host}{suffix}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from coffret_vault.errors import FormatError
-from coffret_vault.formats.layout import Codec
+from coffret_vault.formats.layout import ID, Codec
 
 _APP_BYTES = 17
 
@@ -25,7 +25,7 @@ OWNER = Author()
 
 
 def _write(author: Author) -> bytes:
-    return b"\0" if author.app_id is None else b"\1" + author.app_id
+    return b"\0" if author.app_id is None else b"\1" + ID.encode(author.app_id)
 
 
 def _read(data: bytes) -> Author:

@@ -8,7 +8,8 @@ from coffret_vault.errors import CodeTypoError
 from coffret_vault.formats.pae import pae
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford: no I, L, O, U
-_VALUES = {symbol: value for value, symbol in enumerate(_ALPHABET)} | {"O": 0, "I": 1, "L": 1}
+_VALUES = {symbol: value for value, symbol in enumerate(_ALPHABET)}
+_LOOKALIKES = str.maketrans("OIL", "011")
 _CHECK_SYMBOLS = 3
 _BITS = 5
 
@@ -42,7 +43,7 @@ def read_code(kind: str, code: str) -> bytes:
     Raises:
         CodeTypoError: wrong beginning, length, symbol or check.
     """
-    plain = "".join(code.upper().split()).replace("-", "")
+    plain = "".join(code.upper().split()).replace("-", "").translate(_LOOKALIKES)
     size, prefix = _SIZES[kind], _PREFIXES[kind]
     count = -(-size * 8 // _BITS)
     values = [_VALUES.get(symbol) for symbol in plain.removeprefix(prefix)]

@@ -39,6 +39,9 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 def _check(entry: Entry) -> None:
+    if entry.version < 1:
+        message = "versions count from 1"
+        raise FormatError(message)
     if entry.kind not in KINDS:
         message = "a log entry is of no known kind"
         raise FormatError(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -79,6 +80,8 @@ def check_tags(tags: frozenset[str]) -> None:
             raise FormatError(message)
 
 
+_TITLE = text(MAX_TITLE)
+_TAGS = set_of(text(MAX_TAG), most=MAX_TAGS)
 HEADER: Layout[Header] = Layout(
     "memory-header",
     Header,
@@ -91,9 +94,9 @@ HEADER: Layout[Header] = Layout(
         ("created", TIME),
         ("updated", TIME),
         ("sealed", FLAG),
-        ("title", text(MAX_TITLE)),
+        ("title", _TITLE),
         ("importance", option(U64)),
-        ("tags", set_of(text(MAX_TAG), most=MAX_TAGS)),
+        ("tags", _TAGS),
     ),
     _check_header,
 )
@@ -123,6 +126,8 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
 
 
 PAYLOAD_FORMAT = 1
+_PLAIN = (str, int, float, bool, bytes, type(None))
+_MOST_NESTING = 32
 _encode_payload = msgspec.msgpack.Encoder().encode
 _decode_payload = msgspec.msgpack.Decoder(Payload).decode
 
@@ -132,7 +137,7 @@ def serialize_payload(payload: Payload) -> bytes:
 
     Raises:
         TooLargeError: content over 1 MiB, or a payload over 2 MiB.
-        FormatError: empty content, a wrong confidence, or values that MessagePack has no form for.
+        FormatError: a field breaks its rule, or metadata holds a value that cannot be stored.
     """
     _check_payload(payload)
     try:
@@ -157,10 +162,10 @@ def parse_payload(data: bytes) -> Payload:
         raise FormatError(message)
     try:
         payload = _decode_payload(data)
-    except (msgspec.MsgspecError, RecursionError):
+        _check_payload(payload)
+    except (msgspec.MsgspecError, RecursionError, TooLargeError):
         message = "a payload is not what the specification says"
         raise FormatError(message) from None
-    _check_payload(payload)
     if _encode_payload(payload) != data:
         message = "a payload is not in its one encoding"
         raise FormatError(message)
@@ -180,6 +185,33 @@ def _check_payload(payload: Payload) -> None:
     if payload.confidence is not None and not 0 <= payload.confidence <= 1:
         message = "confidence is between 0 and 1"
         raise FormatError(message)
+    _check_plain(payload.metadata, _MOST_NESTING)
+    _check_shown(payload)
+
+
+def _check_plain(value: Any, room: int) -> None:
+    """Metadata is what JSON can hold, and bytes: no extension types, no endless nesting."""
+    nested = isinstance(value, dict | list | tuple)
+    texts = not isinstance(value, dict) or all(isinstance(name, str) for name in value)
+    if not (nested and room and texts) and not isinstance(value, _PLAIN):
+        message = "metadata holds a value that cannot be stored, or is nested too deep"
+        raise FormatError(message)
+    if nested:
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_plain(item, room - 1)
+
+
+def _check_shown(payload: Payload) -> None:
+    """What a sealed memory hides here keeps to the rules that a header has for it."""
+    _TITLE.encode(payload.title)
+    if payload.importance is not None and not 0 <= payload.importance <= IMPORTANCE_ONE:
+        message = "importance is between 0 and 1"
+        raise FormatError(message)
+    _TAGS.encode(frozenset(payload.tags))
+    check_tags(frozenset(payload.tags))
+    if any(left >= right for left, right in pairwise(payload.tags)):
+        message = "tags are not sorted, or one is repeated"
+        raise FormatError(message)
 
 
 _KEK_LENGTH = {0: 9, 1: 17}
@@ -195,7 +227,7 @@ class Kek(msgspec.Struct, frozen=True):
 def _write_kek(kek: Kek) -> bytes:
     if kek.grant_id is not None:
         return b"\1" + ID.encode(kek.grant_id)
-    return b"\0" + u64(kek.generation or 0)
+    return _checked_kek(b"\0" + u64(kek.generation or 0))
 
 
 def _read_kek(data: bytes) -> Kek:
@@ -204,7 +236,14 @@ def _read_kek(data: bytes) -> Kek:
         raise FormatError(message)
     if data[0] == 1:
         return Kek(grant_id=data[1:])
-    return Kek(generation=int.from_bytes(data[1:], "big"))
+    return Kek(generation=int.from_bytes(_checked_kek(data)[1:], "big"))
+
+
+def _checked_kek(data: bytes) -> bytes:
+    if not any(data[1:]):
+        message = "generations of the account key count from 1"
+        raise FormatError(message)
+    return data
 
 
 KEK: Codec[Kek] = Codec(_write_kek, _read_kek)

@@ -126,15 +126,14 @@ def verify_consistency(
     Raises:
         TrustError: it is not, or the proof is of another shape.
     """
+    if not 0 <= first <= second or (not first and first_root != EMPTY_ROOT):
+        raise TrustError(_CONSISTENCY)
     if first == second or not first:
-        if proof or (first == second and first_root != second_root) or first > second:
+        if proof or (first == second and first_root != second_root):
             raise TrustError(_CONSISTENCY)
         return
     path = list(proof) if first & (first - 1) else [first_root, *proof]
-    if not 0 < first < second or not path:
-        raise TrustError(_CONSISTENCY)
-    roots = _walk_consistency(first - 1, second - 1, path)
-    if roots != (first_root, second_root):
+    if not path or _walk_consistency(first - 1, second - 1, path) != (first_root, second_root):
         raise TrustError(_CONSISTENCY)
 
 

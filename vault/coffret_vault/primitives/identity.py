@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.hpke import (
     Suite,
 )
 
-from coffret_vault.errors import FormatError, OpenError, TrustError
+from coffret_vault.errors import BadSignatureError, FormatError, OpenError, WeakKeyError
 from coffret_vault.primitives.secret import SecretBytes
 
 KEY_SIZE = 32
@@ -56,12 +56,11 @@ def check_signing_public(public: bytes) -> bytes:
     """Refuse a public key of small order.
 
     Raises:
-        TrustError: the key is one of them, or has not 32 bytes.
+        WeakKeyError: the key is one of them, or has not 32 bytes.
     """
     number = int.from_bytes(public, "little")
     if len(public) != KEY_SIZE or number & ~_SIGN_BIT in _SMALL_ORDER_Y:
-        message = "a public key is one for which any message would verify"
-        raise TrustError(message)
+        raise WeakKeyError
     return public
 
 
@@ -69,14 +68,14 @@ def verify_signature(public: bytes, message: bytes, signature: bytes) -> None:
     """Verify 64 bytes of Ed25519 over ``message``.
 
     Raises:
-        TrustError: it does not verify, or the key is unfit.
+        BadSignatureError: it does not verify.
+        WeakKeyError: the key is unfit.
     """
     check_signing_public(public)
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
     except (InvalidSignature, ValueError):
-        failed = "a signature does not verify"
-        raise TrustError(failed) from None
+        raise BadSignatureError from None
 
 
 class SealingKey:
