@@ -189,16 +189,22 @@ def _check_payload(payload: Payload) -> None:
     _check_shown(payload)
 
 
-def _check_plain(value: Any, room: int) -> None:
+def _check_plain(value: object, room: int) -> None:
     """Metadata is what JSON can hold, and bytes: no extension types, no endless nesting."""
-    nested = isinstance(value, dict | list | tuple)
-    texts = not isinstance(value, dict) or all(isinstance(name, str) for name in value)
-    if not (nested and room and texts) and not isinstance(value, _PLAIN):
+    inside = _inside(value)
+    if inside is None and isinstance(value, _PLAIN):
+        return
+    if inside is None or not room:
         message = "metadata holds a value that cannot be stored, or is nested too deep"
         raise FormatError(message)
-    if nested:
-        for item in value.values() if isinstance(value, dict) else value:
-            _check_plain(item, room - 1)
+    for item in inside:
+        _check_plain(item, room - 1)
+
+
+def _inside(value: object) -> list[object] | None:
+    if isinstance(value, dict):
+        return list(value.values()) if all(isinstance(name, str) for name in value) else None
+    return list(value) if isinstance(value, list | tuple) else None
 
 
 def _check_shown(payload: Payload) -> None:
