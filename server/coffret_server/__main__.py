@@ -1,0 +1,7 @@
+"""`python -m coffret_server`."""
+
+import sys
+
+from coffret_server.cli import main
+
+sys.exit(main())

@@ -1,0 +1,67 @@
+"""The ASGI application."""
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+
+from fastapi import FastAPI
+from starlette.responses import JSONResponse, Response
+
+from coffret_server import __version__
+from coffret_server.control.accounts import accounts
+from coffret_server.control.auth import auth
+from coffret_server.control.web import CurrentServices
+from coffret_server.data.routes import data_routes
+from coffret_server.gate import Gate
+from coffret_server.services import Limits, running, system_clock
+from coffret_server.settings import Settings
+
+
+def create_app(
+    settings: Settings,
+    *,
+    clock: Callable[[], int] = system_clock,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> FastAPI:
+    """The server as an ASGI application; its database is opened by the lifespan.
+
+    Args:
+        settings: what the operator set.
+        clock: µs since 1970.
+        monotonic: seconds, for the rate limits.
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with running(settings, clock) as services:
+            app.state.services = services
+            yield
+
+    app = FastAPI(
+        title="Coffret server",
+        version=__version__,
+        summary="A blind memory vault: it keeps ciphertext that it cannot open.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+    )
+    app.state.limits = Limits(settings, monotonic)
+    app.router.routes.extend(data_routes())
+    for part in (auth, accounts):
+        app.include_router(part)
+    app.add_api_route("/healthz", healthy, methods=["GET"], tags=["health"])
+    app.add_api_route("/readyz", ready, methods=["GET"], tags=["health"])
+    app.add_middleware(Gate, limits=app.state.limits, trust_forwarded=settings.trust_forwarded)
+    return app
+
+
+async def healthy() -> Response:
+    """The process runs."""
+    return JSONResponse({"status": "ok"})
+
+
+async def ready(services: CurrentServices) -> Response:
+    """The database answers."""
+    await services.storage.ping()
+    return JSONResponse({"status": "ready"})

@@ -1,0 +1,294 @@
+"""The owner's append: checked as far as its bytes go, then applied in one transaction."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from coffret_server.ledger import Ledger, Put, Rewrap, State, load_state
+from coffret_server.problems import ProblemError, refuse
+from coffret_server.storage.base import SQLITE_VARIABLES, Tx, marks
+from coffret_server.wire import records
+from coffret_server.wire.log import Entry, Head, key_id, parse_entry, parse_head
+
+if TYPE_CHECKING:
+    from coffret_server.signatures import Verifier
+
+RECORDS_LIMIT: Final = 1_000
+LEAVES_LIMIT: Final = 5_000
+WRAPS_LIMIT: Final = 50_000
+MEMORY_KINDS: Final = frozenset({"put", "accept", "reject", "delete"})
+_packed = msgspec.msgpack.Encoder().encode
+T = TypeVar("T")
+
+Record = tuple[bytes, bytes, bytes, bytes]
+
+
+class Append(msgspec.Struct, forbid_unknown_fields=True):
+    """An append as it comes: see docs/spec/7-http.md."""
+
+    base: int
+    head: str
+    leaves: list[bytes] | msgspec.UnsetType = msgspec.UNSET
+    records: list[Record] | msgspec.UnsetType = msgspec.UNSET
+    accepts: list[tuple[UUID, int, bytes, bytes]] | msgspec.UnsetType = msgspec.UNSET
+    wraps: list[tuple[UUID, UUID, int, bytes]] | msgspec.UnsetType = msgspec.UNSET
+    unwraps: list[tuple[UUID, UUID]] | msgspec.UnsetType = msgspec.UNSET
+
+
+class Expected(msgspec.Struct, frozen=True):
+    """An entry that a control-plane call must carry in its append."""
+
+    kind: str
+    subject: bytes
+    version: int
+    digest: bytes
+
+
+class Wrap(msgspec.Struct, frozen=True, gc=False):
+    """A memory's key wrapped for a grant."""
+
+    grant: bytes
+    memory: bytes
+    key_number: int
+    wrap: bytes
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """An append whose every byte was checked that can be checked without the database."""
+
+    account: bytes
+    base: int
+    head: Head
+    text: str
+    leaves: list[bytes]
+    entries: list[Entry]
+    puts: dict[tuple[bytes, int], Put]
+    accepts: dict[tuple[bytes, int], Rewrap]
+    wraps: list[Wrap]
+    unwraps: list[tuple[bytes, bytes]]
+
+    def memories(self) -> list[bytes]:
+        """The memories whose state has to be read: all but those that begin here."""
+        begun, wanted = set(), []
+        for entry in self.entries:
+            if entry.kind == "put" and entry.version == 1:
+                begun.add(entry.subject)
+            elif entry.kind in MEMORY_KINDS and entry.subject not in begun:
+                wanted.append(entry.subject)
+        wanted += [wrap.memory for wrap in self.wraps if wrap.memory not in begun]
+        return wanted
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """What an append came to; `repeated` if it had been accepted before."""
+
+    size: int
+    repeated: bool = False
+
+
+def _list(value: list[T] | msgspec.UnsetType, limit: int) -> list[T]:
+    if value is msgspec.UNSET:
+        return []
+    if len(value) > limit:
+        refuse("too-large", "an append has too many parts")
+    return value
+
+
+def prepare(append: Append, account: UUID, verifier: "Verifier") -> Prepared:
+    """Check an append as far as its bytes go: forms, ids, digests and the head's signature.
+
+    Raises:
+        ProblemError: what the append breaks.
+    """
+    leaves = _list(append.leaves, LEAVES_LIMIT)
+    head = parse_head(append.head)
+    if append.base < 0 or head.account != account or head.size != append.base + len(leaves):
+        refuse("invalid-input", "the head is not of this account, or not of base and leaves")
+    owner = account.bytes
+    entries = [_owner_entry(leaf, owner) for leaf in leaves]
+    puts = prepare_puts(_list(append.records, RECORDS_LIMIT), owner, None)
+    check_pairs(entries, puts)
+    if head.key_id != key_id(account, verifier.public_key):
+        refuse("bad-signature", "the head is signed by another key")
+    verifier.verify(head.signature, head.signed)
+    return Prepared(
+        account=owner,
+        base=append.base,
+        head=head,
+        text=append.head,
+        leaves=leaves,
+        entries=entries,
+        puts=puts,
+        accepts=_accepts(append),
+        wraps=[_wrap(*item) for item in _list(append.wraps, WRAPS_LIMIT)],
+        unwraps=[(g.bytes, m.bytes) for g, m in _list(append.unwraps, WRAPS_LIMIT)],
+    )
+
+
+def _owner_entry(leaf: bytes, account: bytes) -> Entry:
+    entry = parse_entry(leaf)
+    if entry.account != account or entry.author is not None:
+        refuse("invalid-input", "an entry is not of this account and its owner")
+    return entry
+
+
+def prepare_puts(
+    parts: Sequence[Record], account: bytes, app: bytes | None
+) -> dict[tuple[bytes, int], Put]:
+    """Check records and pack them as they are stored.
+
+    Args:
+        parts: header, envelope, kek and wrap of each.
+        account: whose they are.
+        app: the author, or None for the owner.
+    """
+    puts: dict[tuple[bytes, int], Put] = {}
+    for part in parts:
+        raw, envelope, kek, wrap = part
+        header = records.parse_header(raw)
+        records.check_envelope(envelope)
+        records.check_wrap(wrap)
+        grant = records.parse_kek(kek)
+        if header.account != account or header.author != app:
+            refuse("invalid-input", "a record is not of this account and author")
+        if (grant is None) != (app is None):
+            refuse("invalid-input", "a record's kek is not its author's")
+        key = header.memory, header.version
+        if key in puts:
+            refuse("invalid-input", "a record comes twice")
+        digest = records.digest(raw, envelope)
+        puts[key] = Put(header, digest, _packed(part), wrap, grant)
+    return puts
+
+
+def check_pairs(entries: Sequence[Entry], puts: dict[tuple[bytes, int], Put]) -> None:
+    """Every put has its record, with the digest it says, and the reverse."""
+    count = 0
+    for entry in entries:
+        if entry.kind == "put":
+            put = puts.get((entry.subject, entry.version))
+            if put is None or put.digest != entry.digest:
+                refuse("invalid-input", "a put has no record, or one of another digest")
+            count += 1
+    if count != len(puts):
+        refuse("invalid-input", "a record has no entry, or two")
+
+
+def _accepts(append: Append) -> dict[tuple[bytes, int], Rewrap]:
+    found = {}
+    for memory, version, kek, wrap in _list(append.accepts, LEAVES_LIMIT):
+        records.check_wrap(wrap)
+        if records.parse_kek(kek) is not None:
+            refuse("invalid-input", "an accepted record is wrapped for the owner")
+        found[memory.bytes, version] = Rewrap(kek, wrap)
+    return found
+
+
+def _wrap(grant: UUID, memory: UUID, key_number: int, wrap: bytes) -> Wrap:
+    records.check_wrap(wrap)
+    if key_number < 1:
+        refuse("malformed", "a key number is below 1")
+    return Wrap(grant.bytes, memory.bytes, key_number, wrap)
+
+
+async def apply(
+    tx: Tx, prepared: Prepared, expected: Sequence[Expected] = (), now: int = 0
+) -> Applied:
+    """Apply an append in the caller's transaction.
+
+    Args:
+        tx: the transaction; the account's log row is locked in it.
+        prepared: what `prepare` gave.
+        expected: the entries beside those of memories that the append must have, no more, no fewer.
+        now: µs, for grants that have ended.
+
+    Raises:
+        ProblemError: `log-moved` if the log is not at `base`; or what the append breaks.
+    """
+    state = await load_state(tx, prepared.account)
+    if state.size != prepared.base:
+        return _moved(state, prepared)
+    _check_expected(prepared, expected)
+    ledger = Ledger(tx, prepared.account, state)
+    wanted = prepared.memories()
+    if wanted:
+        await ledger.load(wanted)
+    await _replay(ledger, prepared)
+    if ledger.frontier.root() != prepared.head.root:
+        refuse("invalid-input", "the head's root is not that of the log")
+    await _apply_wraps(ledger, prepared, now)
+    await ledger.finish(prepared.text, prepared.base)
+    return Applied(ledger.seq)
+
+
+def _moved(state: State, prepared: Prepared) -> Applied:
+    if state.base == prepared.base and state.head == prepared.text:
+        return Applied(prepared.head.size, repeated=True)
+    code, current = "log-moved", {"size": state.size, "head": state.head}
+    raise ProblemError(code, "read what is new and try again", current=current)
+
+
+def _check_expected(prepared: Prepared, expected: Sequence[Expected]) -> None:
+    found = [
+        Expected(entry.kind, entry.subject, entry.version, entry.digest)
+        for entry in prepared.entries
+        if entry.kind not in MEMORY_KINDS
+    ]
+    if len(found) != len(expected) or any(item not in found for item in expected):
+        refuse("invalid-input", "the append has not the entries that this call is about")
+
+
+async def _replay(ledger: Ledger, prepared: Prepared) -> None:
+    used = 0
+    for leaf, entry in zip(prepared.leaves, prepared.entries, strict=True):
+        key = entry.subject, entry.version
+        if entry.kind == "put":
+            await ledger.put(leaf, entry, prepared.puts[key])
+        elif entry.kind == "delete":
+            await ledger.delete(leaf, entry)
+        elif entry.kind == "accept":
+            rewrap = prepared.accepts.get(key)
+            used += rewrap is not None
+            await ledger.accept(leaf, entry, rewrap)
+        elif entry.kind == "reject":
+            await ledger.reject(leaf, entry)
+        else:
+            ledger.add_plain(leaf, entry)
+    if used != len(prepared.accepts):
+        refuse("invalid-input", "a wrap for an accepted record has no entry")
+
+
+async def _apply_wraps(ledger: Ledger, prepared: Prepared, now: int) -> None:
+    if prepared.wraps:
+        await check_grants(ledger, {wrap.grant for wrap in prepared.wraps}, now)
+        for wrap in prepared.wraps:
+            add_wrap(ledger, wrap)
+    if prepared.unwraps:
+        await ledger.tx.many(
+            "DELETE FROM grant_wraps WHERE account_id = ? AND grant_id = ? AND memory_id = ?",
+            [(prepared.account, grant, memory) for grant, memory in prepared.unwraps],
+        )
+
+
+def add_wrap(ledger: Ledger, wrap: Wrap) -> None:
+    """Give a grant the key of a memory that exists."""
+    memory = ledger.find(wrap.memory)
+    if memory is None or wrap.key_number > memory.key_number:
+        refuse("invalid-input", "a wrap is for a memory or a key that does not exist")
+    ledger.add_wrap(wrap.grant, wrap.memory, wrap.key_number, wrap.wrap)
+
+
+async def check_grants(ledger: Ledger, grants: set[bytes], now: int) -> None:
+    """Refuse wraps for grants that are not this account's, or over."""
+    wanted = list(grants)[:SQLITE_VARIABLES]
+    rows = await ledger.tx.all(
+        "SELECT grant_id FROM grants WHERE account_id = ? AND state <> 'revoked'"  # noqa: S608 - only question marks are put into the text
+        f" AND expires > ? AND grant_id IN ({marks(wanted)})",
+        ledger.account,
+        now,
+        *wanted,
+    )
+    if len(rows) != len(grants):
+        refuse("invalid-input", "a wrap is for a grant that does not exist or is over")

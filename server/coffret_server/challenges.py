@@ -1,0 +1,76 @@
+"""Login challenges: nonces that need no storing, and answers for users who do not exist.
+
+A nonce is `expiry (8) ‖ random (8) ‖ MAC (16)` under a key of the server, over the account and
+slot as well. That it works once is a row written at login. A user who does not exist has an account
+id, a slot id and a salt derived from their name with the same key: the same each time, like a real
+one.
+"""
+
+import hmac
+import secrets
+from hashlib import sha256
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from coffret_server.wire.identity import Kdf
+
+LIFETIME: Final = 120_000_000
+_MAC_SIZE: Final = 16
+_NONCE_SIZE: Final = 32
+_DEFAULT_KDF: Final = (65_536, 3, 4)
+
+
+class Challenge(msgspec.Struct, frozen=True):
+    """What a device needs in order to log in."""
+
+    account: UUID
+    slot: UUID
+    kdf: Kdf | None
+
+
+def _mac(key: bytes, *parts: bytes) -> bytes:
+    text = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+    return hmac.digest(key, text, "sha256")
+
+
+def new_nonce(key: bytes, challenge: Challenge, now: int) -> tuple[bytes, int]:
+    """A nonce and when it expires."""
+    expires = now + LIFETIME
+    body = expires.to_bytes(8, "big") + secrets.token_bytes(8)
+    mac = _mac(key, b"nonce", challenge.account.bytes, challenge.slot.bytes, body)
+    return body + mac[:_MAC_SIZE], expires
+
+
+def nonce_expiry(key: bytes, account: bytes, slot: bytes, nonce: bytes, now: int) -> int | None:
+    """When a nonce of ours expires, or None if it is not ours, or has."""
+    if len(nonce) != _NONCE_SIZE:
+        return None
+    body, mac = nonce[:-_MAC_SIZE], nonce[-_MAC_SIZE:]
+    expected = _mac(key, b"nonce", account, slot, body)[:_MAC_SIZE]
+    expires = int.from_bytes(body[:8], "big")
+    return expires if hmac.compare_digest(mac, expected) and expires > now else None
+
+
+def fake_challenge(key: bytes, username: str, kind: str) -> Challenge:
+    """The challenge of a user, or of a slot, that does not exist."""
+    name = username.encode()
+    kdf = None
+    if kind == "passphrase":
+        kdf = Kdf(_mac(key, b"fake-salt", name)[:16], *_DEFAULT_KDF)
+    account = _uuid7(_mac(key, b"fake-account", name))
+    return Challenge(account, _uuid7(_mac(key, b"fake-slot", name, kind.encode())), kdf)
+
+
+def _uuid7(seed: bytes) -> UUID:
+    """A UUIDv7 of the two years before a fixed day: it looks like one made by a device."""
+    data = bytearray(sha256(seed).digest()[:16])
+    spread = int.from_bytes(data[:6], "big") % (2 * 365 * 86_400_000)
+    data[:6] = (_EPOCH_MS - spread).to_bytes(6, "big")
+    data[6] = 0x70 | data[6] & 0x0F
+    data[8] = 0x80 | data[8] & 0x3F
+    return UUID(bytes=bytes(data))
+
+
+_EPOCH_MS: Final = 1_790_000_000_000

@@ -1,0 +1,1 @@
+"""The control plane: accounts, logins, apps, requests, grants. Plain FastAPI, for clarity."""

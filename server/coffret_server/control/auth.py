@@ -1,0 +1,306 @@
+"""Logging in and out."""
+
+import hmac
+from typing import Any, Literal
+from uuid import UUID, uuid4
+
+from fastapi import Request
+from sqlalchemy import delete, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.responses import Response
+
+from coffret_server import challenges, gate, tokens
+from coffret_server.control.web import (
+    Answer,
+    Body,
+    Bytes,
+    CurrentOwner,
+    CurrentServices,
+    Id,
+    PathId,
+    answer,
+    nothing,
+    router,
+    uuid,
+)
+from coffret_server.problems import ProblemError, refuse
+from coffret_server.schema import Account, ApiKey, Keyslot, Session, UsedNonce
+from coffret_server.services import Services
+from coffret_server.signatures import Verifier
+from coffret_server.wire import pae
+from coffret_server.wire.identity import LOGIN, check_username, parse_keyslot
+
+auth = router("auth")
+
+
+class ChallengeBody(Body):
+    """Who wants to log in, and with what."""
+
+    username: str
+    kind: Literal["passphrase", "recovery"]
+
+
+class KdfAnswer(Answer):
+    """Parameters of the passphrase's KDF."""
+
+    algorithm: str
+    salt: str
+    m: int
+    t: int
+    p: int
+
+
+class ChallengeAnswer(Answer):
+    """What the device signs and derives with."""
+
+    account_id: UUID
+    slot_id: UUID
+    nonce: str
+    kdf: KdfAnswer | None
+    expires_at: int
+
+
+class LoginBody(Body):
+    """A signed challenge."""
+
+    account_id: Id
+    slot_id: Id
+    nonce: Bytes
+    session_public_key: Bytes
+    signature: Bytes
+
+
+class LoginAnswer(Answer):
+    """A session; the token is shown once."""
+
+    session_id: UUID
+    token: str
+    expires_at: int
+
+
+class SessionAnswer(Answer):
+    """A device that is logged in."""
+
+    session_id: UUID
+    created: int
+    last_seen: int
+    address: str
+    current: bool
+
+
+class TokenBody(Body):
+    """An app's API key."""
+
+    api_key: str
+
+
+class TokenAnswer(Answer):
+    """A short token for an app."""
+
+    access_token: str
+    token_type: Literal["Bearer"]
+    expires_in: int
+
+
+def limit_address(request: Request) -> None:
+    """Count a call by which one could guess credentials or fill the disk."""
+    info = gate.info_of(request.scope)
+    info.allowance = request.app.state.limits.auth.take(info.address)
+
+
+def _wrong() -> ProblemError:
+    code = "wrong-credentials"
+    return ProblemError(code, "the username, the secret or the signature is wrong")
+
+
+@auth.post("/auth/challenge", response_model=ChallengeAnswer)
+async def challenge(request: Request, body: ChallengeBody, services: CurrentServices) -> Response:
+    """A nonce to sign; for an unknown user an answer that looks the same."""
+    limit_address(request)
+    name = check_username(body.username)
+    async with services.storage.read() as session:
+        row = (
+            await session.execute(
+                select(Account.account_id, Keyslot.keyslot)
+                .outerjoin(
+                    Keyslot,
+                    (Keyslot.account_id == Account.account_id) & (Keyslot.kind == body.kind),
+                )
+                .where(Account.username == name)
+                .order_by(Keyslot.slot_id)
+                .limit(1)
+            )
+        ).first()
+    key = services.secrets.nonce_key
+    found = challenges.fake_challenge(key, name, body.kind)
+    if row is not None:
+        found = _real(found, uuid(row[0]), row[1])
+    nonce, expires = challenges.new_nonce(key, found, services.clock())
+    return answer(
+        {
+            "account_id": found.account,
+            "slot_id": found.slot,
+            "nonce": nonce,
+            "kdf": _kdf(found),
+            "expires_at": expires,
+        }
+    )
+
+
+def _real(fake: challenges.Challenge, account: UUID, slot: bytes | None) -> challenges.Challenge:
+    """The challenge of an account; a kind of slot that it lacks is made up like a user's."""
+    if slot is None:
+        return challenges.Challenge(account, fake.slot, fake.kdf)
+    parsed = parse_keyslot(slot)
+    return challenges.Challenge(account, parsed.slot, parsed.kdf)
+
+
+def _kdf(found: challenges.Challenge) -> dict[str, Any] | None:
+    kdf = found.kdf
+    if kdf is None:
+        return None
+    return {
+        "algorithm": "argon2id",
+        "salt": kdf.salt,
+        "m": kdf.memory,
+        "t": kdf.passes,
+        "p": kdf.lanes,
+    }
+
+
+@auth.post("/auth/login", response_model=LoginAnswer)
+async def login(request: Request, body: LoginBody, services: CurrentServices) -> Response:
+    """A session, for a signature over our nonce. Anything wrong gets one and the same answer."""
+    limit_address(request)
+    now = services.clock()
+    key = services.secrets.nonce_key
+    nonce_ends = challenges.nonce_expiry(key, body.account_id, body.slot_id, body.nonce, now)
+    async with services.storage.read() as reading:
+        slot = await reading.get(Keyslot, (body.account_id, body.slot_id))
+    login_key = parse_keyslot(slot.keyslot).login_key if slot else _DECOY
+    _verify_login(services, login_key, body)
+    if slot is None or nonce_ends is None:
+        raise _wrong()
+    token = tokens.write(tokens.SESSION, body.account_id, tokens.new_secret())
+    session_id = uuid4()
+    expires = now + services.settings.session_seconds * 1_000_000
+    row = Session(
+        account_id=body.account_id,
+        session_id=session_id.bytes,
+        token_hash=tokens.digest(token),
+        session_key=body.session_public_key,
+        address=gate.info_of(request.scope).address,
+        created=now,
+        last_seen=now,
+        expires=expires,
+    )
+    try:
+        async with services.storage.write() as session:
+            await _spend(session, body, nonce_ends, now)
+            session.add(row)
+    except IntegrityError:
+        raise _wrong() from None
+    return answer({"session_id": session_id, "token": token, "expires_at": expires})
+
+
+_DECOY = bytes([9]) + bytes(31)
+"""A valid key that nobody holds: an unknown slot costs a verification too."""
+
+
+def _verify_login(services: Services, login_key: bytes, body: LoginBody) -> None:
+    """Verify the login statement for one of our origins."""
+    try:
+        verifier = Verifier(login_key)
+        pae.read_fixed(body.session_public_key, pae.KEY_SIZE)
+    except ProblemError:
+        raise _wrong() from None
+    for origin in services.origins:
+        statement = LOGIN.build(
+            origin.encode(), body.account_id, body.slot_id, body.nonce, body.session_public_key
+        )
+        try:
+            verifier.verify_kind("login", body.signature, statement)
+        except ProblemError:
+            continue
+        return
+    raise _wrong()
+
+
+async def _spend(session: AsyncSession, body: LoginBody, ends: int, now: int) -> None:
+    """Let a nonce work this once."""
+    await session.execute(delete(UsedNonce).where(UsedNonce.expires < now))
+    session.add(UsedNonce(account_id=body.account_id, nonce=body.nonce, expires=ends))
+    await session.flush()
+
+
+@auth.get("/auth/sessions", response_model=list[SessionAnswer])
+async def sessions(owner: CurrentOwner, services: CurrentServices) -> Response:
+    """The devices that are logged in."""
+    async with services.storage.read() as session:
+        rows = await session.scalars(
+            select(Session)
+            .where(Session.account_id == owner.account, Session.expires > services.clock())
+            .order_by(Session.created)
+        )
+        found = [
+            {
+                "session_id": uuid(row.session_id),
+                "created": row.created,
+                "last_seen": row.last_seen,
+                "address": row.address,
+                "current": row.session_id == owner.session,
+            }
+            for row in rows
+        ]
+    return answer(found)
+
+
+async def _end(services: Services, account: bytes, session_id: bytes) -> None:
+    async with services.storage.write() as session:
+        gone = await session.scalar(
+            delete(Session)
+            .where(Session.account_id == account, Session.session_id == session_id)
+            .returning(Session.session_id)
+        )
+    services.principals.forget(session_id)
+    if gone is None:
+        refuse("not-found", "there is no such session")
+
+
+@auth.delete("/auth/sessions/{id}", status_code=204)
+async def end_session(id_: PathId, owner: CurrentOwner, services: CurrentServices) -> Response:
+    """Log a device out."""
+    await _end(services, owner.account, id_)
+    return nothing()
+
+
+@auth.post("/auth/logout", status_code=204)
+async def logout(owner: CurrentOwner, services: CurrentServices) -> Response:
+    """Log this device out."""
+    await _end(services, owner.account, owner.session)
+    return nothing()
+
+
+@auth.post("/auth/token", response_model=TokenAnswer)
+async def app_token(request: Request, body: TokenBody, services: CurrentServices) -> Response:
+    """A JWT for an app's API key."""
+    limit_address(request)
+    try:
+        app, key_hash = tokens.read(tokens.API_KEY, body.api_key)
+    except ProblemError:
+        raise _wrong() from None
+    now = services.clock()
+    async with services.storage.write() as session:
+        rows = (await session.scalars(select(ApiKey).where(ApiKey.app_id == app))).all()
+        found = [row for row in rows if hmac.compare_digest(row.key_hash, key_hash)]
+        if not found:
+            raise _wrong()
+        await session.execute(
+            update(ApiKey)
+            .where(ApiKey.app_id == app, ApiKey.key_id == found[0].key_id)
+            .values(last_used=now)
+        )
+    seconds = min(services.settings.token_seconds, 900)
+    token = tokens.sign_app_token(services.secrets.jwt_key, uuid(app), now // 1_000_000, seconds)
+    return answer({"access_token": token, "token_type": "Bearer", "expires_in": seconds})

@@ -1,0 +1,225 @@
+"""A data-plane request and its answer: plain ASGI, MessagePack or JSON by choice of the client."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import parse_qs
+from uuid import UUID
+
+import msgspec
+from starlette.requests import ClientDisconnect
+
+from coffret_server import gate, strict
+from coffret_server.principals import AppCaller, Owner
+from coffret_server.problems import ProblemError, malformed, refuse
+from coffret_server.tokens import unauthenticated
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from coffret_server.services import Limits, Services
+
+T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
+MSGPACK: Final = b"application/msgpack"
+JSON: Final = b"application/json"
+_BEARER: Final = b"bearer "
+_pack = msgspec.msgpack.Encoder(uuid_format="bytes").encode
+_write_json = msgspec.json.Encoder().encode
+_MAP_16: Final = 0xDE
+_FIXMAP: Final = 0x80
+_LARGEST: Final = (1 << 63) - 1
+
+
+async def authenticate(
+    header: bytes | str | None, services: "Services", limits: "Limits", info: gate.Info
+) -> Owner | AppCaller:
+    """Who calls, counted against their rate limit.
+
+    Raises:
+        ProblemError: `unauthenticated` or `rate-limited`.
+    """
+    raw = header.decode("latin-1") if isinstance(header, bytes) else header or ""
+    kind, _, token = raw.partition(" ")
+    if kind.lower() != "bearer" or not token:
+        raise unauthenticated()
+    caller = services.principals.remembered(token)
+    if caller is None:
+        try:
+            caller = await services.principals.caller(token)
+        except ProblemError:
+            info.allowance = limits.open.take(info.address)
+            raise
+    key = caller.account if isinstance(caller, Owner) else caller.app
+    info.allowance = limits.account.take(key)
+    return caller
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """An answer: MessagePack, or a value to be encoded as the client asked."""
+
+    value: object = None
+    packed: bytes | None = None
+    status: int = 200
+    etag: int | None = None
+
+
+class Call:
+    """One request to the data plane."""
+
+    __slots__ = ("_body", "headers", "info", "limits", "path", "scope", "services")
+
+    def __init__(self, scope: "Scope", body: bytes) -> None:
+        self.scope = scope
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.path: dict[str, str] = scope["path_params"]
+        self.services: Services = scope["app"].state.services
+        self.limits: Limits = scope["app"].state.limits
+        self.info = gate.info_of(scope)
+        self._body = body
+
+    async def owner(self) -> Owner:
+        """The owner who calls.
+
+        Raises:
+            ProblemError: `unauthenticated`, or `forbidden` for an app.
+        """
+        caller = await self._caller()
+        if not isinstance(caller, Owner):
+            refuse("forbidden", "this call is for owners")
+        return caller
+
+    async def app(self) -> AppCaller:
+        """The app that calls.
+
+        Raises:
+            ProblemError: `unauthenticated`, or `forbidden` for an owner.
+        """
+        caller = await self._caller()
+        if not isinstance(caller, AppCaller):
+            refuse("forbidden", "this call is for apps")
+        return caller
+
+    async def _caller(self) -> Owner | AppCaller:
+        header = self.headers.get(b"authorization")
+        return await authenticate(header, self.services, self.limits, self.info)
+
+    def body(self, kind: type[S]) -> S:
+        """The body, as MessagePack or JSON by its content type.
+
+        Raises:
+            ProblemError: `malformed`.
+        """
+        content_type = self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        if content_type not in {MSGPACK, JSON}:
+            refuse("malformed", "send application/msgpack or application/json")
+        try:
+            if content_type == MSGPACK:
+                return _from_msgpack(self._body, kind)
+            return msgspec.convert(strict.loads(self._body), kind)
+        except (msgspec.ValidationError, msgspec.DecodeError, RecursionError):
+            detail = "the body is not of the published shape"
+            raise malformed(detail) from None
+
+    def id(self, name: str = "id") -> UUID:
+        """An id in the path."""
+        return parse_id(self.path[name])
+
+    def query(self) -> dict[str, str]:
+        """The query's values; a name given twice is refused."""
+        raw = self.scope["query_string"]
+        if not raw:
+            return {}
+        try:
+            found = parse_qs(raw.decode("ascii"), keep_blank_values=True, max_num_fields=16)
+        except ValueError:
+            detail = "the query is malformed"
+            raise malformed(detail) from None
+        if any(len(values) > 1 for values in found.values()):
+            refuse("malformed", "a query parameter is given twice")
+        return {name: values[0] for name, values in found.items()}
+
+    def number(self, name: str, default: int, most: int = _LARGEST, least: int = 0) -> int:
+        """A whole number in the query."""
+        text = self.query().get(name)
+        if text is None:
+            return default
+        if not (text.isascii() and text.isdigit()) or len(text) > 19:  # noqa: PLR2004 - digits of 2^63
+            refuse("invalid-input", f"{name} is not a whole number")
+        value = int(text)
+        if not least <= value <= most:
+            refuse("invalid-input", f"{name} is out of range")
+        return value
+
+    def wants_json(self) -> bool:
+        """Whether the answer is to be JSON."""
+        return JSON in self.headers.get(b"accept", b"")
+
+
+def parse_id(text: str) -> UUID:
+    """A UUID in its one form: lower case, hyphenated."""
+    try:
+        found = UUID(text)
+    except ValueError:
+        found = None
+    if found is None or str(found) != text:
+        refuse("not-found", "an id is not a lower-case hyphenated UUID")
+    return found
+
+
+def _from_msgpack(body: bytes, kind: type[S]) -> S:
+    found = msgspec.msgpack.decode(body, type=kind)
+    given = sum(getattr(found, name) is not msgspec.UNSET for name in kind.__struct_fields__)
+    first = body[0]
+    pairs = int.from_bytes(body[1:3], "big") if first == _MAP_16 else first - _FIXMAP
+    if pairs != given:
+        refuse("malformed", "the body has a key twice")
+    return found
+
+
+Handler = Callable[[Call], Awaitable[Reply]]
+
+
+class Endpoint:
+    """A data-plane route as an ASGI application."""
+
+    def __init__(self, handler: Handler, template: str) -> None:
+        self._handler = handler
+        self._template = template
+        self.__name__ = handler.__name__
+        self.__doc__ = handler.__doc__
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Read the body, call the handler, send its answer."""
+        info = gate.info_of(scope)
+        info.template, info.limit = self._template, gate.DATA_LIMIT
+        call = Call(scope, await _read(receive))
+        reply = await self._handler(call)
+        body, content_type = _encode(reply, as_json=call.wants_json())
+        headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
+        if reply.etag is not None:
+            headers.append((b"etag", b'"%d"' % reply.etag))
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+async def _read(receive: "Receive") -> bytes:
+    message = await receive()
+    if not message.get("more_body") and message["type"] == "http.request":
+        return bytes(message.get("body", b""))
+    parts = []
+    while True:
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)
+        message = await receive()
+
+
+def _encode(reply: Reply, *, as_json: bool) -> tuple[bytes, bytes]:
+    if not as_json:
+        return reply.packed if reply.packed is not None else _pack(reply.value), MSGPACK
+    value: Any = reply.value
+    if reply.packed is not None:
+        value = msgspec.msgpack.decode(reply.packed)
+    return _write_json(value), JSON

@@ -1,0 +1,272 @@
+"""What an owner's device does with records: appends, and reading the log and its records."""
+
+from itertools import chain
+from typing import Final
+
+import msgspec
+
+from coffret_server import merkle
+from coffret_server.append import Append, Applied, Prepared, apply, prepare
+from coffret_server.data.call import Call, Reply
+from coffret_server.ledger import unpack_leaf
+from coffret_server.problems import ProblemError, refuse
+from coffret_server.schema import STATUS_NAMES
+from coffret_server.storage import Tx
+
+LOG_LIMIT: Final = 10_000
+SYNC_LIMIT: Final = 5_000
+_PAIR: Final = b"\x92"
+_NIL: Final = b"\xc0"
+_pack = msgspec.msgpack.Encoder().encode
+_SYNC: Final = (
+    "SELECT e.leaf, CASE WHEN e.record_seq IS NULL THEN ?"
+    " WHEN e.record_seq = e.seq THEN e.record"
+    " ELSE (SELECT r.record FROM entries r"
+    " WHERE r.account_id = e.account_id AND r.seq = e.record_seq) END"
+    " FROM entries e WHERE e.account_id = ? AND e.seq >= ? AND e.seq < ? ORDER BY e.seq"
+)
+_ONE: Final = (
+    "SELECT e.record, e.seq, e.version, e.status FROM entries e"
+    " WHERE e.account_id = ? AND e.subject = ? AND e.version = ? AND e.status IS NOT NULL"
+)
+
+
+def _array(count: int) -> bytes:
+    """The head of a MessagePack array."""
+    if count < 16:  # noqa: PLR2004 - MessagePack's fixarray
+        return bytes([0x90 | count])
+    if count < 1 << 16:
+        return b"\xdc" + count.to_bytes(2, "big")
+    return b"\xdd" + count.to_bytes(4, "big")
+
+
+async def _apply(call: Call, prepared: Prepared) -> Applied:
+    now = call.services.clock()
+
+    async def job(tx: Tx) -> Applied:
+        return await apply(tx, prepared, now=now)
+
+    return await call.services.storage.submit(job)
+
+
+async def append_log(call: Call) -> Reply:
+    """Append any entries of memories."""
+    owner = await call.owner()
+    prepared = prepare(call.body(Append), owner.account_id, owner.verifier)
+    applied = await _apply(call, prepared)
+    return Reply({"size": applied.size})
+
+
+async def _create(call: Call, least: int, most: int) -> Reply:
+    owner = await call.owner()
+    prepared = prepare(call.body(Append), owner.account_id, owner.verifier)
+    puts = [entry for entry in prepared.entries if entry.kind == "put" and entry.version == 1]
+    if not least <= len(puts) <= most or len(puts) != len(prepared.entries):
+        refuse("invalid-input", "this call creates memories, and does nothing else")
+    applied = await _apply(call, prepared)
+    return Reply({"size": applied.size}, status=201)
+
+
+async def create_one(call: Call) -> Reply:
+    """Create one memory."""
+    return await _create(call, 1, 1)
+
+
+async def create_many(call: Call) -> Reply:
+    """Create up to 1,000 memories."""
+    return await _create(call, 1, 1_000)
+
+
+async def change_one(call: Call) -> Reply:
+    """Write the next version of a memory, or delete it, on top of the version in `If-Match`."""
+    owner = await call.owner()
+    memory = call.id().bytes
+    expected = _if_match(call)
+    prepared = prepare(call.body(Append), owner.account_id, owner.verifier)
+    kind = "put" if call.scope["method"] == "PUT" else "delete"
+    entries = prepared.entries
+    if len(entries) != 1 or entries[0].kind != kind or entries[0].subject != memory:
+        refuse("invalid-input", "this call changes the one memory that it names")
+    now = call.services.clock()
+
+    async def job(tx: Tx) -> Applied:
+        row = await tx.one(
+            "SELECT newest_version FROM memories WHERE account_id = ? AND memory_id = ?",
+            owner.account,
+            memory,
+        )
+        if row is None:
+            refuse("not-found", "there is no such memory")
+        if row[0] != expected:
+            return await _maybe_repeated(tx, prepared, row[0])
+        return await apply(tx, prepared, now=now)
+
+    applied = await call.services.storage.submit(job)
+    return Reply({"size": applied.size}, etag=entries[0].version)
+
+
+async def _maybe_repeated(tx: Tx, prepared: Prepared, newest: int) -> Applied:
+    """The answer again if this very append was the last; otherwise the memory has moved."""
+    row = await tx.one("SELECT base, head FROM logs WHERE account_id = ?", prepared.account)
+    if row is not None and row[0] == prepared.base and row[1] == prepared.text:
+        return Applied(prepared.head.size, repeated=True)
+    code = "version-moved"
+    raise ProblemError(code, "the memory has another version", current={"version": newest})
+
+
+def _if_match(call: Call) -> int:
+    header = call.headers.get(b"if-match")
+    if header is None:
+        refuse("precondition-required", 'send If-Match: "<version>"')
+    text = header.strip().strip(b'"')
+    if not text.isdigit() or len(text) > 18:  # noqa: PLR2004 - digits below 2^63
+        refuse("version-moved", "If-Match names no version")
+    return int(text)
+
+
+async def read_one(call: Call) -> Reply:
+    """One memory: the version in force, or the pending one if there is none, or `?version=`."""
+    owner = await call.owner()
+    memory = call.id().bytes
+    wanted = call.number("version", 0)
+
+    async def job(tx: Tx) -> tuple[bytes, int, int, int, int]:
+        known = await tx.one(
+            "SELECT newest_version, list_seq FROM memories"
+            " WHERE account_id = ? AND memory_id = ? AND deleted = 0",
+            owner.account,
+            memory,
+        )
+        if known is None:
+            refuse("not-found", "there is no such memory")
+        if wanted:
+            row = await tx.one(_ONE, owner.account, memory, wanted)
+        else:
+            row = await tx.one(
+                "SELECT record, seq, version, status FROM entries WHERE account_id = ? AND seq = ?",
+                owner.account,
+                known[1],
+            )
+        if row is None or row[0] is None:
+            refuse("not-found", "there is no such version")
+        return row[0], row[1], row[2], row[3], wanted or known[0]
+
+    record, seq, version, status, etag = await call.services.storage.query(job)
+    value = {
+        "record": msgspec.Raw(record),
+        "seq": seq,
+        "version": version,
+        "status": STATUS_NAMES[status],
+    }
+    return Reply(packed=_pack(value), etag=etag)
+
+
+async def read_versions(call: Call) -> Reply:
+    """Every version of a memory, oldest first; deletions and what was erased have no record."""
+    owner = await call.owner()
+    memory = call.id().bytes
+
+    async def job(tx: Tx) -> list[tuple[msgspec.Raw, int, str, int]]:
+        rows = await tx.all(
+            "SELECT record, version, status, seq FROM entries"
+            " WHERE account_id = ? AND subject = ? AND status IS NOT NULL ORDER BY version",
+            owner.account,
+            memory,
+        )
+        return [(msgspec.Raw(row[0] or _NIL), row[1], STATUS_NAMES[row[2]], row[3]) for row in rows]
+
+    rows = await call.services.storage.query(job)
+    if not rows:
+        refuse("not-found", "there is no such memory")
+    return Reply(packed=_pack(rows))
+
+
+async def read_sync(call: Call) -> Reply:
+    """The log from an index on, each leaf with the record that stands beside it."""
+    owner = await call.owner()
+    start, limit = call.number("from", 0), call.number("limit", 1_000, SYNC_LIMIT, 1)
+
+    async def job(tx: Tx) -> list[bytes]:
+        size, head = await _standing(tx, owner.account)
+        rows = await tx.all(_SYNC, _NIL, owner.account, start, start + limit)
+        parts = [b"\x93", _pack(size), _pack(head), _array(len(rows))]
+        parts += chain.from_iterable((_PAIR, *row) for row in rows)
+        return parts
+
+    return Reply(packed=b"".join(await call.services.storage.query(job)))
+
+
+async def _standing(tx: Tx, account: bytes) -> tuple[int, str]:
+    row = await tx.one("SELECT size, head FROM logs WHERE account_id = ?", account)
+    if row is None:
+        refuse("not-found", "there is no such account")
+    return row[0], row[1]
+
+
+async def read_log(call: Call) -> Reply:
+    """The leaves of the log from an index on."""
+    owner = await call.owner()
+    start, limit = call.number("from", 0), call.number("limit", 1_000, LOG_LIMIT, 1)
+
+    async def job(tx: Tx) -> bytes:
+        size, head = await _standing(tx, owner.account)
+        rows = await tx.all(
+            "SELECT leaf FROM entries WHERE account_id = ? AND seq >= ? AND seq < ? ORDER BY seq",
+            owner.account,
+            start,
+            start + limit,
+        )
+        leaves = msgspec.Raw(_array(len(rows)) + b"".join(row[0] for row in rows))
+        return _pack({"size": size, "head": head, "leaves": leaves})
+
+    return Reply(packed=await call.services.storage.query(job))
+
+
+class _Hashes:
+    """Hashes for one proof, read before it is made."""
+
+    def __init__(self, tiles: dict[int, bytes], leaves: dict[int, bytes]) -> None:
+        self._tiles = tiles
+        self._leaves = leaves
+
+    def tile(self, index: int) -> bytes:
+        return self._tiles[index]
+
+    def leaves(self, start: int, stop: int) -> list[bytes]:
+        return [self._leaves[index] for index in range(start, stop)]
+
+
+async def _hashes(tx: Tx, account: bytes, runs: set[int]) -> _Hashes:
+    """Every tile, and the leaves of the runs in which the proof begins or ends."""
+    tiles = await tx.all("SELECT idx, hash FROM tiles WHERE account_id = ?", account)
+    leaves: dict[int, bytes] = {}
+    for run in runs:
+        rows = await tx.all(
+            "SELECT seq, leaf FROM entries WHERE account_id = ? AND seq >= ? AND seq < ?",
+            account,
+            run * merkle.TILE,
+            (run + 1) * merkle.TILE,
+        )
+        leaves.update((row[0], merkle.leaf_hash(unpack_leaf(row[1]))) for row in rows)
+    return _Hashes({row[0]: row[1] for row in tiles}, leaves)
+
+
+async def read_proof(call: Call) -> Reply:
+    """A proof of inclusion (`index`, `size`) or of consistency (`first`, `size`)."""
+    owner = await call.owner()
+    query = call.query()
+    if ("index" in query) == ("first" in query) or "size" not in query:
+        refuse("invalid-input", "ask with size, and with index or first")
+    included = "index" in query
+    begin, size = call.number("index" if included else "first", 0), call.number("size", 0)
+
+    async def job(tx: Tx) -> list[bytes]:
+        newest, _ = await _standing(tx, owner.account)
+        if size > newest or begin > size or (included and begin == size):
+            refuse("invalid-input", "the log is not that long")
+        ends = {begin // merkle.TILE, size // merkle.TILE}
+        hashes = await _hashes(tx, owner.account, ends)
+        prove = merkle.inclusion if included else merkle.consistency
+        return prove(hashes, begin, size)
+
+    return Reply({"proof": await call.services.storage.query(job)})

@@ -1,0 +1,30 @@
+"""The data plane's routes, as plain Starlette routes for the FastAPI application."""
+
+from typing import Final
+
+from starlette.routing import BaseRoute, Route
+
+from coffret_server.data import owner
+from coffret_server.data.call import Endpoint, Handler
+
+BASE: Final = "/api/v1"
+ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (
+    ("POST", "/memory-blobs", owner.create_one),
+    ("POST", "/memory-blobs/batch", owner.create_many),
+    ("GET", "/sync", owner.read_sync),
+    ("POST", "/log", owner.append_log),
+    ("GET", "/log", owner.read_log),
+    ("GET", "/log/proof", owner.read_proof),
+    ("PUT", "/memory-blobs/{id}", owner.change_one),
+    ("DELETE", "/memory-blobs/{id}", owner.change_one),
+    ("GET", "/memory-blobs/{id}", owner.read_one),
+    ("GET", "/memory-blobs/{id}/versions", owner.read_versions),
+)
+
+
+def data_routes() -> list[BaseRoute]:
+    """The routes, the busiest first."""
+    return [
+        Route(BASE + path, Endpoint(handler, BASE + path), methods=[method], name=handler.__name__)
+        for method, path, handler in ROUTES
+    ]

@@ -1,0 +1,207 @@
+"""The outermost middleware: request id, limits, one log line, and every refusal as a problem.
+
+Pure ASGI. It is the only place where an error becomes an answer, and the only one that logs
+requests: method, route template, status, time and sizes. No path, query, header or body is ever
+logged.
+"""
+
+import logging
+import os
+import time
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from coffret_server.problems import CODES, MEDIA_TYPE, ProblemError
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from coffret_server.limits import Allowance
+    from coffret_server.services import Limits
+
+INFO: Final = "coffret"
+DATA_LIMIT: Final = 32 * 1024 * 1024
+CONTROL_LIMIT: Final = 4 * 1024 * 1024
+_PROBES: Final = frozenset({"/healthz", "/readyz"})
+_FRAMEWORK_CODES: Final = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}
+_CLIENT_GONE: Final = 499
+ACCESS: Final = logging.getLogger("coffret_server.access")
+ERRORS: Final = logging.getLogger("coffret_server.errors")
+_json = msgspec.json.Encoder().encode
+
+
+class Info:
+    """What is known of a request in flight."""
+
+    __slots__ = (
+        "address",
+        "allowance",
+        "limit",
+        "read",
+        "request_id",
+        "sent",
+        "status",
+        "template",
+    )
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.request_id = os.urandom(12).hex()
+        self.allowance: Allowance | None = None
+        self.template = ""
+        self.limit = CONTROL_LIMIT
+        self.status = 0
+        self.read = 0
+        self.sent = 0
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Headers of every answer."""
+        found = [(b"x-request-id", self.request_id.encode())]
+        if self.allowance is not None:
+            found += self.allowance.headers()
+        return found
+
+
+def info_of(scope: "Scope") -> Info:
+    """What the gate knows of this request."""
+    info: Info = scope[INFO]
+    return info
+
+
+def client_address(scope: "Scope", *, trust_forwarded: bool) -> str:
+    """The address a request comes from."""
+    if trust_forwarded:
+        for name, value in scope["headers"]:
+            if name == b"x-forwarded-for":
+                return str(value.rpartition(b",")[2].strip().decode("latin-1"))[:64]
+    client = scope.get("client")
+    return client[0] if client else "unknown"
+
+
+class Gate:
+    """See the module."""
+
+    def __init__(self, app: "ASGIApp", *, limits: "Limits", trust_forwarded: bool) -> None:
+        self._app = app
+        self._limits = limits
+        self._trust_forwarded = trust_forwarded
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        info = Info(client_address(scope, trust_forwarded=self._trust_forwarded))
+        scope[INFO] = info
+
+        async def limited() -> "Message":
+            message = await receive()
+            info.read += len(message.get("body", b""))
+            if info.read > info.limit:
+                code = "too-large"
+                raise ProblemError(code, "the body is too large")
+            return message
+
+        async def stamped(message: "Message") -> None:
+            if message["type"] == "http.response.start":
+                info.status = message["status"]
+                message["headers"] = [*message.get("headers", ()), *info.headers()]
+            else:
+                info.sent += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self._serve(scope, limited, stamped, info)
+        finally:
+            _log(scope, info, time.perf_counter() - started)
+
+    async def _serve(self, scope: "Scope", receive: "Receive", send: "Send", info: Info) -> None:
+        try:
+            self._admit(scope, info)
+            await self._app(scope, receive, send)
+        except ClientDisconnect:
+            info.status = _CLIENT_GONE
+        except Exception as error:  # noqa: BLE001 - the one place where errors become answers
+            if info.status:  # the answer has begun: nothing can be added to it
+                _report(info, error)
+                return
+            await answer_problem(as_problem(error, info), info, send)
+
+    def _admit(self, scope: "Scope", info: Info) -> None:
+        authorized = False
+        for name, value in scope["headers"]:
+            if name == b"content-length" and int(value) > DATA_LIMIT:
+                code = "too-large"
+                raise ProblemError(code, "the body is too large")
+            authorized = authorized or name == b"authorization"
+        if not authorized and scope["path"] not in _PROBES:
+            info.allowance = self._limits.open.take(info.address)
+
+
+def as_problem(error: Exception, info: Info) -> ProblemError:
+    """The refusal that an error stands for; what nobody foresaw is a `server-error`."""
+    if isinstance(error, ProblemError):
+        return error
+    if isinstance(error, RequestValidationError):
+        where = {".".join(str(part) for part in item["loc"]) for item in error.errors()}
+        return ProblemError("invalid-input", f"check {', '.join(sorted(where))[:300]}")
+    if isinstance(error, HTTPException) and error.status_code in _FRAMEWORK_CODES:
+        code = _FRAMEWORK_CODES[error.status_code]
+        return ProblemError(code, CODES[code][1])
+    _report(info, error)
+    if isinstance(error, (ConnectionError, TimeoutError)):
+        return ProblemError("unavailable", "try again in a moment", retry_after=1)
+    return ProblemError("server-error", "the failure was recorded under this request id")
+
+
+async def answer_problem(problem: ProblemError, info: Info, send: "Send") -> None:
+    """Send a refusal."""
+    body = problem.document(info.request_id)
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        *problem.headers(),
+    ]
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _report(info: Info, error: BaseException) -> None:
+    """Log an unforeseen error by its kind and place, never by its message, which may hold data."""
+    frame = error.__traceback__
+    places = []
+    while frame is not None:
+        places.append(f"{frame.tb_frame.f_code.co_name}:{frame.tb_lineno}")
+        frame = frame.tb_next
+    line = {"request_id": info.request_id, "error": type(error).__name__, "at": places[-8:]}
+    ERRORS.error(_json(line).decode())
+
+
+def _log(scope: "Scope", info: Info, seconds: float) -> None:
+    if not ACCESS.isEnabledFor(logging.INFO):
+        return
+    line = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "method": scope["method"] if scope["method"] in _METHODS else "other",
+        "route": info.template or _template(scope),
+        "status": info.status,
+        "ms": round(seconds * 1000, 2),
+        "request_id": info.request_id,
+        "bytes_in": info.read,
+        "bytes_out": info.sent,
+    }
+    ACCESS.info(_json(line).decode())
+
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
+
+
+def _template(scope: "Scope") -> str:
+    route = scope.get("route")
+    path = getattr(route, "path", None)
+    return path if isinstance(path, str) else "unmatched"

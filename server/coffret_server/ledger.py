@@ -1,0 +1,500 @@
+"""What a change does to the stored log and the memories (docs/spec/5-log.md and 7-http.md).
+
+A `Ledger` lives for one transaction on one account. Entries are added to it one after the other; it
+keeps what they do in memory as far as it can, so that a batch becomes a few multi-row statements.
+"""
+
+import base64
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from coffret_server import merkle
+from coffret_server.problems import ProblemError, refuse
+from coffret_server.schema import ACCEPTED, PENDING, REJECTED
+from coffret_server.storage.base import SQLITE_VARIABLES, DuplicateRowError, Tx, Value, marks
+from coffret_server.wire import records
+from coffret_server.wire.log import Entry, parse_entry
+
+_ADD_ENTRY: Final = (
+    "INSERT INTO entries (account_id, seq, leaf, kind, subject, version, status, grant_id,"
+    " key_number, changed, record_seq, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_ADD_MEMORY: Final = (
+    "INSERT INTO memories (newest_version, newest_digest, key_number, current_version,"
+    " current_seq, shown_seq, list_seq, importance, deleted, account_id, memory_id)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_CHANGE_MEMORY: Final = (
+    "UPDATE memories SET newest_version = ?, newest_digest = ?, key_number = ?,"
+    " current_version = ?, current_seq = ?, shown_seq = ?, list_seq = ?, importance = ?,"
+    " deleted = ? WHERE account_id = ? AND memory_id = ?"
+)
+_ADD_TAG: Final = "INSERT INTO memory_tags (account_id, memory_id, tag) VALUES (?, ?, ?)"
+_DROP_TAGS: Final = "DELETE FROM memory_tags WHERE account_id = ? AND memory_id = ?"
+_TOUCH_WRAPS: Final = "UPDATE grant_wraps SET changed = ? WHERE account_id = ? AND memory_id = ?"
+_DROP_WRAPS: Final = "DELETE FROM grant_wraps WHERE account_id = ? AND memory_id = ?"
+_HIDE: Final = "UPDATE entries SET record_seq = NULL WHERE account_id = ? AND seq = ?"
+_PUT_WRAP: Final = (
+    "INSERT INTO grant_wraps (account_id, grant_id, memory_id, key_number, wrap, changed)"
+    " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (account_id, grant_id, memory_id, key_number)"
+    " DO UPDATE SET wrap = excluded.wrap, changed = excluded.changed"
+)
+_packed = msgspec.msgpack.Encoder().encode
+
+
+class Put(msgspec.Struct, frozen=True, gc=False):
+    """A record that was checked, and its bytes as they are stored and sent."""
+
+    header: records.Header
+    digest: bytes
+    record: bytes
+    wrap: bytes
+    grant: bytes | None
+
+
+class Rewrap(msgspec.Struct, frozen=True, gc=False):
+    """The owner's own wrap of a memory key, replacing an app's."""
+
+    kek: bytes
+    wrap: bytes
+
+
+class Memory(msgspec.Struct):
+    """The row of a memory while it changes; `fresh` until it is stored."""
+
+    memory: bytes
+    newest: int = 0
+    digest: bytes = b""
+    key_number: int = 0
+    current: int | None = None
+    current_seq: int | None = None
+    shown_seq: int | None = None
+    list_seq: int | None = None
+    importance: int | None = None
+    deleted: int = 0
+    fresh: bool = True
+    dirty: bool = False
+
+    def row(self, account: bytes) -> tuple[Value, ...]:
+        """The columns in the order of the statements above."""
+        return (
+            self.newest, self.digest, self.key_number, self.current, self.current_seq,
+            self.shown_seq, self.list_seq, self.importance, self.deleted, account, self.memory,
+        )  # fmt: skip
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A stored version that an entry speaks of."""
+
+    seq: int
+    kind: str
+    status: int
+    record: bytes | None
+    entry: Entry
+    grant: bytes | None
+
+
+class State(msgspec.Struct, frozen=True):
+    """Where the log stands."""
+
+    size: int
+    frontier: bytes
+    head: str
+    base: int
+    memories: int
+    bytes: int
+    quota_memories: int
+    quota_bytes: int
+
+
+async def load_state(tx: Tx, account: bytes) -> State:
+    """Lock and read where an account's log stands."""
+    row = await tx.one(
+        "SELECT size, frontier, head, base, memories, bytes, quota_memories, quota_bytes"  # noqa: S608 - no value is put into the text
+        " FROM logs WHERE account_id = ?" + tx.for_update,
+        account,
+    )
+    if row is None:
+        refuse("not-found", "there is no such account")
+    return State(*row)
+
+
+def unpack_leaf(stored: bytes) -> bytes:
+    """The leaf from the MessagePack value that is stored."""
+    leaf: bytes = msgspec.msgpack.decode(stored, type=bytes)
+    return leaf
+
+
+def conflict(detail: str, memory: Memory | None = None) -> ProblemError:
+    """A refusal of a change that does not fit; it tells where the memory stands."""
+    code, current = "conflict", None
+    if memory is not None and memory.newest:
+        digest = base64.b64encode(memory.digest).decode()
+        current = {"version": memory.newest, "digest": digest}
+    return ProblemError(code, detail, current=current)
+
+
+class Ledger:
+    """The changes of one transaction on one account."""
+
+    def __init__(self, tx: Tx, account: bytes, state: State) -> None:
+        self.tx = tx
+        self.account = account
+        self.state = state
+        self.frontier = merkle.Frontier(state.size, state.frontier)
+        self.seq = state.size
+        self._memories: dict[bytes, Memory] = {}
+        self._entries: list[tuple[Value, ...]] = []
+        self._tags: list[tuple[Value, ...]] = []
+        self._wraps: list[tuple[Value, ...]] = []
+        self._memory_count = state.memories
+        self._bytes = state.bytes
+
+    # -- memories ---------------------------------------------------------------------------
+
+    async def load(self, memories: Iterable[bytes]) -> None:
+        """Read where these memories stand."""
+        wanted = [memory for memory in dict.fromkeys(memories) if memory not in self._memories]
+        for start in range(0, len(wanted), SQLITE_VARIABLES):
+            part = wanted[start : start + SQLITE_VARIABLES]
+            rows = await self.tx.all(
+                "SELECT memory_id, newest_version, newest_digest, key_number, current_version,"  # noqa: S608 - only question marks are put into the text
+                " current_seq, shown_seq, list_seq, importance, deleted FROM memories"
+                f" WHERE account_id = ? AND memory_id IN ({marks(part)})",
+                self.account,
+                *part,
+            )
+            for row in rows:
+                memory = self._memories[row[0]] = Memory(*row)
+                memory.fresh = False
+
+    def find(self, memory: bytes) -> Memory | None:
+        """A memory that was loaded or made in this transaction, unless it is deleted."""
+        found = self._memories.get(memory)
+        return None if found is None or found.deleted else found
+
+    def _next(self, entry: Entry) -> Memory:
+        """The memory of a put or delete, whose version must be the next."""
+        memory = self._memories.get(entry.subject)
+        if memory is None:
+            if entry.version != 1 or entry.kind != "put":
+                message = "there is no such memory"
+                raise conflict(message)
+            memory = self._memories[entry.subject] = Memory(entry.subject)
+            return memory
+        if memory.deleted:
+            message = "the memory is deleted"
+            raise conflict(message)
+        if entry.version != memory.newest + 1:
+            message = "the version is not one more than the newest"
+            raise conflict(message, memory)
+        return memory
+
+    async def _hide(self, memory: Memory) -> None:
+        """Take the record of what was in force out of the sync feed."""
+        if memory.shown_seq is not None:
+            if memory.shown_seq >= self.state.size:
+                await self._flush_entries()
+            await self.tx.run(_HIDE, self.account, memory.shown_seq)
+            memory.shown_seq = None
+
+    async def _list(self, memory: Memory, seq: int | None, header: records.Header | None) -> None:
+        """Let the list of memories show this version."""
+        if not memory.fresh or memory.list_seq is not None:
+            await self._flush_tags()
+            await self.tx.run(_DROP_TAGS, self.account, memory.memory)
+        memory.list_seq = seq
+        memory.importance = header.importance if header else None
+        for tag in header.tags if header else ():
+            self._tags.append((self.account, memory.memory, tag))
+
+    def _newest(self, memory: Memory, entry: Entry, digest: bytes) -> None:
+        memory.newest = entry.version
+        memory.digest = digest
+        memory.dirty = True
+
+    # -- entries ----------------------------------------------------------------------------
+
+    def add_plain(self, leaf: bytes, entry: Entry) -> None:
+        """An entry that speaks of no memory."""
+        self._add(leaf, entry)
+
+    async def put(self, leaf: bytes, entry: Entry, put: Put) -> None:
+        """An owner's version: in force at once."""
+        memory = self._next(entry)
+        self._check_key_number(memory, put)
+        await self._hide(memory)
+        seq = self.seq
+        await self._list(memory, seq, put.header)
+        if memory.newest:
+            await self._touch(memory)
+        else:
+            self._memory_count += 1
+        self._newest(memory, entry, put.digest)
+        memory.key_number = max(memory.key_number, put.header.key_number)
+        memory.current, memory.current_seq, memory.shown_seq = entry.version, seq, seq
+        self._add(leaf, entry, put=put, status=ACCEPTED)
+
+    async def put_pending(self, leaf: bytes, entry: Entry, put: Put) -> None:
+        """An app's version: pending until the owner decides."""
+        memory = self._next(entry)
+        self._check_key_number(memory, put)
+        if not memory.newest:
+            self._memory_count += 1
+        if memory.current is None:
+            await self._list(memory, self.seq, put.header)
+        self._newest(memory, entry, put.digest)
+        memory.key_number = max(memory.key_number, put.header.key_number)
+        self._add(leaf, entry, put=put, status=PENDING)
+        if put.grant is not None and entry.version == 1:
+            self.add_wrap(put.grant, memory.memory, put.header.key_number, put.wrap)
+
+    async def delete(self, leaf: bytes, entry: Entry) -> None:
+        """An owner's deletion: at once, and the ciphertext goes."""
+        memory = self._next(entry)
+        self._check_digest(memory, entry)
+        self._newest(memory, entry, entry.digest)
+        self._add(leaf, entry, status=ACCEPTED)
+        await self._erase(memory)
+
+    async def delete_pending(self, leaf: bytes, entry: Entry, grant: bytes) -> None:
+        """An app's deletion: pending until the owner decides."""
+        memory = self._next(entry)
+        self._check_digest(memory, entry)
+        self._newest(memory, entry, entry.digest)
+        self._add(leaf, entry, status=PENDING, grant=grant)
+
+    async def accept(self, leaf: bytes, entry: Entry, rewrap: Rewrap | None) -> None:
+        """The owner's yes to a pending version."""
+        memory, target = await self._pending(entry)
+        await self._set_status(target, ACCEPTED)
+        memory.dirty = True
+        if target.kind == "delete":
+            self._add(leaf, entry)
+            await self._erase(memory)
+            return
+        record = await self._rewrapped(memory, target, rewrap)
+        newer = memory.current is None or entry.version > memory.current
+        if newer:
+            await self._hide(memory)
+            header = records.parse_header(record[0])
+            await self._list(memory, target.seq, header)
+            memory.current, memory.current_seq = entry.version, target.seq
+            memory.shown_seq = self.seq
+        await self._touch(memory)
+        self._add(leaf, entry, shows=target.seq if newer else None)
+
+    async def reject(self, leaf: bytes, entry: Entry) -> None:
+        """The owner's no to a pending version."""
+        memory, target = await self._pending(entry)
+        await self._set_status(target, REJECTED)
+        if memory.list_seq == target.seq:
+            await self._list_newest_pending(memory)
+        memory.dirty = True
+        self._add(leaf, entry)
+
+    def add_wrap(self, grant: bytes, memory: bytes, key_number: int, wrap: bytes) -> None:
+        """A memory's key wrapped for a grant. It is news from the next entry on."""
+        self._wraps.append((self.account, grant, memory, key_number, wrap, self.seq))
+
+    # -- the steps --------------------------------------------------------------------------
+
+    def _add(
+        self,
+        leaf: bytes,
+        entry: Entry,
+        *,
+        put: Put | None = None,
+        status: int | None = None,
+        grant: bytes | None = None,
+        shows: int | None = None,
+    ) -> None:
+        seq = self.seq
+        self._entries.append(
+            (
+                self.account, seq, _packed(leaf), entry.kind, entry.subject, entry.version, status,
+                put.grant if put else grant, put.header.key_number if put else 0, seq,
+                seq if put else shows, put.record if put else None,
+            )
+        )  # fmt: skip
+        self.frontier.extend((merkle.leaf_hash(leaf),))
+        self.seq += 1
+        if put:
+            self._bytes += len(put.record)
+
+    def _check_key_number(self, memory: Memory, put: Put) -> None:
+        if put.header.key_number > memory.key_number + 1:
+            refuse("invalid-input", "a key number is more than one above the newest")
+
+    def _check_digest(self, memory: Memory, entry: Entry) -> None:
+        if entry.digest != memory.digest:
+            message = "the digest is not that of the newest version"
+            raise conflict(message, memory)
+
+    async def _touch(self, memory: Memory) -> None:
+        await self.tx.run(_TOUCH_WRAPS, self.seq, self.account, memory.memory)
+
+    async def target(self, memory: bytes, version: int) -> Target | None:
+        """A stored put or delete of a memory."""
+        await self._flush_entries()
+        row = await self.tx.one(
+            "SELECT seq, kind, status, record, leaf, grant_id FROM entries WHERE account_id = ?"
+            " AND subject = ? AND version = ? AND status IS NOT NULL",
+            self.account,
+            memory,
+            version,
+        )
+        if row is None:
+            return None
+        seq, kind, status, record, stored, grant = row
+        leaf = unpack_leaf(stored)
+        entry = parse_entry(leaf if grant is None else leaf[:-64])
+        return Target(seq, kind, status, record, entry, grant)
+
+    async def _pending(self, entry: Entry) -> tuple[Memory, Target]:
+        memory = self.find(entry.subject)
+        target = await self.target(entry.subject, entry.version) if memory else None
+        if memory is None or target is None or target.status != PENDING:
+            message = "no such version is pending"
+            raise conflict(message, memory)
+        if target.entry.digest != entry.digest:
+            refuse("invalid-input", "the digest is not that of the pending version")
+        return memory, target
+
+    async def _set_status(self, target: Target, status: int) -> None:
+        await self.tx.run(
+            "UPDATE entries SET status = ?, changed = ?, record_seq = NULL"
+            " WHERE account_id = ? AND seq = ?",
+            status,
+            self.seq,
+            self.account,
+            target.seq,
+        )
+
+    async def _rewrapped(
+        self, memory: Memory, target: Target, rewrap: Rewrap | None
+    ) -> list[bytes]:
+        """The record of an accepted version, under the owner's key if that came with it."""
+        parts: list[bytes] = msgspec.msgpack.decode(target.record or b"\x90", type=list[bytes])
+        if rewrap is None:
+            if memory.current is None:
+                refuse("invalid-input", "to accept what an app created needs the owner's wrap")
+            return parts
+        parts[2:] = [rewrap.kek, rewrap.wrap]
+        record = _packed(parts)
+        self._bytes += len(record) - len(target.record or b"")
+        await self.tx.run(
+            "UPDATE entries SET record = ? WHERE account_id = ? AND seq = ?",
+            record,
+            self.account,
+            target.seq,
+        )
+        return parts
+
+    async def _list_newest_pending(self, memory: Memory) -> None:
+        row = await self.tx.one(
+            "SELECT seq, record FROM entries WHERE account_id = ? AND subject = ? AND status = ?"
+            " AND kind = 'put' ORDER BY version DESC LIMIT 1",
+            self.account,
+            memory.memory,
+            PENDING,
+        )
+        if row is None:
+            await self._list(memory, None, None)
+            return
+        parts: list[bytes] = msgspec.msgpack.decode(row[1], type=list[bytes])
+        await self._list(memory, row[0], records.parse_header(parts[0]))
+
+    async def _erase(self, memory: Memory) -> None:
+        """Forget the ciphertext, tags and wraps of a memory; its entries stay."""
+        await self._flush_entries()
+        row = await self.tx.one(
+            "SELECT COALESCE(SUM(LENGTH(record)), 0) FROM entries"
+            " WHERE account_id = ? AND subject = ? AND status IS NOT NULL",
+            self.account,
+            memory.memory,
+        )
+        self._bytes -= int(row[0]) if row else 0
+        await self._hide(memory)
+        await self.tx.run(
+            "UPDATE entries SET record = NULL, record_seq = NULL"
+            " WHERE account_id = ? AND subject = ? AND status IS NOT NULL",
+            self.account,
+            memory.memory,
+        )
+        await self._list(memory, None, None)
+        await self._flush_wraps()
+        await self.tx.run(_DROP_WRAPS, self.account, memory.memory)
+        memory.deleted, memory.current, memory.current_seq = 1, None, None
+        self._memory_count -= 1
+
+    # -- writing ----------------------------------------------------------------------------
+
+    async def _flush_entries(self) -> None:
+        if self._entries:
+            await self._insert(_ADD_ENTRY, self._entries)
+            self._entries = []
+
+    async def _flush_tags(self) -> None:
+        if self._tags:
+            await self.tx.many(_ADD_TAG, self._tags)
+            self._tags = []
+
+    async def _flush_wraps(self) -> None:
+        if self._wraps:
+            await self.tx.many(_PUT_WRAP, self._wraps)
+            self._wraps = []
+
+    async def _insert(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
+        try:
+            if len(rows) == 1:
+                await self.tx.run(sql, *rows[0])
+            else:
+                await self.tx.many(sql, rows)
+        except DuplicateRowError:
+            message = "a memory with that id exists"
+            raise conflict(message) from None
+
+    async def finish(self, head: str | None = None, base: int | None = None) -> None:
+        """Write everything, and where the log stands now.
+
+        Args:
+            head: the owner's new head, if this is an append of the owner.
+            base: the size that append built on.
+        """
+        self._check_quota()
+        account = self.account
+        fresh = [m.row(account) for m in self._memories.values() if m.fresh and m.dirty]
+        changed = [m.row(account) for m in self._memories.values() if m.dirty and not m.fresh]
+        if fresh:
+            await self._insert(_ADD_MEMORY, fresh)
+        if changed:
+            await self.tx.many(_CHANGE_MEMORY, changed)
+        await self._flush_entries()
+        await self._flush_tags()
+        await self._flush_wraps()
+        if self.frontier.tiles:
+            tiles = [(account, index, digest) for index, digest in self.frontier.tiles]
+            await self.tx.many("INSERT INTO tiles (account_id, idx, hash) VALUES (?, ?, ?)", tiles)
+        await self.tx.run(
+            "UPDATE logs SET size = ?, frontier = ?, head = ?, base = ?, memories = ?, bytes = ?"
+            " WHERE account_id = ?",
+            self.seq,
+            self.frontier.packed(),
+            self.state.head if head is None else head,
+            self.state.base if base is None else base,
+            self._memory_count,
+            self._bytes,
+            account,
+        )
+
+    def _check_quota(self) -> None:
+        state = self.state
+        more = self._memory_count > state.memories and self._memory_count > state.quota_memories
+        if more or (self._bytes > state.bytes and self._bytes > state.quota_bytes):
+            problem = ProblemError(
+                "quota-exceeded", "delete memories, or ask for a larger quota", retry_after=3600
+            )
+            raise problem

@@ -1,0 +1,135 @@
+"""Who is calling: an owner by a session token, an app by a JWT, a developer by a key.
+
+A token that was found good is remembered for at most a minute, so that a session ended in another
+process is refused there a minute later, and in this process at once.
+"""
+
+from collections.abc import Callable
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from coffret_server import tokens
+from coffret_server.signatures import Verifier
+from coffret_server.storage import Storage, Tx
+
+REMEMBERED: Final = 60_000_000
+SEEN_EVERY: Final = 300_000_000
+SECOND: Final = 1_000_000
+_LIMIT: Final = 50_000
+_FIND_SESSION: Final = (
+    "SELECT s.session_id, s.expires, s.last_seen, a.signing_key FROM sessions s"
+    " JOIN accounts a ON a.account_id = s.account_id"
+    " WHERE s.account_id = ? AND s.token_hash = ?"
+)
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """The owner of a vault, on one of their devices."""
+
+    account: bytes
+    account_id: UUID
+    session: bytes
+    verifier: Verifier
+
+
+class AppCaller(msgspec.Struct, frozen=True):
+    """A developer's app."""
+
+    app: bytes
+    app_id: UUID
+    verifier: Verifier
+    keys_hash: bytes
+
+
+class _Known(msgspec.Struct, frozen=True):
+    caller: Owner | AppCaller
+    until: int
+
+
+class Principals:
+    """Tokens, checked against the database and remembered for a short while."""
+
+    def __init__(self, storage: Storage, jwt_key: bytes, clock: Callable[[], int]) -> None:
+        self._storage = storage
+        self._jwt_key = jwt_key
+        self._clock = clock
+        self._known: dict[str, _Known] = {}
+
+    def remembered(self, token: str) -> Owner | AppCaller | None:
+        """Who it is, if that was checked within the last minute."""
+        known = self._known.get(token)
+        if known is None or known.until <= self._clock():
+            return None
+        return known.caller
+
+    async def caller(self, token: str) -> Owner | AppCaller:
+        """Who it is.
+
+        Raises:
+            ProblemError: `unauthenticated`.
+        """
+        found = self.remembered(token)
+        if found is None:
+            is_session = token.startswith(tokens.SESSION + "_")
+            found = await (self._owner(token) if is_session else self._app(token))
+        return found
+
+    def forget(self, session: bytes) -> None:
+        """Refuse a session's token from now on."""
+        self._known = {
+            token: known
+            for token, known in self._known.items()
+            if not (isinstance(known.caller, Owner) and known.caller.session == session)
+        }
+
+    def _remember(self, token: str, caller: Owner | AppCaller, ends: int) -> None:
+        if len(self._known) >= _LIMIT:
+            self._known.clear()
+        self._known[token] = _Known(caller, min(ends, self._clock() + REMEMBERED))
+
+    async def _owner(self, token: str) -> Owner:
+        account, token_hash = tokens.read(tokens.SESSION, token)
+
+        async def find(tx: Tx) -> tuple[bytes, int, int, bytes] | None:
+            row = await tx.one(_FIND_SESSION, account, token_hash)
+            return None if row is None else (row[0], row[1], row[2], row[3])
+
+        row = await self._storage.query(find)
+        now = self._clock()
+        if row is None or row[1] <= now:
+            raise tokens.unauthenticated()
+        session, expires, seen, signing_key = row
+        if now - seen > SEEN_EVERY:
+            await self._see(account, session, now)
+        owner = Owner(account, UUID(bytes=account), session, Verifier(signing_key))
+        self._remember(token, owner, expires)
+        return owner
+
+    async def _see(self, account: bytes, session: bytes, now: int) -> None:
+        async def mark(tx: Tx) -> None:
+            await tx.run(
+                "UPDATE sessions SET last_seen = ? WHERE account_id = ? AND session_id = ?",
+                now,
+                account,
+                session,
+            )
+
+        await self._storage.submit(mark)
+
+    async def _app(self, token: str) -> AppCaller:
+        app_id, ends = tokens.read_app_token(self._jwt_key, token, self._clock() / SECOND)
+
+        async def find(tx: Tx) -> tuple[bytes, bytes] | None:
+            row = await tx.one(
+                "SELECT signing_key, keys_hash FROM apps WHERE app_id = ?", app_id.bytes
+            )
+            return None if row is None else (row[0], row[1])
+
+        row = await self._storage.query(find)
+        if row is None:
+            raise tokens.unauthenticated()
+        app = AppCaller(app_id.bytes, app_id, Verifier(row[0]), row[1])
+        self._remember(token, app, ends * SECOND)
+        return app

@@ -1,0 +1,76 @@
+"""What a running server is made of, and how it is set up and taken down."""
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+from sqlalchemy import select
+
+from coffret_server import tokens
+from coffret_server.limits import Limiter
+from coffret_server.principals import Principals
+from coffret_server.schema import Setting
+from coffret_server.settings import Settings
+from coffret_server.storage import Storage, open_storage
+
+_JWT_KEY: Final = "jwt-key"
+_NONCE_KEY: Final = "nonce-key"
+
+
+def system_clock() -> int:
+    """Microseconds since 1970."""
+    return time.time_ns() // 1_000
+
+
+class Secrets:
+    """The server's own secrets: worth nothing for opening anything."""
+
+    def __init__(self, jwt_key: bytes, nonce_key: bytes) -> None:
+        self.jwt_key = jwt_key
+        self.nonce_key = nonce_key
+
+
+class Services:
+    """Everything a request may need."""
+
+    def __init__(
+        self, settings: Settings, storage: Storage, secrets: Secrets, clock: Callable[[], int]
+    ) -> None:
+        self.settings = settings
+        self.storage = storage
+        self.secrets = secrets
+        self.clock = clock
+        self.origins = settings.origins
+        self.principals = Principals(storage, secrets.jwt_key, clock)
+
+
+class Limits:
+    """The limits of one process; they exist before the database is open."""
+
+    def __init__(self, settings: Settings, monotonic: Callable[[], float]) -> None:
+        self.auth = Limiter("auth", settings.auth_rate, monotonic)
+        self.open = Limiter("address", settings.open_rate, monotonic)
+        self.account = Limiter("account", settings.account_rate, monotonic)
+
+
+async def _secrets(storage: Storage, settings: Settings) -> Secrets:
+    """Read the server's secrets, making them at the first start."""
+    async with storage.write() as session:
+        found = {row.name: row.value for row in await session.scalars(select(Setting))}
+        for name in (_JWT_KEY, _NONCE_KEY):
+            if name not in found:
+                found[name] = tokens.new_secret()
+                session.add(Setting(name=name, value=found[name]))
+    given = bytes.fromhex(settings.jwt_key)
+    return Secrets(given or found[_JWT_KEY], found[_NONCE_KEY])
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings, clock: Callable[[], int]) -> AsyncIterator[Services]:
+    """Services on an open database."""
+    storage = await open_storage(settings.database)
+    try:
+        yield Services(settings, storage, await _secrets(storage, settings), clock)
+    finally:
+        await storage.close()

@@ -1,0 +1,74 @@
+"""What an operator can set, by argument or by environment."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final
+
+PREFIX: Final = "COFFRET_"
+MEGABYTE: Final = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a server. Each is also read from `COFFRET_<NAME>`.
+
+    Attributes:
+        database: `sqlite:///file` or `postgresql://…`.
+        origins: the origins by which devices know this server; a login is signed for one of them.
+        jwt_key: hex of the key that signs app tokens; made and kept in the database if empty.
+        session_seconds: how long a login lasts.
+        token_seconds: how long an app's token lasts, at most 900.
+        quota_memories: memories of an account.
+        quota_bytes: bytes of records of an account.
+        auth_rate: requests a minute of one address for challenges, logins and tokens.
+        open_rate: requests a minute of one address without a token.
+        account_rate: requests a minute of one account or app.
+        trust_forwarded: take the client's address from X-Forwarded-For (behind a proxy only).
+    """
+
+    database: str
+    origins: tuple[str, ...] = ()
+    jwt_key: str = field(default="", repr=False)
+    session_seconds: int = 30 * 86_400
+    token_seconds: int = 900
+    quota_memories: int = 1_000_000
+    quota_bytes: int = 20 * 1024 * MEGABYTE
+    auth_rate: int = 300
+    open_rate: int = 1_200
+    account_rate: int = 120_000
+    trust_forwarded: bool = False
+
+    @classmethod
+    def from_environment(
+        cls,
+        given: Mapping[str, Any],
+        environment: Mapping[str, str] = os.environ,
+        default_database: str = "",
+    ) -> "Settings":
+        """Settings from the environment; what is given wins over it.
+
+        Raises:
+            ValueError: a number is not one.
+        """
+        values: dict[str, Any] = {"database": default_database}
+        for item in fields(cls):
+            text = environment.get(PREFIX + item.name.upper())
+            if text is not None:
+                values[item.name] = _read(str(item.type), text)
+        values |= {name: value for name, value in given.items() if value is not None}
+        return cls(**values)
+
+    def with_origins(self, origins: tuple[str, ...]) -> "Settings":
+        """The same settings, known to devices by these origins."""
+        return replace(self, origins=origins)
+
+
+def _read(kind: str, text: str) -> object:
+    if kind in {"int", str(int)}:
+        return int(text)
+    if kind in {"bool", str(bool)}:
+        return text.lower() in {"1", "true", "yes"}
+    if "tuple" in kind:
+        return tuple(text.split())
+    return text

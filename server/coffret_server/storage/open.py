@@ -1,0 +1,73 @@
+"""Opening a database by its URL, and bringing its tables up to date."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from coffret_server.migrations import current_revision, newest_revision, upgrade
+from coffret_server.storage.sqlite import SqliteStorage
+
+if TYPE_CHECKING:
+    from coffret_server.storage.base import Storage
+
+_SQLITE: Final = "sqlite"
+_POSTGRESQL: Final = "postgresql"
+
+
+class DatabaseError(Exception):
+    """The database cannot be served; the message says what to do."""
+
+
+def _driver_url(url: str) -> URL:
+    """The URL with the driver that we use."""
+    parsed = make_url(url)
+    backend = parsed.get_backend_name()
+    if backend == _SQLITE:
+        if parsed.database in {None, "", ":memory:"}:
+            msg = "SQLite needs a file: sqlite:///path/to/coffret.db"
+            raise DatabaseError(msg)
+        return parsed.set(drivername="sqlite+aiosqlite")
+    if backend == _POSTGRESQL:
+        return parsed.set(drivername="postgresql+asyncpg")
+    msg = "the database is neither sqlite:///… nor postgresql://…"
+    raise DatabaseError(msg)
+
+
+async def migrate(url: str) -> None:
+    """Bring the tables of a database up to date."""
+    target = _driver_url(url)
+    engine = create_async_engine(target)
+    async with engine.begin() as connection:
+        await connection.run_sync(upgrade)
+    await engine.dispose()
+    if target.get_backend_name() == _SQLITE:
+        _private(Path(str(target.database)))
+
+
+def _private(path: Path) -> None:
+    path.chmod(0o600)
+
+
+async def open_storage(url: str) -> "Storage":
+    """Open a database. SQLite is brought up to date; PostgreSQL must be so already.
+
+    Raises:
+        DatabaseError: the tables of a PostgreSQL database are not this version's.
+    """
+    target = _driver_url(url)
+    if target.get_backend_name() == _SQLITE:
+        await migrate(url)
+        return SqliteStorage(Path(str(target.database)))
+    from coffret_server.storage.postgres import PostgresStorage  # noqa: PLC0415 - asyncpg is an extra
+
+    text = target.render_as_string(hide_password=False)
+    engine = create_async_engine(target)
+    async with engine.connect() as connection:
+        found = await connection.run_sync(current_revision)
+    await engine.dispose()
+    if found != newest_revision():
+        msg = "the database's tables are of another version: run coffret-server migrate"
+        raise DatabaseError(msg)
+    return await PostgresStorage.open(text)

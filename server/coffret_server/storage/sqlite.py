@@ -1,0 +1,254 @@
+"""SQLite in the process: one writer that commits in groups, and a reader, both on the event loop.
+
+A statement here is a few microseconds in the page cache, less than it costs to hand it to a thread
+and to fight for the interpreter lock afterwards. So the loop runs the statements, and only the
+commit, which waits for the disk, is handed to a thread. Whatever arrives meanwhile is the next
+group. Each job of a group has a savepoint: one that fails takes nothing else down. The journal is a
+WAL with synchronous=FULL, so what was acknowledged survives a crash of the process and of the
+machine.
+"""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+from sqlalchemy import event, text
+from sqlalchemy.engine import Connection
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+
+from coffret_server.storage.base import DuplicateRowError, Job, Row, Tx, Value
+
+T = TypeVar("T")
+GROUP_LIMIT: Final = 64
+BUSY_SECONDS: Final = 10.0
+_PAUSE: Final = 0.002
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA cache_size = -65536",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA secure_delete = FAST",
+)
+
+
+class SqliteTx:
+    """Statements on one connection. They never suspend."""
+
+    for_update = ""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._execute = connection.execute
+        self._executemany = connection.executemany
+
+    async def all(self, sql: str, *values: Value) -> Sequence[Row]:
+        """Every row of a query."""
+        return self._execute(sql, values).fetchall()
+
+    async def one(self, sql: str, *values: Value) -> Row | None:
+        """The first row of a query, or None."""
+        return cast("Row | None", self._execute(sql, values).fetchone())
+
+    async def run(self, sql: str, *values: Value) -> None:
+        """Run a statement."""
+        try:
+            self._execute(sql, values)
+        except sqlite3.IntegrityError as error:
+            raise DuplicateRowError from error
+
+    async def many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
+        """Run a statement once a row."""
+        try:
+            self._executemany(sql, rows)
+        except sqlite3.IntegrityError as error:
+            raise DuplicateRowError from error
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection with our settings, outside any transaction."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
+    for pragma in _PRAGMAS:
+        connection.execute(pragma)
+    return connection
+
+
+def _finish(job: Awaitable[T]) -> T:
+    """Run a job that awaits nothing but its `SqliteTx` to its end, without the loop."""
+    coroutine = cast("Coroutine[Any, Any, T]", job)
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return cast("T", stop.value)
+    coroutine.close()
+    msg = "a job awaited something other than its transaction"
+    raise RuntimeError(msg)
+
+
+def _engine(path: Path, begin: str) -> AsyncEngine:
+    engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
+
+    def on_connect(connection: Any, _record: object) -> None:  # noqa: ANN401 - SQLAlchemy's adapter has no public type
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in (f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}", *_PRAGMAS):
+            cursor.execute(pragma)
+        cursor.close()
+
+    def on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    event.listen(engine.sync_engine, "connect", on_connect)
+    event.listen(engine.sync_engine, "begin", on_begin)
+    return engine
+
+
+class _Waiting:
+    """A job in the queue, and the future its caller waits for."""
+
+    __slots__ = ("error", "future", "job", "result")
+
+    def __init__(self, job: Callable[[Tx], Awaitable[Any]], future: "asyncio.Future[Any]") -> None:
+        self.job = job
+        self.future = future
+        self.result: object = None
+        self.error: BaseException | None = None
+
+    def settle(self, error: BaseException | None) -> None:
+        """Wake the caller; `error` is what befell the whole group."""
+        if self.future.done():
+            return
+        failure = error or self.error
+        if failure is None:
+            self.future.set_result(self.result)
+        else:
+            self.future.set_exception(failure)
+
+
+class SqliteStorage:
+    """The embedded engine, for one process."""
+
+    name = "sqlite"
+
+    def __init__(self, path: Path) -> None:
+        self._gate = asyncio.Lock()  # writers of this process take turns, in order
+        self._queue: list[_Waiting] = []
+        self._arrived = asyncio.Event()
+        self._closing = False
+        self._write_engine = _engine(path, "BEGIN IMMEDIATE")
+        self._read_engine = _engine(path, "BEGIN")
+        self._writer = connect(path)
+        self._reader = connect(path)
+        self._writer_tx = SqliteTx(self._writer)
+        self._reader_tx = SqliteTx(self._reader)
+        self._disk = ThreadPoolExecutor(1, "coffret-commit")
+        self._task = asyncio.create_task(self._write_groups(), name="coffret-writer")
+
+    @contextlib.asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """A session that sees one state of the database."""
+        async with AsyncSession(self._read_engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextlib.asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncSession]:
+        """A session whose changes are durable when the block is left without an error."""
+        async with (
+            self._gate,
+            AsyncSession(self._write_engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            yield session
+
+    async def query(self, job: Job[T]) -> T:
+        """Run a reading job on one state of the database."""
+        self._reader.execute("BEGIN")
+        try:
+            return _finish(job(self._reader_tx))
+        finally:
+            self._reader.execute("COMMIT")
+
+    async def submit(self, job: Job[T]) -> T:
+        """Run a writing job in the next group."""
+        if self._closing:
+            msg = "the database is closing"
+            raise ConnectionError(msg)
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Waiting(job, future))
+        self._arrived.set()
+        return await future
+
+    async def ping(self) -> None:
+        """Raise if the database does not answer."""
+        async with self.read() as session:
+            await session.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        """Finish the queue, then close every connection."""
+        self._closing = True
+        self._arrived.set()
+        await self._task
+        self._disk.shutdown()
+        self._writer.close()
+        self._reader.close()
+        await self._write_engine.dispose()
+        await self._read_engine.dispose()
+
+    async def _write_groups(self) -> None:
+        while True:
+            await self._arrived.wait()
+            group, self._queue = self._queue[:GROUP_LIMIT], self._queue[GROUP_LIMIT:]
+            if not self._queue and not self._closing:
+                self._arrived.clear()
+            if not group:
+                if self._closing:
+                    return
+                continue
+            failure: BaseException | None = None
+            try:
+                await self._write_group(group)
+            except sqlite3.Error as error:
+                failure = error
+                self._abandon()
+            for waiting in group:
+                waiting.settle(failure)
+
+    def _abandon(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+
+    async def _write_group(self, group: list[_Waiting]) -> None:
+        async with self._gate:
+            await self._begin()
+            for waiting in group:
+                self._attempt(waiting)
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._disk, self._writer.execute, "COMMIT")
+
+    async def _begin(self) -> None:
+        """Begin, waiting for a writer of another process without stopping the loop."""
+        deadline = asyncio.get_running_loop().time() + BUSY_SECONDS
+        while True:
+            try:
+                self._writer.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                late = asyncio.get_running_loop().time() > deadline
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or late:
+                    raise
+                await asyncio.sleep(_PAUSE)
+            else:
+                return
+
+    def _attempt(self, waiting: _Waiting) -> None:
+        if waiting.future.cancelled():
+            return
+        self._writer.execute("SAVEPOINT job")
+        try:
+            waiting.result = _finish(waiting.job(self._writer_tx))
+        except Exception as error:  # noqa: BLE001 - delivered to the caller, who alone can judge it
+            waiting.error = error
+            self._writer.execute("ROLLBACK TO job")
+        self._writer.execute("RELEASE job")

@@ -1,0 +1,1 @@
+"""A strict reader of the public fields of the published format. It opens nothing."""

@@ -1,0 +1,148 @@
+"""App manifests, access requests, selectors and grants (docs/spec/6-grants.md)."""
+
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from coffret_server.problems import refuse
+from coffret_server.wire import pae
+from coffret_server.wire.identity import SEALING_KEY_SIZE
+from coffret_server.wire.records import IMPORTANCE_LIMIT, TAG_LIMIT
+
+MANIFEST: Final = pae.Layout("app-manifest", 6)
+SELECTOR: Final = pae.Layout("selector", 6)
+REQUEST: Final = pae.Layout("access-request", 13)
+GRANT: Final = pae.Layout("grant", 12)
+APPROVAL: Final = pae.Layout("grant-approval", 2)
+SCOPES: Final = ("create", "delete", "read", "update")
+SEALED_KEY_SIZE: Final = 1120 + 32 + 16
+NONCE_SIZE: Final = 32
+SHORTEST: Final = 3_600
+LONGEST: Final = 10 * 366 * 86_400
+SECOND: Final = 1_000_000
+SELECTION_LIMIT: Final = 100_000
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """Who an app is."""
+
+    app: UUID
+    name: str
+    homepage: str
+    signing_key: bytes
+    sealing_key: bytes
+    created: int
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What an app asks an owner for."""
+
+    request: UUID
+    account: UUID
+    app: UUID
+    app_keys: bytes
+    owner_keys: bytes
+    scopes: tuple[str, ...]
+    seconds: int
+    standing: bool
+    created: int
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """What an owner approved."""
+
+    account: UUID
+    grant: UUID
+    app: UUID
+    request_digest: bytes
+    owner_keys: bytes
+    app_keys: bytes
+    scopes: tuple[str, ...]
+    standing: bool
+    created: int
+    expires: int
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """Read an app's manifest."""
+    app, name, homepage, signing_key, sealing_key, created = MANIFEST.split(data)
+    manifest = Manifest(
+        app=pae.read_id(app),
+        name=pae.read_text(name, 80),
+        homepage=pae.read_text(homepage, 200),
+        signing_key=pae.read_fixed(signing_key, pae.KEY_SIZE),
+        sealing_key=pae.read_fixed(sealing_key, SEALING_KEY_SIZE),
+        created=pae.read_time(created),
+    )
+    if not manifest.name:
+        refuse("malformed", "an app has no name")
+    return manifest
+
+
+def parse_request(data: bytes) -> Request:
+    """Read an access request."""
+    fields = REQUEST.split(data)
+    check_selector(fields[6])
+    pae.read_text(fields[7], 1_000)
+    pae.read_text(fields[8], 200)
+    pae.read_fixed(fields[11], NONCE_SIZE)
+    request = Request(
+        request=pae.read_id(fields[0]),
+        account=pae.read_id(fields[1]),
+        app=pae.read_id(fields[2]),
+        app_keys=pae.read_fixed(fields[3], pae.DIGEST_SIZE),
+        owner_keys=pae.read_fixed(fields[4], pae.DIGEST_SIZE),
+        scopes=_scopes(fields[5]),
+        seconds=pae.read_u64(fields[9]),
+        standing=pae.read_flag(fields[10]),
+        created=pae.read_time(fields[12]),
+    )
+    if not SHORTEST <= request.seconds <= LONGEST:
+        refuse("malformed", "a request asks for less than an hour or more than ten years")
+    return request
+
+
+def parse_grant(data: bytes) -> Grant:
+    """Read a grant statement."""
+    fields = GRANT.split(data)
+    check_selector(fields[7])
+    pae.read_flag(fields[9])
+    return Grant(
+        account=pae.read_id(fields[0]),
+        grant=pae.read_id(fields[1]),
+        app=pae.read_id(fields[2]),
+        request_digest=pae.read_fixed(fields[3], pae.DIGEST_SIZE),
+        owner_keys=pae.read_fixed(fields[4], pae.DIGEST_SIZE),
+        app_keys=pae.read_fixed(fields[5], pae.DIGEST_SIZE),
+        scopes=_scopes(fields[6]),
+        standing=pae.read_flag(fields[8]),
+        created=pae.read_time(fields[10]),
+        expires=pae.read_time(fields[11]),
+    )
+
+
+def _scopes(data: bytes) -> tuple[str, ...]:
+    scopes = tuple(pae.read_text(item, 8) for item in pae.read_set(data, len(SCOPES)))
+    if not scopes or not set(scopes) <= set(SCOPES):
+        refuse("malformed", "scopes are empty, or unknown")
+    return scopes
+
+
+def check_selector(data: bytes) -> None:
+    """Refuse a selector that is not well formed."""
+    everything, tags, types, memories, least, since = SELECTOR.split(data)
+    texts = [pae.read_set(tags, 64), pae.read_set(types, 64)]
+    for item in [*texts[0], *texts[1]]:
+        pae.read_text(item, TAG_LIMIT)
+    chosen = pae.read_set(memories, SELECTION_LIMIT)
+    for item in chosen:
+        pae.read_fixed(item, pae.ID_SIZE)
+    importance, moment = pae.read_option(least), pae.read_option(since)
+    if importance is not None and pae.read_u64(importance) > IMPORTANCE_LIMIT:
+        refuse("malformed", "an importance is above 1,000,000")
+    if moment is not None:
+        pae.read_time(moment)
+    names = bool(texts[0] or texts[1] or chosen or importance is not None or moment is not None)
+    if pae.read_flag(everything) is names:
+        refuse("malformed", "a selector names everything and a dimension, or nothing")

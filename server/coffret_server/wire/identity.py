@@ -1,0 +1,126 @@
+"""Account cards, keyslots, identity envelopes and login statements (docs/spec/3-keys.md)."""
+
+import re
+from hashlib import sha256
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from coffret_server.problems import refuse
+from coffret_server.wire import pae
+
+CARD: Final = pae.Layout("account", 5)
+KEYSLOT: Final = pae.Layout("keyslot", 8)
+LOGIN: Final = pae.Layout("login", 5)
+KEYS: Final = pae.Layout("identity-keys", 2)
+SEALING_KEY_SIZE: Final = 1216
+WRAP_SIZE: Final = 113
+IDENTITY_SIZE: Final = 81 + 64
+SALT_SIZE: Final = 16
+KEYSLOTS_LIMIT: Final = 16
+SLOT_KINDS: Final = ("passphrase", "recovery")
+_USERNAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{2,63}")
+_KDF_ITEMS: Final = 5
+
+
+class Card(msgspec.Struct, frozen=True):
+    """An owner's public identity."""
+
+    account: UUID
+    username: str
+    signing_key: bytes
+    sealing_key: bytes
+    created: int
+
+
+class Kdf(msgspec.Struct, frozen=True):
+    """Parameters of Argon2id, as the device will judge them."""
+
+    salt: bytes
+    memory: int
+    passes: int
+    lanes: int
+
+
+class Keyslot(msgspec.Struct, frozen=True):
+    """One way to unwrap the account key; `kdf` is None for a recovery code."""
+
+    account: UUID
+    slot: UUID
+    kind: str
+    generation: int
+    kdf: Kdf | None
+    login_key: bytes
+    created: int
+
+
+def check_username(name: str) -> str:
+    """A username in the published form."""
+    if _USERNAME.fullmatch(name) is None:
+        refuse("malformed", "a username is 3 to 64 of a-z 0-9 . _ -")
+    return name
+
+
+def parse_card(data: bytes) -> Card:
+    """Read an account card."""
+    account, username, signing_key, sealing_key, created = CARD.split(data)
+    return Card(
+        account=pae.read_id(account),
+        username=check_username(pae.read_text(username, 64)),
+        signing_key=pae.read_fixed(signing_key, pae.KEY_SIZE),
+        sealing_key=pae.read_fixed(sealing_key, SEALING_KEY_SIZE),
+        created=pae.read_time(created),
+    )
+
+
+def parse_keyslot(data: bytes) -> Keyslot:
+    """Read a keyslot. The KDF's bounds are for the device to judge."""
+    account, slot, kind, generation, kdf, login_key, created, wrap = KEYSLOT.split(data)
+    name = pae.read_text(kind, 16)
+    if name not in SLOT_KINDS:
+        refuse("malformed", "a keyslot is of an unknown kind")
+    _check_sealed(wrap, WRAP_SIZE)
+    parsed = Keyslot(
+        account=pae.read_id(account),
+        slot=pae.read_id(slot),
+        kind=name,
+        generation=pae.read_time(generation),
+        kdf=_parse_kdf(kdf),
+        login_key=pae.read_fixed(login_key, pae.KEY_SIZE),
+        created=pae.read_time(created),
+    )
+    if (parsed.kdf is None) != (name == "recovery") or parsed.generation < 1:
+        refuse("malformed", "a keyslot's kind, KDF and generation do not fit")
+    return parsed
+
+
+def _parse_kdf(data: bytes) -> Kdf | None:
+    items = pae.read_list(data, _KDF_ITEMS)
+    if not items:
+        return None
+    if len(items) != _KDF_ITEMS or items[0] != b"argon2id":
+        refuse("malformed", "a KDF is not argon2id")
+    return Kdf(
+        salt=pae.read_fixed(items[1], SALT_SIZE),
+        memory=pae.read_time(items[2]),
+        passes=pae.read_time(items[3]),
+        lanes=pae.read_time(items[4]),
+    )
+
+
+def check_identity(envelope: bytes) -> None:
+    """Refuse what is not the form of the sealed identity seeds."""
+    _check_sealed(envelope, IDENTITY_SIZE)
+
+
+def _check_sealed(envelope: bytes, size: int) -> None:
+    if len(envelope) != size:
+        refuse("malformed", f"an envelope is not {size} bytes")
+    if envelope[:1] != pae.SUITE:
+        refuse("unknown-suite", "an envelope is not of suite 01")
+
+
+def keys_hash(signing_key: bytes, sealing_key: bytes) -> bytes:
+    """The hash by which owners and apps name one another's keys."""
+    return sha256(KEYS.build(signing_key, sealing_key)).digest()
