@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from coffret_vault.search.document import Document, Filters
 
 Mask = npt.NDArray[np.bool_]
+_TIMES: Final = np.iinfo(np.int64)
 
 
 class ColumnParts(NamedTuple):
@@ -23,7 +24,7 @@ class ColumnParts(NamedTuple):
 
     ids: npt.NDArray[np.void]
     alive: Mask
-    versions: npt.NDArray[np.int64]
+    versions: npt.NDArray[np.uint64]
     created: npt.NDArray[np.int64]
     updated: npt.NDArray[np.int64]
     importance: npt.NDArray[np.float64]
@@ -38,7 +39,7 @@ class Columns:
         self.facets = Facets()
         self._ids: list[bytes] = []
         self._alive = Growing(np.bool_)
-        self._versions = Growing(np.int64)
+        self._versions = Growing(np.uint64)
         self._created = Growing(np.int64)
         self._updated = Growing(np.int64)
         self._importance = Growing(np.float64)
@@ -68,8 +69,8 @@ class Columns:
         self._ids.append(document.id)
         self._alive.append(True)
         self._versions.append(document.version)
-        self._created.append(document.created)
-        self._updated.append(document.updated)
+        self._created.append(_clamped(document.created))
+        self._updated.append(_clamped(document.updated))
         self._importance.append(np.nan if document.importance is None else document.importance)
         return row
 
@@ -82,8 +83,8 @@ class Columns:
         self._ids[row] = bytes(16)
         self._alive.view[row] = False
         self._importance.view[row] = np.nan
-        for column in (self._versions, self._created, self._updated):
-            column.view[row] = 0
+        self._versions.view[row] = 0
+        self._created.view[row] = self._updated.view[row] = 0
         return row
 
     def allowed(self, filters: Filters | None) -> Mask:
@@ -135,7 +136,8 @@ class Columns:
         self.facets.compact(new_row)
         self._ids = [key for key, kept in zip(self._ids, keep.tolist(), strict=True) if kept]
         self.row_of = {key: row for row, key in enumerate(self._ids)}
-        for column in (self._versions, self._created, self._updated):
+        self._versions.replace(self._versions.view[keep])
+        for column in (self._created, self._updated):
             column.replace(column.view[keep])
         self._importance.replace(self._importance.view[keep])
         self._alive.replace(keep[keep])
@@ -165,3 +167,8 @@ class Columns:
         columns._updated.replace(parts.updated)
         columns._importance.replace(parts.importance)
         return columns
+
+
+def _clamped(time: int) -> int:
+    """``time`` within 64 bits: an app may have signed any number, and must not break the index."""
+    return max(int(_TIMES.min), min(time, int(_TIMES.max)))

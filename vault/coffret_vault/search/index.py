@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 _TOGETHER: Final = 64
+_ID_BYTES: Final = 16
 _NEAR: Final = 0.5
 
 
@@ -68,7 +69,9 @@ class SearchIndex:
             progress: told, after each group, how many memories have been indexed so far.
 
         Raises:
-            EmbedderError: the model failed; the groups before stay indexed, and this one is not.
+            InputError: an id is not of 16 bytes.
+            EmbedderError: the model failed. In both cases the groups before stay indexed, and of
+                this one nothing is.
         """
         remaining = iter(documents)
         done = 0
@@ -171,6 +174,9 @@ class SearchIndex:
         return unit
 
     def _put_group(self, group: list[Document]) -> None:
+        if any(len(document.id) != _ID_BYTES for document in group):
+            message = "The id of a memory is 16 bytes."
+            raise InputError(message)
         texts = [passages(document) for document in group]
         flat = [text for of_one in texts for text in of_one]
         raw = self.embedder.embed_documents(flat)

@@ -74,9 +74,13 @@ class LexicalIndex:
             number = self._numbers.get(term)
             if number is not None:
                 postings = self._postings[number]
-                rows, counts = postings.rows, postings.counts.astype(np.float32)
+                rows, counts = postings.rows.astype(np.intp), postings.counts.astype(np.float32)
                 weight = np.float32(self._rarity(len(rows)) * (_SATURATION + 1))
-                scores[rows] += weight * counts / (counts + damping[rows])
+                share = damping.take(rows)
+                share += counts
+                np.divide(counts, share, out=share)
+                share *= weight
+                scores[rows] += share
         return scores
 
     def matched(self, terms: Iterable[str], row: int) -> list[str]:

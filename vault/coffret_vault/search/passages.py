@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PASSAGES: Final = 1
 
 # In estimated tokens. The default model reads 256; estimates err, and the heading needs its share.
-_PASSAGE: Final = 180
+_PASSAGE: Final = 170
 _OVERLAP: Final = 40
 # What follows after so many passages (about 150 KB) is found by its words only: embedding a 10 MB
 # memory whole would take minutes.

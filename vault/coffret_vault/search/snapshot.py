@@ -32,7 +32,7 @@ _VERSION: Final = (1, ANALYSIS, PASSAGES)
 _ARRAYS: Final = {
     "ids": ("V16", "rows"),
     "alive": ("b1", "rows"),
-    "versions": ("i8", "rows"),
+    "versions": ("u8", "rows"),
     "created": ("i8", "rows"),
     "updated": ("i8", "rows"),
     "importance": ("f8", "rows"),

@@ -49,7 +49,10 @@ class Analyzer:
         A question of nothing but stop words ("who are you") is taken at its word.
         """
         pairs = list(self._pairs(text)) or list(self._pairs(text, keep_all=True))
-        return {term: word for word, term in reversed(pairs)}
+        first_word: dict[str, str] = {}
+        for word, term in pairs:
+            first_word.setdefault(term, word)
+        return first_word
 
     def _pairs(self, text: str, *, keep_all: bool = False) -> Iterator[tuple[str, str]]:
         for word in _WORD.findall(unicodedata.normalize("NFKC", text).casefold()):
