@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -43,10 +44,7 @@ def passages(document: Document) -> list[str]:
     and when; questions often name a time.
     """
     text = whole_text(document)
-    if len(text) <= 2 * _PASSAGE and text.isascii():
-        return [text]  # too short to be worth counting: a token is two characters or more
-    pieces = [match.span() for match in _PIECE.finditer(text)]
-    if len(pieces) <= _PASSAGE:
+    if len(text) <= _PASSAGE or len(_pieces(text, _PASSAGE + 1)) <= _PASSAGE:
         return [text]
     heading = _heading(document)[:_HEADING]
     body = text[len(_heading(document)) :].lstrip("\n")
@@ -69,13 +67,18 @@ def _date(microseconds: int) -> str:
 
 def _cut(text: str) -> Iterator[str]:
     """Overlapping passages of ``text``, cut between pieces."""
-    pieces = [match.span() for match in _PIECE.finditer(text)]
+    pieces = _pieces(text, _MOST_PASSAGES * _PASSAGE)
     for number in range(_MOST_PASSAGES):
         first = number * (_PASSAGE - _OVERLAP)
         last = min(first + _PASSAGE, len(pieces))
         yield text[_word_start(text, pieces[first][0]) : pieces[last - 1][1]]
         if last == len(pieces):
             return
+
+
+def _pieces(text: str, most: int) -> list[tuple[int, int]]:
+    """Where the pieces of ``text`` begin and end; of a huge text only the first ``most``."""
+    return [match.span() for match in islice(_PIECE.finditer(text), most)]
 
 
 def _word_start(text: str, place: int) -> int:

@@ -1,0 +1,91 @@
+"""The default embedder: texts a second by batch and threads, milliseconds a question, the tokenizer.
+
+    python bench/search_embedding.py [--texts 160] [--words 75]
+
+Texts are made of English words; 75 words are about 100 tokens. If the library ``tokenizers`` and a
+``tokenizer.json`` of the model are at hand (``--tokenizer PATH``), it is measured beside ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import random
+import statistics
+import time
+from pathlib import Path
+
+from coffret_vault.search import MiniLmEmbedder, minilm
+from coffret_vault.search.wordpiece import WordPiece
+
+WORDS = """
+we walked along the river in the evening and talked about the house that grandmother had sold before
+the winter while children were playing football near bridge someone remembered how cold water was
+yesterday morning doctor recommended less coffee more sleep appointment moved thursday december train
+ticket costs forty euros restaurant reservation anniversary surprise violin lesson unfortunately rain
+""".split()
+
+
+def texts_of(count: int, words: int) -> list[str]:
+    """Texts of about ``words`` words, half as long to half as long again."""
+    rng = random.Random(4)  # noqa: S311 - sample data
+    return [
+        " ".join(rng.choices(WORDS, k=rng.randint(words // 2, words + words // 2)))
+        for _ in range(count)
+    ]
+
+
+def embedding(texts: list[str]) -> None:
+    """Print texts a second by threads and batch, and milliseconds a question."""
+    for threads in (1, 2):
+        embedder = MiniLmEmbedder(threads=threads)
+        start = time.perf_counter()
+        embedder.load()
+        print(f"{threads} thread(s): loaded in {(time.perf_counter() - start) * 1e3:.0f} ms")
+        for batch in (1, 8, 16, 32):
+            minilm._BATCH = batch  # type: ignore[misc]  # noqa: SLF001 - what is measured
+            start = time.perf_counter()
+            embedder.embed_documents(texts)
+            print(f"  batch {batch:2}: {len(texts) / (time.perf_counter() - start):7.1f} texts/s")
+        taken = []
+        for text in texts[:60]:
+            start = time.perf_counter()
+            embedder.embed_query(" ".join(text.split()[:10]) + "?")
+            taken.append((time.perf_counter() - start) * 1e3)
+        print(f"  a question of ten words: {statistics.median(taken):.1f} ms")
+
+
+def tokenizing(texts: list[str], reference: Path | None) -> None:
+    """Print texts a second of our tokenizer, cold and warm, and of the reference."""
+    pieces = minilm._VOCABULARY.read_text("utf-8").rstrip("\n").split("\n")  # noqa: SLF001
+    wordpiece = WordPiece(pieces)
+    encoders = {
+        "own, words new": lambda text: wordpiece.encode(text, limit=256),
+        "own, words met before": lambda text: wordpiece.encode(text, limit=256),
+    }
+    if reference is not None and importlib.util.find_spec("tokenizers"):
+        from tokenizers import Tokenizer  # type: ignore[import-not-found]  # noqa: PLC0415
+
+        theirs = Tokenizer.from_file(str(reference))
+        encoders["tokenizers"] = lambda text: theirs.encode(text).ids
+    for name, encode in encoders.items():
+        start = time.perf_counter()
+        for text in texts:
+            encode(text)
+        print(f"tokenizer, {name}: {len(texts) / (time.perf_counter() - start):,.0f} texts/s")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--texts", type=int, default=160)
+    parser.add_argument("--words", type=int, default=75)
+    parser.add_argument("--tokenizer", type=Path)
+    options = parser.parse_args()
+    texts = texts_of(options.texts, options.words)
+    embedding(texts)
+    tokenizing(texts_of(2_000, options.words), options.tokenizer)
+
+
+if __name__ == "__main__":
+    main()
