@@ -163,7 +163,7 @@ def parse_payload(data: bytes) -> Payload:
     try:
         payload = _decode_payload(data)
         _check_payload(payload)
-    except (msgspec.MsgspecError, RecursionError, TooLargeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TooLargeError):
         message = "a payload is not what the specification says"
         raise FormatError(message) from None
     if _encode_payload(payload) != data:
