@@ -1,0 +1,1 @@
+"""Test vectors, what makes them, and the second implementation that reads them."""

@@ -1,0 +1,42 @@
+"""All the files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vectors.making import encoding, keys, log, sealed, sharing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vectors.making.book import Book
+
+FOLDER = Path(__file__).parents[1]
+
+
+def books() -> Iterator[Book]:
+    """Every file of vectors, made anew."""
+    yield encoding.pae_book()
+    yield from encoding.object_books()
+    yield sealed.padding_book()
+    yield sealed.payload_book()
+    yield sealed.envelope_book()
+    yield sealed.wrap_book()
+    yield keys.derive_book()
+    yield keys.codes_book()
+    yield keys.kdf_book()
+    yield keys.keyslot_book()
+    yield keys.identity_book()
+    yield log.leaf_book()
+    yield log.tree_book()
+    yield log.head_book()
+    yield sharing.signature_book()
+    yield sharing.hpke_book()
+    yield sharing.approval_book()
+
+
+def write_all(folder: Path = FOLDER) -> None:
+    """Write every file of vectors into ``folder``."""
+    for book in books():
+        (folder / f"{book.name}.json").write_text(book.text(), encoding="ascii")

@@ -1,0 +1,106 @@
+"""The Merkle tree of RFC 6962, section 2.1, by its recursive definitions.
+
+A proof is verified by rebuilding roots from it along the definitions, not with the loop of RFC 9162
+that an implementation uses.
+"""
+
+from __future__ import annotations
+
+from vectors.verifier.encoding import sha256
+from vectors.verifier.refusal import UNTRUSTWORTHY, Refused, require
+
+
+def _split(size: int) -> int:
+    """The largest power of two below ``size``."""
+    return 1 << (size - 1).bit_length() - 1
+
+
+def _node(left: bytes, right: bytes) -> bytes:
+    return sha256(b"\1" + left + right)
+
+
+def root(leaves: list[bytes]) -> bytes:
+    """MTH of section 2.1."""
+    if not leaves:
+        return sha256(b"")
+    if len(leaves) == 1:
+        return sha256(b"\0" + leaves[0])
+    k = _split(len(leaves))
+    return _node(root(leaves[:k]), root(leaves[k:]))
+
+
+def inclusion_proof(index: int, leaves: list[bytes]) -> list[bytes]:
+    """PATH of section 2.1.1."""
+    if len(leaves) == 1:
+        return []
+    k = _split(len(leaves))
+    if index < k:
+        return [*inclusion_proof(index, leaves[:k]), root(leaves[k:])]
+    return [*inclusion_proof(index - k, leaves[k:]), root(leaves[:k])]
+
+
+def consistency_proof(first: int, leaves: list[bytes]) -> list[bytes]:
+    """PROOF of section 2.1.2; empty for the empty and the whole log."""
+    if first in {0, len(leaves)}:
+        return []
+    return _subproof(first, leaves, whole=True)
+
+
+def _subproof(first: int, leaves: list[bytes], *, whole: bool) -> list[bytes]:
+    if first == len(leaves):
+        return [] if whole else [root(leaves)]
+    k = _split(len(leaves))
+    if first <= k:
+        return [*_subproof(first, leaves[:k], whole=whole), root(leaves[k:])]
+    return [*_subproof(first - k, leaves[k:], whole=False), root(leaves[:k])]
+
+
+def _pop(proof: list[bytes]) -> bytes:
+    require(proof, UNTRUSTWORTHY)
+    return proof.pop()
+
+
+def _climb(leaf: bytes, index: int, size: int, proof: list[bytes]) -> bytes:
+    if size == 1:
+        require(not proof, UNTRUSTWORTHY)
+        return leaf
+    k, sibling = _split(size), _pop(proof)
+    if index < k:
+        return _node(_climb(leaf, index, k, proof), sibling)
+    return _node(sibling, _climb(leaf, index - k, size - k, proof))
+
+
+def verify_inclusion(leaf: bytes, index: int, size: int, proof: list[bytes], want: bytes) -> None:
+    """Nothing, or ``untrustworthy``."""
+    require(0 <= index < size, UNTRUSTWORTHY)
+    got = _climb(sha256(b"\0" + leaf), index, size, list(proof))
+    require(got == want, UNTRUSTWORTHY)
+
+
+def _both(first: int, size: int, proof: list[bytes], known: bytes | None) -> tuple[bytes, bytes]:
+    """Roots of the first ``first`` and of all ``size`` leaves of a subtree."""
+    if first == size:
+        if known is None:
+            known = _pop(proof)
+        require(not proof, UNTRUSTWORTHY)
+        return known, known
+    k, sibling = _split(size), _pop(proof)
+    if first <= k:
+        old, new = _both(first, k, proof, known)
+        return old, _node(new, sibling)
+    old, new = _both(first - k, size - k, proof, None)
+    return _node(sibling, old), _node(sibling, new)
+
+
+def verify_consistency(
+    first: int, first_root: bytes, size: int, want: bytes, proof: list[bytes]
+) -> None:
+    """Nothing, or ``untrustworthy``."""
+    if not 0 <= first <= size:
+        raise Refused(UNTRUSTWORTHY)
+    if first == 0:
+        require(not proof and first_root == sha256(b""), UNTRUSTWORTHY)
+        require(size or want == first_root, UNTRUSTWORTHY)
+        return
+    roots = _both(first, size, list(proof), first_root)
+    require(roots == (first_root, want), UNTRUSTWORTHY)
