@@ -17,7 +17,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         max_files: a folder of more files is refused.
         section_chars: a longer text is cut at its headings, then between its paragraphs, into
             pieces of about this size: what one memory can be about, and what an embedding model
-            of 256 to 512 tokens still sees.
+            of 256 tokens still sees whole.
         episode_chars: a conversation longer than this is cut before the next turn of a person.
         gap_hours: a silence longer than this starts a new episode.
     """
@@ -26,8 +26,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_text_bytes: int = 32 * MIB
     max_content_bytes: int = MIB
     max_files: int = 200_000
-    section_chars: int = 2_000
-    episode_chars: int = 3_000
+    section_chars: int = 1_200
+    episode_chars: int = 2_400
     gap_hours: float = 6.0
 
 
