@@ -108,6 +108,11 @@ def test_a_line_that_was_removed_is_noticed(tmp_path: Path) -> None:
         b'{"key":"k","source":"s","content":"c","created":-1}',
         b'{"key":"k","source":"s","content":"c","tags":"travel"}',
         b'{"key":"k","source":"s","content":"' + b"x" * 200 + b'"}',
+        b'{"key":"k","source":"s","content":"c","title":"' + b"x" * 600 + b'"}',
+        b'{"key":"k","source":"s","content":"c","tags":["' + b"x" * 65 + b'"]}',
+        b'{"key":"k","source":"s","content":"c","tags":[""]}',
+        b'{"key":"k","source":"s","content":"c","metadata":{"n":99999999999999999999}}',
+        b'{"key":"k","source":"s","content":"c","metadata":{"n":"' + b"x" * (2 << 20) + b'"}}',
     ],
 )
 def test_a_bad_line_costs_only_itself(tmp_path: Path, line: bytes) -> None:

@@ -29,6 +29,7 @@ def test_long_titles_are_cut_at_a_word() -> None:
     """A title has at most 200 characters and ends with an ellipsis where it was cut."""
     assert clean_title("word " * 100) == ("word " * 39).rstrip() + "…"
     assert len(clean_title("x" * 500)) == 200
+    assert len(clean_title("😀" * 500).encode()) <= 480
 
 
 def test_tags_are_lower_case_and_unique() -> None:
@@ -39,7 +40,7 @@ def test_tags_are_lower_case_and_unique() -> None:
         "ab",
     )
     assert len(clean_tags(str(number) for number in range(1000))) == 64
-    assert len(clean_tags(["x" * 500])[0]) == 64
+    assert clean_tags(["x" * 500, "é" * 500]) == ("x" * 64, "é" * 32)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from coffret_vault.ingest.times import day_of, parse_time
+from coffret_vault.ingest.times import day_of, not_before, parse_time
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,11 @@ def test_days_without_a_time_stay_that_day() -> None:
     """A date survives the way to a time and back."""
     assert day_of(parse_time("2024-05-02")) == "2024-05-02"
     assert day_of(None) is None
+
+
+def test_nothing_is_changed_before_it_was_made() -> None:
+    """A vault refuses such times, so the later one counts."""
+    assert not_before(5, 3) == 5
+    assert not_before(3, 5) == 5
+    assert not_before(None, 5) == 5
+    assert not_before(5, None) is None

@@ -22,6 +22,7 @@ import msgspec
 
 from coffret_vault.ingest.draft import Draft, Imported, ImportSkipped
 from coffret_vault.ingest.errors import SourceDamagedError, SourceUnknownError
+from coffret_vault.ingest.fits import check_fits
 from coffret_vault.ingest.limits import DEFAULT_LIMITS, Limits
 from coffret_vault.ingest.names import printable_path
 from coffret_vault.ingest.reading import decode_json, json_lines, read_bytes
@@ -34,8 +35,6 @@ FORMAT = "coffret-export"
 VERSION = 1
 CUT_SHORT = "the export was cut short: its last line is missing"
 MISCOUNTED = "the export is not whole: its last line counts other lines than there are"
-TOO_LONG = "longer than a memory may be"
-BLANK = "empty"
 
 
 class ExportedMemory(Draft, frozen=True, kw_only=True):
@@ -128,8 +127,5 @@ def _ending(line: bytes) -> _End | None:
 
 def _memory(line: bytes, limits: Limits) -> ExportedMemory:
     memory = decode_json(line, ExportedMemory)
-    if not memory.content.strip():
-        raise SourceDamagedError(BLANK)
-    if len(memory.content.encode()) > limits.max_content_bytes:
-        raise SourceDamagedError(TOO_LONG)
+    check_fits(memory, limits)
     return memory

@@ -39,7 +39,7 @@ from coffret_vault.ingest.names import (
 from coffret_vault.ingest.reading import decode_text, read_bytes
 from coffret_vault.ingest.sections import Section, split_sections
 from coffret_vault.ingest.stated import Stated, read_stated
-from coffret_vault.ingest.times import parse_time
+from coffret_vault.ingest.times import not_before, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -149,6 +149,7 @@ def _document(
 def _draft(document: _Document, section: Section, *, alone: bool) -> Draft:
     anchor = f"#{section.anchor}" if section.anchor else ""
     stated = document.stated
+    created = document.created if alone else _section_day(section) or document.created
     return Draft(
         key=f"markdown:{document.name}{anchor}",
         source=f"markdown:{document.name}",
@@ -161,8 +162,8 @@ def _draft(document: _Document, section: Section, *, alone: bool) -> Draft:
         confidence=stated.confidence,
         labels=stated.labels,
         metadata=stated.metadata,
-        created=document.created if alone else _section_day(section) or document.created,
-        updated=document.updated,
+        created=created,
+        updated=not_before(created, document.updated),
     )
 
 

@@ -12,18 +12,17 @@ import msgspec
 
 from coffret_vault.ingest.draft import Draft, Imported, ImportSkipped
 from coffret_vault.ingest.errors import SourceDamagedError, SourceEmptyError
+from coffret_vault.ingest.fits import check_fits
 from coffret_vault.ingest.limits import DEFAULT_LIMITS, Limits
 from coffret_vault.ingest.names import printable_path
 from coffret_vault.ingest.reading import decode_json, decode_top, read_bytes
-from coffret_vault.ingest.times import day_of, parse_time
+from coffret_vault.ingest.times import day_of, not_before, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 KIND = "mem0"
-TOO_LONG = "longer than a memory may be"
-BLANK = "empty"
 
 _LABELS = {"user_id": "user", "agent_id": "agent", "app_id": "app", "run_id": "session"}
 
@@ -66,13 +65,9 @@ def _read_all(raws: list[msgspec.Raw], name: str, limits: Limits) -> Iterator[Im
 
 
 def _draft(memory: _Memory, limits: Limits) -> Draft:
-    if not memory.memory.strip():
-        raise SourceDamagedError(BLANK)
-    if len(memory.memory.encode()) > limits.max_content_bytes:
-        raise SourceDamagedError(TOO_LONG)
     created = parse_time(memory.created_at)
     day = day_of(created)
-    return Draft(
+    draft = Draft(
         key=f"{KIND}:{memory.id}",
         source=f"{KIND}:{memory.id}",
         content=memory.memory,
@@ -87,5 +82,7 @@ def _draft(memory: _Memory, limits: Limits) -> Draft:
             **({"categories": memory.categories} if memory.categories else {}),
         },
         created=created,
-        updated=parse_time(memory.updated_at),
+        updated=not_before(created, parse_time(memory.updated_at)),
     )
+    check_fits(draft, limits)
+    return draft

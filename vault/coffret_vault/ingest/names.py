@@ -12,12 +12,15 @@ import unicodedata
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from coffret_vault.formats.memory import MAX_TAG, MAX_TAGS, MAX_TITLE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-MAX_TITLE_CHARS = 200
-MAX_TAG_CHARS = 64
-MAX_TAGS = 64
+MAX_TITLE_BYTES = MAX_TITLE - 32
+"""What a title of ours may take, so that a date or a number can still be put behind it."""
+
+_TITLE_CHARS = 200
 
 _JOINERS = "\u200c\u200d"  # needed inside Persian words and family emoji; they reorder nothing
 _DATE = re.compile(
@@ -46,17 +49,22 @@ def _visible(char: str) -> str:
 
 
 def clean_title(text: str) -> str:
-    """``text`` as a title: ``clean_line``, at most 200 characters, cut at a word."""
+    """``text`` as a title: ``clean_line``, at most 200 characters and 480 bytes, cut at a word."""
     line = clean_line(text)
-    if len(line) <= MAX_TITLE_CHARS:
+    if len(line) <= _TITLE_CHARS and len(line.encode()) <= MAX_TITLE_BYTES:
         return line
-    cut = line[: MAX_TITLE_CHARS - 1]
-    return (cut.rsplit(" ", 1)[0] if " " in cut[MAX_TITLE_CHARS // 2 :] else cut) + "…"
+    cut = clip(line[: _TITLE_CHARS - 1], MAX_TITLE_BYTES - 3)
+    return (cut.rsplit(" ", 1)[0] if " " in cut[len(cut) // 2 :] else cut).rstrip() + "…"
+
+
+def clip(text: str, size: int) -> str:
+    """The longest beginning of ``text`` whose UTF-8 has at most ``size`` bytes."""
+    return text.encode()[:size].decode("utf-8", "ignore")
 
 
 def clean_tags(tags: Iterable[str]) -> tuple[str, ...]:
     """Tags in lower case without ``#``, no blanks or duplicates, order kept, at most 64."""
-    cleaned = (clean_line(tag).lower().lstrip("#").strip(" ,;")[:MAX_TAG_CHARS] for tag in tags)
+    cleaned = (clip(clean_line(tag).lower().lstrip("#").strip(" ,;"), MAX_TAG) for tag in tags)
     return tuple(dict.fromkeys(tag.strip() for tag in cleaned if tag.strip()))[:MAX_TAGS]
 
 

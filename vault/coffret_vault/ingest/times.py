@@ -60,6 +60,11 @@ def _in_range(value: int | None) -> int | None:
     return value if value is not None and 0 <= value <= MAX_TIME else None
 
 
+def not_before(created: int | None, updated: int | None) -> int | None:
+    """``updated``, or ``created`` where a source says that it was changed before it was made."""
+    return updated if created is None or updated is None else max(created, updated)
+
+
 def day_of(value: int | None) -> str | None:
     """The UTC day of a time as ``YYYY-MM-DD``."""
     return None if value is None else (_EPOCH + timedelta(microseconds=value)).date().isoformat()
