@@ -1,4 +1,4 @@
-"""The default embedder: texts a second by batch and threads, milliseconds a question, the tokenizer.
+"""The default embedder: texts a second, milliseconds a question, and the tokenizer by itself.
 
     python bench/search_embedding.py [--texts 160] [--words 75]
 
@@ -14,16 +14,22 @@ import random
 import statistics
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coffret_vault.search import MiniLmEmbedder, minilm
 from coffret_vault.search.wordpiece import WordPiece
 
-WORDS = """
-we walked along the river in the evening and talked about the house that grandmother had sold before
-the winter while children were playing football near bridge someone remembered how cold water was
-yesterday morning doctor recommended less coffee more sleep appointment moved thursday december train
-ticket costs forty euros restaurant reservation anniversary surprise violin lesson unfortunately rain
-""".split()
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SAMPLE = """
+we walked along the river in the evening and talked about the house that grandmother had sold
+before the winter while children were playing football near bridge someone remembered how cold
+water was yesterday morning doctor recommended less coffee more sleep appointment moved
+thursday december train ticket costs forty euros restaurant reservation anniversary surprise
+violin lesson unfortunately rain
+"""
+WORDS = _SAMPLE.split()
 
 
 def texts_of(count: int, words: int) -> list[str]:
@@ -43,7 +49,7 @@ def embedding(texts: list[str]) -> None:
         embedder.load()
         print(f"{threads} thread(s): loaded in {(time.perf_counter() - start) * 1e3:.0f} ms")
         for batch in (1, 8, 16, 32):
-            minilm._BATCH = batch  # type: ignore[misc]  # noqa: SLF001 - what is measured
+            minilm._BATCH = batch  # noqa: SLF001 - what is measured
             start = time.perf_counter()
             embedder.embed_documents(texts)
             print(f"  batch {batch:2}: {len(texts) / (time.perf_counter() - start):7.1f} texts/s")
@@ -59,10 +65,11 @@ def tokenizing(texts: list[str], reference: Path | None) -> None:
     """Print texts a second of our tokenizer, cold and warm, and of the reference."""
     pieces = minilm._VOCABULARY.read_text("utf-8").rstrip("\n").split("\n")  # noqa: SLF001
     wordpiece = WordPiece(pieces)
-    encoders = {
-        "own, words new": lambda text: wordpiece.encode(text, limit=256),
-        "own, words met before": lambda text: wordpiece.encode(text, limit=256),
-    }
+
+    def own(text: str) -> list[int]:
+        return wordpiece.encode(text, limit=256)
+
+    encoders: dict[str, Callable[[str], object]] = {"own": own, "own, words met before": own}
     if reference is not None and importlib.util.find_spec("tokenizers"):
         from tokenizers import Tokenizer  # type: ignore[import-not-found]  # noqa: PLC0415
 

@@ -28,8 +28,8 @@ _VOCABULARY: Final = Path(__file__).parent / "data" / "bert-uncased-vocabulary.t
 _VOCABULARY_SHA256: Final = "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"
 # What the model was trained on; a longer text is cut (the index cuts memories into passages first).
 _LONGEST: Final = 256
-# Measured (bench/search_embedding.py): 8 to 16 texts of like length are fastest; more only pads.
-_BATCH: Final = 16
+# Measured (bench/search_embedding.py): with 8 texts of like length it is fastest, or as fast.
+_BATCH = 8
 _MOST_THREADS: Final = 4
 
 
