@@ -10,6 +10,10 @@ from starlette.responses import JSONResponse, Response
 from coffret_server import __version__
 from coffret_server.control.accounts import accounts
 from coffret_server.control.auth import auth
+from coffret_server.control.developers import developers
+from coffret_server.control.grants import grants
+from coffret_server.control.listing import listing
+from coffret_server.control.requests import requests
 from coffret_server.control.web import CurrentServices
 from coffret_server.data.routes import data_routes
 from coffret_server.gate import Gate
@@ -48,7 +52,7 @@ def create_app(
     )
     app.state.limits = Limits(settings, monotonic)
     app.router.routes.extend(data_routes())
-    for part in (auth, accounts):
+    for part in (auth, accounts, listing, developers, requests, grants):
         app.include_router(part)
     app.add_api_route("/healthz", healthy, methods=["GET"], tags=["health"])
     app.add_api_route("/readyz", ready, methods=["GET"], tags=["health"])

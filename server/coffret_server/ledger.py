@@ -353,6 +353,17 @@ class Ledger:
         entry = parse_entry(leaf if grant is None else leaf[:-64])
         return Target(seq, kind, status, record, entry, grant)
 
+    async def seq_of(self, leaf: bytes, entry: Entry) -> int | None:
+        """Where this very leaf stands, if it is in the log."""
+        row = await self.tx.one(
+            "SELECT seq, leaf FROM entries WHERE account_id = ?"
+            " AND subject = ? AND version = ? AND status IS NOT NULL",
+            self.account,
+            entry.subject,
+            entry.version,
+        )
+        return row[0] if row is not None and unpack_leaf(row[1]) == leaf else None
+
     async def _pending(self, entry: Entry) -> tuple[Memory, Target]:
         memory = self.find(entry.subject)
         target = await self.target(entry.subject, entry.version) if memory else None
@@ -425,7 +436,7 @@ class Ledger:
             memory.memory,
         )
         await self._list(memory, None, None)
-        await self._flush_wraps()
+        await self.flush_wraps()
         await self.tx.run(_DROP_WRAPS, self.account, memory.memory)
         memory.deleted, memory.current, memory.current_seq = 1, None, None
         self._memory_count -= 1
@@ -442,7 +453,8 @@ class Ledger:
             await self.tx.many(_ADD_TAG, self._tags)
             self._tags = []
 
-    async def _flush_wraps(self) -> None:
+    async def flush_wraps(self) -> None:
+        """Write the wraps that were added."""
         if self._wraps:
             await self.tx.many(_PUT_WRAP, self._wraps)
             self._wraps = []
@@ -474,7 +486,7 @@ class Ledger:
             await self.tx.many(_CHANGE_MEMORY, changed)
         await self._flush_entries()
         await self._flush_tags()
-        await self._flush_wraps()
+        await self.flush_wraps()
         if self.frontier.tiles:
             tiles = [(account, index, digest) for index, digest in self.frontier.tiles]
             await self.tx.many("INSERT INTO tiles (account_id, idx, hash) VALUES (?, ?, ?)", tiles)

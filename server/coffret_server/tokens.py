@@ -83,7 +83,7 @@ def read_app_token(key: bytes, token: str, now: float) -> tuple[UUID, int]:
     Raises:
         ProblemError: `unauthenticated`.
     """
-    options: "Options" = {
+    options: Options = {
         "require": ["iss", "sub", "iat", "exp"],
         "verify_exp": False,
         "verify_iat": False,

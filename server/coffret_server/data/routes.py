@@ -4,7 +4,7 @@ from typing import Final
 
 from starlette.routing import BaseRoute, Route
 
-from coffret_server.data import owner
+from coffret_server.data import apps, owner
 from coffret_server.data.call import Endpoint, Handler
 
 BASE: Final = "/api/v1"
@@ -19,6 +19,11 @@ ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("DELETE", "/memory-blobs/{id}", owner.change_one),
     ("GET", "/memory-blobs/{id}", owner.read_one),
     ("GET", "/memory-blobs/{id}/versions", owner.read_versions),
+    ("POST", "/grants/{id}/wraps", apps.add_wraps),
+    ("GET", "/grants/{id}/wraps", apps.read_wraps),
+    ("GET", "/grants/{id}/records", apps.read_records),
+    ("POST", "/grants/{id}/memory-blobs", apps.write_records),
+    ("GET", "/grants/{id}/head", apps.read_head),
 )
 
 

@@ -1,0 +1,240 @@
+"""Developers, their apps, and the apps' API keys."""
+
+import hmac
+from typing import Annotated
+from uuid import UUID, uuid4
+
+from fastapi import Depends, Request
+from pydantic import Field
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.responses import Response
+
+from coffret_server import tokens
+from coffret_server.control.auth import limit_address
+from coffret_server.control.repeats import CurrentRepeat
+from coffret_server.control.web import (
+    Answer,
+    Body,
+    Bytes,
+    CurrentCaller,
+    CurrentServices,
+    PathId,
+    answer,
+    nothing,
+    router,
+    services_of,
+    uuid,
+)
+from coffret_server.problems import refuse
+from coffret_server.schema import ApiKey, App, Developer
+from coffret_server.signatures import Verifier
+from coffret_server.wire import apps as wire
+from coffret_server.wire.identity import keys_hash
+
+developers = router("developers and apps")
+KEYS_LIMIT = 20
+
+
+class DeveloperBody(Body):
+    """Who makes apps."""
+
+    name: str = Field(min_length=1, max_length=80)
+    contact: str = Field(min_length=1, max_length=200)
+
+
+class DeveloperAnswer(Answer):
+    """A developer; the key is shown once."""
+
+    developer_id: UUID
+    developer_key: str
+
+
+class AppBody(Body):
+    """A new app."""
+
+    manifest: Bytes
+    signature: Bytes
+
+
+class AppKeyAnswer(Answer):
+    """An app's new API key, shown once."""
+
+    app_id: UUID
+    api_key: str
+
+
+class AppAnswer(Answer):
+    """An app's public identity."""
+
+    app_id: UUID
+    manifest: str
+    signature: str
+
+
+class NewKeyAnswer(Answer):
+    """A further API key, shown once."""
+
+    api_key: str
+    key_id: UUID
+
+
+class KeyAnswer(Answer):
+    """An API key, without the key."""
+
+    key_id: UUID
+    created: int
+    last_used: int | None
+
+
+async def _developer(request: Request) -> bytes:
+    """The developer whose key the request bears."""
+    limit_address(request)
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() != "bearer":
+        raise tokens.unauthenticated()
+    developer, key_hash = tokens.read(tokens.DEVELOPER, token)
+    async with services_of(request).storage.read() as session:
+        row = await session.get(Developer, developer)
+    if row is None or not hmac.compare_digest(row.key_hash, key_hash):
+        raise tokens.unauthenticated()
+    return developer
+
+
+CurrentDeveloper = Annotated[bytes, Depends(_developer)]
+
+
+async def _own_app(session: AsyncSession, app_id: bytes, developer: bytes) -> App:
+    app = await session.get(App, app_id)
+    if app is None or app.developer_id != developer:
+        refuse("not-found", "there is no such app of yours")
+    return app
+
+
+@developers.post("/developers", status_code=201, response_model=DeveloperAnswer)
+async def create_developer(
+    request: Request, body: DeveloperBody, services: CurrentServices, repeat: CurrentRepeat
+) -> Response:
+    """Register as a developer."""
+    limit_address(request)
+    secret = repeat.secret("developer")
+    async with services.storage.write() as session:
+        found = await repeat.earlier(session, b"developers")
+        developer = UUID(found["developer_id"]) if found else uuid4()
+        key = tokens.write(tokens.DEVELOPER, developer.bytes, secret)
+        if found is None:
+            session.add(
+                Developer(
+                    developer_id=developer.bytes,
+                    key_hash=tokens.digest(key),
+                    name=body.name,
+                    contact=body.contact,
+                    created=services.clock(),
+                )
+            )
+            await repeat.keep(session, b"developers", {"developer_id": str(developer)})
+    return answer({"developer_id": developer, "developer_key": key}, 201)
+
+
+@developers.post("/apps", status_code=201, response_model=AppKeyAnswer)
+async def create_app(
+    body: AppBody, developer: CurrentDeveloper, services: CurrentServices, repeat: CurrentRepeat
+) -> Response:
+    """Register an app by its signed manifest, and get its first API key."""
+    manifest = wire.parse_manifest(body.manifest)
+    verifier = Verifier(manifest.signing_key)
+    verifier.verify_kind("app-manifest", body.signature, body.manifest)
+    key = tokens.write(tokens.API_KEY, manifest.app.bytes, repeat.secret("api-key"))
+    app = App(
+        app_id=manifest.app.bytes,
+        developer_id=developer,
+        manifest=body.manifest,
+        signature=body.signature,
+        signing_key=manifest.signing_key,
+        keys_hash=keys_hash(manifest.signing_key, manifest.sealing_key),
+        created=services.clock(),
+    )
+    try:
+        async with services.storage.write() as session:
+            if await repeat.earlier(session, developer) is None:
+                session.add(app)
+                session.add(_key_row(manifest.app.bytes, uuid4(), key, services.clock()))
+                await repeat.keep(session, developer, {"app_id": str(manifest.app)})
+    except IntegrityError:
+        refuse("conflict", "an app of that id exists")
+    return answer({"app_id": manifest.app, "api_key": key}, 201)
+
+
+def _key_row(app: bytes, key_id: UUID, key: str, now: int) -> ApiKey:
+    return ApiKey(
+        app_id=app,
+        key_id=key_id.bytes,
+        key_hash=tokens.digest(key),
+        created=now,
+        last_used=None,
+    )
+
+
+@developers.get("/apps/{id}", response_model=AppAnswer)
+async def read_app(app_id: PathId, _: CurrentCaller, services: CurrentServices) -> Response:
+    """The public identity of an app."""
+    async with services.storage.read() as session:
+        app = await session.get(App, app_id)
+    if app is None:
+        refuse("not-found", "there is no such app")
+    found = {"app_id": uuid(app.app_id), "manifest": app.manifest, "signature": app.signature}
+    return answer(found)
+
+
+@developers.post("/apps/{id}/keys", status_code=201, response_model=NewKeyAnswer)
+async def create_key(
+    app_id: PathId, developer: CurrentDeveloper, services: CurrentServices, repeat: CurrentRepeat
+) -> Response:
+    """A further API key."""
+    key = tokens.write(tokens.API_KEY, app_id, repeat.secret("api-key"))
+    async with services.storage.write() as session:
+        await _own_app(session, app_id, developer)
+        found = await repeat.earlier(session, developer)
+        key_id = UUID(found["key_id"]) if found else uuid4()
+        if found is None:
+            have = await session.scalars(select(ApiKey.key_id).where(ApiKey.app_id == app_id))
+            if len(have.all()) >= KEYS_LIMIT:
+                refuse("conflict", "an app has at most 20 keys")
+            session.add(_key_row(app_id, key_id, key, services.clock()))
+            await repeat.keep(session, developer, {"key_id": str(key_id)})
+    return answer({"api_key": key, "key_id": key_id}, 201)
+
+
+@developers.get("/apps/{id}/keys", response_model=list[KeyAnswer])
+async def list_keys(
+    app_id: PathId, developer: CurrentDeveloper, services: CurrentServices
+) -> Response:
+    """An app's API keys, without the keys."""
+    async with services.storage.read() as session:
+        await _own_app(session, app_id, developer)
+        rows = await session.scalars(
+            select(ApiKey).where(ApiKey.app_id == app_id).order_by(ApiKey.created)
+        )
+        found = [
+            {"key_id": uuid(row.key_id), "created": row.created, "last_used": row.last_used}
+            for row in rows
+        ]
+    return answer(found)
+
+
+@developers.delete("/apps/{id}/keys/{key_id}", status_code=204)
+async def delete_key(
+    app_id: PathId, key_id: UUID, developer: CurrentDeveloper, services: CurrentServices
+) -> Response:
+    """Take an API key back; tokens made with it end within 15 minutes."""
+    async with services.storage.write() as session:
+        await _own_app(session, app_id, developer)
+        gone = await session.scalar(
+            delete(ApiKey)
+            .where(ApiKey.app_id == app_id, ApiKey.key_id == key_id.bytes)
+            .returning(ApiKey.key_id)
+        )
+    if gone is None:
+        refuse("not-found", "there is no such key")
+    return nothing()

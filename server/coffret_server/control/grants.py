@@ -1,0 +1,195 @@
+"""Grants: listing them, and changing their state."""
+
+from hashlib import sha256
+from typing import Literal
+from uuid import UUID
+
+from fastapi import Query
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.responses import Response
+
+from coffret_server import grants as rules
+from coffret_server.append import Expected, apply
+from coffret_server.control.web import (
+    Answer,
+    AppendBody,
+    Body,
+    CurrentCaller,
+    CurrentOwner,
+    CurrentServices,
+    PathId,
+    answer,
+    prepared,
+    router,
+    uuid,
+)
+from coffret_server.principals import AppCaller, Owner
+from coffret_server.problems import refuse
+from coffret_server.schema import AccessRequest, App, Grant, GrantWrap
+from coffret_server.storage import session_tx
+
+grants = router("grants")
+_ENTRY_OF = {"active": "resume", "paused": "pause", "revoked": "revoke"}
+_FROM = {
+    "active": {rules.PAUSED},
+    "paused": {rules.ACTIVE},
+    "revoked": {rules.ACTIVATING, rules.ACTIVE, rules.PAUSED, rules.ENDED},
+}
+
+
+class StateBody(Body):
+    """A new state, with its log entry."""
+
+    state: Literal["active", "paused", "revoked"]
+    append: AppendBody
+
+
+class StateAnswer(Answer):
+    """Where a grant stands."""
+
+    state: str
+
+
+class GrantAnswer(StateAnswer):
+    """A grant; what only the owner sees is absent for the app."""
+
+    grant_id: UUID
+    app_id: UUID
+    account_id: UUID
+    request_id: UUID
+    grant: str
+    sealed_key: str
+    signature: str
+    created: int
+    expires: int
+    memories: int
+    last_read: int | None
+    owner_wrap: str | None = None
+    generation: int | None = None
+    request: str | None = None
+    request_signature: str | None = None
+    manifest: str | None = None
+    manifest_signature: str | None = None
+
+
+def _mine(caller: Owner | AppCaller) -> ColumnElement[bool]:
+    if isinstance(caller, Owner):
+        return Grant.account_id == caller.account
+    return Grant.app_id == caller.app
+
+
+async def _shown(
+    session: AsyncSession, row: Grant, caller: Owner | AppCaller, now: int
+) -> dict[str, object]:
+    memories = await session.scalar(
+        select(func.count(GrantWrap.memory_id.distinct())).where(
+            GrantWrap.account_id == row.account_id, GrantWrap.grant_id == row.grant_id
+        )
+    )
+    found = {
+        "grant_id": uuid(row.grant_id),
+        "app_id": uuid(row.app_id),
+        "account_id": uuid(row.account_id),
+        "request_id": uuid(row.request_id),
+        "state": rules.state_at(row.state, row.expires, now),
+        "grant": row.grant,
+        "sealed_key": row.sealed_key,
+        "signature": row.signature,
+        "created": row.created,
+        "expires": row.expires,
+        "memories": memories,
+        "last_read": row.last_read,
+    }
+    if isinstance(caller, Owner):
+        found |= await _for_owner(session, row)
+    return found
+
+
+async def _for_owner(session: AsyncSession, row: Grant) -> dict[str, object]:
+    request = await session.get_one(AccessRequest, (row.account_id, row.request_id))
+    app = await session.get_one(App, row.app_id)
+    return {
+        "owner_wrap": row.owner_wrap,
+        "generation": row.generation,
+        "request": request.request,
+        "request_signature": request.signature,
+        "manifest": app.manifest,
+        "manifest_signature": app.signature,
+    }
+
+
+@grants.get("/grants", response_model=list[GrantAnswer])
+async def list_grants(
+    caller: CurrentCaller,
+    services: CurrentServices,
+    limit: int = Query(default=500, ge=1, le=500),
+) -> Response:
+    """The grants of an owner, or of an app, newest first."""
+    now = services.clock()
+    async with services.storage.read() as session:
+        rows = await session.scalars(
+            select(Grant).where(_mine(caller)).order_by(Grant.created.desc()).limit(limit)
+        )
+        found = [await _shown(session, row, caller, now) for row in rows.all()]
+    return answer(found)
+
+
+@grants.get("/grants/{id}", response_model=GrantAnswer)
+async def read_grant(
+    grant_id: PathId, caller: CurrentCaller, services: CurrentServices
+) -> Response:
+    """One grant."""
+    async with services.storage.read() as session:
+        row = await session.scalar(select(Grant).where(Grant.grant_id == grant_id, _mine(caller)))
+        if row is None:
+            refuse("not-found", "there is no such grant")
+        found = await _shown(session, row, caller, services.clock())
+    return answer(found)
+
+
+async def _own(session: AsyncSession, grant_id: bytes, owner: Owner) -> Grant:
+    row = await session.get(Grant, (owner.account, grant_id), with_for_update=True)
+    if row is None:
+        refuse("not-found", "there is no such grant")
+    return row
+
+
+@grants.post("/grants/{id}/activate", response_model=StateAnswer)
+async def activate(grant_id: PathId, owner: CurrentOwner, services: CurrentServices) -> Response:
+    """Put a grant in force, when its wraps are uploaded."""
+    async with services.storage.write() as session:
+        row = await _own(session, grant_id, owner)
+        state = rules.state_at(row.state, row.expires, services.clock())
+        if state not in {rules.ACTIVATING, rules.ACTIVE}:
+            refuse("conflict", "the grant is not being set up")
+        row.state = rules.ACTIVE
+    return answer({"state": rules.ACTIVE})
+
+
+@grants.post("/grants/{id}/state", response_model=StateAnswer)
+async def change_state(
+    grant_id: PathId, body: StateBody, owner: CurrentOwner, services: CurrentServices
+) -> Response:
+    """Pause, resume or revoke a grant. It is in force when this answers."""
+    ready = prepared(body.append, owner)
+    now = services.clock()
+    async with services.storage.write() as session:
+        tx = await session_tx(session)
+        row = await _own(session, grant_id, owner)
+        digest = sha256(row.grant).digest()
+        expected = Expected(_ENTRY_OF[body.state], grant_id, row.changes + 1, digest)
+        if row.state == body.state and await _repeats(session, ready.account, ready.text):
+            return answer({"state": body.state})
+        if rules.state_at(row.state, row.expires, now) not in _FROM[body.state]:
+            refuse("conflict", "the grant cannot go from its state to that one")
+        await apply(tx, ready, [expected], now)
+        row.state, row.changes = body.state, row.changes + 1
+    return answer({"state": body.state})
+
+
+async def _repeats(session: AsyncSession, account: bytes, head: str) -> bool:
+    """Whether this very head was the last that was accepted."""
+    tx = await session_tx(session)
+    row = await tx.one("SELECT head FROM logs WHERE account_id = ?", account)
+    return row is not None and row[0] == head

@@ -1,0 +1,378 @@
+"""What happens inside a grant: the owner's wraps, and an app's reading and writing."""
+
+import asyncio
+import base64
+import binascii
+from typing import Final, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from coffret_server import grants
+from coffret_server.append import (
+    RECORDS_LIMIT,
+    Record,
+    Wrap,
+    add_wrap,
+    check_pairs,
+    prepare_puts,
+)
+from coffret_server.data.call import Call, Reply
+from coffret_server.ledger import Ledger, Put, load_state
+from coffret_server.principals import AppCaller
+from coffret_server.problems import malformed, refuse
+from coffret_server.schema import ACCEPTED, PENDING, REJECTED, STATUS_NAMES
+from coffret_server.storage import Tx
+from coffret_server.wire.log import Entry, parse_entry, split_leaf
+from coffret_server.wire.records import check_wrap
+
+WRAPS_LIMIT: Final = 5_000
+PAGE_LIMIT: Final = 2_000
+READ_EVERY: Final = 60_000_000
+_VERIFIED_AT_ONCE: Final = 32
+_ITEM: Final = b"\x96"
+_pack = msgspec.msgpack.Encoder().encode
+_Parts = tuple[msgspec.Raw, msgspec.Raw, msgspec.Raw, msgspec.Raw]
+_unpack = msgspec.msgpack.Decoder(_Parts).decode
+
+_ACCEPTED_ROWS: Final = (
+    "SELECT w.changed, w.memory_id, e.version, e.record, w.key_number, w.wrap, e.status,"
+    " m.shown_seq FROM grant_wraps w"
+    " JOIN memories m ON m.account_id = w.account_id AND m.memory_id = w.memory_id"
+    " JOIN entries e ON e.account_id = m.account_id AND e.seq = m.current_seq"
+    " WHERE w.account_id = ? AND w.grant_id = ? AND w.changed >= ?"
+    " AND (w.changed, w.memory_id, e.version) > (?, ?, ?) AND w.key_number = e.key_number"
+    " AND (? = 1 OR e.grant_id = w.grant_id)"
+    " ORDER BY w.changed, w.memory_id, e.version LIMIT ?"
+)
+_OWN_ROWS: Final = (
+    "SELECT e.changed, e.subject, e.version, e.record, e.key_number, NULL, e.status, e.seq"
+    " FROM entries e WHERE e.account_id = ? AND e.grant_id = ? AND e.changed >= ?"
+    " AND (e.changed, e.subject, e.version) > (?, ?, ?)"
+    " AND e.kind = 'put' AND e.status IN (?, ?) AND e.record IS NOT NULL"
+    " ORDER BY e.changed, e.subject, e.version LIMIT ?"
+)
+
+
+class WrapsBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Wraps for one grant."""
+
+    wraps: list[tuple[UUID, int, bytes]]
+
+
+class WritingBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What an app writes: a leaf each, and for a put its record."""
+
+    leaves: list[bytes]
+    records: list[Record] | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Place(NamedTuple):
+    """Where a page of records ended: the order in which things became news."""
+
+    changed: int
+    memory: bytes
+    version: int
+
+    def text(self) -> str:
+        data = self.changed.to_bytes(8, "big") + self.memory + self.version.to_bytes(8, "big")
+        return base64.urlsafe_b64encode(data).decode()
+
+
+_BEGINNING: Final = _Place(-1, b"", 0)
+_LAST_MEMORY: Final = b"\xff" * 17
+
+
+def _number(data: bytes) -> int:
+    value = int.from_bytes(data, "big")
+    if value >> 63:
+        refuse("malformed", "the cursor is not one that this server gave")
+    return value
+
+
+def _cursor(text: str, size: int) -> bytes:
+    try:
+        data = base64.urlsafe_b64decode(text)
+    except (binascii.Error, ValueError):
+        data = b""
+    if len(data) != size:
+        detail = "the cursor is not one that this server gave"
+        raise malformed(detail)
+    return data
+
+
+# -- the owner's side ---------------------------------------------------------------------------
+
+
+async def add_wraps(call: Call) -> Reply:
+    """Give a grant the keys of memories. The same again is the same."""
+    owner = await call.owner()
+    grant_id = call.id().bytes
+    body = call.body(WrapsBody)
+    if len(body.wraps) > WRAPS_LIMIT:
+        refuse("too-large", "at most 5,000 wraps at once")
+    for _, key_number, wrap in body.wraps:
+        check_wrap(wrap)
+        if key_number < 1:
+            refuse("malformed", "a key number is below 1")
+    now = call.services.clock()
+
+    async def job(tx: Tx) -> int:
+        ledger = Ledger(tx, owner.account, await load_state(tx, owner.account))
+        grant = await grants.own_grant(tx, grant_id, owner.account, now)
+        if grant.state in {grants.REVOKED, grants.ENDED}:
+            refuse("conflict", "the grant is over")
+        await ledger.load(memory.bytes for memory, _, _ in body.wraps)
+        for memory, key_number, wrap in body.wraps:
+            add_wrap(ledger, Wrap(grant_id, memory.bytes, key_number, wrap))
+        await ledger.flush_wraps()
+        row = await tx.one(
+            "SELECT COUNT(DISTINCT memory_id) FROM grant_wraps"
+            " WHERE account_id = ? AND grant_id = ?",
+            owner.account,
+            grant_id,
+        )
+        return int(row[0]) if row else 0
+
+    return Reply({"memories": await call.services.storage.submit(job)})
+
+
+async def read_wraps(call: Call) -> Reply:
+    """The wraps of a grant."""
+    owner = await call.owner()
+    grant_id = call.id().bytes
+    limit = call.number("limit", 1_000, WRAPS_LIMIT, 1)
+    after = call.query().get("cursor")
+    place = b"" if after is None else _cursor(after, 24)
+    now = call.services.clock()
+
+    async def job(tx: Tx) -> list[tuple[bytes, int, bytes]]:
+        await grants.own_grant(tx, grant_id, owner.account, now)
+        rows = await tx.all(
+            "SELECT memory_id, key_number, wrap FROM grant_wraps"
+            " WHERE account_id = ? AND grant_id = ? AND (memory_id, key_number) > (?, ?)"
+            " ORDER BY memory_id, key_number LIMIT ?",
+            owner.account,
+            grant_id,
+            place[:16],
+            _number(place[16:]),
+            limit + 1,
+        )
+        return [(row[0], row[1], row[2]) for row in rows]
+
+    rows = await call.services.storage.query(job)
+    last = rows[limit - 1] if len(rows) > limit else None
+    following = None
+    if last is not None:
+        following = base64.urlsafe_b64encode(last[0] + last[1].to_bytes(8, "big")).decode()
+    return Reply((following, [(UUID(bytes=row[0]), row[1], row[2]) for row in rows[:limit]]))
+
+
+# -- the app's side -----------------------------------------------------------------------------
+
+
+async def read_records(call: Call) -> Reply:
+    """What a grant lets its app read, in the order in which it became news."""
+    app = await call.app()
+    grant_id = call.id().bytes
+    limit = call.number("limit", 500, PAGE_LIMIT, 1)
+    place = _start(call)
+    now = call.services.clock()
+
+    async def job(tx: Tx) -> tuple[grants.Grant, list[tuple[_Place, bytes]]]:
+        grant = await grants.usable_grant(tx, grant_id, app, now)
+        return grant, await _page(tx, grant, place, limit + 1)
+
+    grant, rows = await call.services.storage.query(job)
+    if grant.last_read is None or now - grant.last_read > READ_EVERY:
+        await _mark_read(call, grant, now)
+    following = rows[limit - 1][0].text() if len(rows) > limit else None
+    items = [item for _, item in rows[:limit]]
+    head = b"\x92" + _pack(following) + b"\xdd" + len(items).to_bytes(4, "big")
+    return Reply(packed=head + b"".join(items))
+
+
+def _start(call: Call) -> _Place:
+    query = call.query()
+    if "cursor" in query:
+        data = _cursor(query["cursor"], 32)
+        return _Place(_number(data[:8]), data[8:24], _number(data[24:]))
+    if "since" in query:
+        return _Place(call.number("since", 0), _LAST_MEMORY, 0)
+    return _BEGINNING
+
+
+async def _page(
+    tx: Tx, grant: grants.Grant, place: _Place, limit: int
+) -> list[tuple[_Place, bytes]]:
+    """What was accepted, and what the app wrote and is not, merged."""
+    after = (grant.account, grant.grant, place.changed, *place)
+    reads = int("read" in grant.scopes)
+    accepted = await tx.all(_ACCEPTED_ROWS, *after, reads, limit)
+    own = await tx.all(_OWN_ROWS, *after, PENDING, REJECTED, limit)
+    rows = sorted((*map(tuple, accepted), *map(tuple, own)), key=lambda row: row[:3])[:limit]
+    return [(_Place(*row[:3]), _item(*row[3:])) for row in rows]
+
+
+def _item(record: bytes, key_number: int, wrap: bytes | None, status: int, seq: int) -> bytes:
+    """One item: spliced from the stored record without decoding what is in it."""
+    header, envelope, _, own_wrap = _unpack(record)
+    parts = (
+        _ITEM,
+        header,
+        envelope,
+        _pack(key_number),
+        own_wrap if wrap is None else _pack(wrap),
+        _pack(STATUS_NAMES[status or ACCEPTED]),
+        _pack(seq),
+    )
+    return b"".join(map(bytes, parts))
+
+
+async def _mark_read(call: Call, grant: grants.Grant, now: int) -> None:
+    async def job(tx: Tx) -> None:
+        await tx.run(
+            "UPDATE grants SET last_read = ? WHERE account_id = ? AND grant_id = ?",
+            now,
+            grant.account,
+            grant.grant,
+        )
+
+    await call.services.storage.submit(job)
+
+
+async def read_head(call: Call) -> Reply:
+    """The head of the owner's log, for an app to tell whether there is news."""
+    app = await call.app()
+    grant_id = call.id().bytes
+    now = call.services.clock()
+
+    async def job(tx: Tx) -> tuple[int, str]:
+        grant = await grants.usable_grant(tx, grant_id, app, now)
+        state = await tx.one("SELECT size, head FROM logs WHERE account_id = ?", grant.account)
+        return (state[0], state[1]) if state else (0, "")
+
+    size, head = await call.services.storage.query(job)
+    return Reply({"size": size, "head": head})
+
+
+class _Writing(NamedTuple):
+    """What an app wrote, checked as far as its bytes go."""
+
+    leaves: list[bytes]
+    entries: list[Entry]
+    puts: dict[tuple[bytes, int], Put]
+
+
+async def write_records(call: Call) -> Reply:
+    """Write memories under a grant: pending until the owner decides."""
+    app = await call.app()
+    grant_id = call.id().bytes
+    writing = await _prepare(call.body(WritingBody), app, grant_id)
+    account = writing.entries[0].account
+    now = call.services.clock()
+
+    async def job(tx: Tx) -> tuple[int, list[int]]:
+        state = await load_state(tx, account)
+        grant = await grants.usable_grant(tx, grant_id, app, now)
+        if grant.account != account:
+            refuse("not-found", "there is no such grant")
+        _check_scopes(grant, writing.entries)
+        ledger = Ledger(tx, account, state)
+        earlier = await _written_before(ledger, writing)
+        if earlier:
+            return state.size, earlier
+        await _write(ledger, writing, grant_id)
+        await ledger.finish()
+        return ledger.seq, list(range(state.size, ledger.seq))
+
+    size, indexes = await call.services.storage.submit(job)
+    return Reply({"size": size, "indexes": indexes}, status=201)
+
+
+async def _prepare(body: WritingBody, app: AppCaller, grant: bytes) -> _Writing:
+    parts = [] if body.records is msgspec.UNSET else body.records
+    if not body.leaves:
+        refuse("invalid-input", "there is nothing to write")
+    if len(body.leaves) > RECORDS_LIMIT or len(parts) > RECORDS_LIMIT:
+        refuse("too-large", "at most 1,000 at once")
+    entries = []
+    for count, leaf in enumerate(body.leaves):
+        entries.append(_app_entry(leaf, app))
+        if count % _VERIFIED_AT_ONCE == _VERIFIED_AT_ONCE - 1:
+            await asyncio.sleep(0)  # a signature takes 0.1 ms: let others have the loop
+    account = entries[0].account
+    if any(entry.account != account for entry in entries):
+        refuse("invalid-input", "the entries are of several accounts")
+    puts = prepare_puts(parts, account, app.app)
+    check_pairs(entries, puts)
+    if any(put.grant != grant for put in puts.values()):
+        refuse("invalid-input", "a record's kek is not this grant's")
+    return _Writing(body.leaves, entries, puts)
+
+
+def _app_entry(leaf: bytes, app: AppCaller) -> Entry:
+    raw, signature = split_leaf(leaf)
+    entry = parse_entry(raw)
+    if entry.author != app.app or entry.kind not in {"put", "delete"}:
+        refuse("invalid-input", "an entry is not a put or delete by this app")
+    app.verifier.verify_kind("app-entry", signature, raw)
+    return entry
+
+
+def _check_scopes(grant: grants.Grant, entries: list[Entry]) -> None:
+    needed = {_scope(entry) for entry in entries}
+    if not needed <= grant.scopes:
+        refuse("not-granted", "the grant has not that scope")
+
+
+def _scope(entry: Entry) -> str:
+    if entry.kind == "delete":
+        return "delete"
+    return "create" if entry.version == 1 else "update"
+
+
+async def _written_before(ledger: Ledger, writing: _Writing) -> list[int]:
+    """The indexes of these very leaves, if they are all in the log already."""
+    found: list[int] = []
+    for leaf, entry in zip(writing.leaves, writing.entries, strict=True):
+        seq = await ledger.seq_of(leaf, entry)
+        if seq is None:
+            return []
+        found.append(seq)
+    return found
+
+
+async def _write(ledger: Ledger, writing: _Writing, grant: bytes) -> None:
+    subjects = {entry.subject for entry in writing.entries}
+    await ledger.load(subjects)
+    created = {entry.subject for entry in writing.entries if _scope(entry) == "create"}
+    held = await _held_keys(ledger, grant, subjects - created)
+    for leaf, entry in zip(writing.leaves, writing.entries, strict=True):
+        put = writing.puts.get((entry.subject, entry.version))
+        if entry.subject not in created:
+            _check_held(held.get(entry.subject, set()), put)
+        if entry.kind == "delete":
+            await ledger.delete_pending(leaf, entry, grant)
+        elif put is not None:
+            await ledger.put_pending(leaf, entry, put)
+
+
+def _check_held(keys: set[int], put: Put | None) -> None:
+    """An app changes only what its grant holds the key of."""
+    if not keys or (put is not None and put.header.key_number not in keys):
+        refuse("not-granted", "the grant has no key of that memory")
+
+
+async def _held_keys(ledger: Ledger, grant: bytes, memories: set[bytes]) -> dict[bytes, set[int]]:
+    found: dict[bytes, set[int]] = {}
+    for memory in memories:
+        rows = await ledger.tx.all(
+            "SELECT key_number FROM grant_wraps"
+            " WHERE account_id = ? AND grant_id = ? AND memory_id = ?",
+            ledger.account,
+            grant,
+            memory,
+        )
+        found[memory] = {row[0] for row in rows}
+    return found

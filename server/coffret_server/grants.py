@@ -1,0 +1,78 @@
+"""A grant as both planes see it: its state by the clock, and what an app may do under it."""
+
+from typing import Final
+
+import msgspec
+
+from coffret_server.principals import AppCaller
+from coffret_server.problems import refuse
+from coffret_server.storage import Tx
+
+ACTIVATING: Final = "activating"
+ACTIVE: Final = "active"
+PAUSED: Final = "paused"
+REVOKED: Final = "revoked"
+ENDED: Final = "ended"
+_REFUSALS: Final = {
+    ACTIVATING: ("grant-activating", "the owner's device is still setting the grant up"),
+    PAUSED: ("grant-paused", "the owner paused the grant"),
+    REVOKED: ("grant-revoked", "the owner revoked the grant"),
+    ENDED: ("grant-expired", "the grant has expired"),
+}
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """What the data plane needs of a grant."""
+
+    account: bytes
+    grant: bytes
+    app: bytes
+    state: str
+    scopes: frozenset[str]
+    last_read: int | None
+
+
+def state_at(stored: str, expires: int, now: int) -> str:
+    """A grant's state: what is not revoked has ended when its time is over."""
+    return ENDED if stored != REVOKED and expires <= now else stored
+
+
+async def find_grant(tx: Tx, grant: bytes, now: int, *, lock: bool = False) -> Grant | None:
+    """A grant by its id; with `lock` its state stays what it is until the transaction ends."""
+    row = await tx.one(
+        "SELECT account_id, app_id, state, scopes, expires, last_read FROM grants"  # noqa: S608 - no value is put into the text
+        " WHERE grant_id = ?" + (tx.for_update if lock else ""),
+        grant,
+    )
+    if row is None:
+        return None
+    scopes = frozenset(str(row[3]).split())
+    return Grant(row[0], grant, row[1], state_at(row[2], row[4], now), scopes, row[5])
+
+
+async def usable_grant(
+    tx: Tx, grant: bytes, app: AppCaller, now: int, *, lock: bool = False
+) -> Grant:
+    """The active grant of an app.
+
+    Raises:
+        ProblemError: `not-found`, or the `grant-…` code of its state.
+    """
+    found = await find_grant(tx, grant, now, lock=lock)
+    if found is None or found.app != app.app:
+        refuse("not-found", "there is no such grant")
+    if found.state != ACTIVE:
+        refuse(*_REFUSALS[found.state])
+    return found
+
+
+async def own_grant(tx: Tx, grant: bytes, account: bytes, now: int) -> Grant:
+    """A grant of an owner.
+
+    Raises:
+        ProblemError: `not-found`.
+    """
+    found = await find_grant(tx, grant, now)
+    if found is None or found.account != account:
+        refuse("not-found", "there is no such grant")
+    return found
