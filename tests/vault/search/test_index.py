@@ -77,7 +77,7 @@ def test_a_hit_says_why(index: SearchIndex) -> None:
     assert second.lexical == 0
 
 
-def test_modes_say_only_what_they_know(index: SearchIndex) -> None:
+def test_modes_say_only_what_they_know() -> None:
     """Words alone has no cosine and embeds nothing; meaning alone has no words."""
     embedder = HashingEmbedder()
     index = SearchIndex(embedder)

@@ -11,7 +11,7 @@ from coffret_vault.search.embedder import Embedder, Vectors, unit_vectors
 from coffret_vault.search.passages import passages, whole_text
 from coffret_vault.search.ranking import Ranked, rank_fused, rank_meaning, rank_words
 from coffret_vault.search.snapshot import dump, restore
-from coffret_vault.search.tables import Tables
+from coffret_vault.search.tables import Entry, Tables
 from coffret_vault.search.vectors import GRAPH_FROM, VectorIndex
 from coffret_vault.search.words import Analyzer
 
@@ -177,16 +177,16 @@ class SearchIndex:
         if any(len(document.id) != _ID_BYTES for document in group):
             message = "The id of a memory is 16 bytes."
             raise InputError(message)
-        texts = [passages(document) for document in group]
+        latest = list({document.id: document for document in group}.values())
+        texts = [passages(document) for document in latest]
         flat = [text for of_one in texts for text in of_one]
         raw = self.embedder.embed_documents(flat)
         vectors = unit_vectors(raw, count=len(flat), dimension=self.embedder.dimension)
-        first = 0
-        for document, of_one in zip(group, texts, strict=True):
-            terms = self._analyzer.terms(whole_text(document))
-            self._tables.remove(document.id)
-            self._tables.add(document, terms, vectors[first : first + len(of_one)])
-            first += len(of_one)
+        entries = [
+            Entry(document, self._analyzer.terms(whole_text(document)), len(of_one))
+            for document, of_one in zip(latest, texts, strict=True)
+        ]
+        self._tables.replace(entries, vectors)
 
     def _hits(self, ranked: Ranked, terms: Mapping[str, str]) -> list[Hit]:
         count = len(ranked.rows)

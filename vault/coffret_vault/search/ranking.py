@@ -60,7 +60,9 @@ def rank_fused(
     pool = max(_POOL, limit)
     by_words = _best(words, pool, above=0)
     by_meaning, semantic = _nearest(tables, vector, allowed, pool)
-    more = np.setdiff1d(by_words, by_meaning, assume_unique=True)
+    is_near = np.zeros(len(allowed), np.bool_)
+    is_near[by_meaning] = True
+    more = by_words[~is_near[by_words]]
     rows = np.concatenate([by_meaning, more])
     semantic = np.concatenate([semantic, tables.likeness_of(more, vector)])
     return _ordered(rows, fuse(semantic, words[rows]), words[rows], semantic, limit)

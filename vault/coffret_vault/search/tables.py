@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from coffret_vault.search.lexical import LexicalIndex
 from coffret_vault.search.passage_table import PassageTable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from coffret_vault.search.document import Document
     from coffret_vault.search.embedder import Vectors
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 # Emptied rows are dropped when they are this share of all, and enough to be worth it.
 _EMPTY_SHARE: Final = 0.2
 _EMPTY_LEAST: Final = 64
+
+
+class Entry(NamedTuple):
+    """A memory with its terms and the number of its passages."""
+
+    document: Document
+    terms: Mapping[str, int]
+    passages: int
 
 
 class Tables:
@@ -39,11 +47,17 @@ class Tables:
         self.lexical = lexical or LexicalIndex()
         self.passages = passages or PassageTable()
 
-    def add(self, document: Document, terms: Mapping[str, int], vectors: Vectors) -> None:
-        """Add a memory that is not there, with its terms and the vectors of its passages."""
-        self.columns.add(document)
-        self.lexical.add(terms)
-        self.passages.append(len(vectors))
+    def replace(self, entries: Sequence[Entry], vectors: Vectors) -> None:
+        """Put memories in, each once, in place of those with their ids.
+
+        ``vectors`` are those of all their passages, in order.
+        """
+        for entry in entries:
+            self.remove(entry.document.id)
+        for entry in entries:
+            self.columns.add(entry.document)
+            self.lexical.add(entry.terms)
+            self.passages.append(entry.passages)
         self.vectors.add(vectors)
 
     def remove(self, key: bytes) -> None:

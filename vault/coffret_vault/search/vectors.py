@@ -75,12 +75,16 @@ class VectorIndex:
                 self._graph.hide(number)
 
     def likeness(self, vector: Vectors) -> Vectors:
-        """The inner product with every vector, exactly: shape ``(len(self),)``."""
-        return np.asarray(self._vectors.view @ vector)
+        """The inner product with every vector, exactly: shape ``(len(self),)``.
+
+        Row by row in this thread. The threads of a matrix product halve the time on an idle
+        machine, and make it thirty times longer while another process holds a core.
+        """
+        return np.asarray(np.vecdot(self._vectors.view, vector), np.float32)
 
     def likeness_of(self, numbers: npt.NDArray[np.int64], vector: Vectors) -> Vectors:
         """The inner product with the vectors ``numbers``, exactly."""
-        return np.asarray(self._vectors.view[numbers] @ vector)
+        return np.asarray(np.vecdot(self._vectors.view[numbers], vector), np.float32)
 
     def nearest(self, vector: Vectors, count: int) -> npt.NDArray[np.int64]:
         """About the ``count`` nearest vectors by the graph, which there must be; may be fewer."""
