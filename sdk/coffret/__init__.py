@@ -1,1 +1,92 @@
-"""Coffret for owners and app developers."""
+"""Coffret: a memory vault that its server cannot read.
+
+Owners use :class:`Vault`, app developers :class:`App`; each has an asyncio twin. Nothing is loaded
+before it is used: names are looked up in their modules when they are first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from coffret.app import Access, App, register_developer
+    from coffret.async_app import AsyncAccess, AsyncApp, register_developer_async
+    from coffret.async_vault import AsyncVault
+    from coffret.finding import Found
+    from coffret.flows.history import Version
+    from coffret.flows.memories import NewMemory
+    from coffret.flows.review import Pending
+    from coffret.flows.sync import SyncReport
+    from coffret.importing import ImportReport
+    from coffret.kit import RecoveryKit
+    from coffret.local import VaultStatus
+    from coffret.sharing import AccessRequestInfo, AppInfo, GrantInfo, Selection
+    from coffret.vault import Vault
+    from coffret_vault.errors import CoffretError
+    from coffret_vault.records.memory import Fields, Memory, Review
+    from coffret_vault.search import Embedder
+
+_HOMES = {
+    "Access": "coffret.app",
+    "AccessRequestInfo": "coffret.sharing",
+    "App": "coffret.app",
+    "AppInfo": "coffret.sharing",
+    "AsyncAccess": "coffret.async_app",
+    "AsyncApp": "coffret.async_app",
+    "AsyncVault": "coffret.async_vault",
+    "CoffretError": "coffret_vault.errors",
+    "Embedder": "coffret_vault.search",
+    "Fields": "coffret_vault.records.memory",
+    "Found": "coffret.finding",
+    "GrantInfo": "coffret.sharing",
+    "ImportReport": "coffret.importing",
+    "Memory": "coffret_vault.records.memory",
+    "NewMemory": "coffret.flows.memories",
+    "Pending": "coffret.flows.review",
+    "RecoveryKit": "coffret.kit",
+    "Review": "coffret_vault.records.memory",
+    "Selection": "coffret.sharing",
+    "SyncReport": "coffret.flows.sync",
+    "Vault": "coffret.vault",
+    "VaultStatus": "coffret.local",
+    "Version": "coffret.flows.history",
+    "register_developer": "coffret.app",
+    "register_developer_async": "coffret.async_app",
+}
+
+__all__ = [
+    "Access",
+    "AccessRequestInfo",
+    "App",
+    "AppInfo",
+    "AsyncAccess",
+    "AsyncApp",
+    "AsyncVault",
+    "CoffretError",
+    "Embedder",
+    "Fields",
+    "Found",
+    "GrantInfo",
+    "ImportReport",
+    "Memory",
+    "NewMemory",
+    "Pending",
+    "RecoveryKit",
+    "Review",
+    "Selection",
+    "SyncReport",
+    "Vault",
+    "VaultStatus",
+    "Version",
+    "register_developer",
+    "register_developer_async",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the names above
+    home = _HOMES.get(name)
+    if home is None:
+        message = f"module 'coffret' has no attribute {name!r}"
+        raise AttributeError(message)
+    return getattr(import_module(home), name)

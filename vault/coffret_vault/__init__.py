@@ -1,1 +1,1 @@
-"""The trusted core of Coffret: everything that touches plaintext or keys, and nothing that touches a network."""
+"""The trusted core: all that touches plaintext or keys, and nothing that touches a network."""

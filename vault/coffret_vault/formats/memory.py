@@ -124,6 +124,10 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     importance: int | None = None
     tags: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        # Never the plaintext: objects end up in logs and tracebacks.
+        return "<Payload>"
+
 
 PAYLOAD_FORMAT = 1
 _PLAIN = (str, int, float, bool, bytes, type(None))

@@ -24,22 +24,23 @@ from coffret_vault.formats.sharing import (
 )
 from coffret_vault.grants.apps import Signed, SignedGrant, check_narrower, verify_manifest
 from coffret_vault.primitives.identity import seal_to
+from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.primitives.symmetric import generate_key
 
 if TYPE_CHECKING:
     from coffret_vault.keyring import Identity, Keyring
-    from coffret_vault.primitives.secret import SecretBytes
     from coffret_vault.primitives.symmetric import Random
 
 _MICROS = 1_000_000
 
 
 class CheckedRequest(msgspec.Struct, frozen=True):
-    """A request with the app that signed it, both verified."""
+    """A request with the app that signed it, both verified; parsed, and as the bytes signed."""
 
     request: AccessRequest
     manifest: Manifest
-    digest: bytes
+    request_bytes: bytes
+    manifest_bytes: bytes
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -81,7 +82,7 @@ def check_request(
     if (request.account_id, request.owner_keys_hash) != (account_id, owner_keys_hash):
         message = "a request is to another owner"
         raise TrustError(message)
-    return CheckedRequest(request, manifest, hashlib.sha256(signed.message).digest())
+    return CheckedRequest(request, manifest, signed.message, signed_manifest.message)
 
 
 def make_grant(
@@ -104,7 +105,7 @@ def make_grant(
         account_id=keyring.account_id,
         grant_id=grant_id,
         app_id=asked.manifest.app_id,
-        request_digest=asked.digest,
+        request_digest=hashlib.sha256(asked.request_bytes).digest(),
         owner_keys_hash=identity.keys_hash,
         app_keys_hash=asked.request.app_keys_hash,
         scopes=terms.scopes,

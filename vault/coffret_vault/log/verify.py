@@ -14,6 +14,7 @@ import msgspec
 from coffret_vault.envelope.signature import verify_head
 from coffret_vault.errors import TrustError
 from coffret_vault.formats import entry as kinds
+from coffret_vault.formats.checkpoint import SignedHead
 from coffret_vault.formats.entry import Leaf, parse_leaf
 from coffret_vault.log.replay import NEW, MemoryState, advance
 from coffret_vault.log.tree import Frontier, leaf_hash
@@ -21,7 +22,6 @@ from coffret_vault.log.tree import Frontier, leaf_hash
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from coffret_vault.formats.checkpoint import SignedHead
 
 MEMORY_KINDS = frozenset((kinds.PUT, kinds.DELETE, kinds.ACCEPT, kinds.REJECT))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from argon2.low_level import Type, hash_secret_raw
 from cryptography.exceptions import InvalidTag
@@ -14,11 +14,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from coffret_vault.errors import OpenError
 from coffret_vault.primitives.secret import SecretBytes
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Random = Callable[[int], bytes]
-    """Gives that many random bytes; ``os.urandom`` outside of tests."""
+Random = Callable[[int], bytes]
+"""Gives that many random bytes; ``os.urandom`` outside of tests."""
 
 _SHA256 = SHA256()
 KEY = 32

@@ -70,6 +70,10 @@ class Fields(msgspec.Struct, frozen=True, kw_only=True):
     valid_until: datetime | None = None
     provenance: dict[str, str] = {}
 
+    def __repr__(self) -> str:
+        # Never the plaintext: objects end up in logs and tracebacks.
+        return f"<{type(self).__name__}>"
+
 
 class Review(msgspec.Struct, frozen=True):
     """Whether the owner has agreed to a version: status, who decided (``owner``) and when."""
@@ -97,6 +101,9 @@ class Memory(Fields, frozen=True, kw_only=True):
     created: datetime
     updated: datetime
     review: Review = Review()
+
+    def __repr__(self) -> str:
+        return f"<Memory {self.id} version {self.version}>"
 
     def fields(self) -> Fields:
         """What the writer chose, to write it again changed."""

@@ -8,6 +8,7 @@ import msgspec
 
 from coffret_vault.envelope import open_envelope, seal, unwrap_key, wrap_key
 from coffret_vault.errors import FormatError, InputError, OpenError
+from coffret_vault.formats.author import Author
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.memory import (
     HEADER,
@@ -23,13 +24,12 @@ from coffret_vault.formats.memory import (
     serialize_payload,
 )
 from coffret_vault.formats.padding import pad, unpad
+from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.records.memory import Fields, Memory, Review, from_micros, to_micros
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from coffret_vault.formats.author import Author
-    from coffret_vault.primitives.secret import SecretBytes
     from coffret_vault.primitives.symmetric import Random
 
 _APPROVED = Review()
@@ -120,11 +120,11 @@ def _micros(moment: datetime | None) -> int | None:
 
 
 def wrap_memory_key(
-    header: Header, memory_key: SecretBytes, wrapping: Wrapping, *, random: Random
+    subject: Header | Stamp, memory_key: SecretBytes, wrapping: Wrapping, *, random: Random
 ) -> bytes:
-    """A memory key under a KEK or a grant's key; 113 bytes."""
+    """The memory key of a version's header or stamp, under a KEK or a grant's key; 113 bytes."""
     aad = memory_key_wrap_header(
-        header.account_id, header.memory_id, header.key_number, KEK.encode(wrapping.name)
+        subject.account_id, subject.memory_id, subject.key_number, KEK.encode(wrapping.name)
     )
     return wrap_key("memory-key", wrapping.key, aad, memory_key, random=random)
 
@@ -168,10 +168,7 @@ def make_record(
         InputError: the fields cannot be a memory.
     """
     header_bytes, envelope = seal_version(stamp, fields, memory_key, random=random)
-    aad = memory_key_wrap_header(
-        stamp.account_id, stamp.memory_id, stamp.key_number, KEK.encode(wrapping.name)
-    )
-    wrap = wrap_key("memory-key", wrapping.key, aad, memory_key, random=random)
+    wrap = wrap_memory_key(stamp, memory_key, wrapping, random=random)
     return Record(header_bytes, envelope, KEK.encode(wrapping.name), wrap)
 
 
@@ -201,6 +198,11 @@ def to_memory(header: Header, payload: Payload, review: Review = _APPROVED) -> M
         valid_until=_moment(payload.valid_until),
         provenance=payload.provenance,
     )
+
+
+def written_memory(stamp: Stamp, fields: Fields) -> Memory:
+    """The owner's view of a version that was just sealed from these fields."""
+    return to_memory(_header(stamp, fields), _payload(fields))
 
 
 def _moment(micros: int | None) -> datetime | None:

@@ -12,7 +12,7 @@ from coffret_vault.store.schema import mapped, transaction
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 
 class GrantRow(msgspec.Struct, frozen=True):
@@ -87,6 +87,15 @@ class GrantTable:
             self._database.executemany(
                 "INSERT OR REPLACE INTO wraps VALUES (?, ?, ?)",
                 ((grant_id, memory_id, number) for memory_id, number in memories),
+            )
+
+    def set_wraps(self, grant_id: bytes, memories: Mapping[bytes, int]) -> None:
+        """Note that the grant holds the keys of these memories and of no others."""
+        with transaction(self._database):
+            self._database.execute("DELETE FROM wraps WHERE grant_id = ?", (grant_id,))
+            self._database.executemany(
+                "INSERT INTO wraps VALUES (?, ?, ?)",
+                ((grant_id, memory_id, number) for memory_id, number in memories.items()),
             )
 
     def remove_wraps(self, grant_id: bytes, memories: Iterable[bytes]) -> None:

@@ -12,7 +12,7 @@ from coffret_vault.formats.memory import Record
 from coffret_vault.log.replay import MemoryState
 from coffret_vault.log.tree import Frontier, parse_frontier
 from coffret_vault.log.verify import Position, Verified
-from coffret_vault.store.grants import GrantTable
+from coffret_vault.store.grants import GrantRow, GrantTable
 from coffret_vault.store.schema import connect, mapped, transaction
 
 if TYPE_CHECKING:
@@ -90,8 +90,13 @@ class Store:
         except (msgspec.MsgspecError, FormatError):
             raise StoreDamagedError from None
 
-    def commit(self, verified: Verified, records: Iterable[StoredRecord] = ()) -> None:
-        """Take what was verified, and records that go with it, all or nothing."""
+    def commit(
+        self,
+        verified: Verified,
+        records: Iterable[StoredRecord] = (),
+        grants: Iterable[GrantRow] = (),
+    ) -> None:
+        """Take what was verified, and records and grants that go with it, all or nothing."""
         position = verified.position
         if position.head is None:
             message = "nothing is verified before the first head"
@@ -104,6 +109,8 @@ class Store:
             )
             self._put_states(verified.states)
             self._database.executemany(_PUT_RECORD, map(_flat, records))
+            for row in grants:
+                self.grants.put(row)
             self._database.execute(
                 "INSERT OR REPLACE INTO meta VALUES ('log', ?)", (_encode(mark),)
             )
@@ -183,14 +190,39 @@ class Store:
             for row in self._database.execute(query):
                 yield StoredRecord(row[0], row[1], Record(*row[2:]))
 
-    def missing(self) -> list[tuple[bytes, int]]:
-        """Memories whose current version has no record here."""
+    def wanted(self, *, pending: bool = True) -> tuple[int, dict[tuple[bytes, int], bytes]]:
+        """The versions whose records are not here, with their digests.
+
+        Args:
+            pending: also what waits for the owner.
+
+        Returns:
+            The lowest index of a log entry beside which one of them stands, and the digests by
+            memory and version.
+        """
         with mapped():
-            return self._database.execute(
-                "SELECT m.memory_id, m.current FROM memories m LEFT JOIN records r "
+            rows = self._database.execute(
+                "SELECT m.memory_id, m.state FROM memories m LEFT JOIN records r "
                 "ON r.memory_id = m.memory_id AND r.version = m.current "
-                "WHERE m.current > 0 AND r.memory_id IS NULL"
+                "WHERE m.pending > 0 OR (m.current > 0 AND r.memory_id IS NULL)"
             ).fetchall()
+        places: dict[tuple[bytes, int], tuple[int, bytes]] = {}
+        for memory_id, body in rows:
+            state = _state(body)
+            if state.current:
+                places[memory_id, state.current] = (state.leaf, state.digest)
+            for item in state.pending if pending else ():
+                if not item.deletion:
+                    places[memory_id, item.version] = (item.leaf, item.digest)
+        missing = {key: place for key, place in places.items() if self._lacks(*key)}
+        lowest = min((leaf for leaf, _ in missing.values()), default=0)
+        return lowest, {key: digest for key, (_, digest) in missing.items()}
+
+    def _lacks(self, memory_id: bytes, version: int) -> bool:
+        found = self._database.execute(
+            "SELECT 1 FROM records WHERE memory_id = ? AND version = ?", (memory_id, version)
+        ).fetchone()
+        return found is None
 
     def count(self) -> int:
         """How many memories have a current version."""

@@ -1,0 +1,237 @@
+"""The developer's API, synchronous: an app that asks owners for access. No cryptography shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from coffret.arguments import changed, fields_of, search_of
+from coffret.flows import access as access_flows
+from coffret.flows import apps as app_flows
+from coffret.flows.appstate import AppState, load_app, save_app
+from coffret.flows.state import Ambient
+from coffret.shelf import Shelf, ask_of, own_info
+from coffret.transport import SyncDriver, check_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+    from typing import Unpack
+
+    import httpx
+
+    from coffret.arguments import Changes, Details, Wanted
+    from coffret.finding import Found
+    from coffret.flows.apps import Held
+    from coffret.sharing import AppInfo
+    from coffret.shelf import Asking
+    from coffret_vault.records.memory import Memory
+    from coffret_vault.search import Embedder
+
+
+def register_developer(
+    url: str, name: str, contact: str, *, transport: httpx.BaseTransport | None = None
+) -> str:
+    """Register as a developer, and give the key that registers apps. It is shown once."""
+    driver = SyncDriver(check_url(url), transport=transport)
+    try:
+        return driver.run(app_flows.register_developer(name, contact, Ambient()))
+    finally:
+        driver.close()
+
+
+class App:
+    """A registered app. Its keys are in one file, which belongs where secrets belong."""
+
+    def __init__(
+        self,
+        state: AppState,
+        driver: SyncDriver,
+        embedder: Callable[[], Embedder] | None = None,
+    ) -> None:
+        """Use :meth:`register` or :meth:`load` instead."""
+        self._state = state
+        self._driver = driver
+        self._embedder = embedder
+
+    def __repr__(self) -> str:
+        return f"<App {self._state.manifest.name!r}>"
+
+    @classmethod
+    def register(  # noqa: PLR0913 - what an app is
+        cls,
+        url: str,
+        developer_key: str,
+        name: str,
+        homepage: str,
+        path: Path | str,
+        *,
+        embedder: Callable[[], Embedder] | None = None,
+        ambient: Ambient | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> Self:
+        """Make an app's keys, register it, and keep it in a file.
+
+        Args:
+            url: the server's address.
+            developer_key: from :func:`register_developer`.
+            name: what owners are shown, at most 80 bytes.
+            homepage: the app's address, at most 200 bytes.
+            path: the file for the app's keys; only its user can read it.
+            embedder: makes the model for search; the built-in one when None.
+            ambient: randomness and clock, for tests.
+            transport: replaces the network, for tests.
+
+        Raises:
+            InputError: name or homepage cannot be used.
+        """
+        around = ambient or Ambient()
+        driver = SyncDriver(check_url(url), transport=transport)
+        flow = app_flows.register_app(check_url(url), developer_key, name, homepage, around)
+        file = driver.run(flow)
+        save_app(Path(path), file)
+        return cls(AppState(Path(path), file, around), driver, embedder)
+
+    @classmethod
+    def load(
+        cls,
+        path: Path | str,
+        *,
+        embedder: Callable[[], Embedder] | None = None,
+        ambient: Ambient | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> Self:
+        """An app that was registered before. No request is made.
+
+        Raises:
+            NotFoundError: there is no such file.
+        """
+        file = load_app(Path(path))
+        driver = SyncDriver(file.origin, transport=transport)
+        return cls(AppState(Path(path), file, ambient or Ambient()), driver, embedder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._driver.close()
+
+    @property
+    def info(self) -> AppInfo:
+        """Who this app is; show ``info.fingerprint`` to owners, so that they can compare it."""
+        return own_info(self._state)
+
+    def request_access(self, username: str, **asking: Unpack[Asking]) -> str:
+        """Ask an owner for access, and give the request's id.
+
+        Args:
+            username: the owner's.
+            asking: see ``Asking``: scopes, what for, for how long, and which memories.
+
+        Raises:
+            NotFoundError: there is no such owner.
+            InputError: this cannot be asked for.
+        """
+        return self._driver.run(app_flows.request_access(self._state, ask_of(username, asking)))
+
+    def requests(self) -> Sequence[str]:
+        """The ids of every request this app has made from here, oldest first."""
+        return sorted(self._state.file.asked)
+
+    def status(self, request_id: str) -> str:
+        """Where a request stands: ``pending``, ``approved``, ``denied``, ``cancelled``, …."""
+        return self._driver.run(app_flows.status(self._state, request_id))
+
+    def cancel(self, request_id: str) -> None:
+        """Withdraw a request that is still pending."""
+        self._driver.run(app_flows.cancel(self._state, request_id))
+
+    def access(self, request_id: str) -> Access:
+        """What an owner granted, verified.
+
+        Raises:
+            ConflictError: the owner has not approved it.
+            GrantError: the grant is paused, revoked or over.
+            TrustError: what the server shows is not the owner's answer.
+        """
+        held = self._driver.run(app_flows.take_up(self._state, request_id))
+        return Access(self._state, self._driver, held, self._embedder)
+
+
+class Access:
+    """One owner's grant: read, search and write within it."""
+
+    def __init__(
+        self,
+        state: AppState,
+        driver: SyncDriver,
+        held: Held,
+        embedder: Callable[[], Embedder] | None,
+    ) -> None:
+        """Use :meth:`App.access` instead."""
+        self._state = state
+        self._driver = driver
+        self._held = held
+        self._shelf = Shelf(held, embedder)
+
+    def __repr__(self) -> str:
+        return f"<Access {self._shelf.grant_id}>"
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """What the owner allowed: some of ``read``, ``create``, ``update``, ``delete``."""
+        return self._held.grant.scopes
+
+    def refresh(self) -> None:
+        """Read again what the grant covers now.
+
+        Raises:
+            GrantError: the grant is paused, revoked or over, or does not include reading.
+        """
+        self._shelf.fill(self._driver.run(access_flows.read_all(self._state, self._held)))
+
+    def memories(self) -> Sequence[Memory]:
+        """Every memory that the grant covers now, most lately changed first."""
+        self.refresh()
+        return self._shelf.memories()
+
+    def get(self, memory_id: str) -> Memory:
+        """One of them, as it is now.
+
+        Raises:
+            NotFoundError: the grant has no such memory.
+        """
+        self.refresh()
+        return self._shelf.one(memory_id).memory
+
+    def search(self, question: str, **wanted: Unpack[Wanted]) -> Sequence[Found]:
+        """Search what the grant covers, by meaning and by words, in this process."""
+        self.refresh()
+        return self._shelf.search(question, search_of(wanted))
+
+    def remember(self, content: str, **details: Unpack[Details]) -> Memory:
+        """Write a memory into the owner's vault; others see it when the owner has accepted it."""
+        fields = fields_of(content, details)
+        return self._driver.run(access_flows.remember(self._state, self._held, fields))
+
+    def update(self, memory_id: str, **changes: Unpack[Changes]) -> Memory:
+        """Propose a change to a memory."""
+        self.refresh()
+        known = self._shelf.one(memory_id)
+        flow = access_flows.update(self._state, self._held, known, changed(changes))
+        return self._driver.run(flow)
+
+    def forget(self, memory_id: str) -> None:
+        """Propose to delete a memory."""
+        self.refresh()
+        known = self._shelf.one(memory_id)
+        self._driver.run(access_flows.forget(self._state, self._held, known))

@@ -1,0 +1,331 @@
+"""The owner's API for asyncio: ``Vault``, awaited, over the same flows."""
+
+from __future__ import annotations
+
+from asyncio import to_thread
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from coffret import opening
+from coffret.arguments import changed, fields_of, search_of
+from coffret.flows import entrance
+from coffret.flows import grants as grant_flows
+from coffret.flows import history as history_flows
+from coffret.flows import memories as memory_flows
+from coffret.flows import requests as request_flows
+from coffret.flows import review as review_flows
+from coffret.flows.grantfeed import ACTIVE, PAUSED, REVOKED
+from coffret.flows.requests import Narrowing
+from coffret.flows.state import Ambient
+from coffret.flows.sync import silent
+from coffret.importing import take_in
+from coffret.local import LocalVault
+from coffret.transport import AsyncDriver, check_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Sequence
+    from datetime import datetime, timedelta
+    from types import TracebackType
+    from typing import Unpack
+
+    import httpx
+
+    from coffret.arguments import Changes, Details, Wanted
+    from coffret.finding import Found
+    from coffret.flows.history import Version
+    from coffret.flows.memories import NewMemory
+    from coffret.flows.state import VaultState
+    from coffret.flows.sync import Progress, SyncReport
+    from coffret.importing import ImportReport
+    from coffret.kit import RecoveryKit
+    from coffret.sharing import AccessRequestInfo
+    from coffret_vault.ingest import Draft, ImportSkipped
+    from coffret_vault.records.memory import Memory
+    from coffret_vault.search import Embedder
+
+
+class AsyncVault(LocalVault):
+    """As :class:`coffret.Vault`; what needs the server, or takes long, is awaited.
+
+    Await one call after another: two at once on one vault would meet at the server's log and be
+    tried again. Errors are those of the method of the same name there.
+    """
+
+    def __init__(
+        self,
+        state: VaultState,
+        folder: Path,
+        driver: AsyncDriver,
+        embedder: Callable[[], Embedder] | None = None,
+    ) -> None:
+        """Use the class methods instead."""
+        super().__init__(state, folder, embedder)
+        self._driver = driver
+
+    @classmethod
+    async def create(
+        cls,
+        url: str,
+        username: str,
+        passphrase: str,
+        folder: Path | str,
+        *,
+        embedder: Callable[[], Embedder] | None = None,
+        ambient: Ambient | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> tuple[Self, RecoveryKit]:
+        """Make a new vault on a server and on this device.
+
+        Args:
+            url: the server's address.
+            username: 3 to 64 of ``a-z 0-9 . _ -``.
+            passphrase: asked for whenever the vault is unlocked.
+            folder: where this device keeps the vault; made if it is not there.
+            embedder: makes the model for search; the built-in one when None.
+            ambient: randomness, clock and limits, for tests.
+            transport: replaces the network, for tests.
+
+        Returns:
+            The vault, unlocked, and the recovery kit, which is nowhere else: show it to the owner.
+
+        Raises:
+            InputError: the address or the username cannot be used.
+            ConflictError: the username is taken, or there is a vault in this folder.
+        """
+        place, around = Path(folder), ambient or Ambient()
+        driver = AsyncDriver(check_url(url), transport=transport)
+        flow = entrance.create(check_url(url), username, passphrase, place, around)
+        state, kit = await driver.run(flow)
+        return cls(state, place, driver, embedder), kit
+
+    @classmethod
+    async def login(  # noqa: PLR0913 - what a person knows and has
+        cls,
+        url: str,
+        username: str,
+        passphrase: str,
+        secret_key: str,
+        folder: Path | str,
+        *,
+        embedder: Callable[[], Embedder] | None = None,
+        ambient: Ambient | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> Self:
+        """Enter an existing vault on a new device, and sync it.
+
+        Raises:
+            CodeTypoError: the Secret Key was mistyped.
+            CredentialsError: username, passphrase and Secret Key do not belong together.
+            TrustError: the server shows something that cannot be true.
+        """
+        place, around = Path(folder), ambient or Ambient()
+        driver = AsyncDriver(check_url(url), transport=transport)
+        key = opening.read_secret_key(secret_key)
+        flow = entrance.login(check_url(url), username, passphrase, key, place, around)
+        return cls(await driver.run(flow), place, driver, embedder)
+
+    @classmethod
+    async def recover(  # noqa: PLR0913 - what a person knows and has
+        cls,
+        url: str,
+        username: str,
+        recovery_code: str,
+        new_passphrase: str,
+        folder: Path | str,
+        *,
+        embedder: Callable[[], Embedder] | None = None,
+        ambient: Ambient | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> tuple[Self, str]:
+        """Enter a vault with the recovery code alone, and give it a new passphrase.
+
+        Returns:
+            The vault, and its new Secret Key's code; the old passphrase and Secret Key open
+            nothing from now on. The recovery code stays as it is.
+
+        Raises:
+            CodeTypoError: the recovery code was mistyped.
+            CredentialsError: it is not this vault's.
+        """
+        place, around = Path(folder), ambient or Ambient()
+        driver = AsyncDriver(check_url(url), transport=transport)
+        code = opening.read_recovery_code(recovery_code)
+        flow = entrance.recover(check_url(url), username, code, new_passphrase, place, around)
+        state, secret_key = await driver.run(flow)
+        return cls(state, place, driver, embedder), secret_key
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path | str,
+        *,
+        embedder: Callable[[], Embedder] | None = None,
+        ambient: Ambient | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> Self:
+        """A vault that is on this device already, locked. No request is made.
+
+        Raises:
+            NotFoundError: there is none in this folder.
+            StoreDamagedError: its store is damaged.
+        """
+        place = Path(folder)
+        state = opening.reopen(place, ambient or Ambient())
+        return cls(state, place, AsyncDriver(state.place.origin, transport=transport), embedder)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Lock the vault and close its store and connection."""
+        self._close_store()
+        await self._driver.close()
+
+    async def sync(self, progress: Progress = silent) -> SyncReport:
+        """Bring this device up to date; see ``docs/spec/5-log.md`` for what is verified.
+
+        Raises:
+            TrustError: the server dropped, changed, reordered, forged or rolled back something.
+        """
+        return await self._driver.run(entrance.sync_all(self._state, progress))
+
+    async def remember(
+        self, content: str, *, created: datetime | None = None, **details: Unpack[Details]
+    ) -> Memory:
+        """Write a memory; it is durable on the server on return.
+
+        Raises:
+            InputError: this cannot be a memory (empty, too large, a bad tag).
+        """
+        new = memory_flows.NewMemory(fields_of(content, details), created=created)
+        return await self._driver.run(memory_flows.remember(self._state, new))
+
+    async def remember_many(
+        self, memories: Iterable[NewMemory], progress: Progress = silent
+    ) -> Sequence[Memory]:
+        """Write many memories in batches, each of which is kept whole."""
+        return await self._driver.run(memory_flows.remember_many(self._state, memories, progress))
+
+    async def update(
+        self, memory_id: str, *, version: int | None = None, **changes: Unpack[Changes]
+    ) -> Memory:
+        """Change what is named of a memory; the older version stays in its history.
+
+        Raises:
+            NotFoundError: there is no such memory.
+            ConflictError: it has moved on since ``version``.
+        """
+        flow = memory_flows.update(self._state, memory_id, changed(changes), version=version)
+        return await self._driver.run(flow)
+
+    async def forget(self, memory_id: str) -> None:
+        """Delete a memory with all its versions."""
+        await self._driver.run(memory_flows.forget(self._state, memory_id))
+
+    async def search(
+        self, question: str, progress: Progress = silent, **wanted: Unpack[Wanted]
+    ) -> Sequence[Found]:
+        """Search by meaning and by words, on this device. No request is made.
+
+        Raises:
+            InputError: the question is blank.
+        """
+        return await to_thread(self._finder.find, question, search_of(wanted), progress)
+
+    async def history(self, memory_id: str) -> Sequence[Version]:
+        """Every version of a memory, oldest first, compared with the log."""
+        return await self._driver.run(history_flows.history(self._state, memory_id))
+
+    async def import_drafts(
+        self, items: Iterable[Draft | ImportSkipped], progress: Progress = silent
+    ) -> ImportReport:
+        """Import what ``coffret_vault.ingest`` reads; run again, it goes on where it stopped."""
+        return await self._driver.run(take_in(self._state, items, progress))
+
+    async def accept(self, memory_id: str, version: int | None = None) -> Memory | None:
+        """Make what an app wrote current; None when that was a deletion."""
+        return await self._driver.run(review_flows.accept(self._state, memory_id, version))
+
+    async def reject(self, memory_id: str, version: int | None = None) -> None:
+        """Turn down what an app wrote."""
+        await self._driver.run(review_flows.reject(self._state, memory_id, version))
+
+    async def requests(self, state: str | None = "pending") -> Sequence[AccessRequestInfo]:
+        """What apps ask for, verified; in one state, or all with None."""
+        return await self._driver.run(request_flows.requests(self._state, state))
+
+    async def approve(  # noqa: PLR0913 - every way of narrowing
+        self,
+        request_id: str,
+        *,
+        scopes: Collection[str] | None = None,
+        memories: Collection[str] | None = None,
+        exclude: Collection[str] = (),
+        duration: timedelta | None = None,
+        standing: bool = False,
+        auto_accept: bool = False,
+        progress: Progress = silent,
+    ) -> str:
+        """Approve a request, as asked or narrower, and give the grant's id.
+
+        Args:
+            request_id: which request.
+            scopes: only these of the scopes asked for.
+            memories: only these of the memories that match.
+            exclude: not these.
+            duration: for no longer than this.
+            standing: also memories that match and are written later.
+            auto_accept: what the app writes needs no review.
+            progress: told how many keys are handed over.
+
+        Raises:
+            ConflictError: the request was decided or withdrawn.
+            InputError: the narrowing cannot be.
+            TrustError: the request is not what the app signed, or would be widened.
+        """
+        narrowing = Narrowing(
+            None if scopes is None else frozenset(scopes),
+            None if memories is None else frozenset(memories),
+            frozenset(exclude),
+            duration,
+            standing,
+            auto_accept,
+        )
+        flow = request_flows.approve(self._state, request_id, narrowing, progress)
+        return await self._driver.run(flow)
+
+    async def deny(self, request_id: str) -> None:
+        """Turn a request down."""
+        await self._driver.run(request_flows.deny(self._state, request_id))
+
+    async def pause(self, grant_id: str) -> None:
+        """Shut an app out for a while."""
+        await self._driver.run(grant_flows.move(self._state, grant_id, PAUSED))
+
+    async def resume(self, grant_id: str) -> None:
+        """Let a paused app in again."""
+        await self._driver.run(grant_flows.move(self._state, grant_id, ACTIVE))
+
+    async def narrow(self, grant_id: str, remove: Collection[str]) -> int:
+        """Take memories out of a grant, and give how many it lost; they get fresh keys."""
+        return await self._driver.run(grant_flows.narrow(self._state, grant_id, remove))
+
+    async def revoke(self, grant_id: str) -> None:
+        """End a grant. The server stops serving at once; what was read cannot be unread."""
+        await self._driver.run(grant_flows.move(self._state, grant_id, REVOKED))
+
+    async def rotate(self, grant_id: str | None = None, progress: Progress = silent) -> int:
+        """Give fresh keys now to what ended grants may have; see ``docs/spec/6-grants.md``."""
+        return await self._driver.run(grant_flows.rotate(self._state, grant_id, progress))
+
+    async def server_view(self) -> dict[str, Any]:
+        """Everything that the server keeps about this account, as it keeps it."""
+        return await self._driver.run(history_flows.server_view(self._state))

@@ -1,0 +1,208 @@
+"""Search over opened memories, for owners and for apps; no request leaves this module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from coffret.flows.keys import open_record, review_of
+from coffret_vault.errors import IndexDamagedError, LockedError, StoreError
+from coffret_vault.formats.layout import parse_id
+from coffret_vault.records.memory import Memory, to_micros
+from coffret_vault.records.seal import to_memory
+from coffret_vault.search import Document, Filters, MiniLmEmbedder, Mode, SearchIndex
+from coffret_vault.store.snapshot import load_snapshot, save_snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from coffret.flows.state import VaultState
+    from coffret.flows.sync import Progress
+    from coffret_vault.search import Embedder, Hit
+
+_SAVE_EVERY = 512
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A memory that was found, and why.
+
+    Attributes:
+        memory: the memory, opened.
+        score: 0 to 1; ranks the hits of one search.
+        semantic: cosine between the question and the memory's nearest passage; None when meaning
+            was not asked for.
+        lexical: BM25 score.
+        words: the question's words that the memory has in some form.
+        why: ``semantic``, ``words`` or both.
+    """
+
+    memory: Memory
+    score: float
+    semantic: float | None
+    lexical: float
+    words: tuple[str, ...]
+    why: tuple[str, ...]
+
+
+class Search(msgspec.Struct, frozen=True, kw_only=True):
+    """What narrows a search; every part given must hold.
+
+    Attributes:
+        tags: all of these.
+        any_tags: at least one of these.
+        types: one of these.
+        authors: written by one of these (``owner`` or an app's id).
+        labels: with these labels.
+        importance: at least this much.
+        since: created then or later.
+        until: created before then.
+        limit: at most so many hits.
+        mode: ``fused``, ``semantic`` or ``words``.
+    """
+
+    tags: frozenset[str] = frozenset()
+    any_tags: frozenset[str] = frozenset()
+    types: frozenset[str] = frozenset()
+    authors: frozenset[str] = frozenset()
+    labels: Mapping[str, str] = {}
+    importance: float | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: int = 10
+    mode: Mode = "fused"
+
+    def filters(self) -> Filters:
+        """The index's filters."""
+        return Filters(
+            all_tags=frozenset(self.tags),
+            any_tags=frozenset(self.any_tags) or None,
+            types=frozenset(self.types) or None,
+            authors=frozenset(self.authors) or None,
+            labels=dict(self.labels),
+            importance_min=self.importance,
+            created_after=None if self.since is None else to_micros(self.since),
+            created_before=None if self.until is None else to_micros(self.until),
+        )
+
+
+def default_embedder() -> Embedder:
+    """The built-in model. It is loaded when it first embeds, not here."""
+    return MiniLmEmbedder()
+
+
+def document(memory: Memory) -> Document:
+    """A memory as the index takes it."""
+    return Document(
+        id=parse_id(memory.id),
+        version=memory.version,
+        created=to_micros(memory.created),
+        updated=to_micros(memory.updated),
+        title=memory.title,
+        summary=memory.summary,
+        content=memory.content,
+        tags=memory.tags,
+        type=memory.type,
+        author=memory.author,
+        status=memory.review.status,
+        importance=memory.importance,
+        labels=memory.labels,
+    )
+
+
+def find(
+    index: SearchIndex, question: str, search: Search, read: Callable[[bytes], Memory]
+) -> list[Found]:
+    """Search an index and open the hits."""
+    hits = index.search(question, filters=search.filters(), limit=search.limit, mode=search.mode)
+    return [_found(hit, read(hit.id)) for hit in hits]
+
+
+def _found(hit: Hit, memory: Memory) -> Found:
+    return Found(memory, hit.score, hit.semantic, hit.lexical, hit.words, hit.why)
+
+
+class Finder:
+    """A vault's index: loaded when first needed, caught up before each search, kept sealed."""
+
+    def __init__(self, state: VaultState, path: Path, embedder: Callable[[], Embedder]) -> None:
+        """Index the vault's current memories; the snapshot is kept at ``path``."""
+        self._state = state
+        self._path = path
+        self._make_embedder = embedder
+        self._index: SearchIndex | None = None
+        self._at = -1
+        self._unsaved = 0
+
+    @property
+    def notice(self) -> str | None:
+        """A sentence to show once, when search is slower than it could be."""
+        return None if self._index is None else self._index.notice
+
+    def drop(self) -> None:
+        """Let go of everything that was opened."""
+        self._index = None
+        self._at = -1
+
+    def find(self, question: str, search: Search, progress: Progress) -> list[Found]:
+        """Search what this device has.
+
+        Raises:
+            LockedError: the vault is locked.
+            InputError: the question is blank.
+        """
+        index = self.ready(progress)
+        return find(index, question, search, self._read)
+
+    def ready(self, progress: Progress) -> SearchIndex:
+        """The index, caught up with the store."""
+        if self._state.is_locked:
+            raise LockedError
+        size = self._state.position().size
+        if self._index is None:
+            self._index = self._load()
+        if self._at != size:
+            self._catch_up(self._index, progress)
+            self._at = size
+            if self._unsaved:
+                self._save(self._index, size)
+        return self._index
+
+    def _load(self) -> SearchIndex:
+        embedder = self._make_embedder()
+        try:
+            kept = load_snapshot(self._path, self._state.keys.keyring)
+            if kept is not None:
+                return SearchIndex.restore(kept[1], embedder)
+        except IndexDamagedError:
+            # A cache: whatever is wrong with it, it is made again from the records.
+            self._unsaved += 1
+        return SearchIndex(embedder)
+
+    def _catch_up(self, index: SearchIndex, progress: Progress) -> None:
+        states = dict(self._state.store.states())
+        stale = index.stale({key: memory.current for key, memory in states.items()})
+        total = len(stale.to_put)
+        if stale.to_remove:
+            index.remove(stale.to_remove)
+        if total:
+            done = (document(self._read(key)) for key in stale.to_put)
+            index.put(done, progress=lambda count: progress("index", count, total))
+        self._unsaved += total + len(stale.to_remove)
+
+    def _read(self, memory_id: bytes) -> Memory:
+        store = self._state.store
+        memory = store.state(memory_id)
+        record = None if memory is None else store.record(memory_id, memory.current)
+        if memory is None or record is None:
+            raise StoreError
+        opened = open_record(self._state, record)
+        review = review_of(memory, memory.current)
+        return to_memory(opened.header, opened.payload, review)
+
+    def _save(self, index: SearchIndex, size: int) -> None:
+        save_snapshot(self._path, self._state.keys.keyring, size, index.dump())
+        self._unsaved = 0

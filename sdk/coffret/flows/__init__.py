@@ -1,0 +1,6 @@
+"""What Coffret does with a server, as generators that do no I/O.
+
+A flow yields a :class:`~coffret.flows.http.Request` and is sent the
+:class:`~coffret.flows.http.Response`; its return value is the result. Two small drivers in
+``coffret.transport`` run the same flow for ``Vault`` and for ``AsyncVault``.
+"""

@@ -1,0 +1,168 @@
+"""Append to the vault's log: every change by an owner goes through here.
+
+docs/spec/5-log.md and 7-http.md, Append. A change is described by a function of the store, not by
+bytes, because another device may have written in between: then what is missing is read and
+verified, and the change is described anew.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from coffret.flows.http import (
+    MSGPACK,
+    LogMovedError,
+    Request,
+    Response,
+    encode_msgpack,
+    succeed,
+)
+from coffret.flows.session import send
+from coffret.flows.sync import sync
+from coffret_vault.envelope.signature import sign_head
+from coffret_vault.errors import ConflictError
+from coffret_vault.formats.checkpoint import NO_HEAD, Head, parse_head
+from coffret_vault.formats.entry import ENTRY, Entry
+from coffret_vault.formats.memory import Record
+from coffret_vault.log.tree import leaf_hash
+from coffret_vault.log.verify import Verified, Verifier
+from coffret_vault.store import GrantRow, StoredRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from coffret.flows.http import Flow
+    from coffret.flows.state import VaultState
+    from coffret_vault.log.verify import Position
+
+    Wrap = tuple[bytes, bytes, int, bytes]
+    Accept = tuple[bytes, int, bytes, bytes]
+
+_ROUNDS = 8
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What one append does, beside its entries.
+
+    Attributes:
+        entries: the log entries, in order.
+        records: the new versions, in the order of their ``put`` entries.
+        accepts: ``(memory, version, kek, wrap)`` for accepted memories whose key the owner wraps.
+        wraps: ``(grant, memory, key number, wrap)``: keys for grants.
+        unwraps: ``(grant, memory)``: keys that a grant holds no longer.
+        grants: grants as they are after the entries; kept here, not sent.
+    """
+
+    entries: tuple[Entry, ...]
+    records: tuple[StoredRecord, ...] = ()
+    accepts: tuple[Accept, ...] = ()
+    wraps: tuple[Wrap, ...] = ()
+    unwraps: tuple[tuple[bytes, bytes], ...] = ()
+    grants: tuple[GrantRow, ...] = ()
+
+
+class Append(msgspec.Struct, frozen=True):
+    """An append as it is sent."""
+
+    base: int
+    leaves: tuple[bytes, ...]
+    head: str
+    records: tuple[Record, ...] = ()
+    accepts: tuple[Accept, ...] = ()
+    wraps: tuple[Wrap, ...] = ()
+    unwraps: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """A change, the append that carries it, and what is kept when the server took it."""
+
+    change: Change
+    append: Append
+    verified: Verified
+
+
+def build(state: VaultState, change: Change) -> Sent:
+    """Turn a change into an append on top of what this device has verified, under a new head.
+
+    Raises:
+        TrustError: the change does not follow from what is there; it is ours, so it is a defect.
+    """
+    position = state.position()
+    verifier = Verifier(position, state.store.state, lambda _: None)
+    leaves = tuple(ENTRY.serialize(entry) for entry in change.entries)
+    for leaf in leaves:
+        verifier.take(leaf)
+    note = _next_head(state, position, leaves)
+    append = Append(
+        position.size,
+        leaves,
+        note,
+        tuple(row.record for row in change.records),
+        change.accepts,
+        change.wraps,
+        change.unwraps,
+    )
+    return Sent(change, append, verifier.finish(parse_head(note)))
+
+
+def _next_head(state: VaultState, position: Position, leaves: tuple[bytes, ...]) -> str:
+    frontier = position.frontier.copy()
+    for leaf in (*position.tail, *leaves):
+        frontier.append_hash(leaf_hash(leaf))
+    before = NO_HEAD if position.head is None else position.head.digest
+    now = state.ambient.now()
+    head = Head(state.account_id, frontier.size, frontier.root(), before, now)
+    return sign_head(state.keys.identity.signing, head)
+
+
+def keep(state: VaultState, sent: Sent) -> None:
+    """Store what the server took."""
+    accepted = [_accepted(state, accept) for accept in sent.change.accepts]
+    rows = (*sent.change.records, *accepted)
+    state.store.commit(sent.verified, rows, sent.change.grants)
+    for grant_id, memory_id, number, _ in sent.change.wraps:
+        state.store.grants.add_wraps(grant_id, [(memory_id, number)])
+    for grant_id, memory_id in sent.change.unwraps:
+        state.store.grants.remove_wraps(grant_id, [memory_id])
+
+
+def _accepted(state: VaultState, accept: Accept) -> StoredRecord:
+    memory_id, version, kek, wrap = accept
+    record = state.store.record(memory_id, version)
+    if record is None:
+        raise ConflictError
+    return StoredRecord(memory_id, version, msgspec.structs.replace(record, kek=kek, wrap=wrap))
+
+
+def append(
+    state: VaultState,
+    describe: Callable[[], Change],
+    submit: Callable[[Append], Request] | None = None,
+) -> Flow[Response]:
+    """Append a change, reading what others wrote in between as often as that happens.
+
+    Args:
+        state: the vault.
+        describe: makes the change from what is in the store; called again after each sync.
+        submit: the request that carries the append; ``POST /log`` when None.
+
+    Raises:
+        ConflictError: the change makes no sense any more, or others keep getting in first.
+    """
+    for _ in range(_ROUNDS):
+        sent = build(state, describe())
+        response = yield from send(state, (submit or _plain)(sent.append))
+        try:
+            succeed(response)
+        except LogMovedError:
+            yield from sync(state)
+            continue
+        keep(state, sent)
+        return response
+    raise LogMovedError
+
+
+def _plain(body: Append) -> Request:
+    return Request("POST", "/log", encode_msgpack(body), media=MSGPACK)

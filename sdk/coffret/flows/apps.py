@@ -1,0 +1,238 @@
+"""Register an app, ask an owner for access, take up what was granted. docs/spec/6-grants.md."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from coffret.flows.appstate import AppFile, Asked
+from coffret.flows.http import (
+    Request,
+    Response,
+    decode_json,
+    encode_json,
+    succeed,
+    unb64,
+)
+from coffret.sharing import Selection
+from coffret_vault.errors import FormatError, InputError, SessionError, TrustError
+from coffret_vault.formats.account import check_username, keys_hash
+from coffret_vault.formats.layout import id_text
+from coffret_vault.formats.sharing import AccessRequest, Grant, Manifest
+from coffret_vault.grants.apps import (
+    Signed,
+    SignedGrant,
+    open_grant,
+    sign_manifest,
+    sign_request,
+    verify_account_card,
+)
+from coffret_vault.keyring.keyring import identity_from_seeds
+from coffret_vault.primitives.secret import SecretBytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from coffret.flows.appstate import AppState
+    from coffret.flows.http import Flow
+    from coffret.flows.state import Ambient
+    from coffret_vault.formats.account import AccountCard
+
+_SEEDS = 64
+_NONCE = 32
+
+
+class _DeveloperAnswer(msgspec.Struct, frozen=True):
+    developer_key: str
+
+
+class _AppAnswer(msgspec.Struct, frozen=True):
+    app_id: str
+    api_key: str
+
+
+class _TokenAnswer(msgspec.Struct, frozen=True):
+    access_token: str
+
+
+class _OwnerAnswer(msgspec.Struct, frozen=True):
+    account_id: str
+    account_card: str
+    card_signature: str
+
+
+class _StateAnswer(msgspec.Struct, frozen=True):
+    state: str
+
+
+class _CredentialsAnswer(msgspec.Struct, frozen=True):
+    grant: str
+    sealed_key: str
+    signature: str
+    state: str
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """What an app asks an owner for."""
+
+    username: str
+    scopes: frozenset[str]
+    selection: Selection
+    purpose: str
+    duration: timedelta
+    retention: str = ""
+    standing: bool = False
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A grant that this app verified, with its key."""
+
+    grant: Grant
+    key: SecretBytes
+
+    def __repr__(self) -> str:
+        return f"<Held {id_text(self.grant.grant_id)}>"
+
+
+def register_developer(name: str, contact: str, ambient: Ambient) -> Flow[str]:
+    """Register a developer and give the key that registers apps; the server shows it once."""
+    body = encode_json({"name": name, "contact": contact})
+    request = Request("POST", "/developers", body, headers=_once(ambient))
+    return decode_json(succeed((yield request)), _DeveloperAnswer).developer_key
+
+
+def _once(ambient: Ambient) -> dict[str, str]:
+    return {"Idempotency-Key": id_text(ambient.new_id())}
+
+
+def register_app(
+    origin: str, developer_key: str, name: str, homepage: str, ambient: Ambient
+) -> Flow[AppFile]:
+    """Make an app's keys and register its manifest.
+
+    Raises:
+        InputError: name or homepage cannot be in a manifest.
+    """
+    seeds = ambient.random(_SEEDS)
+    identity = identity_from_seeds(seeds)
+    manifest = Manifest(
+        app_id=ambient.new_id(),
+        name=name,
+        homepage=homepage,
+        signing_public=identity.signing.public,
+        sealing_public=identity.sealing.public,
+        created=ambient.now(),
+    )
+    signed = _usable(lambda: sign_manifest(identity, manifest))
+    body = encode_json({"manifest": signed.message, "signature": signed.signature})
+    request = Request("POST", "/apps", body, token=developer_key, headers=_once(ambient))
+    answer = decode_json(succeed((yield request)), _AppAnswer)
+    if answer.app_id != id_text(manifest.app_id):
+        message = "the server registered another app than ours"
+        raise TrustError(message)
+    return AppFile(origin, signed.message, signed.signature, seeds, answer.api_key)
+
+
+def _usable(make: Callable[[], Signed]) -> Signed:
+    try:
+        return make()
+    except FormatError as error:
+        raise InputError(str(error)) from None
+
+
+def send(state: AppState, request: Request) -> Flow[Response]:
+    """Send a request as the app, taking a token first or again where that is needed."""
+    if not state.token:
+        yield from _take_token(state)
+    response: Response = yield msgspec.structs.replace(request, token=state.token)
+    if response.status == SessionError.http_status:
+        yield from _take_token(state)
+        response = yield msgspec.structs.replace(request, token=state.token)
+    return succeed(response)
+
+
+def _take_token(state: AppState) -> Flow[None]:
+    body = encode_json({"api_key": state.file.api_key})
+    answer = decode_json(succeed((yield Request("POST", "/auth/token", body))), _TokenAnswer)
+    state.token = answer.access_token
+
+
+def request_access(state: AppState, ask: Ask) -> Flow[str]:
+    """Ask an owner. What was asked is kept, so that the answer can be compared with it.
+
+    Returns:
+        The request's id.
+
+    Raises:
+        NotFoundError: there is no owner by that name.
+        InputError: the request cannot be made like this.
+    """
+    card_bytes, card = yield from _owner(state, ask.username)
+    ambient = state.ambient
+    request = AccessRequest(
+        request_id=ambient.new_id(),
+        account_id=card.account_id,
+        app_id=state.manifest.app_id,
+        app_keys_hash=state.identity.keys_hash,
+        owner_keys_hash=keys_hash(card.signing_public, card.sealing_public),
+        scopes=ask.scopes,
+        selector=ask.selection.to_wire(),
+        purpose=ask.purpose,
+        retention=ask.retention,
+        seconds=int(ask.duration.total_seconds()),
+        standing=ask.standing,
+        nonce=ambient.random(_NONCE),
+        created=ambient.now(),
+    )
+    signed = _usable(lambda: sign_request(state.identity, request))
+    state.keep(request.request_id, Asked(signed.message, card_bytes.message, card_bytes.signature))
+    body = encode_json({"request": signed.message, "signature": signed.signature})
+    headers = _once(ambient)
+    yield from send(state, Request("POST", "/access-requests", body, headers=headers))
+    return id_text(request.request_id)
+
+
+def _owner(state: AppState, username: str) -> Flow[tuple[Signed, AccountCard]]:
+    path = f"/accounts/by-username/{check_username(username)}"
+    answer = decode_json((yield from send(state, Request("GET", path))), _OwnerAnswer)
+    signed = Signed(unb64(answer.account_card), unb64(answer.card_signature))
+    card = verify_account_card(signed)
+    if card.username != username:
+        message = "the server shows another owner than the one asked for"
+        raise TrustError(message)
+    return signed, card
+
+
+def status(state: AppState, request_id: str) -> Flow[str]:
+    """Where a request stands.
+
+    ``pending``, ``approved``, ``denied``, ``cancelled``, ``lapsed`` or ``superseded``.
+    """
+    state.asked(request_id)
+    answer = yield from send(state, Request("GET", f"/access-requests/{request_id}"))
+    return decode_json(answer, _StateAnswer).state
+
+
+def cancel(state: AppState, request_id: str) -> Flow[None]:
+    """Withdraw a request that is still pending."""
+    state.asked(request_id)
+    yield from send(state, Request("POST", f"/access-requests/{request_id}/cancel"))
+
+
+def take_up(state: AppState, request_id: str) -> Flow[Held]:
+    """Take up what an owner granted, verified against what was asked.
+
+    Raises:
+        ConflictError: it is not approved (yet).
+        GrantError: the grant is paused, revoked, expired, or not ready yet.
+        TrustError: what the server shows is not that owner's answer to that request.
+    """
+    asked = state.asked(request_id)
+    path = f"/access-requests/{request_id.strip().lower()}/credentials"
+    answer = decode_json((yield from send(state, Request("GET", path))), _CredentialsAnswer)
+    signed = SignedGrant(unb64(answer.grant), unb64(answer.sealed_key), unb64(answer.signature))
+    card = verify_account_card(Signed(asked.card, asked.card_signature))
+    grant, key = open_grant(state.identity, asked.parse(), card, signed)
+    return Held(grant, key)

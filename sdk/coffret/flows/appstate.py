@@ -1,0 +1,121 @@
+"""An app's own state: its identity, its API key, and what it asked for."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from coffret_vault.errors import NotFoundError, StoreDamagedError, StoreError
+from coffret_vault.formats.layout import id_text
+from coffret_vault.formats.sharing import ACCESS_REQUEST, MANIFEST, AccessRequest, Manifest
+from coffret_vault.keyring.keyring import identity_from_seeds
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from coffret.flows.state import Ambient
+    from coffret_vault.keyring import Identity
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A request this app made, and the owner's card that it made it to."""
+
+    request: bytes
+    card: bytes
+    card_signature: bytes
+
+    def parse(self) -> AccessRequest:
+        """The request."""
+        return ACCESS_REQUEST.parse(self.request)
+
+
+class AppFile(msgspec.Struct, frozen=True):
+    """What an app keeps, its private keys included, in one file that only its user can read."""
+
+    origin: str
+    manifest: bytes
+    manifest_signature: bytes
+    seeds: bytes
+    api_key: str
+    asked: dict[str, Asked] = {}
+
+    def __repr__(self) -> str:
+        return "<AppFile>"
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(AppFile).decode
+
+
+def load_app(path: Path) -> AppFile:
+    """Read an app's file.
+
+    Raises:
+        NotFoundError: there is none.
+        StoreDamagedError: it is not one.
+    """
+    try:
+        return _decode(path.read_bytes())
+    except FileNotFoundError:
+        message = "there is no app here; register one first"
+        raise NotFoundError(message) from None
+    except (OSError, msgspec.MsgspecError):
+        message = "the app's file cannot be read"
+        raise StoreDamagedError(message) from None
+
+
+def save_app(path: Path, file: AppFile) -> None:
+    """Write an app's file in one step, readable by its user only.
+
+    Raises:
+        StoreError: it cannot be written; the older one stays.
+    """
+    partial = path.with_suffix(".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        partial.unlink(missing_ok=True)
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as out:
+            out.write(_encode(file))
+            out.flush()
+            os.fsync(out.fileno())
+        partial.replace(path)
+    except OSError:
+        message = "the app's file cannot be written"
+        raise StoreError(message) from None
+
+
+class AppState:
+    """A registered app, at work."""
+
+    def __init__(self, path: Path, file: AppFile, ambient: Ambient) -> None:
+        """Work from what is kept at ``path``."""
+        self.path = path
+        self.file = file
+        self.ambient = ambient
+        self.identity: Identity = identity_from_seeds(file.seeds)
+        self.manifest: Manifest = MANIFEST.parse(file.manifest)
+        self.token = ""
+
+    def __repr__(self) -> str:
+        return f"<AppState {id_text(self.manifest.app_id)}>"
+
+    def keep(self, request_id: bytes, asked: Asked) -> None:
+        """Remember what was asked: a grant is compared with it when it comes."""
+        everything = {**self.file.asked, id_text(request_id): asked}
+        self.file = msgspec.structs.replace(self.file, asked=everything)
+        save_app(self.path, self.file)
+
+    def asked(self, request_id: str) -> Asked:
+        """What was asked.
+
+        Raises:
+            NotFoundError: this app made no such request.
+        """
+        found = self.file.asked.get(request_id.strip().lower())
+        if found is None:
+            message = "this app made no such request"
+            raise NotFoundError(message)
+        return found

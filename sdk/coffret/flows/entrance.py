@@ -1,0 +1,85 @@
+"""The ways into a vault, whole: what happens with the server and what is kept on the device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from coffret import opening
+from coffret.flows.grants import follow_wraps
+from coffret.flows.passphrase import replace_passphrase
+from coffret.flows.review import accept_automatically
+from coffret.flows.signup import (
+    enter_with_passphrase,
+    enter_with_recovery,
+    prepare_vault,
+    register_vault,
+)
+from coffret.flows.sync import SyncReport, silent, sync
+from coffret_vault.formats.codes import SECRET_KEY, write_code
+from coffret_vault.keyslots.slots import SECRET_KEY_BYTES
+from coffret_vault.primitives.secret import SecretBytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from coffret.flows.http import Flow
+    from coffret.flows.state import Ambient, VaultState
+    from coffret.flows.sync import Progress
+    from coffret.kit import RecoveryKit
+
+
+def create(
+    origin: str, username: str, passphrase: str, folder: Path, ambient: Ambient
+) -> Flow[tuple[VaultState, RecoveryKit]]:
+    """Make a vault on the server, then keep it here. Errors as ``Vault.create``."""
+    opening.new_store(folder).close()
+    prepared = prepare_vault(origin, username, passphrase, ambient)
+    yield from register_vault(prepared, ambient)
+    return opening.begin(folder, prepared, ambient), prepared.kit
+
+
+def login(
+    origin: str,
+    username: str,
+    passphrase: str,
+    secret_key: SecretBytes,
+    folder: Path,
+    ambient: Ambient,
+) -> Flow[VaultState]:
+    """Enter a vault and sync it. Errors as ``Vault.login``."""
+    opening.new_store(folder).close()
+    entered = yield from enter_with_passphrase(origin, username, passphrase, secret_key, ambient)
+    state = opening.join(folder, entered, ambient)
+    yield from sync_all(state)
+    return state
+
+
+def recover(
+    origin: str,
+    username: str,
+    recovery_code: SecretBytes,
+    passphrase: str,
+    folder: Path,
+    ambient: Ambient,
+) -> Flow[tuple[VaultState, str]]:
+    """Enter a vault by its recovery code, sync it, and replace the passphrase keyslot."""
+    opening.new_store(folder).close()
+    entered = yield from enter_with_recovery(origin, username, recovery_code, ambient)
+    state = opening.join(folder, entered, ambient)
+    yield from sync_all(state)
+    secret_key = SecretBytes(ambient.random(SECRET_KEY_BYTES))
+    yield from replace_passphrase(state, passphrase, secret_key)
+    return state, write_code(SECRET_KEY, secret_key.reveal())
+
+
+def sync_all(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]:
+    """Sync; then learn of changed grants, and accept what the owner lets apps write unreviewed."""
+    report = yield from sync(state, progress)
+    if report.entries:
+        yield from follow_wraps(state)
+    accepted = yield from accept_automatically(state)
+    if accepted:
+        return msgspec.structs.replace(report, entries=report.entries + accepted)
+    return report

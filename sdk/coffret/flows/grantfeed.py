@@ -1,0 +1,171 @@
+"""Grants as they come with the log: fetched once, verified, and followed through their states."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from coffret.flows.http import decode_json, unb64
+from coffret.flows.session import get
+from coffret_vault.envelope.signature import verify_statement
+from coffret_vault.errors import OpenError, TrustError
+from coffret_vault.formats import entry as kinds
+from coffret_vault.formats.account import keys_hash
+from coffret_vault.formats.layout import id_text
+from coffret_vault.formats.memory import Kek
+from coffret_vault.grants.approve import open_owner_wrap, verify_own_grant
+from coffret_vault.grants.apps import Signed, SignedGrant, verify_manifest
+from coffret_vault.records.seal import Wrapping
+from coffret_vault.store import GrantRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from coffret.flows.http import Flow
+    from coffret.flows.state import VaultState
+    from coffret_vault.formats.entry import Entry, Leaf
+
+ACTIVATING = "activating"
+ACTIVE = "active"
+PAUSED = "paused"
+REVOKED = "revoked"
+_STATES = {kinds.PAUSE: PAUSED, kinds.RESUME: ACTIVE, kinds.REVOKE: REVOKED}
+GRANT_KINDS = frozenset((kinds.GRANT, *_STATES))
+Rows = dict[bytes, GrantRow]
+
+
+class _GrantAnswer(msgspec.Struct, frozen=True):
+    grant: str
+    sealed_key: str
+    signature: str
+    owner_wrap: str
+    generation: int
+    request: str
+    manifest: str
+    manifest_signature: str
+
+
+def follow_grants(state: VaultState, leaves: Iterable[tuple[int, Leaf]]) -> Flow[Rows]:
+    """The grants that these log entries make or change, as they stand after them.
+
+    Raises:
+        TrustError: the server's grant is not the one that the entry names, or not the owner's.
+    """
+    rows: Rows = {}
+    for index, leaf in leaves:
+        entry = leaf.entry
+        if entry.kind not in GRANT_KINDS:
+            continue
+        if entry.kind == kinds.GRANT:
+            rows[entry.subject] = yield from _fetch(state, entry, index)
+        else:
+            row = rows.get(entry.subject) or state.store.grants.get(entry.subject)
+            rows[entry.subject] = move_grant(row, entry, index)
+    return rows
+
+
+def _fetch(state: VaultState, entry: Entry, index: int) -> Flow[GrantRow]:
+    response = yield from get(state, f"/grants/{id_text(entry.subject)}")
+    answer = decode_json(response, _GrantAnswer)
+    signed = SignedGrant(unb64(answer.grant), unb64(answer.sealed_key), unb64(answer.signature))
+    grant = verify_own_grant(state.card.signing_public, signed)
+    manifest_bytes = unb64(answer.manifest)
+    manifest = verify_manifest(Signed(manifest_bytes, unb64(answer.manifest_signature)))
+    fits = (
+        hashlib.sha256(signed.message).digest() == entry.digest
+        and grant.grant_id == entry.subject
+        and grant.app_keys_hash == keys_hash(manifest.signing_public, manifest.sealing_public)
+        and hashlib.sha256(unb64(answer.request)).digest() == grant.request_digest
+    )
+    if not fits:
+        message = "the server shows another grant than the one in the log"
+        raise TrustError(message)
+    return GrantRow(
+        grant=signed.message,
+        manifest=manifest_bytes,
+        owner_wrap=unb64(answer.owner_wrap),
+        generation=answer.generation,
+        request=unb64(answer.request),
+        state=ACTIVE,
+        version=entry.version,
+        granted_at=index,
+    )
+
+
+def move_grant(row: GrantRow | None, entry: Entry, index: int) -> GrantRow:
+    """A grant after a ``pause``, ``resume`` or ``revoke``.
+
+    Raises:
+        TrustError: the entry does not follow from the grant's state.
+    """
+    if (
+        row is None
+        or row.state == REVOKED
+        or entry.version != row.version + 1
+        or hashlib.sha256(row.grant).digest() != entry.digest
+    ):
+        message = "a grant's entries do not follow each other"
+        raise TrustError(message)
+    state = _STATES[entry.kind]
+    revoked_at = index if state == REVOKED else row.revoked_at
+    return msgspec.structs.replace(row, state=state, version=entry.version, revoked_at=revoked_at)
+
+
+def check_app_leaf(state: VaultState, rows: Rows, leaf: Leaf) -> None:
+    """Refuse an app's entry unless a live grant of that app allows it and the app signed it.
+
+    Raises:
+        TrustError: it has no such grant, or the signature is not the app's.
+    """
+    entry = leaf.entry
+    scope = _scope(entry)
+    for row in (
+        {row.granted_at: row for row in state.store.grants.all()}
+        | {row.granted_at: row for row in rows.values()}
+    ).values():
+        grant = row.statement()
+        if (
+            grant.app_id == entry.author.app_id
+            and row.state != REVOKED
+            and scope in grant.scopes
+            and entry.time <= grant.expires
+        ):
+            public = row.app().signing_public
+            verify_statement(public, "app-entry", leaf.message, leaf.signature)
+            return
+    message = "the log has an entry by an app that was not granted it"
+    raise TrustError(message)
+
+
+def _scope(entry: Entry) -> str:
+    if entry.kind == kinds.DELETE:
+        return "delete"
+    return "create" if entry.version == 1 else "update"
+
+
+def grant_wrapping(state: VaultState, row: GrantRow) -> Wrapping:
+    """A grant's key, from the owner's copy.
+
+    Raises:
+        OpenError: the copy does not open.
+    """
+    grant_id = row.statement().grant_id
+    key = open_owner_wrap(state.keys.keyring, grant_id, row.generation, row.owner_wrap)
+    return Wrapping(Kek(grant_id=grant_id), key)
+
+
+def wrapping_for(state: VaultState, kek: Kek, rows: Rows) -> Wrapping:
+    """The key that a wrap names: one of the owner's KEKs, or a grant's key.
+
+    Raises:
+        OpenError: it is not to be had.
+    """
+    if kek.grant_id is None:
+        keyring = state.keys.keyring
+        return Wrapping(kek, keyring.kek("memory", kek.generation))
+    row = rows.get(kek.grant_id) or state.store.grants.get(kek.grant_id)
+    if row is None:
+        raise OpenError
+    return grant_wrapping(state, row)

@@ -1,0 +1,191 @@
+"""Grants as the owner sees them: list, pause, resume, narrow, revoke, rotate."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from coffret.flows.append import Append, Change, append
+from coffret.flows.grantfeed import ACTIVE, PAUSED, REVOKED, move_grant
+from coffret.flows.http import Request, decode_json, decode_msgpack, encode_json
+from coffret.flows.keys import is_stale, live_grants
+from coffret.flows.memories import BATCH, read_id, rekey
+from coffret.flows.requests import app_info
+from coffret.flows.session import get, get_packed
+from coffret.flows.sync import silent
+from coffret.sharing import GrantInfo, from_wire, shown
+from coffret_vault.errors import ConflictError, GrantRevokedError, NotFoundError
+from coffret_vault.formats import entry as kinds
+from coffret_vault.formats.author import OWNER
+from coffret_vault.formats.entry import Entry
+from coffret_vault.formats.layout import id_text, parse_id
+from coffret_vault.formats.sharing import ACCESS_REQUEST
+from coffret_vault.records.memory import from_micros
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from coffret.flows.http import Flow
+    from coffret.flows.state import VaultState
+    from coffret.flows.sync import Progress
+    from coffret_vault.store import GrantRow
+
+ENDED = "ended"
+_KINDS = {PAUSED: kinds.PAUSE, ACTIVE: kinds.RESUME, REVOKED: kinds.REVOKE}
+_PAGE = 5_000
+
+
+def grants(state: VaultState) -> list[GrantInfo]:
+    """Every grant this owner ever made, oldest first, as the log says they stand."""
+    return [_info(state, row) for row in state.store.grants.all()]
+
+
+def grant(state: VaultState, grant_id: str) -> GrantInfo:
+    """One of them.
+
+    Raises:
+        NotFoundError: there is no such grant.
+    """
+    return _info(state, _row(state, read_id(grant_id)))
+
+
+def _row(state: VaultState, grant_id: bytes) -> GrantRow:
+    row = state.store.grants.get(grant_id)
+    if row is None:
+        raise NotFoundError
+    return row
+
+
+def _info(state: VaultState, row: GrantRow) -> GrantInfo:
+    statement = row.statement()
+    over = row.state != REVOKED and statement.expires <= state.ambient.now()
+    return GrantInfo(
+        grant_id=id_text(statement.grant_id),
+        app=app_info(row.app()),
+        state=ENDED if over else row.state,
+        scopes=statement.scopes,
+        selection=from_wire(statement.selector),
+        purpose=shown(ACCESS_REQUEST.parse(row.request).purpose),
+        standing=statement.standing,
+        auto_accept=statement.auto_accept,
+        created=from_micros(statement.created),
+        expires=from_micros(statement.expires),
+        memories=len(state.store.grants.memories(statement.grant_id)),
+    )
+
+
+def move(state: VaultState, grant_id: str, target: str) -> Flow[None]:
+    """Bring a grant into the state ``paused``, ``active`` or ``revoked``; in force on return.
+
+    Raises:
+        NotFoundError: there is no such grant.
+        GrantRevokedError: it is revoked, which is final.
+        ConflictError: it is in that state already.
+    """
+    identifier = read_id(grant_id)
+
+    def describe() -> Change:
+        row = _row(state, identifier)
+        if row.state == REVOKED:
+            raise GrantRevokedError
+        if row.state == target:
+            message = f"the grant is {target} already"
+            raise ConflictError(message)
+        entry = Entry(
+            account_id=state.account_id,
+            kind=_KINDS[target],
+            subject=identifier,
+            version=row.version + 1,
+            digest=hashlib.sha256(row.grant).digest(),
+            author=OWNER,
+            time=state.ambient.now(),
+        )
+        return Change(entries=(entry,), grants=(move_grant(row, entry, state.position().size),))
+
+    def submit(body: Append) -> Request:
+        path = f"/grants/{id_text(identifier)}/state"
+        return Request("POST", path, encode_json({"state": target, "append": body}))
+
+    yield from append(state, describe, submit)
+
+
+def narrow(state: VaultState, grant_id: str, remove: Iterable[str]) -> Flow[int]:
+    """Take memories out of a grant: they get fresh keys, which this grant is not given.
+
+    Returns:
+        How many memories it lost.
+    """
+    identifier = read_id(grant_id)
+    _row(state, identifier)
+    held = state.store.grants.memories(identifier)
+    gone = [item for item in map(read_id, remove) if item in held]
+    for at in range(0, len(gone), BATCH):
+        yield from rekey(state, gone[at : at + BATCH], without=identifier)
+    return len(gone)
+
+
+def rotate(
+    state: VaultState, grant_id: str | None = None, progress: Progress = silent
+) -> Flow[int]:
+    """Give fresh keys, now, to the memories whose keys a revoked or ended grant may still have.
+
+    Args:
+        state: the vault.
+        grant_id: only those that this grant held; None for all.
+        progress: called after each batch.
+
+    Returns:
+        How many memories were written again. Interrupted, it goes on with the rest when called
+        again, because what has a fresh key is not stale any more.
+    """
+    held = None
+    if grant_id is not None:
+        identifier = read_id(grant_id)
+        _row(state, identifier)
+        held = state.store.grants.memories(identifier)
+    stale = [
+        memory_id
+        for memory_id, memory in state.store.states()
+        if (held is None or memory_id in held) and is_stale(state, memory)
+    ]
+    for at in range(0, len(stale), BATCH):
+        yield from rekey(state, stale[at : at + BATCH])
+        progress("keys", min(at + BATCH, len(stale)), len(stale))
+    return len(stale)
+
+
+class _CountAnswer(msgspec.Struct, frozen=True):
+    grant_id: str
+    memories: int
+
+
+class _WrapsAnswer(msgspec.Struct, frozen=True, array_like=True):
+    next: str | None
+    wraps: list[tuple[bytes, int, bytes]]
+
+
+def follow_wraps(state: VaultState) -> Flow[None]:
+    """Learn which memories the live grants hold keys of, where another device has changed that."""
+    live = {id_text(row.statement().grant_id) for row in live_grants(state)}
+    if not live:
+        return
+    for answer in decode_json((yield from get(state, "/grants")), list[_CountAnswer]):
+        identifier = parse_id(answer.grant_id)
+        if answer.grant_id in live and answer.memories != len(
+            state.store.grants.memories(identifier)
+        ):
+            yield from _read_wraps(state, identifier)
+
+
+def _read_wraps(state: VaultState, grant_id: bytes) -> Flow[None]:
+    cursor: str | None = ""
+    found: dict[bytes, int] = {}
+    while cursor is not None:
+        params = [("limit", str(_PAGE))] + ([("cursor", cursor)] if cursor else [])
+        path = f"/grants/{id_text(grant_id)}/wraps"
+        page = decode_msgpack((yield from get_packed(state, path, *params)), _WrapsAnswer)
+        found.update((memory_id, number) for memory_id, number, _ in page.wraps)
+        cursor = page.next if page.wraps else None
+    state.store.grants.set_wraps(grant_id, found)

@@ -1,0 +1,173 @@
+"""Requests, responses, and the server's problems as our errors. docs/spec/7-http.md."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from coffret_vault import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+T = TypeVar("T")
+
+MSGPACK = "application/msgpack"
+JSON = "application/json"
+MAX_ANSWER = 64 << 20
+"""Bytes of one answer; a larger one is refused before it is read whole."""
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One request. ``path`` begins behind ``/api/v1``; ``token`` never shows in a repr."""
+
+    method: str
+    path: str
+    body: bytes = b""
+    media: str = JSON
+    token: str = ""
+    headers: dict[str, str] = {}
+    params: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.path}>"
+
+
+class Response(msgspec.Struct, frozen=True):
+    """One answer, read whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status}>"
+
+
+if TYPE_CHECKING:
+    Flow = Generator[Request, Response, T]
+
+_BY_CODE: dict[str, type[errors.CoffretError]] = {
+    "wrong-credentials": errors.CredentialsError,
+    "unauthenticated": errors.SessionError,
+    "forbidden": errors.ForbiddenError,
+    "not-granted": errors.GrantError,
+    "grant-activating": errors.GrantError,
+    "grant-paused": errors.GrantPausedError,
+    "grant-revoked": errors.GrantRevokedError,
+    "grant-expired": errors.GrantExpiredError,
+    "not-found": errors.NotFoundError,
+    "conflict": errors.ConflictError,
+    "username-taken": errors.ConflictError,
+    "not-approved": errors.ConflictError,
+    "request-final": errors.ConflictError,
+    "version-moved": errors.ConflictError,
+    "too-large": errors.TooLargeError,
+    "quota-exceeded": errors.QuotaError,
+    "rate-limited": errors.RateLimitedError,
+    "malformed": errors.InputError,
+    "invalid-input": errors.InputError,
+    "unknown-suite": errors.InputError,
+    "bad-signature": errors.InputError,
+    "weak-key": errors.InputError,
+}
+_SENTENCES = {
+    "username-taken": "That username is taken.",
+    "not-approved": "The owner has not approved this request.",
+    "request-final": "This request has been decided already.",
+    "grant-activating": "The grant is not ready yet; the owner's device is still uploading keys.",
+}
+_STATUS_OK = range(200, 300)
+
+
+class LogMovedError(errors.ConflictError):
+    """Another device, or an app, wrote to the vault in between."""
+
+    code = "log-moved"
+
+
+def problem(response: Response) -> errors.CoffretError:
+    """The error for an answer that is not a success.
+
+    Nothing of the server's own words is shown: a hostile one could talk to the person with them.
+    """
+    code = _problem_code(response)
+    if code == "log-moved":
+        return LogMovedError()
+    kind = _BY_CODE.get(code)
+    if kind is errors.RateLimitedError:
+        return errors.RateLimitedError(retry_after=retry_after(response))
+    if kind is not None:
+        return kind(_SENTENCES.get(code, ""))
+    return errors.ServerError(f"The server answered with status {response.status}.")
+
+
+def _problem_code(response: Response) -> str:
+    try:
+        decoded = msgspec.json.decode(response.body, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        return ""
+    code = decoded.get("code", "")
+    return code if isinstance(code, str) else ""
+
+
+def retry_after(response: Response, *, most: float = 60.0) -> float:
+    """The seconds the server asks us to wait, within reason."""
+    try:
+        return min(max(float(response.headers.get("retry-after", "1")), 0.0), most)
+    except ValueError:
+        return 1.0
+
+
+def succeed(response: Response) -> Response:
+    """The response, if it is a success; otherwise its error is raised."""
+    if response.status not in _STATUS_OK:
+        raise problem(response)
+    return response
+
+
+def decode_json(response: Response, kind: type[T]) -> T:
+    """The answer's JSON as ``kind``; unknown fields are ignored.
+
+    Raises:
+        FormatError: it is not that.
+    """
+    try:
+        return msgspec.json.decode(response.body, type=kind)
+    except (msgspec.MsgspecError, RecursionError):
+        message = "the server's answer is not what it should be"
+        raise errors.FormatError(message) from None
+
+
+def decode_msgpack(response: Response, kind: type[T]) -> T:
+    """The answer's MessagePack as ``kind``. Errors as :func:`decode_json`."""
+    try:
+        return msgspec.msgpack.decode(response.body, type=kind)
+    except (msgspec.MsgspecError, RecursionError):
+        message = "the server's answer is not what it should be"
+        raise errors.FormatError(message) from None
+
+
+def encode_json(body: object) -> bytes:
+    """A JSON body; bytes become base64 with padding."""
+    return msgspec.json.encode(body)
+
+
+encode_msgpack = msgspec.msgpack.Encoder().encode
+
+
+def b64(data: bytes) -> str:
+    """Bytes as JSON carries them."""
+    return b64encode(data).decode("ascii")
+
+
+def unb64(data: str) -> bytes:
+    """Undo :func:`b64`, strictly."""
+    try:
+        return b64decode(data, validate=True)
+    except ValueError:
+        message = "the server's answer is not base64 where it should be"
+        raise errors.FormatError(message) from None

@@ -1,0 +1,137 @@
+"""Memory keys on the owner's side: open records, decide when a key is stale, wrap for grants."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from coffret.flows.grantfeed import ACTIVE, REVOKED, grant_wrapping, wrapping_for
+from coffret_vault.errors import OpenError
+from coffret_vault.formats.entry import parse_leaf
+from coffret_vault.formats.memory import HEADER, KEK, Header, Payload, Record
+from coffret_vault.grants.select import matches
+from coffret_vault.primitives.secret import SecretBytes
+from coffret_vault.primitives.symmetric import generate_key
+from coffret_vault.records.memory import PENDING, REJECTED, Memory, Review, from_micros
+from coffret_vault.records.seal import (
+    open_version,
+    to_memory,
+    unwrap_memory_key,
+    wrap_memory_key,
+)
+
+if TYPE_CHECKING:
+    from coffret.flows.append import Wrap
+    from coffret.flows.state import VaultState
+    from coffret_vault.log.replay import MemoryState
+    from coffret_vault.records.seal import Stamp
+    from coffret_vault.store import GrantRow
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A record with what is inside, and its memory key."""
+
+    header: Header
+    payload: Payload
+    key: SecretBytes
+
+
+def open_record(state: VaultState, record: Record) -> Opened:
+    """Open a record as the owner.
+
+    Raises:
+        OpenError: whatever the cause.
+    """
+    header = HEADER.parse(record.header)
+    wrapping = wrapping_for(state, KEK.decode(record.kek), {})
+    key = unwrap_memory_key(header, record.wrap, wrapping)
+    return Opened(header, open_version(record.header, record.envelope, key), key)
+
+
+def review_of(memory: MemoryState, version: int) -> Review:
+    """What the log says of a version's review."""
+    for proposal in memory.proposals:
+        if proposal.version == version:
+            return Review(REJECTED if proposal.rejected else PENDING)
+    if memory.reviewed and version == memory.current:
+        return Review(by="owner", at=from_micros(memory.reviewed))
+    return Review()
+
+
+def open_memory(state: VaultState, record: Record, memory: MemoryState) -> Memory:
+    """A record as the owner sees it. Errors as :func:`open_record`."""
+    opened = open_record(state, record)
+    return to_memory(opened.header, opened.payload, review_of(memory, opened.header.version))
+
+
+def is_stale(state: VaultState, memory: MemoryState) -> bool:
+    """Whether a grant was revoked or ended since the memory's key was known to be fresh.
+
+    Decided from the signed log alone, so that a server which hides what a grant held cannot keep a
+    revoked app's key in use (docs/spec/6-grants.md, After a revocation).
+    """
+    begun = state.store.leaf(memory.begun)
+    since = parse_leaf(begun).entry.time if begun else 0
+    now = state.ambient.now()
+    return any(
+        row.revoked_at > memory.begun
+        or (row.state != REVOKED and since < row.statement().expires <= now)
+        for row in state.store.grants.all()
+    )
+
+
+def next_key(
+    state: VaultState, opened: Opened, memory: MemoryState, *, fresh: bool = False
+) -> tuple[SecretBytes, int]:
+    """The key and its number for a memory's next version.
+
+    The same as before, unless it is stale or a ``fresh`` one is asked for.
+    """
+    if fresh or is_stale(state, memory):
+        return generate_key(state.ambient.random), opened.header.key_number + 1
+    return opened.key, opened.header.key_number
+
+
+def live_grants(state: VaultState) -> list[GrantRow]:
+    """The grants that are neither revoked nor past their end."""
+    now = state.ambient.now()
+    return [
+        row
+        for row in state.store.grants.all()
+        if row.state != REVOKED and row.statement().expires > now
+    ]
+
+
+def grant_wraps(
+    state: VaultState, memory: Memory, header: Header | Stamp, key: SecretBytes
+) -> list[Wrap]:
+    """The wraps that a new version needs.
+
+    For the grants that hold this memory under another key number, and for standing grants whose
+    selector it matches.
+    """
+    live = live_grants(state)
+    holders = set(state.store.grants.holders(header.memory_id)) if live else set()
+    wraps: list[Wrap] = []
+    for row in live:
+        grant = row.statement()
+        standing = grant.standing and row.state == ACTIVE and matches(grant.selector, memory)
+        if not standing and grant.grant_id not in holders:
+            continue
+        held = state.store.grants.memories(grant.grant_id).get(header.memory_id)
+        if held == header.key_number:
+            continue
+        wrapping = grant_wrapping(state, row)
+        wrap = wrap_memory_key(header, key, wrapping, random=state.ambient.random)
+        wraps.append((grant.grant_id, header.memory_id, header.key_number, wrap))
+    return wraps
+
+
+def can_open(state: VaultState, record: Record) -> bool:
+    """Whether a record opens; what an app sealed badly does not."""
+    try:
+        open_record(state, record)
+    except OpenError:
+        return False
+    return True

@@ -1,0 +1,311 @@
+"""Write, change, delete, accept and reject memories, as the owner."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from coffret.flows.append import Append, Change, append
+from coffret.flows.http import MSGPACK, Request, encode_msgpack
+from coffret.flows.keys import grant_wraps, next_key, open_memory, open_record
+from coffret.flows.sync import silent
+from coffret_vault.errors import ConflictError, FormatError, NotFoundError
+from coffret_vault.formats import entry as kinds
+from coffret_vault.formats.author import OWNER
+from coffret_vault.formats.entry import Entry
+from coffret_vault.formats.layout import id_text, parse_id
+from coffret_vault.primitives.secret import SecretBytes
+from coffret_vault.primitives.symmetric import generate_key
+from coffret_vault.records.memory import Fields, Memory, to_micros
+from coffret_vault.records.seal import Stamp, make_record, to_memory, written_memory
+from coffret_vault.store import StoredRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from coffret.flows.append import Wrap
+    from coffret.flows.http import Flow
+    from coffret.flows.state import VaultState
+    from coffret.flows.sync import Progress
+    from coffret_vault.formats.memory import Record
+    from coffret_vault.log.replay import MemoryState
+
+BATCH = 500
+_BATCH_BYTES = 8 << 20
+
+
+class NewMemory(msgspec.Struct, frozen=True):
+    """A memory to be written: its fields, and its id and time of creation where they are given."""
+
+    fields: Fields
+    memory_id: bytes | None = None
+    created: datetime | None = None
+
+
+class Written(msgspec.Struct, frozen=True):
+    """A sealed version with its log entry, and what it takes to wrap its key for grants."""
+
+    memory: Memory
+    entry: Entry
+    row: StoredRecord
+    stamp: Stamp
+    key: SecretBytes
+
+
+def _new(state: VaultState, new: NewMemory) -> Written:
+    """Seal a new memory under a fresh key."""
+    now = state.ambient.now()
+    created = now if new.created is None else max(0, min(to_micros(new.created), now))
+    memory_id = new.memory_id or state.ambient.new_id()
+    stamp = Stamp(state.account_id, memory_id, 1, 1, OWNER, created, now)
+    return _seal(state, stamp, new.fields, generate_key(state.ambient.random))
+
+
+def _seal(state: VaultState, stamp: Stamp, fields: Fields, key: SecretBytes) -> Written:
+    random = state.ambient.random
+    record = make_record(stamp, fields, key, state.owner_wrapping(), random=random)
+    memory = written_memory(stamp, fields)
+    entry = Entry(
+        account_id=state.account_id,
+        kind=kinds.PUT,
+        subject=stamp.memory_id,
+        version=stamp.version,
+        digest=record.digest,
+        author=OWNER,
+        time=stamp.updated,
+    )
+    row = StoredRecord(stamp.memory_id, stamp.version, record)
+    return Written(memory, entry, row, stamp, key)
+
+
+def _change(state: VaultState, written: Sequence[Written]) -> Change:
+    """The change that writes these versions.
+
+    Who gets their keys is decided here, at each try: a grant may have been revoked in between.
+    """
+    wraps: list[Wrap] = []
+    for item in written:
+        wraps += grant_wraps(state, item.memory, item.stamp, item.key)
+    entries = tuple(item.entry for item in written)
+    return Change(entries, tuple(item.row for item in written), wraps=tuple(wraps))
+
+
+def remember(state: VaultState, new: NewMemory) -> Flow[Memory]:
+    """Write one memory; it is durable on the server when this returns.
+
+    Raises:
+        InputError: the fields cannot be a memory.
+    """
+    written = _new(state, new)
+    yield from append(state, lambda: _change(state, [written]), _create)
+    return written.memory
+
+
+def _create(body: Append) -> Request:
+    return Request("POST", "/memory-blobs", encode_msgpack(body), media=MSGPACK)
+
+
+def _create_batch(body: Append) -> Request:
+    return Request("POST", "/memory-blobs/batch", encode_msgpack(body), media=MSGPACK)
+
+
+def remember_many(
+    state: VaultState, memories: Iterable[NewMemory], progress: Progress = silent
+) -> Flow[list[Memory]]:
+    """Write many memories, in batches that are each kept whole.
+
+    Raises:
+        InputError: one of them cannot be a memory; the batches before its own are kept.
+    """
+    everything = list(memories)
+    done: list[Memory] = []
+    for batch in _batches(_new(state, item) for item in everything):
+        yield from append(state, partial(_change, state, batch), _create_batch)
+        done += [written.memory for written in batch]
+        progress("memories", len(done), len(everything))
+    return done
+
+
+def _batches(items: Iterable[Written]) -> Iterator[list[Written]]:
+    batch: list[Written] = []
+    size = 0
+    for item in items:
+        batch.append(item)
+        size += len(item.row.record.envelope)
+        if len(batch) == BATCH or size > _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def find(state: VaultState, memory_id: str) -> tuple[bytes, MemoryState]:
+    """A memory that is not deleted, by its id.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    identifier = read_id(memory_id)
+    memory = state.store.state(identifier)
+    if memory is None or memory.deleted:
+        raise NotFoundError
+    return identifier, memory
+
+
+def read_id(memory_id: str) -> bytes:
+    """The 16 bytes of an id that a person gave.
+
+    Raises:
+        NotFoundError: it is not an id at all, so there is nothing by it.
+    """
+    try:
+        return parse_id(memory_id.strip().lower())
+    except FormatError:
+        raise NotFoundError from None
+
+
+def current(state: VaultState, memory_id: str) -> Memory:
+    """A memory's current version; the newest proposal where nothing is accepted yet.
+
+    Raises:
+        NotFoundError: there is no such memory, or it was deleted.
+        OpenError: an app sealed it so that it does not open.
+    """
+    identifier, memory = find(state, memory_id)
+    versions = [memory.current] if memory.current else []
+    versions += [item.version for item in reversed(memory.proposals) if not item.deletion]
+    for version in versions:
+        record = state.store.record(identifier, version)
+        if record is not None:
+            return open_memory(state, record, memory)
+    raise NotFoundError
+
+
+def update(
+    state: VaultState,
+    memory_id: str,
+    change: Callable[[Fields], Fields],
+    *,
+    version: int | None = None,
+) -> Flow[Memory]:
+    """Write a memory's next version.
+
+    Args:
+        state: the vault.
+        memory_id: which memory.
+        change: makes the new fields from the current ones.
+        version: the version that the change was made for; None for whatever is current.
+
+    Raises:
+        ConflictError: the memory has moved on since that version.
+        NotFoundError: there is no such memory, or nothing of it was accepted yet.
+    """
+    identifier, _ = find(state, memory_id)
+    made: list[Written] = []
+
+    def describe() -> Change:
+        made[:] = [_next(state, identifier, change, version)]
+        return _change(state, made)
+
+    yield from append(state, describe, _put(identifier, made))
+    return made[0].memory
+
+
+def _next(
+    state: VaultState,
+    identifier: bytes,
+    change: Callable[[Fields], Fields],
+    version: int | None,
+    *,
+    fresh: bool = False,
+) -> Written:
+    memory = state.store.state(identifier)
+    if memory is None or not memory.current:
+        raise NotFoundError
+    if version is not None and version != memory.current:
+        message = "the memory was changed in between; look at it again"
+        raise ConflictError(message)
+    opened = open_record(state, _record(state, identifier, memory.current))
+    key, number = next_key(state, opened, memory, fresh=fresh)
+    stamp = Stamp(
+        account_id=state.account_id,
+        memory_id=identifier,
+        version=memory.newest + 1,
+        key_number=number,
+        author=OWNER,
+        created=opened.header.created,
+        updated=max(state.ambient.now(), opened.header.created),
+    )
+    before = to_memory(opened.header, opened.payload)
+    return _seal(state, stamp, change(before.fields()), key)
+
+
+def _record(state: VaultState, identifier: bytes, version: int) -> Record:
+    record = state.store.record(identifier, version)
+    if record is None:
+        message = "this version is not on this device yet; sync first"
+        raise NotFoundError(message)
+    return record
+
+
+def _put(identifier: bytes, made: list[Written]) -> Callable[[Append], Request]:
+    def request(body: Append) -> Request:
+        before = made[0].memory.version - 1
+        headers = {"If-Match": f'"{before}"'}
+        path = f"/memory-blobs/{id_text(identifier)}"
+        return Request("PUT", path, encode_msgpack(body), media=MSGPACK, headers=headers)
+
+    return request
+
+
+def rekey(
+    state: VaultState, identifiers: Sequence[bytes], *, without: bytes | None = None
+) -> Flow[None]:
+    """Write these memories again, unchanged, under fresh keys.
+
+    The grants that hold them get the new keys, except the grant ``without``, which loses them.
+    """
+
+    def describe() -> Change:
+        written = [
+            _next(state, item, lambda fields: fields, None, fresh=True) for item in identifiers
+        ]
+        change = _change(state, written)
+        if without is None:
+            return change
+        return msgspec.structs.replace(
+            change,
+            wraps=tuple(wrap for wrap in change.wraps if wrap[0] != without),
+            unwraps=tuple((without, item) for item in identifiers),
+        )
+
+    yield from append(state, describe)
+
+
+def forget(state: VaultState, memory_id: str) -> Flow[None]:
+    """Delete a memory with all its versions.
+
+    Raises:
+        NotFoundError: there is no such memory.
+    """
+    identifier, _ = find(state, memory_id)
+
+    def describe() -> Change:
+        memory = state.store.state(identifier)
+        if memory is None or memory.deleted:
+            raise NotFoundError
+        entry = Entry(
+            account_id=state.account_id,
+            kind=kinds.DELETE,
+            subject=identifier,
+            version=memory.newest + 1,
+            digest=memory.newest_digest,
+            author=OWNER,
+            time=state.ambient.now(),
+        )
+        return Change(entries=(entry,))
+
+    yield from append(state, describe)

@@ -1,0 +1,54 @@
+"""Replace the passphrase keyslot. docs/spec/3-keys.md."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from coffret.flows.append import Append, Change, append
+from coffret.flows.http import Request, encode_json
+from coffret.flows.signup import keyslot_entry
+from coffret.flows.slots import set_live_slots
+from coffret.flows.state import Login
+from coffret_vault.formats import entry as kinds
+from coffret_vault.formats.account import KEYSLOT, PASSPHRASE
+from coffret_vault.keyslots.slots import SlotPlan, derive_passphrase_keys, make_keyslot
+
+if TYPE_CHECKING:
+    from coffret.flows.http import Flow
+    from coffret.flows.state import VaultState
+    from coffret_vault.primitives.secret import SecretBytes
+
+
+def replace_passphrase(state: VaultState, passphrase: str, secret_key: SecretBytes) -> Flow[None]:
+    """Put a new passphrase keyslot in the place of the old one; other keyslots stay.
+
+    Raises:
+        ConflictError: another device changed the keyslots at the same time.
+    """
+    ambient, keyring = state.ambient, state.keys.keyring
+    kdf = ambient.limits.choose(ambient.random(16))
+    keys = derive_passphrase_keys(passphrase, secret_key, state.place, kdf, limits=ambient.limits)
+    plan = SlotPlan(ambient.new_id(), keyring.generation, ambient.now())
+    new = make_keyslot(keys, state.place, plan, keyring.account_key(), random=ambient.random)
+    old = [slot for slot in map(KEYSLOT.parse, state.account.keyslots) if slot.kind == PASSPHRASE]
+    kept = [slot for slot in map(KEYSLOT.parse, state.account.keyslots) if slot.kind != PASSPHRASE]
+    slots = tuple(KEYSLOT.serialize(slot) for slot in (new, *kept))
+    now = ambient.now()
+    entries = (
+        keyslot_entry(new, kinds.KEYSLOT, now),
+        *(keyslot_entry(slot, kinds.KEYSLOT_REMOVE, now) for slot in old),
+    )
+
+    def submit(body: Append) -> Request:
+        identity = {"generation": state.account.generation, "envelope": state.account.identity}
+        content = {"keyslots": slots, "identity": identity, "append": body}
+        return Request("PUT", "/accounts/me/keyslots", encode_json(content))
+
+    yield from append(state, lambda: Change(entries=entries), submit)
+    set_live_slots(state, {hashlib.sha256(slot).digest() for slot in slots})
+    state.update_account(msgspec.structs.replace(state.account, keyslots=slots))
+    login = Login(new.slot_id, new.kind, keys.login)
+    state.unlock(msgspec.structs.replace(state.keys, login=login))

@@ -1,0 +1,193 @@
+"""What apps wrote and the owner has not decided: list, accept, reject."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from coffret.flows.append import Change, append
+from coffret.flows.grantfeed import REVOKED
+from coffret.flows.keys import Opened, can_open, grant_wraps, open_memory, open_record
+from coffret.flows.memories import current, find, update
+from coffret_vault.errors import ConflictError, NotFoundError, OpenError
+from coffret_vault.formats import entry as kinds
+from coffret_vault.formats.author import OWNER
+from coffret_vault.formats.entry import Entry
+from coffret_vault.formats.layout import id_text
+from coffret_vault.formats.memory import KEK
+from coffret_vault.records.memory import Memory
+from coffret_vault.records.seal import to_memory, wrap_memory_key
+
+if TYPE_CHECKING:
+    from coffret.flows.http import Flow
+    from coffret.flows.state import VaultState
+    from coffret_vault.log.replay import MemoryState, Proposal
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """Something an app wrote that waits for the owner.
+
+    Attributes:
+        memory_id: which memory.
+        version: which version of it; what :func:`accept` and :func:`reject` take.
+        app_id: the app that wrote it.
+        deletion: it proposes to delete the memory.
+        proposed: the memory as the app would have it; None for a deletion, or if it does not open.
+        current: the memory as it stands; None when the app created it.
+    """
+
+    memory_id: str
+    version: int
+    app_id: str
+    deletion: bool
+    proposed: Memory | None
+    current: Memory | None
+
+
+def pending(state: VaultState) -> list[Pending]:
+    """Everything that waits for the owner, oldest first."""
+    found = [
+        (item.leaf, _pending(state, memory_id, memory, item))
+        for memory_id, memory in state.store.states(pending=True)
+        for item in memory.pending
+    ]
+    return [item for _, item in sorted(found, key=lambda pair: pair[0])]
+
+
+def _pending(state: VaultState, memory_id: bytes, memory: MemoryState, item: Proposal) -> Pending:
+    record = None if item.deletion else state.store.record(memory_id, item.version)
+    proposed = None
+    if record is not None:
+        try:
+            proposed = open_memory(state, record, memory)
+        except OpenError:
+            proposed = None
+    name = id_text(memory_id)
+    now = current(state, name) if memory.current else None
+    return Pending(name, item.version, id_text(item.app_id), item.deletion, proposed, now)
+
+
+def _chosen(memory: MemoryState, version: int | None) -> Proposal:
+    for item in reversed(memory.pending):
+        if version in {None, item.version}:
+            return item
+    message = "nothing of this memory waits for a decision"
+    raise NotFoundError(message)
+
+
+def _decision(state: VaultState, memory_id: bytes, item: Proposal, kind: str) -> Entry:
+    return Entry(
+        account_id=state.account_id,
+        kind=kind,
+        subject=memory_id,
+        version=item.version,
+        digest=item.digest,
+        author=OWNER,
+        time=state.ambient.now(),
+    )
+
+
+def accept(state: VaultState, memory_id: str, version: int | None = None) -> Flow[Memory | None]:
+    """Make a version that an app wrote the current one. Its key is wrapped for the owner.
+
+    A version that was overtaken by a later one is written again as the owner's, since versions
+    never go back.
+
+    Returns:
+        The memory as it is now; None when what was accepted is its deletion.
+
+    Raises:
+        NotFoundError: nothing of it waits.
+        ConflictError: it cannot be opened, so it can only be rejected.
+    """
+    identifier, memory = find(state, memory_id)
+    item = _chosen(memory, version)
+    if not item.deletion and item.version < memory.current:
+        return (yield from _rewrite(state, memory_id, identifier, item))
+    yield from append(state, lambda: _acceptance(state, identifier, item))
+    return None if item.deletion else current(state, memory_id)
+
+
+def _acceptance(state: VaultState, identifier: bytes, item: Proposal) -> Change:
+    memory = state.store.state(identifier)
+    if memory is None or item not in memory.pending:
+        message = "this was decided on another device in between"
+        raise ConflictError(message)
+    entry = _decision(state, identifier, item, kinds.ACCEPT)
+    if item.deletion:
+        return Change(entries=(entry,))
+    opened = _opened(state, identifier, item)
+    wrapping = state.owner_wrapping()
+    wrap = wrap_memory_key(opened.header, opened.key, wrapping, random=state.ambient.random)
+    accepted = (identifier, item.version, KEK.encode(wrapping.name), wrap)
+    view = to_memory(opened.header, opened.payload)
+    wraps = tuple(grant_wraps(state, view, opened.header, opened.key))
+    return Change(entries=(entry,), accepts=(accepted,), wraps=wraps)
+
+
+def _opened(state: VaultState, identifier: bytes, item: Proposal) -> Opened:
+    record = state.store.record(identifier, item.version)
+    if record is None:
+        message = "this version is not on this device yet; sync first"
+        raise NotFoundError(message)
+    try:
+        return open_record(state, record)
+    except OpenError:
+        message = "the app sealed this so that it does not open; it can only be rejected"
+        raise ConflictError(message) from None
+
+
+def _rewrite(
+    state: VaultState, memory_id: str, identifier: bytes, item: Proposal
+) -> Flow[Memory | None]:
+    record = state.store.record(identifier, item.version)
+    memory = state.store.state(identifier)
+    if record is None or memory is None:
+        raise NotFoundError
+    proposed = open_memory(state, record, memory)
+    written = yield from update(state, memory_id, lambda _: proposed.fields())
+    yield from reject(state, memory_id, item.version)
+    return written
+
+
+def reject(state: VaultState, memory_id: str, version: int | None = None) -> Flow[None]:
+    """Turn down what an app wrote; the memory stays as it was.
+
+    Raises:
+        NotFoundError: nothing of it waits.
+    """
+    identifier, memory = find(state, memory_id)
+    item = _chosen(memory, version)
+    entry = _decision(state, identifier, item, kinds.REJECT)
+    yield from append(state, lambda: Change(entries=(entry,)))
+
+
+def accept_automatically(state: VaultState) -> Flow[int]:
+    """Accept what apps wrote under grants for which the owner chose that; give how many.
+
+    What does not open stays pending, and so do deletions and what was overtaken: they are the
+    owner's to look at.
+    """
+    trusted = {
+        grant.grant_id
+        for row in state.store.grants.all()
+        if row.state != REVOKED and (grant := row.statement()).auto_accept
+    }
+    if not trusted or state.is_locked:
+        return 0
+    accepted = 0
+    for memory_id, memory in state.store.states(pending=True):
+        for item in memory.pending:
+            if item.version > memory.current and _written_under(state, memory_id, item) in trusted:
+                yield from accept(state, id_text(memory_id), item.version)
+                accepted += 1
+    return accepted
+
+
+def _written_under(state: VaultState, memory_id: bytes, item: Proposal) -> bytes | None:
+    """The grant under which an app wrote a version that opens; None for everything else."""
+    record = None if item.deletion else state.store.record(memory_id, item.version)
+    if record is None or not can_open(state, record):
+        return None
+    return KEK.decode(record.kek).grant_id

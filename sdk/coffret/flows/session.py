@@ -1,0 +1,169 @@
+"""Log in, and send requests as the owner. docs/spec/3-keys.md, Login."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from coffret.flows.http import (
+    JSON,
+    MSGPACK,
+    Request,
+    Response,
+    b64,
+    decode_json,
+    encode_json,
+    succeed,
+    unb64,
+)
+from coffret_vault.envelope.signature import sign_statement
+from coffret_vault.errors import CredentialsError, FormatError, SessionError, TrustError
+from coffret_vault.formats.account import LOGIN, Kdf
+from coffret_vault.formats.account import Login as LoginStatement
+from coffret_vault.formats.layout import id_text, parse_id
+from coffret_vault.primitives.identity import SigningKey
+from coffret_vault.primitives.symmetric import generate_key
+
+if TYPE_CHECKING:
+    from coffret.flows.http import Flow
+    from coffret.flows.state import Ambient, VaultState
+    from coffret_vault.keyslots.slots import Place
+
+
+class _KdfAnswer(msgspec.Struct, frozen=True):
+    algorithm: str
+    salt: str
+    m: int
+    t: int
+    p: int
+
+
+class _ChallengeAnswer(msgspec.Struct, frozen=True):
+    account_id: str
+    slot_id: str
+    nonce: str
+    kdf: _KdfAnswer | None = None
+
+
+class _LoginAnswer(msgspec.Struct, frozen=True):
+    token: str
+
+
+class Challenge(msgspec.Struct, frozen=True):
+    """What a server asks a device to sign, and how it says the passphrase is stretched."""
+
+    account_id: bytes
+    slot_id: bytes
+    nonce: bytes
+    kdf: Kdf | None
+
+
+def challenge(username: str, kind: str) -> Flow[Challenge]:
+    """Ask for a challenge. An unknown user gets one too, so this says nothing about who exists."""
+    body = encode_json({"username": username, "kind": kind})
+    answer = decode_json(
+        succeed((yield Request("POST", "/auth/challenge", body))), _ChallengeAnswer
+    )
+    if (answer.kdf is None) != (kind == "recovery"):
+        message = "the server's challenge is for another kind of keyslot"
+        raise TrustError(message)
+    return Challenge(
+        account_id=parse_id(answer.account_id),
+        slot_id=parse_id(answer.slot_id),
+        nonce=unb64(answer.nonce),
+        kdf=_kdf(answer.kdf),
+    )
+
+
+def _kdf(answer: _KdfAnswer | None) -> Kdf | None:
+    if answer is None:
+        return None
+    salt = unb64(answer.salt)
+    if answer.algorithm != "argon2id" or len(salt) != _SALT or min(answer.m, answer.t) < 0:
+        message = "the server names passphrase parameters that are not Argon2id's"
+        raise FormatError(message)
+    return Kdf(salt, answer.m, answer.t, answer.p)
+
+
+_SALT = 16
+
+
+def answer_challenge(
+    place: Place, asked: Challenge, login: SigningKey, ambient: Ambient
+) -> Flow[str]:
+    """Sign a challenge and give the session's token.
+
+    Raises:
+        CredentialsError: the server did not accept it; it does not say why.
+    """
+    session = SigningKey(generate_key(ambient.random))
+    statement = LOGIN.serialize(
+        LoginStatement(place.origin, place.account_id, asked.slot_id, asked.nonce, session.public)
+    )
+    body = encode_json(
+        {
+            "account_id": id_text(place.account_id),
+            "slot_id": id_text(asked.slot_id),
+            "nonce": b64(asked.nonce),
+            "session_public_key": b64(session.public),
+            "signature": b64(sign_statement(login, "login", statement)),
+        }
+    )
+    response = succeed((yield Request("POST", "/auth/login", body)))
+    return decode_json(response, _LoginAnswer).token
+
+
+def log_in(state: VaultState) -> Flow[None]:
+    """Log this device in again with the key of the slot that unlocked it.
+
+    Raises:
+        TrustError: the server's challenge is for another account than ours.
+        CredentialsError: the slot was replaced: unlock with the new passphrase or Secret Key.
+    """
+    login = state.keys.login
+    asked = yield from challenge(state.account.username, login.kind)
+    if asked.account_id != state.account_id:
+        message = "the server answers for another account than the one on this device"
+        raise TrustError(message)
+    if asked.slot_id != login.slot_id:
+        raise CredentialsError(hint="The keyslot was replaced on another device; log in again.")
+    state.token = yield from answer_challenge(state.place, asked, login.key, state.ambient)
+
+
+def send(state: VaultState, request: Request) -> Flow[Response]:
+    """Send a request as the owner, logging in first or again where that is needed.
+
+    Returns whatever the server answered, errors included.
+    """
+    if not state.token:
+        yield from log_in(state)
+    response: Response = yield _as_owner(state, request)
+    if response.status == SessionError.http_status:
+        yield from log_in(state)
+        response = yield _as_owner(state, request)
+    return response
+
+
+def _as_owner(state: VaultState, request: Request) -> Request:
+    return msgspec.structs.replace(request, token=state.token)
+
+
+def get(
+    state: VaultState, path: str, *params: tuple[str, str], media: str = JSON
+) -> Flow[Response]:
+    """Read something as the owner. Errors of the server are raised as ours."""
+    request = Request("GET", path, media=media, params=params)
+    return succeed((yield from send(state, request)))
+
+
+def get_packed(state: VaultState, path: str, *params: tuple[str, str]) -> Flow[Response]:
+    """The same from the data plane."""
+    return (yield from get(state, path, *params, media=MSGPACK))
+
+
+def create(state: VaultState, path: str, body: object) -> Flow[Response]:
+    """POST JSON as the owner under an idempotency key, so that it may be sent twice."""
+    key = id_text(state.ambient.new_id())
+    request = Request("POST", path, encode_json(body), headers={"Idempotency-Key": key})
+    return succeed((yield from send(state, request)))

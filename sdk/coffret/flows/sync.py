@@ -1,0 +1,185 @@
+"""Bring this device up to date: read the log, verify it, take the records it names.
+
+docs/spec/5-log.md, "Rules a device keeps". The log is verified before anything of it is stored, and
+each page of records is a transaction, so an interrupted sync goes on where it was.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+import msgspec
+
+from coffret.flows.grantfeed import Rows, check_app_leaf, follow_grants, wrapping_for
+from coffret.flows.http import decode_msgpack
+from coffret.flows.session import get_packed
+from coffret.flows.slots import follow_slots
+from coffret_vault.errors import FormatError, OpenError, TrustError
+from coffret_vault.formats.checkpoint import parse_head
+from coffret_vault.formats.memory import HEADER, KEK, Header, Record
+from coffret_vault.log.verify import Verified, Verifier
+from coffret_vault.records.seal import open_version, unwrap_memory_key
+from coffret_vault.store import StoredRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from coffret.flows.http import Flow
+    from coffret.flows.state import VaultState
+
+    Progress = Callable[[str, int, int], None]
+    """Called with what is being done, how much of it is done, and how much there is."""
+
+PAGE = 2_000
+_LEAVES = 10_000
+_ROUNDS = 16
+
+
+class SyncReport(msgspec.Struct, frozen=True):
+    """What a sync brought: how many log entries and records were new."""
+
+    entries: int
+    records: int
+
+
+class _Page(msgspec.Struct, frozen=True, array_like=True):
+    size: int
+    head: str
+    items: list[tuple[bytes, Record | None]]
+
+
+class _Leaves(msgspec.Struct, frozen=True):
+    size: int
+    head: str
+    leaves: list[bytes]
+
+
+def silent(_what: str, _done: int, _of: int) -> None:
+    """Show no progress."""
+
+
+def sync(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]:
+    """Read, verify and keep everything that is new.
+
+    Raises:
+        TrustError: the server dropped, changed, reordered, forged or rolled back something. Nothing
+            of it is stored.
+        NetworkError: the server went away; what was verified so far is kept.
+    """
+    entries = records = 0
+    for _ in range(_ROUNDS):
+        page = yield from _page(state, state.position().size)
+        found, taken = yield from _take_entries(state, page, progress)
+        taken += yield from _fetch_records(state, progress)
+        entries, records = entries + found, records + taken
+        if not found:
+            _nothing_withheld(state)
+            break
+    return SyncReport(entries, records)
+
+
+def _page(state: VaultState, at: int) -> Flow[_Page]:
+    params = (("from", str(at)), ("limit", str(PAGE)))
+    return decode_msgpack((yield from get_packed(state, "/sync", *params)), _Page)
+
+
+def _take_entries(state: VaultState, page: _Page, progress: Progress) -> Flow[tuple[int, int]]:
+    """Verify and keep the entries behind our position; the first page's records with them."""
+    before, rows = state.position(), Rows()
+    verifier = Verifier(before, state.store.state, lambda leaf: check_app_leaf(state, rows, leaf))
+    parsed = [verifier.take(leaf) for leaf, _ in page.items]
+    size, head = page.size, page.head
+    while verifier.size < size:
+        more = yield from _leaves(state, verifier.size)
+        parsed += [verifier.take(leaf) for leaf in more.leaves]
+        size, head = more.size, more.head
+        progress("log", verifier.size, size)
+    indexed = list(enumerate(parsed, before.size))
+    rows.update((yield from follow_grants(state, indexed)))
+    verified = verifier.finish(parse_head(head))
+    taken = list(_checked(state, verified, page, rows))
+    if verified.leaves or verified.position.head != before.head:
+        state.store.commit(verified, taken, rows.values())
+        yield from follow_slots(state, parsed)
+    return len(verified.leaves), len(taken)
+
+
+def _leaves(state: VaultState, at: int) -> Flow[_Leaves]:
+    params = (("from", str(at)), ("limit", str(_LEAVES)))
+    more = decode_msgpack((yield from get_packed(state, "/log", *params)), _Leaves)
+    if not more.leaves:
+        _refuse("the server's log is shorter than it says")
+    return more
+
+
+def _checked(
+    state: VaultState, verified: Verified, page: _Page, rows: Rows
+) -> Iterable[StoredRecord]:
+    wanted = {}
+    for memory_id, memory in verified.states.items():
+        if memory.current:
+            wanted[memory_id, memory.current] = memory.digest
+        for proposal in memory.pending:
+            if not proposal.deletion:
+                wanted[memory_id, proposal.version] = proposal.digest
+    return check_records(state, wanted, page.items, rows)
+
+
+def check_records(
+    state: VaultState,
+    wanted: dict[tuple[bytes, int], bytes],
+    items: Iterable[tuple[bytes, Record | None]],
+    rows: Rows,
+) -> Iterable[StoredRecord]:
+    """The records among ``items`` that are wanted, each compared with its digest and opened.
+
+    Raises:
+        TrustError: a record is not the one that the log names, or what the owner sealed does not
+            open. What an app sealed badly is kept, to be shown and rejected.
+    """
+    for _, record in items:
+        if record is None:
+            continue
+        header = HEADER.parse(record.header)
+        digest = wanted.get((header.memory_id, header.version))
+        if digest is None:
+            continue
+        if header.account_id != state.account_id or record.digest != digest:
+            _refuse("a memory is not the one that the log names")
+        _check_opens(state, header, record, rows)
+        yield StoredRecord(header.memory_id, header.version, record)
+
+
+def _check_opens(state: VaultState, header: Header, record: Record, rows: Rows) -> None:
+    try:
+        wrapping = wrapping_for(state, KEK.decode(record.kek), rows)
+        key = unwrap_memory_key(header, record.wrap, wrapping)
+        open_version(record.header, record.envelope, key)
+    except (OpenError, FormatError):
+        if header.author.is_owner:
+            _refuse("a memory that the owner wrote does not open")
+
+
+def _fetch_records(state: VaultState, progress: Progress) -> Flow[int]:
+    """Fetch the records that verified entries name and that are not here yet, page by page."""
+    at, wanted = state.store.wanted()
+    size, taken = state.position().size, 0
+    while wanted and at < size:
+        page = yield from _page(state, at)
+        if not page.items:
+            break
+        checked = list(check_records(state, wanted, page.items, {}))
+        state.store.put_records(checked)
+        at, taken = at + len(page.items), taken + len(checked)
+        progress("records", min(at, size), size)
+    return taken
+
+
+def _nothing_withheld(state: VaultState) -> None:
+    _, wanted = state.store.wanted(pending=False)
+    if wanted:
+        _refuse("the server withholds memories that the log says it has")
+
+
+def _refuse(message: str) -> NoReturn:
+    raise TrustError(message)

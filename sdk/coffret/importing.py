@@ -1,0 +1,137 @@
+"""Import drafts into a vault, and export a vault's memories. Plaintext stays on the device."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from coffret.flows.keys import open_memory
+from coffret.flows.memories import NewMemory, remember_many, update
+from coffret.flows.sync import silent
+from coffret_vault.ingest import Action, Draft, ExportedMemory, ImportSkipped, plan_import
+from coffret_vault.records.memory import Fields, Memory, from_micros, to_micros
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from coffret.flows.http import Flow
+    from coffret.flows.state import VaultState
+    from coffret.flows.sync import Progress
+
+_KEY = "import_key"
+_DIGEST = "import_digest"
+
+
+class ImportReport(msgspec.Struct, frozen=True):
+    """What an import did, memory by memory, and what it passed over and why."""
+
+    created: int
+    updated: int
+    unchanged: int
+    skipped: tuple[ImportSkipped, ...]
+
+
+def current_memories(state: VaultState) -> Iterator[Memory]:
+    """Every current memory, opened, in order of id."""
+    states = dict(state.store.states())
+    for row in state.store.current_records():
+        yield open_memory(state, row.record, states[row.memory_id])
+
+
+def take_in(
+    state: VaultState, items: Iterable[Draft | ImportSkipped], progress: Progress = silent
+) -> Flow[ImportReport]:
+    """Import what an importer yields. Run again, it goes on where it was interrupted.
+
+    What was imported before is recognised by its key, so a second run of the same source neither
+    repeats nor loses anything: changed pieces become new versions.
+    """
+    drafts, skipped = _sorted(items)
+    known = {
+        memory.provenance[_KEY]: memory
+        for memory in current_memories(state)
+        if _KEY in memory.provenance
+    }
+    digests = {key: memory.provenance.get(_DIGEST, "") for key, memory in known.items()}
+    plan = list(plan_import(drafts, digests))
+    fresh = {draft.key: draft for action, draft in plan if action is not Action.KEEP}
+    new = [draft for key, draft in fresh.items() if key not in known]
+    changed = [draft for key, draft in fresh.items() if key in known]
+    yield from remember_many(state, map(_new, new), progress)
+    for done, draft in enumerate(changed, 1):
+        yield from update(state, known[draft.key].id, partial(_instead, _fields(draft)))
+        progress("changes", done, len(changed))
+    unchanged = len(plan) - len(new) - len(changed)
+    return ImportReport(len(new), len(changed), unchanged, tuple(skipped))
+
+
+def _instead(fields: Fields, _before: Fields) -> Fields:
+    return fields
+
+
+def _sorted(items: Iterable[Draft | ImportSkipped]) -> tuple[list[Draft], list[ImportSkipped]]:
+    drafts: list[Draft] = []
+    skipped: list[ImportSkipped] = []
+    for item in items:
+        if isinstance(item, Draft):
+            drafts.append(item)
+        else:
+            skipped.append(item)
+    return drafts, skipped
+
+
+def _new(draft: Draft) -> NewMemory:
+    moment = draft.created if draft.created is not None else draft.updated
+    return NewMemory(_fields(draft), created=None if moment is None else from_micros(moment))
+
+
+def _fields(draft: Draft) -> Fields:
+    return Fields(
+        content=draft.content,
+        title=draft.title,
+        summary=draft.summary,
+        type=draft.type,
+        tags=draft.tags,
+        importance=draft.importance,
+        confidence=draft.confidence,
+        source=draft.source,
+        labels=dict(draft.labels),
+        metadata=dict(draft.metadata),
+        provenance={_KEY: draft.key, _DIGEST: draft.digest},
+    )
+
+
+def exported(state: VaultState) -> Iterator[ExportedMemory]:
+    """Every current memory as an export writes it."""
+    for memory in current_memories(state):
+        yield _exported(memory)
+
+
+def _exported(memory: Memory) -> ExportedMemory:
+    reviewed = memory.review.at
+    values: dict[str, Any] = {
+        "key": memory.provenance.get(_KEY, f"coffret:{memory.id}"),
+        "labels": memory.labels,
+        "metadata": memory.metadata,
+    }
+    return ExportedMemory(
+        **values,
+        source=memory.source,
+        content=memory.content,
+        title=memory.title,
+        summary=memory.summary,
+        type=memory.type,
+        tags=memory.tags,
+        importance=memory.importance,
+        confidence=memory.confidence,
+        created=to_micros(memory.created),
+        updated=to_micros(memory.updated),
+        id=memory.id,
+        version=memory.version,
+        status=memory.review.status,
+        author=memory.author,
+        reviewed_by=memory.review.by or None,
+        reviewed_at=None if reviewed is None else to_micros(reviewed),
+    )

@@ -1,0 +1,186 @@
+"""What an owner can do without the server: the part that ``Vault`` and ``AsyncVault`` share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from coffret import opening
+from coffret.finding import Finder, default_embedder
+from coffret.flows import grants as grant_flows
+from coffret.flows import memories as memory_flows
+from coffret.flows import review as review_flows
+from coffret.importing import current_memories, exported
+from coffret_vault.formats.account import keys_hash
+from coffret_vault.formats.layout import id_text
+from coffret_vault.grants.words import fingerprint
+from coffret_vault.ingest import write_export
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+    from pathlib import Path
+
+    from coffret.flows.review import Pending
+    from coffret.flows.state import VaultState
+    from coffret.sharing import GrantInfo
+    from coffret_vault.records.memory import Memory
+    from coffret_vault.search import Embedder
+
+
+class VaultStatus(msgspec.Struct, frozen=True):
+    """Where a vault stands on this device.
+
+    Attributes:
+        origin: the server's address.
+        username: the owner's.
+        account_id: a hyphenated UUID.
+        fingerprint: eight words for the owner's keys.
+        memories: how many are current here.
+        pending: how many versions by apps wait for a decision.
+        entries: how many log entries are verified.
+        head: the newest signed head; empty before the first sync.
+        confirmed: whether this device knows, from its own past or from a recovery kit, that the
+            server did not show it an old state.
+        locked: whether the keys are out of memory.
+    """
+
+    origin: str
+    username: str
+    account_id: str
+    fingerprint: str
+    memories: int
+    pending: int
+    entries: int
+    head: str
+    confirmed: bool
+    locked: bool
+
+
+class LocalVault:
+    """A vault on this device. Nothing here makes a request."""
+
+    def __init__(
+        self, state: VaultState, folder: Path, embedder: Callable[[], Embedder] | None
+    ) -> None:
+        """Wrap a vault's state; ``embedder`` makes the model when search first needs it."""
+        self._state = state
+        self.folder = folder
+        make = embedder or default_embedder
+        self._finder = Finder(state, folder / opening.INDEX_FILE, make)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._state.account.username}>"
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether the keys are out of memory."""
+        return self._state.is_locked
+
+    @property
+    def search_notice(self) -> str | None:
+        """A sentence to show once, when search is slower than it could be on this machine."""
+        return self._finder.notice
+
+    def unlock(self, passphrase: str, secret_key: str) -> None:
+        """Bring the keys back into memory.
+
+        Args:
+            passphrase: the owner's.
+            secret_key: the Secret Key's code, ``CF1-…``.
+
+        Raises:
+            CodeTypoError: the Secret Key was mistyped.
+            CredentialsError: they do not open this vault.
+        """
+        opening.unlock(self._state, passphrase, opening.read_secret_key(secret_key))
+
+    def lock(self) -> None:
+        """Forget the keys, the session and everything that was opened."""
+        self._state.lock()
+        self._finder.drop()
+
+    def status(self) -> VaultStatus:
+        """Where the vault stands on this device."""
+        state = self._state
+        position, account, card = state.position(), state.account, state.card
+        waiting = sum(len(memory.pending) for _, memory in state.store.states(pending=True))
+        return VaultStatus(
+            origin=account.origin,
+            username=account.username,
+            account_id=id_text(account.account_id),
+            fingerprint=fingerprint(keys_hash(card.signing_public, card.sealing_public)),
+            memories=state.store.count(),
+            pending=waiting,
+            entries=position.size,
+            head="" if position.head is None else position.head.note,
+            confirmed=account.confirmed,
+            locked=state.is_locked,
+        )
+
+    def get(self, memory_id: str) -> Memory:
+        """A memory by its id.
+
+        Raises:
+            NotFoundError: there is no such memory on this device.
+        """
+        return memory_flows.current(self._state, memory_id)
+
+    def list(
+        self,
+        *,
+        tags: Collection[str] = (),
+        types: Collection[str] = (),
+        importance: float | None = None,
+        author: str | None = None,
+    ) -> Iterator[Memory]:
+        """The current memories, most lately changed first.
+
+        Args:
+            tags: with all of these.
+            types: of one of these.
+            importance: of at least this.
+            author: by ``owner``, or by the app with that id.
+        """
+        wanted = frozenset(tags)
+        found = [
+            memory
+            for memory in current_memories(self._state)
+            if wanted.issubset(memory.tags)
+            and (not types or memory.type in types)
+            and (importance is None or (memory.importance or 0) >= importance)
+            and author in {None, memory.author}
+        ]
+        return iter(sorted(found, key=lambda memory: memory.updated, reverse=True))
+
+    def tags(self) -> dict[str, int]:
+        """How many current memories each tag has, most used first."""
+        counted: Counter[str] = Counter()
+        for memory in current_memories(self._state):
+            counted.update(memory.tags)
+        return dict(counted.most_common())
+
+    def pending(self) -> Sequence[Pending]:
+        """What apps wrote and nobody has decided, oldest first."""
+        return review_flows.pending(self._state)
+
+    def grants(self) -> Sequence[GrantInfo]:
+        """Every grant there ever was, oldest first."""
+        return grant_flows.grants(self._state)
+
+    def grant(self, grant_id: str) -> GrantInfo:
+        """A grant by its id.
+
+        Raises:
+            NotFoundError: there is no such grant.
+        """
+        return grant_flows.grant(self._state, grant_id)
+
+    def export(self) -> Iterator[bytes]:
+        """The current memories as the lines of an export: plaintext, for the owner alone."""
+        return write_export(exported(self._state))
+
+    def _close_store(self) -> None:
+        self.lock()
+        self._state.store.close()

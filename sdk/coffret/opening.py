@@ -1,0 +1,105 @@
+"""Make, enter and unlock vaults on this device: what ``Vault`` and ``AsyncVault`` begin with."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from coffret.flows.signup import (
+    Entered,
+    Prepared,
+    unlock_with_passphrase,
+)
+from coffret.flows.slots import set_live_slots
+from coffret.flows.state import Ambient, VaultState, load_account, save_account
+from coffret_vault.errors import ConflictError, NotFoundError
+from coffret_vault.formats.codes import RECOVERY_CODE, SECRET_KEY, read_code
+from coffret_vault.keyslots.slots import Place
+from coffret_vault.primitives.secret import SecretBytes
+from coffret_vault.store import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+STORE_FILE = "store.db"
+INDEX_FILE = "index.sealed"
+
+
+def read_secret_key(code: str) -> SecretBytes:
+    """The Secret Key of its code.
+
+    Raises:
+        CodeTypoError: it was mistyped.
+    """
+    return SecretBytes(read_code(SECRET_KEY, code))
+
+
+def read_recovery_code(code: str) -> SecretBytes:
+    """The recovery code's secret. Errors as :func:`read_secret_key`."""
+    return SecretBytes(read_code(RECOVERY_CODE, code))
+
+
+def new_store(folder: Path) -> Store:
+    """A store in a folder that has none.
+
+    Raises:
+        ConflictError: there is a vault in this folder already.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    store = Store(folder / STORE_FILE)
+    if load_account(store) is not None:
+        store.close()
+        message = "there is a vault in this folder already"
+        raise ConflictError(message)
+    return store
+
+
+def begin(folder: Path, prepared: Prepared, ambient: Ambient) -> VaultState:
+    """Keep a vault that the server has just accepted."""
+    store = new_store(folder)
+    save_account(store, prepared.account)
+    store.commit(prepared.verified)
+    state = VaultState(store, prepared.place, prepared.account, ambient)
+    state.unlock(prepared.keys)
+    digests = {hashlib.sha256(slot).digest() for slot in prepared.account.keyslots}
+    set_live_slots(state, digests)
+    return state
+
+
+def join(folder: Path, entered: Entered, ambient: Ambient) -> VaultState:
+    """Keep a vault that this device has just entered; it is synced next."""
+    store = new_store(folder)
+    save_account(store, entered.account)
+    state = VaultState(store, entered.place, entered.account, ambient)
+    state.unlock(entered.keys)
+    state.token = entered.token
+    return state
+
+
+def reopen(folder: Path, ambient: Ambient) -> VaultState:
+    """A vault of this device, locked.
+
+    Raises:
+        NotFoundError: there is none in this folder.
+    """
+    path = folder / STORE_FILE
+    if not path.exists():
+        message = "there is no vault in this folder"
+        raise NotFoundError(message)
+    store = Store(path)
+    account = load_account(store)
+    if account is None:
+        store.close()
+        message = "there is no vault in this folder"
+        raise NotFoundError(message)
+    return VaultState(store, Place(account.origin, account.account_id), account, ambient)
+
+
+def unlock(state: VaultState, passphrase: str, secret_key: SecretBytes) -> None:
+    """Open a locked vault with what the person knows and has. No network.
+
+    Raises:
+        CredentialsError: they do not open this vault.
+    """
+    state.unlock(unlock_with_passphrase(state.account, passphrase, secret_key, state.ambient))

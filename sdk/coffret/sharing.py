@@ -1,0 +1,134 @@
+"""What owners and developers see of apps, requests and grants."""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import datetime, timedelta
+
+import msgspec
+
+from coffret_vault.errors import InputError
+from coffret_vault.formats.layout import id_text, parse_id
+from coffret_vault.formats.memory import IMPORTANCE_ONE
+from coffret_vault.formats.sharing import Selector
+from coffret_vault.records.memory import Memory, from_micros, to_micros
+
+_UNSEEN = frozenset(("Cc", "Cf", "Co", "Cs", "Zl", "Zp"))
+
+
+def shown(text: str) -> str:
+    """Text by an app as it is shown to a person.
+
+    Control and bidirectional characters, which can make a name look like another one, are left out.
+    """
+    return "".join(symbol for symbol in text if unicodedata.category(symbol) not in _UNSEEN)
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """Which memories are meant: every dimension that is given has to fit.
+
+    Attributes:
+        everything: all of them; then no dimension is given.
+        tags: any of these tags.
+        types: any of these types.
+        ids: any of these memories.
+        importance: at least this much, 0 to 1.
+        since: updated then or later.
+    """
+
+    everything: bool = False
+    tags: frozenset[str] = frozenset()
+    types: frozenset[str] = frozenset()
+    ids: frozenset[str] = frozenset()
+    importance: float | None = None
+    since: datetime | None = None
+
+    def to_wire(self) -> Selector:
+        """The selector that is signed."""
+        importance = self.importance
+        if importance is not None and not 0 <= importance <= 1:
+            message = "importance is between 0 and 1"
+            raise InputError(message)
+        return Selector(
+            everything=self.everything,
+            tags=frozenset(self.tags),
+            types=frozenset(self.types),
+            ids=frozenset(parse_id(identifier) for identifier in self.ids),
+            importance=None if importance is None else round(importance * IMPORTANCE_ONE),
+            since=None if self.since is None else to_micros(self.since),
+        )
+
+    def describe(self) -> str:
+        """The selection as a sentence's end: ``memories tagged travel``."""
+        if self.everything:
+            return "every memory"
+        parts = [f"tagged {' or '.join(sorted(map(shown, self.tags)))}"] if self.tags else []
+        parts += [f"of type {' or '.join(sorted(map(shown, self.types)))}"] if self.types else []
+        parts += [f"from a list of {len(self.ids)}"] if self.ids else []
+        parts += [] if self.importance is None else [f"of importance {self.importance:g} or more"]
+        parts += [] if self.since is None else [f"updated since {self.since:%Y-%m-%d}"]
+        return "memories " + ", ".join(parts)
+
+
+def from_wire(selector: Selector) -> Selection:
+    """The selection of a signed selector."""
+    importance = selector.importance
+    return Selection(
+        everything=selector.everything,
+        tags=selector.tags,
+        types=selector.types,
+        ids=frozenset(id_text(identifier) for identifier in selector.ids),
+        importance=None if importance is None else importance / IMPORTANCE_ONE,
+        since=None if selector.since is None else from_micros(selector.since),
+    )
+
+
+class AppInfo(msgspec.Struct, frozen=True):
+    """An app as its signed manifest describes it; text is cleaned for showing.
+
+    ``fingerprint`` is eight words for the app's keys: compare them with what the app itself shows.
+    """
+
+    app_id: str
+    name: str
+    homepage: str
+    fingerprint: str
+
+
+class AccessRequestInfo(msgspec.Struct, frozen=True):
+    """What an app asks for, read from the very bytes that it signed.
+
+    ``state`` is what the server says; ``matching`` are the memories that would be shared now.
+    """
+
+    request_id: str
+    app: AppInfo
+    state: str
+    scopes: frozenset[str]
+    selection: Selection
+    purpose: str
+    retention: str
+    duration: timedelta
+    standing: bool
+    created: datetime
+    matching: tuple[Memory, ...] = ()
+
+
+class GrantInfo(msgspec.Struct, frozen=True):
+    """What an owner granted, from the owner's own signed log.
+
+    ``state`` is ``activating``, ``active``, ``paused``, ``revoked`` or ``ended``; ``memories``
+    counts those that the app holds a key of.
+    """
+
+    grant_id: str
+    app: AppInfo
+    state: str
+    scopes: frozenset[str]
+    selection: Selection
+    purpose: str
+    standing: bool
+    auto_accept: bool
+    created: datetime
+    expires: datetime
+    memories: int

@@ -1,0 +1,122 @@
+"""What an app holds of a grant in memory: opened memories, and an index over them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Required, TypedDict
+
+from coffret.finding import Found, Search, default_embedder, document, find
+from coffret.flows.access import Readable, one
+from coffret.flows.apps import Ask
+from coffret.flows.requests import app_info
+from coffret.sharing import Selection
+from coffret_vault.errors import InputError
+from coffret_vault.formats.layout import id_text, parse_id
+from coffret_vault.search import SearchIndex
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from datetime import datetime, timedelta
+
+    from coffret.flows.apps import Held
+    from coffret.flows.appstate import AppState
+    from coffret.sharing import AppInfo
+    from coffret_vault.records.memory import Memory
+    from coffret_vault.search import Embedder
+
+
+class Asking(TypedDict, total=False):
+    """What an app asks for.
+
+    ``scopes`` are some of ``read``, ``create``, ``update`` and ``delete``; ``purpose`` is what the
+    owner reads; ``duration`` is between an hour and ten years. Which memories: ``everything``, or
+    those that fit all of ``tags``, ``types``, ``memories`` (ids), ``importance`` and ``since`` that
+    are given. ``retention`` says what the app promises about what it read; ``standing`` asks for
+    memories written later too.
+    """
+
+    scopes: Required[Collection[str]]
+    purpose: Required[str]
+    duration: Required[timedelta]
+    everything: bool
+    tags: Collection[str]
+    types: Collection[str]
+    memories: Collection[str]
+    importance: float | None
+    since: datetime | None
+    retention: str
+    standing: bool
+
+
+def ask_of(username: str, asking: Asking) -> Ask:
+    """An ask from a call's arguments.
+
+    Raises:
+        InputError: a bare text where a collection is wanted, or nothing selected.
+    """
+    for name in ("scopes", "tags", "types", "memories"):
+        if isinstance(asking.get(name), str):
+            message = f"{name} is a collection of texts, not one text"
+            raise InputError(message)
+    selection = Selection(
+        everything=asking.get("everything", False),
+        tags=frozenset(asking.get("tags", ())),
+        types=frozenset(asking.get("types", ())),
+        ids=frozenset(asking.get("memories", ())),
+        importance=asking.get("importance"),
+        since=asking.get("since"),
+    )
+    return Ask(
+        username=username,
+        scopes=frozenset(asking["scopes"]),
+        selection=selection,
+        purpose=asking["purpose"],
+        duration=asking["duration"],
+        retention=asking.get("retention", ""),
+        standing=asking.get("standing", False),
+    )
+
+
+def own_info(state: AppState) -> AppInfo:
+    """The app as owners are shown it."""
+    return app_info(state.manifest)
+
+
+class Shelf:
+    """Opened memories of one grant, and the index over them."""
+
+    def __init__(self, held: Held, embedder: Callable[[], Embedder] | None) -> None:
+        """Begin empty; ``embedder`` makes the model when search first needs it."""
+        self.grant_id = id_text(held.grant.grant_id)
+        self._make_embedder = embedder or default_embedder
+        self._readable: Mapping[str, Readable] = {}
+        self._index: SearchIndex | None = None
+
+    def fill(self, readable: Mapping[str, Readable]) -> None:
+        """Take what was just read."""
+        self._readable = readable
+
+    def memories(self) -> list[Memory]:
+        """All of them, most lately changed first."""
+        memories = [item.memory for item in self._readable.values()]
+        return sorted(memories, key=lambda memory: memory.updated, reverse=True)
+
+    def one(self, memory_id: str) -> Readable:
+        """One of them.
+
+        Raises:
+            NotFoundError: it is not there.
+        """
+        return one(self._readable, memory_id)
+
+    def search(self, question: str, search: Search) -> list[Found]:
+        """Search them; the index is brought up to date first."""
+        if self._index is None:
+            self._index = SearchIndex(self._make_embedder())
+        known = {parse_id(key): item.memory.version for key, item in self._readable.items()}
+        stale = self._index.stale(known)
+        self._index.remove(stale.to_remove)
+        self._index.put(document(self._memory(key)) for key in stale.to_put)
+        return find(self._index, question, search, self._memory)
+
+    def _memory(self, key: bytes) -> Memory:
+        return self._readable[id_text(key)].memory
