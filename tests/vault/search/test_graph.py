@@ -1,11 +1,12 @@
 """The graph: as good as comparing with all, and safe to restore from any bytes."""
 
+import sys
+
 import msgspec
 import numpy as np
 import pytest
 
 from coffret_vault.errors import IndexDamagedError
-from coffret_vault.search import vectors as vectors_module
 from coffret_vault.search.embedder import Vectors
 from coffret_vault.search.graph import Graph
 from coffret_vault.search.graph_state import decode_state
@@ -108,7 +109,7 @@ def test_without_hnswlib_search_is_exact_and_says_so(monkeypatch: pytest.MonkeyP
     with_graph = VectorIndex(DIMENSION, graph_from=50)
     with_graph.add(made(100))
     assert with_graph.notice is None
-    monkeypatch.setattr(vectors_module, "hnswlib_is_installed", lambda: False)
+    monkeypatch.setitem(sys.modules, "hnswlib", None)
     restored = VectorIndex.from_parts(*with_graph.parts(), graph_from=50)
     fresh = VectorIndex(DIMENSION, graph_from=50)
     assert fresh.notice is None

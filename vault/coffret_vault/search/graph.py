@@ -6,7 +6,7 @@ through the dictionary that it offers for pickling; nothing is ever pickled, and
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -23,8 +23,12 @@ _HEADROOM: Final = 1.25
 
 
 def hnswlib_is_installed() -> bool:
-    """Whether graphs can be made here."""
-    return importlib.util.find_spec("hnswlib") is not None
+    """Whether graphs can be made here: the library is there and works on this machine."""
+    try:
+        importlib.import_module("hnswlib")
+    except ImportError:
+        return False
+    return True
 
 
 class Graph:

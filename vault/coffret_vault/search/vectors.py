@@ -122,11 +122,10 @@ class VectorIndex:
             raise IndexDamagedError(message)
         index._vectors.replace(widened)
         index._hidden = len(widened) - int(np.count_nonzero(widened.any(axis=1)))
-        if hnswlib_is_installed():
-            if links:
-                index._graph = Graph.from_state(links, widened)
-            elif len(index) >= graph_from:
-                index._make_graph()
+        if links and hnswlib_is_installed():
+            index._graph = Graph.from_state(links, widened)
+        elif len(index) >= graph_from and hnswlib_is_installed():
+            index._make_graph()
         return index
 
     def _make_graph(self) -> None:
