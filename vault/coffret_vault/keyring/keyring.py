@@ -96,7 +96,14 @@ def generate_identity(keyring: Keyring, *, random: Random) -> tuple[Identity, by
 
 
 def identity_from_seeds(seeds: bytes) -> Identity:
-    """The identity of an Ed25519 seed followed by an X-Wing seed (64 bytes)."""
+    """The identity of an Ed25519 seed followed by an X-Wing seed (64 bytes).
+
+    Raises:
+        TrustError: they have another length.
+    """
+    if len(seeds) != 2 * _SEED:
+        message = "an identity has two seeds of 32 bytes"
+        raise TrustError(message)
     return Identity(SigningKey(SecretBytes(seeds[:_SEED])), SealingKey(SecretBytes(seeds[_SEED:])))
 
 
