@@ -1,0 +1,74 @@
+# The front door. `make help` lists what there is.
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
+FROM ?=
+PORT ?= 8440
+DATABASE ?= sqlite:///coffret.db
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test check format bench vectors lock clean setup
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+demo: $(VENV)/.run  ## the main job, end to end; FROM=folder imports your own Markdown or text
+	@$(BIN)/python demo/run.py $(if $(FROM),--from "$(FROM)")
+
+serve: $(VENV)/.run  ## run the server on this machine; PORT=8440 DATABASE=sqlite:///coffret.db
+	@$(BIN)/python -m coffret_server serve --port $(PORT) --database "$(DATABASE)"
+
+test: $(VENV)/.dev  ## every test
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.dev  ## lint, format, types, import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy vault sdk server tests
+	@MYPYPATH=demo $(BIN)/mypy demo/run.py
+	@MYPYPATH=bench $(BIN)/mypy bench
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.dev  ## put the code in form
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(VENV)/.dev  ## measure; prints ratios of one run on this machine
+	@$(BIN)/python -m bench
+
+vectors: $(VENV)/.dev  ## write the test vectors again
+	@$(BIN)/python tests/vectors/generate.py
+
+lock: $(VENV)/.dev  ## resolve the dependencies again into locks/
+	@$(PIP) uv
+	@locks/compile $(BIN)/uv
+
+clean:  ## remove what the other targets made
+	@rm -rf $(VENV) .coffret-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+setup: $(VENV)/.dev  ## install everything into .venv, and nothing more
+
+$(VENV)/.python:
+	@test -n "$(PYTHON)" || { echo "Coffret needs Python 3.11 or newer."; exit 1; }
+	@echo "setting up $(VENV) with $(PYTHON) (once)"
+	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) has no venv module; on Debian: apt-get install python3-venv"; exit 1; }
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.python locks/run.txt pyproject.toml server/pyproject.toml
+	@$(PIP) --require-hashes --only-binary :all: -r locks/run.txt
+	@$(PIP) --no-deps --no-build-isolation --editable . --editable server
+	@$(MAKE) --no-print-directory hnsw
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run locks/dev.txt
+	@$(PIP) --require-hashes --only-binary :all: -r locks/dev.txt
+	@touch $@
+
+.PHONY: hnsw
+hnsw: locks/hnsw.txt
+	@$(BIN)/python -c 'import hnswlib' 2>/dev/null || \
+	$(PIP) --require-hashes --no-build-isolation -r locks/hnsw.txt >$(VENV)/hnsw.log 2>&1 || \
+	echo "no C++ compiler: search is exact instead of approximate (the same results; slower above 20,000 passages)"
