@@ -15,7 +15,7 @@ from coffret_server.control.grants import grants
 from coffret_server.control.listing import listing
 from coffret_server.control.requests import requests
 from coffret_server.control.web import CurrentServices
-from coffret_server.data.routes import data_routes
+from coffret_server.data.routes import data_routes, fixed_paths
 from coffret_server.gate import Gate
 from coffret_server.services import Limits, running, system_clock
 from coffret_server.settings import Settings
@@ -49,6 +49,8 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
+        # No environment variable may make this server report what it does to anybody.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.limits = Limits(settings, monotonic)
     app.router.routes.extend(data_routes())
@@ -56,7 +58,12 @@ def create_app(
         app.include_router(part)
     app.add_api_route("/healthz", healthy, methods=["GET"], tags=["health"])
     app.add_api_route("/readyz", ready, methods=["GET"], tags=["health"])
-    app.add_middleware(Gate, limits=app.state.limits, trust_forwarded=settings.trust_forwarded)
+    app.add_middleware(
+        Gate,
+        limits=app.state.limits,
+        fast=fixed_paths(),
+        trust_forwarded=settings.trust_forwarded,
+    )
     return app
 
 

@@ -1,19 +1,17 @@
 """The owner's append: checked as far as its bytes go, then applied in one transaction."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 from uuid import UUID
 
 import msgspec
 
 from coffret_server.ledger import Ledger, Put, Rewrap, State, load_state
 from coffret_server.problems import ProblemError, refuse
+from coffret_server.signatures import Verifier
 from coffret_server.storage.base import SQLITE_VARIABLES, Tx, marks
 from coffret_server.wire import records
-from coffret_server.wire.log import Entry, Head, key_id, parse_entry, parse_head
-
-if TYPE_CHECKING:
-    from coffret_server.signatures import Verifier
+from coffret_server.wire.log import Entry, Head, key_id, parse_entry, parse_head, vault_name
 
 RECORDS_LIMIT: Final = 1_000
 LEAVES_LIMIT: Final = 5_000
@@ -35,6 +33,21 @@ class Append(msgspec.Struct, forbid_unknown_fields=True):
     accepts: list[tuple[UUID, int, bytes, bytes]] | msgspec.UnsetType = msgspec.UNSET
     wraps: list[tuple[UUID, UUID, int, bytes]] | msgspec.UnsetType = msgspec.UNSET
     unwraps: list[tuple[UUID, UUID]] | msgspec.UnsetType = msgspec.UNSET
+
+
+class Vault(msgspec.Struct, frozen=True):
+    """Whose log it is, and how its heads are signed."""
+
+    account: bytes
+    name: str
+    key_id: bytes
+    verifier: Verifier
+
+    @classmethod
+    def of(cls, account: UUID, verifier: Verifier) -> "Vault":
+        """The vault of an account."""
+        name = vault_name(account)
+        return cls(account.bytes, name, key_id(name, verifier.public_key), verifier)
 
 
 class Expected(msgspec.Struct, frozen=True):
@@ -96,7 +109,7 @@ def _list(value: list[T] | msgspec.UnsetType, limit: int) -> list[T]:
     return value
 
 
-def prepare(append: Append, account: UUID, verifier: "Verifier") -> Prepared:
+def prepare(append: Append, vault: Vault) -> Prepared:
     """Check an append as far as its bytes go: forms, ids, digests and the head's signature.
 
     Raises:
@@ -104,15 +117,15 @@ def prepare(append: Append, account: UUID, verifier: "Verifier") -> Prepared:
     """
     leaves = _list(append.leaves, LEAVES_LIMIT)
     head = parse_head(append.head)
-    if append.base < 0 or head.account != account or head.size != append.base + len(leaves):
+    if append.base < 0 or head.vault != vault.name or head.size != append.base + len(leaves):
         refuse("invalid-input", "the head is not of this account, or not of base and leaves")
-    owner = account.bytes
+    owner = vault.account
     entries = [_owner_entry(leaf, owner) for leaf in leaves]
     puts = prepare_puts(_list(append.records, RECORDS_LIMIT), owner, None)
     check_pairs(entries, puts)
-    if head.key_id != key_id(account, verifier.public_key):
+    if head.key_id != vault.key_id:
         refuse("bad-signature", "the head is signed by another key")
-    verifier.verify(head.signature, head.signed)
+    vault.verifier.verify(head.signature, head.signed)
     return Prepared(
         account=owner,
         base=append.base,

@@ -70,6 +70,7 @@ def serve(arguments: argparse.Namespace) -> int:
         timeout_keep_alive=75,
     )
     listening = config.bind_socket()
+    listening.listen(config.backlog)
     port = listening.getsockname()[1]
     if not settings.origins:
         settings = settings.with_origins(

@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from coffret_server import tokens
+from coffret_server.append import Vault
 from coffret_server.signatures import Verifier
 from coffret_server.storage import Storage, Tx
 
@@ -31,7 +32,7 @@ class Owner(msgspec.Struct, frozen=True):
     account: bytes
     account_id: UUID
     session: bytes
-    verifier: Verifier
+    vault: Vault
 
 
 class AppCaller(msgspec.Struct, frozen=True):
@@ -103,7 +104,8 @@ class Principals:
         session, expires, seen, signing_key = row
         if now - seen > SEEN_EVERY:
             await self._see(account, session, now)
-        owner = Owner(account, UUID(bytes=account), session, Verifier(signing_key))
+        uuid = UUID(bytes=account)
+        owner = Owner(account, uuid, session, Vault.of(uuid, Verifier(signing_key)))
         self._remember(token, owner, expires)
         return owner
 

@@ -80,6 +80,11 @@ def author(app: uuid.UUID | None) -> bytes:
     return OWNER if app is None else b"\x01" + app.bytes
 
 
+def hash_of(data: bytes) -> bytes:
+    """SHA-256."""
+    return sha256(data).digest()
+
+
 def b64(data: bytes) -> str:
     """Bytes as JSON holds them."""
     return base64.b64encode(data).decode()
@@ -230,6 +235,7 @@ class Owner:
         self.tree = Tree()
         self.head = ""
         self.token = ""
+        self.statements: dict[uuid.UUID, bytes] = {}
 
     def card(self) -> bytes:
         """The account card."""
@@ -370,7 +376,7 @@ class App:
         self.name = name
         self.key = Ed25519PrivateKey.generate()
         self.sealing_key = os.urandom(1216)
-        self.token = ""
+        self.token = self.api_key = self.developer_key = ""
 
     def manifest(self) -> bytes:
         """The manifest."""

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from coffret_server.append import Expected, Prepared, apply, prepare
+from coffret_server.append import Expected, Prepared, Vault, apply, prepare
 from coffret_server.control.auth import limit_address
 from coffret_server.control.repeats import CurrentRepeat
 from coffret_server.control.web import (
@@ -132,7 +132,7 @@ async def create(
         refuse("invalid-input", "the card is of another username")
     identity.check_identity(body.identity.envelope)
     slots = _read_keyslots(body.keyslots, card.account, body.identity.generation)
-    ready = prepare(decode_append(body.append), card.account, verifier)
+    ready = prepare(decode_append(body.append), Vault.of(card.account, verifier))
     caller = b"new:" + card.account.bytes
     try:
         async with services.storage.write() as session:

@@ -285,7 +285,7 @@ async def _approve(
     pae.read_fixed(body.sealed_key, wire.SEALED_KEY_SIZE)
     check_wrap(body.owner_wrap)
     signed = wire.APPROVAL.build(body.grant, sha256(body.sealed_key).digest())
-    owner.verifier.verify_kind("grant", body.signature, signed)
+    owner.vault.verifier.verify_kind("grant", body.signature, signed)
     ready = prepared(append, owner)
     grant_id = statement.grant.bytes
     expected = [Expected("grant", grant_id, 1, sha256(body.grant).digest())]

@@ -137,7 +137,7 @@ class Answer(BaseModel):
 
 def prepared(body: dict[str, Any], owner: Owner) -> Prepared:
     """The append inside a control-plane body, checked as far as its bytes go."""
-    return prepare(decode_append(body), owner.account_id, owner.verifier)
+    return prepare(decode_append(body), owner.vault)
 
 
 def decode_append(body: dict[str, Any]) -> Append:

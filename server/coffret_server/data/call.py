@@ -71,7 +71,7 @@ class Call:
     def __init__(self, scope: "Scope", body: bytes) -> None:
         self.scope = scope
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.path: dict[str, str] = scope["path_params"]
+        self.path: dict[str, str] = scope.get("path_params", {})
         self.services: Services = scope["app"].state.services
         self.limits: Limits = scope["app"].state.limits
         self.info = gate.info_of(scope)

@@ -52,14 +52,14 @@ async def _apply(call: Call, prepared: Prepared) -> Applied:
 async def append_log(call: Call) -> Reply:
     """Append any entries of memories."""
     owner = await call.owner()
-    prepared = prepare(call.body(Append), owner.account_id, owner.verifier)
+    prepared = prepare(call.body(Append), owner.vault)
     applied = await _apply(call, prepared)
     return Reply({"size": applied.size})
 
 
 async def _create(call: Call, least: int, most: int) -> Reply:
     owner = await call.owner()
-    prepared = prepare(call.body(Append), owner.account_id, owner.verifier)
+    prepared = prepare(call.body(Append), owner.vault)
     puts = [entry for entry in prepared.entries if entry.kind == "put" and entry.version == 1]
     if not least <= len(puts) <= most or len(puts) != len(prepared.entries):
         refuse("invalid-input", "this call creates memories, and does nothing else")
@@ -82,7 +82,7 @@ async def change_one(call: Call) -> Reply:
     owner = await call.owner()
     memory = call.id().bytes
     expected = _if_match(call)
-    prepared = prepare(call.body(Append), owner.account_id, owner.verifier)
+    prepared = prepare(call.body(Append), owner.vault)
     kind = "put" if call.scope["method"] == "PUT" else "delete"
     entries = prepared.entries
     if len(entries) != 1 or entries[0].kind != kind or entries[0].subject != memory:

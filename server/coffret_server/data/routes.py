@@ -1,11 +1,14 @@
 """The data plane's routes, as plain Starlette routes for the FastAPI application."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.routing import BaseRoute, Route
 
 from coffret_server.data import apps, owner
 from coffret_server.data.call import Endpoint, Handler
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 BASE: Final = "/api/v1"
 ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (
@@ -33,3 +36,12 @@ def data_routes() -> list[BaseRoute]:
         Route(BASE + path, Endpoint(handler, BASE + path), methods=[method], name=handler.__name__)
         for method, path, handler in ROUTES
     ]
+
+
+def fixed_paths() -> "dict[tuple[str, str], ASGIApp]":
+    """The routes without a parameter, for the gate to reach without the router."""
+    return {
+        (method, BASE + path): Endpoint(handler, BASE + path)
+        for method, path, handler in ROUTES
+        if "{" not in path
+    }
