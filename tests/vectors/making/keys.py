@@ -176,7 +176,7 @@ def keyslot_book() -> Book:
     """Keyslots opened with what a person knows."""
     book = Book("keyslot-open", "3-keys", "Keyslots, opened with passphrase or recovery code.")
     place, plan = Place(ORIGIN, ACCOUNT_ID), SlotPlan(SLOT_ID, 1, CREATED)
-    secret_key, code = secret("secret key", 20), secret("recovery code")
+    secret_key = secret("secret key", 20)
     account_key = secret("account key")
     kdf = Kdf(_SALT, 65_536, 3, 4)
     by_passphrase = derive_passphrase_keys(_PASSPHRASE, secret_key, place, kdf)
@@ -196,6 +196,13 @@ def keyslot_book() -> Book:
     weak = msgspec.structs.replace(slot, kdf=Kdf(_SALT, 64, 1, 1))
     weak_case = good | {"slot": KEYSLOT.serialize(weak).hex()}
     book.refuse("weakened parameters", "open-keyslot", weak_case, "kdf-out-of-bounds")
+    _recovery_cases(book, place, plan)
+    return book
+
+
+def _recovery_cases(book: Book, place: Place, plan: SlotPlan) -> None:
+    account_key, code = secret("account key"), secret("recovery code")
+    gives = account_key.reveal().hex()
     recovery = derive_recovery_keys(code, place)
     slot = make_keyslot(recovery, place, plan, account_key, random=Steady("recovery slot"))
     good = _opening(KEYSLOT.serialize(slot), {"recovery_code": code.reveal().hex()})
@@ -212,7 +219,6 @@ def keyslot_book() -> Book:
     book.refuse("another code", "open-keyslot", good | wrong, "cannot-open")
     foreign = good | {"account_id": identifier("other account").hex()}
     book.refuse("of another account", "open-keyslot", foreign, "untrustworthy")
-    return book
 
 
 def _opening(slot: bytes, secrets: dict[str, str]) -> dict[str, Any]:
