@@ -230,6 +230,14 @@ class AsyncVault(LocalVault):
         """Delete a memory with all its versions."""
         await self._driver.run(memory_flows.forget(self._state, memory_id))
 
+    async def index(self, progress: Progress = silent) -> None:
+        """Bring the search index up to date now, so that the next search need not.
+
+        Raises:
+            LockedError: the vault is locked.
+        """
+        await to_thread(self._finder.ready, progress)
+
     async def search(
         self, question: str, progress: Progress = silent, **wanted: Unpack[Wanted]
     ) -> Sequence[Found]:

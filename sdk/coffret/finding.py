@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -13,7 +13,6 @@ from coffret_vault.errors import IndexDamagedError, LockedError, StoreError
 from coffret_vault.formats.layout import parse_id
 from coffret_vault.records.memory import Memory, to_micros
 from coffret_vault.records.seal import to_memory
-from coffret_vault.search import Document, Filters, MiniLmEmbedder, Mode, SearchIndex
 from coffret_vault.store.snapshot import load_snapshot, save_snapshot
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from coffret.flows.state import VaultState
     from coffret.flows.sync import Progress
-    from coffret_vault.search import Embedder, Hit
+    from coffret_vault.search import Document, Embedder, Filters, Hit, SearchIndex
 
 _SAVE_EVERY = 512
 
@@ -73,10 +72,12 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime | None = None
     until: datetime | None = None
     limit: int = 10
-    mode: Mode = "fused"
+    mode: Literal["fused", "semantic", "words"] = "fused"
 
     def filters(self) -> Filters:
         """The index's filters."""
+        from coffret_vault.search import Filters  # noqa: PLC0415 - loads numpy: only to search
+
         return Filters(
             all_tags=frozenset(self.tags),
             any_tags=frozenset(self.any_tags) or None,
@@ -91,11 +92,15 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
 
 def default_embedder() -> Embedder:
     """The built-in model. It is loaded when it first embeds, not here."""
+    from coffret_vault.search import MiniLmEmbedder  # noqa: PLC0415 - loads numpy: only to search
+
     return MiniLmEmbedder()
 
 
 def document(memory: Memory) -> Document:
     """A memory as the index takes it."""
+    from coffret_vault.search import Document  # noqa: PLC0415 - loads numpy: only to search
+
     return Document(
         id=parse_id(memory.id),
         version=memory.version,
@@ -172,6 +177,8 @@ class Finder:
         return self._index
 
     def _load(self) -> SearchIndex:
+        from coffret_vault.search import SearchIndex  # noqa: PLC0415 - loads numpy: only to search
+
         embedder = self._make_embedder()
         try:
             kept = load_snapshot(self._path, self._state.keys.keyring)

@@ -10,7 +10,9 @@ import msgspec
 from coffret.flows.keys import open_memory
 from coffret.flows.memories import NewMemory, remember_many, update
 from coffret.flows.sync import silent
-from coffret_vault.ingest import Action, Draft, ExportedMemory, ImportSkipped, plan_import
+from coffret_vault.ingest.draft import Draft, ImportSkipped
+from coffret_vault.ingest.export import ExportedMemory
+from coffret_vault.ingest.plan import Action, plan_import
 from coffret_vault.records.memory import Fields, Memory, from_micros, to_micros
 
 if TYPE_CHECKING:

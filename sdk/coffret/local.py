@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from coffret.flows.review import Pending
     from coffret.flows.state import VaultState
+    from coffret.opening import HeldKeys
     from coffret.sharing import GrantInfo
     from coffret_vault.records.memory import Memory
     from coffret_vault.search import Embedder
@@ -96,6 +97,22 @@ class LocalVault:
         """
         opening.unlock(self._state, passphrase, opening.read_secret_key(secret_key))
 
+    def unlock_held(self, held: HeldKeys) -> None:
+        """Bring back the keys that :meth:`held_keys` gave.
+
+        Raises:
+            CredentialsError: they are another vault's, or were replaced since.
+        """
+        opening.unlock_held(self._state, held)
+
+    def held_keys(self) -> HeldKeys:
+        """The keys, for a process that keeps them in memory; whoever has them has the vault.
+
+        Raises:
+            LockedError: the vault is locked.
+        """
+        return opening.held_keys(self._state)
+
     def lock(self) -> None:
         """Forget the keys, the session and everything that was opened."""
         self._state.lock()
@@ -118,6 +135,21 @@ class LocalVault:
             confirmed=account.confirmed,
             locked=state.is_locked,
         )
+
+    def check(self) -> int:
+        """Look through the local store, and give how many memories it lacks; sync brings those.
+
+        Raises:
+            StoreDamagedError: it is damaged.
+        """
+        self._state.store.check()
+        return len(self._state.store.wanted()[1])
+
+    def memory_ids(self) -> Iterator[str]:
+        """The ids of every memory that is not deleted, unreviewed ones included; needs no keys."""
+        store = self._state.store
+        found = dict(store.states()) | dict(store.states(pending=True))
+        return map(id_text, sorted(found))
 
     def get(self, memory_id: str) -> Memory:
         """A memory by its id.

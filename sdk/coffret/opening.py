@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from coffret.flows.signup import (
     Entered,
     Prepared,
+    reopen_account,
     unlock_with_passphrase,
 )
 from coffret.flows.slots import set_live_slots
@@ -15,6 +18,7 @@ from coffret.flows.state import Ambient, VaultState, load_account, save_account
 from coffret_vault.errors import ConflictError, NotFoundError
 from coffret_vault.formats.codes import RECOVERY_CODE, SECRET_KEY, read_code
 from coffret_vault.keyslots.slots import Place
+from coffret_vault.primitives.identity import SigningKey
 from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.store import Store
 
@@ -103,3 +107,41 @@ def unlock(state: VaultState, passphrase: str, secret_key: SecretBytes) -> None:
         CredentialsError: they do not open this vault.
     """
     state.unlock(unlock_with_passphrase(state.account, passphrase, secret_key, state.ambient))
+
+
+class HeldKeys(msgspec.Struct, frozen=True):
+    """What another process of the same person needs to keep a vault unlocked.
+
+    Attributes:
+        account_key: of the newest generation; opens everything of the account.
+        login_seed: logs in at the server.
+        token: the session at the server, or empty.
+    """
+
+    account_key: SecretBytes
+    login_seed: SecretBytes
+    token: str
+
+    def __repr__(self) -> str:
+        return "<HeldKeys>"
+
+
+def held_keys(state: VaultState) -> HeldKeys:
+    """The keys of an unlocked vault, to be kept in memory by another process.
+
+    Raises:
+        LockedError: the vault is locked.
+    """
+    keys = state.keys
+    return HeldKeys(keys.keyring.account_key(), keys.login.key.seed(), state.token)
+
+
+def unlock_held(state: VaultState, held: HeldKeys) -> None:
+    """Open a locked vault with keys that another process kept. No network.
+
+    Raises:
+        CredentialsError: they are another vault's, or were replaced since.
+    """
+    login = SigningKey(held.login_seed)
+    state.unlock(reopen_account(state.place, state.account, login, held.account_key))
+    state.token = held.token

@@ -11,7 +11,6 @@ from coffret.flows.requests import app_info
 from coffret.sharing import Selection
 from coffret_vault.errors import InputError
 from coffret_vault.formats.layout import id_text, parse_id
-from coffret_vault.search import SearchIndex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from coffret.flows.appstate import AppState
     from coffret.sharing import AppInfo
     from coffret_vault.records.memory import Memory
-    from coffret_vault.search import Embedder
+    from coffret_vault.search import Embedder, SearchIndex
 
 
 class Asking(TypedDict, total=False):
@@ -110,6 +109,8 @@ class Shelf:
 
     def search(self, question: str, search: Search) -> list[Found]:
         """Search them; the index is brought up to date first."""
+        from coffret_vault.search import SearchIndex  # noqa: PLC0415 - loads numpy: only to search
+
         if self._index is None:
             self._index = SearchIndex(self._make_embedder())
         known = {parse_id(key): item.memory.version for key, item in self._readable.items()}

@@ -27,6 +27,7 @@ _BASE = "/api/v1"
 _TRIES = 4
 _FIRST_BACKOFF = 0.1
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
+_PROBE_TIMEOUT = httpx.Timeout(5.0)
 _TRY_LATER = frozenset((429, 503))
 _LONGEST_WAIT = 10.0
 _LOOPBACK = frozenset(("localhost", "127.0.0.1", "[::1]"))
@@ -76,6 +77,22 @@ def _build(client: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.
     return client.build_request(
         request.method, _BASE + request.path, content=request.body, headers=headers, params=params
     )
+
+
+def probe(url: str, *, transport: httpx.BaseTransport | None = None) -> Response:
+    """Ask a server, once and briefly, whether it is ready. Nothing of a person goes with it.
+
+    Raises:
+        InputError: not an address, or plain http to anywhere but this machine.
+        NetworkError: it does not answer.
+    """
+    client = httpx.Client(timeout=_PROBE_TIMEOUT, transport=transport, follow_redirects=False)
+    with client:
+        try:
+            answer = client.get(f"{check_url(url)}/readyz")
+        except httpx.HTTPError as error:
+            raise _failure(error) from None
+    return Response(answer.status_code, answer.headers, b"")
 
 
 class _Body:

@@ -229,6 +229,14 @@ class Vault(LocalVault):
         """Delete a memory with all its versions."""
         self._driver.run(memory_flows.forget(self._state, memory_id))
 
+    def index(self, progress: Progress = silent) -> None:
+        """Bring the search index up to date now, so that the next search need not.
+
+        Raises:
+            LockedError: the vault is locked.
+        """
+        self._finder.ready(progress)
+
     def search(
         self, question: str, progress: Progress = silent, **wanted: Unpack[Wanted]
     ) -> Sequence[Found]:

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
     from coffret.flows.http import Flow
     from coffret.flows.state import Ambient
+    from coffret_vault.primitives.identity import SigningKey
 
 _SALT = 16
 FIRST_GENERATION = 1
@@ -272,17 +273,38 @@ def open_account(place: Place, account: AccountFile, keys: SlotKeys) -> Unlocked
         CredentialsError: the slot keys open no keyslot of the account.
         TrustError: what is kept does not fit together.
     """
+    return _unlocked(place, account, keys.login, lambda slot: open_keyslot(keys, place, slot))
+
+
+def reopen_account(
+    place: Place, account: AccountFile, login: SigningKey, account_key: SecretBytes
+) -> Unlocked:
+    """The keys of an account, from those that another process of the same person kept.
+
+    Raises:
+        CredentialsError: they are of another account, or were replaced since.
+        TrustError: what is kept does not fit together.
+    """
+    return _unlocked(place, account, login, lambda _: account_key)
+
+
+def _unlocked(
+    place: Place,
+    account: AccountFile,
+    login: SigningKey,
+    account_key: Callable[[Keyslot], SecretBytes],
+) -> Unlocked:
     card = verify_account_card(Signed(account.card, account.card_signature))
     if (card.account_id, card.username) != (place.account_id, account.username):
         message = "the account card is of another account"
         raise TrustError(message)
-    slot = _find_slot(account, lambda slot: slot.login_public == keys.login.public)
-    keyring = Keyring(place.account_id, account.generation, open_keyslot(keys, place, slot))
+    slot = _find_slot(account, lambda slot: slot.login_public == login.public)
+    keyring = Keyring(place.account_id, account.generation, account_key(slot))
     if slot.generation != account.generation:
         message = "the keyslot and the identity are of different generations"
         raise TrustError(message)
     identity = open_identity(keyring, card, account.identity)
-    return Unlocked(keyring, identity, Login(slot.slot_id, slot.kind, keys.login))
+    return Unlocked(keyring, identity, Login(slot.slot_id, slot.kind, login))
 
 
 def _find_slot(account: AccountFile, fits: Callable[[Keyslot], bool]) -> Keyslot:

@@ -51,6 +51,10 @@ class SigningKey:
         """64 bytes over ``message``. Statements go through ``envelope.signature``."""
         return self._key.sign(message)
 
+    def seed(self) -> SecretBytes:
+        """The seed, for a process of the same person that keeps a vault unlocked; nothing else."""
+        return SecretBytes(self._key.private_bytes_raw())
+
 
 def check_signing_public(public: bytes) -> bytes:
     """Refuse a public key of small order.
