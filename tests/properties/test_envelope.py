@@ -2,6 +2,7 @@
 
 import os
 from itertools import permutations
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +18,7 @@ from coffret_vault.formats.pae import u64
 from coffret_vault.formats.sharing import grant_approval, grant_key_wrap_header
 from coffret_vault.primitives.identity import SealingKey, seal_to
 from coffret_vault.primitives.secret import SecretBytes
-from coffret_vault.primitives.symmetric import aes_gcm_open, aes_gcm_seal
+from coffret_vault.primitives.symmetric import aes_gcm_open
 from vectors.making.samples import (
     ACCOUNT_ID,
     APP_KEYS,
@@ -30,6 +31,7 @@ from vectors.making.samples import (
     SAMPLES,
 )
 from vectors.verifier.aes import _encrypt, _ghash, _multiply, _round_keys
+from vectors.verifier.keys import _envelope_keys
 
 KEY = SecretBytes(bytes(range(32)))
 bounded = settings(max_examples=60, deadline=None)
@@ -209,39 +211,45 @@ def _linear(key: bytes, nonce: bytes, ciphertext: bytes, aad: bytes) -> tuple[in
     return subkey, mask ^ int.from_bytes(_ghash(subkey, aad, ciphertext, lengths), "big")
 
 
-def _salamander(keys: tuple[bytes, bytes], nonce: bytes, aad: bytes) -> bytes:
-    """A ciphertext with its tag that opens under both keys.
+def _salamander(pairs: list[tuple[bytes, bytes]], aad: bytes) -> bytes:
+    """A ciphertext with its tag that opens under two pairs of key and nonce.
 
-    One block is left free and solved for, so that both tags come out equal: a block X before the
-    last of n adds X·H^2 to the tag. (Dodis, Grubbs, Ristenpart, Woodage: "Fast Message Franking:
-    From Invisible Salamanders to Encryptment", CRYPTO 2018.)
+    One block is left free and solved for, so that both tags come out equal: the last block X adds
+    X·H^2 to the tag. (Dodis, Grubbs, Ristenpart, Woodage: "Fast Message Franking: From Invisible
+    Salamanders to Encryptment", CRYPTO 2018.)
     """
     start = bytes(range(32)) + bytes(16)
-    (first, tag1), (second, tag2) = (_linear(key, nonce, start, aad) for key in keys)
+    (first, tag1), (second, tag2) = (_linear(key, nonce, start, aad) for key, nonce in pairs)
     squares = _multiply(first, first) ^ _multiply(second, second)
     block = _multiply(tag1 ^ tag2, _inverse(squares))
     ciphertext = start[:32] + block.to_bytes(16, "big")
-    _, tag = _linear(keys[0], nonce, ciphertext, aad)
+    _, tag = _linear(*pairs[0], ciphertext, aad)
     return ciphertext + tag.to_bytes(16, "big")
 
 
-def test_an_invisible_salamander_lives_in_plain_gcm_and_dies_in_the_envelope() -> None:
-    """One ciphertext opens under two keys of AES-GCM (the control), but no envelope does."""
-    keys, nonce, header = (b"1" * 32, b"2" * 32), bytes(12), b"header"
-    salamander = _salamander(keys, nonce, header)
-    opened = [aes_gcm_open(key, nonce, salamander, header) for key in keys]
+def test_an_invisible_salamander_lives_in_gcm_and_dies_at_the_commitment() -> None:
+    """A text made for two keys opens under both in AES-GCM (the control), as an envelope under one.
+
+    It is built for the keys and nonces that the envelope derives, so that nothing but the
+    commitment is in its way: without that comparison both keys open it.
+    """
+    keys, header, salt = (SecretBytes(b"1" * 32), SecretBytes(b"2" * 32)), b"header", b"s" * 32
+    derived = [_envelope_keys("memory", key.reveal(), header, salt) for key in keys]
+    text = _salamander([(key, nonce) for key, nonce, _ in derived], header)
+    opened = [aes_gcm_open(key, nonce, text, header) for key, nonce, _ in derived]
     assert opened[0] != opened[1]
-    assert aes_gcm_seal(keys[0], nonce, opened[0], header) == salamander
-    for owner in keys:
-        honest = seal("memory", SecretBytes(owner), header, bytes(48), random=os.urandom)
-        forged = honest[:65] + salamander
-        for key in keys:
-            with pytest.raises(OpenError):
-                open_envelope("memory", SecretBytes(key), header, forged)
+    for number, (_, _, commitment) in enumerate(derived):
+        forged = b"\1" + salt + commitment + text
+        mine, other = keys[number], keys[1 - number]
+        assert open_envelope("memory", mine, header, forged) == opened[number]
+        with pytest.raises(OpenError):
+            open_envelope("memory", other, header, forged)
+        with mock.patch("coffret_vault.envelope.seal.same", return_value=True):
+            assert open_envelope("memory", other, header, forged) == opened[1 - number]
 
 
 def test_an_envelope_names_one_key() -> None:
-    """Even with the commitment of the right salt, no second key gets past it (partitioning)."""
+    """Of many candidate keys exactly the one it was sealed with opens it."""
     keys = [SecretBytes(bytes([n]) * 32) for n in range(40)]
     sealed = seal("account-key", keys[7], b"header", bytes(32), random=os.urandom)
     opened = []

@@ -17,6 +17,7 @@ from coffret_vault.formats.memory import Payload, parse_payload, record_digest, 
 from coffret_vault.formats.padding import pad, unpad
 from coffret_vault.formats.pae import pae, read_pae
 from coffret_vault.formats.sharing import grant_approval, grant_key_info
+from coffret_vault.grants.words import fingerprint
 from coffret_vault.keyring import Keyring, open_identity
 from coffret_vault.keyring.keyring import identity_from_seeds
 from coffret_vault.keyslots.kdf import PUBLISHED
@@ -122,6 +123,10 @@ def _keyring(given: Values) -> Keyring:
 
 def _kek(given: Values) -> Values:
     return {"key": _keyring(given).kek(given["purpose"]).reveal().hex()}
+
+
+def _fingerprint(given: Values) -> Values:
+    return {"words": fingerprint(_hex(given["hash"]))}
 
 
 def _write_code(given: Values) -> Values:
@@ -233,6 +238,7 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "unwrap": _unwrap,
     "derive": _derive,
     "kek": _kek,
+    "fingerprint": _fingerprint,
     "write-code": _write_code,
     "read-code": _read_code,
     "kdf": _kdf,

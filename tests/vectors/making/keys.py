@@ -11,6 +11,7 @@ from coffret_vault.formats.account import ACCOUNT_CARD, KEYSLOT, Kdf, identity_s
 from coffret_vault.formats.account import write_kdf as kdf_field
 from coffret_vault.formats.codes import RECOVERY_CODE, SECRET_KEY, write_code
 from coffret_vault.formats.pae import pack_list, u64
+from coffret_vault.grants.words import fingerprint
 from coffret_vault.keyring import Keyring
 from coffret_vault.keyslots.slots import (
     Place,
@@ -42,7 +43,7 @@ _DECOMPOSED = "cre\u0300me bru\u0302le\u0301e at midnight"
 
 
 def derive_book() -> Book:
-    """Derived keys, KEKs and public keys."""
+    """Derived keys, KEKs, public keys and fingerprints."""
     book = Book("derive", "3-keys", "Keys that follow from keys.")
     fields = [ORIGIN.encode(), ACCOUNT_ID]
     for purpose in ("recovery-login-seed", "recovery-key"):
@@ -72,6 +73,9 @@ def derive_book() -> Book:
             sealing=pair.sealing.public.hex(),
             hash=pair.keys_hash.hex(),
         )
+    for name, value in (("zeros", bytes(32)), ("ones", b"\xff" * 32), ("hash", steady("h", 32))):
+        given = {"hash": value.hex()}
+        book.accept(f"fingerprint of {name}", "fingerprint", given, words=fingerprint(value))
     return book
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hmac
 import unicodedata
+from functools import cache
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from argon2.low_level import Type, hash_secret_raw
@@ -254,6 +256,19 @@ def _slot_fields(slot: bytes) -> dict[str, bytes]:
         out[name] = slot[at + 8 : at + 8 + size]
         at += 8 + size
     return out
+
+
+@cache
+def _words() -> list[str]:
+    """The EFF's long list: each line has five dice and a word."""
+    listed = files("dicewarepy").joinpath("wordlists/eff_large_wordlist.txt")
+    return [line.split("\t")[1] for line in listed.read_text(encoding="ascii").splitlines()]
+
+
+def fingerprint(keys_hash: bytes) -> str:
+    """Eight words."""
+    number = int.from_bytes(keys_hash, "big")
+    return " ".join(_words()[number // 7776**place % 7776] for place in range(8))
 
 
 def kek(account_key: bytes, purpose: str, account: bytes, generation: int) -> bytes:

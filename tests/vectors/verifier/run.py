@@ -89,6 +89,10 @@ def _kek(given: Values) -> Values:
     return {"key": key.hex()}
 
 
+def _fingerprint(given: Values) -> Values:
+    return {"words": keys.fingerprint(_hex(given["hash"]))}
+
+
 def _write_code(given: Values) -> Values:
     return {"code": keys.write_code(given["kind"], _hex(given["secret"]))}
 
@@ -195,6 +199,7 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "unwrap": _unwrap,
     "derive": _derive,
     "kek": _kek,
+    "fingerprint": _fingerprint,
     "write-code": _write_code,
     "read-code": _read_code,
     "kdf": _kdf,
