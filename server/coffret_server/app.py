@@ -4,7 +4,9 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from coffret_server import __version__
@@ -46,6 +48,7 @@ def create_app(
         version=__version__,
         summary="A blind memory vault: it keeps ciphertext that it cannot open.",
         lifespan=lifespan,
+        exception_handlers={HTTPException: _pass_on, RequestValidationError: _pass_on},
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
@@ -65,6 +68,11 @@ def create_app(
         trust_forwarded=settings.trust_forwarded,
     )
     return app
+
+
+async def _pass_on(_: Request, error: Exception) -> Response:
+    """Leave every refusal to the gate, so that all have one form."""
+    raise error
 
 
 async def healthy() -> Response:

@@ -29,7 +29,12 @@ INFO: Final = "coffret"
 DATA_LIMIT: Final = 32 * 1024 * 1024
 CONTROL_LIMIT: Final = 4 * 1024 * 1024
 _PROBES: Final = frozenset({"/healthz", "/readyz"})
-_FRAMEWORK_CODES: Final = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}
+_FRAMEWORK_CODES: Final = {
+    400: "malformed",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "too-large",
+}
 _CLIENT_GONE: Final = 499
 ACCESS: Final = logging.getLogger("coffret_server.access")
 ERRORS: Final = logging.getLogger("coffret_server.errors")
@@ -169,6 +174,8 @@ def as_problem(error: Exception, info: Info) -> ProblemError:
     if isinstance(error, RequestValidationError):
         where = {".".join(str(part) for part in item["loc"]) for item in error.errors()}
         return ProblemError("invalid-input", f"check {', '.join(sorted(where))[:300]}")
+    if isinstance(error, HTTPException) and isinstance(error.__cause__, ProblemError):
+        return error.__cause__  # raised while FastAPI read the body
     if isinstance(error, HTTPException) and error.status_code in _FRAMEWORK_CODES:
         code = _FRAMEWORK_CODES[error.status_code]
         return ProblemError(code, CODES[code][1])

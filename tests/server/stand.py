@@ -177,7 +177,7 @@ class Stand:
 
     async def sync(self, owner: forge.Owner, start: int = 0) -> list[Any]:
         """The sync feed."""
-        answer = await self.get(f"/sync?from={start}", owner.token)
+        answer = await self.get(f"/sync?from={start}&limit=5000", owner.token)
         assert answer.status_code == 200, answer.text
         found: list[Any] = msgspec.msgpack.decode(answer.content)
         return found

@@ -177,7 +177,7 @@ async def _rows(
     rows = await session.execute(
         select(table).where(of_account).order_by(*order).limit(limit).offset(offset)
     )
-    columns = [column.name for column in table.columns]
+    columns = [str(column.name) for column in table.columns]
     shown = [
         [
             "(kept, not shown)" if column in _HIDDEN else value
@@ -185,4 +185,4 @@ async def _rows(
         ]
         for row in rows
     ]
-    return {"table": name, "columns": columns, "rows": shown, "total": total}
+    return {"table": str(name), "columns": columns, "rows": shown, "total": total}
