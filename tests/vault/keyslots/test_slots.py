@@ -87,6 +87,14 @@ def test_an_altered_slot_does_not_open(name: str, value: Any) -> None:
         open_keyslot(_by_passphrase(), PLACE, slot)
 
 
+def test_a_slot_with_another_login_key_is_not_used_though_it_would_open() -> None:
+    """The login key is derived again and compared, before the wrap is touched."""
+    mine, other = _by_passphrase(), _by_passphrase("another")
+    mixed = msgspec.structs.replace(mine, login=other.login)
+    with pytest.raises(CredentialsError):
+        open_keyslot(mine, PLACE, _slot(mixed))
+
+
 def test_a_slot_of_another_account_is_not_even_tried() -> None:
     """A server that serves someone else's slot is caught as such."""
     slot = msgspec.structs.replace(_slot(_by_passphrase()), account_id=bytes(16))

@@ -178,6 +178,7 @@ def _malformed(note: str) -> Iterator[tuple[str, str]]:
     yield "a root of 31 bytes", _line(note, 2, "A" * 42 + "==")
     yield "spare bits in the root", _line(note, 2, "A" * 42 + "B=")
     yield "spare bits in prev", _line(note, 3, "prev " + "A" * 42 + "B=")
+    yield "spare bits in the signature", note[:-3] + chr(ord(note[-3]) + 1) + note[-2:]
     yield "URL-safe base64", _line(note, 2, "_" * 43 + "=")
     yield "not base64", _line(note, 2, "*" * 43 + "=")
     yield "time in words", _line(note, 4, "time now")
