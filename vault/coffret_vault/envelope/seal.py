@@ -9,6 +9,7 @@ a device restored from a snapshot that would repeat a counter.
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from typing import TYPE_CHECKING
 
 from coffret_vault.errors import OpenError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from coffret_vault.primitives.symmetric import Random
 
 _SALT = 32
+_HASH = 32
 _NONCE_AT = 32
 _COMMIT_AT = 44
 _DERIVED = 76
@@ -29,8 +31,14 @@ OVERHEAD = _CIPHERTEXT_AT + 16
 """How much longer an envelope is than its plaintext: 81 bytes."""
 
 
+@cache
+def _info_prefix(purpose: str) -> bytes:
+    """``PAE("envelope/" ‖ purpose, hash)`` up to the hash, the same for all of a purpose."""
+    return pae(f"envelope/{purpose}", bytes(_HASH))[:-_HASH]
+
+
 def _derive(purpose: str, key: SecretBytes, salt: bytes, header: bytes) -> bytes:
-    info = pae(f"envelope/{purpose}", hashlib.sha256(header).digest())
+    info = _info_prefix(purpose) + hashlib.sha256(header).digest()
     return hkdf(key.reveal(), salt, info, _DERIVED)
 
 

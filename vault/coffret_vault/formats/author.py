@@ -10,7 +10,7 @@ from coffret_vault.formats.layout import ID, Codec
 _APP_BYTES = 17
 
 
-class Author(msgspec.Struct, frozen=True):
+class Author(msgspec.Struct, frozen=True, gc=False):
     """The owner (``app_id`` is None), or the app with that id (16 bytes)."""
 
     app_id: bytes | None = None

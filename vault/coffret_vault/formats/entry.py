@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from coffret_vault.errors import FormatError
-from coffret_vault.formats.author import AUTHOR, Author
+from coffret_vault.formats.author import AUTHOR, OWNER, Author
 from coffret_vault.formats.layout import HASH, ID, SIGNATURE_BYTES, TIME, U64, Layout, text
+from coffret_vault.formats.template import Template
 
 ACCOUNT = "account"
 KEYSLOT = "keyslot"
@@ -26,7 +27,7 @@ KINDS = frozenset(
 APP_KINDS = frozenset((PUT, DELETE))
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One line of a vault's history. ``subject`` is an id, ``digest`` names what it is about."""
 
     account_id: bytes
@@ -66,7 +67,22 @@ ENTRY: Layout[Entry] = Layout(
 )
 
 
-class Leaf(msgspec.Struct, frozen=True):
+_OWN_PUT = Template("log-entry", (16, PUT.encode(), 16, 8, 32, b"\0", 8))
+"""An owner's ``put``, which is most of any log."""
+
+
+def _own_put(data: bytes) -> Entry | None:
+    found = _OWN_PUT.read(data)
+    if found is None:
+        return None
+    account_id, subject, version, digest, time = found
+    number = int.from_bytes(version, "big")
+    if number < 1:
+        return None
+    return Entry(account_id, PUT, subject, number, digest, OWNER, int.from_bytes(time, "big"))
+
+
+class Leaf(msgspec.Struct, frozen=True, gc=False):
     """An entry with its bytes and, when an app made it, the app's signature over them."""
 
     entry: Entry
@@ -84,6 +100,9 @@ def parse_leaf(data: bytes) -> Leaf:
         FormatError: neither of the two.
         UnknownSuiteError: a suite that is not ours.
     """
+    own = _own_put(data)
+    if own is not None:
+        return Leaf(own, data, b"")
     try:
         entry = ENTRY.parse(data)
     except FormatError:

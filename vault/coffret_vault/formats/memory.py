@@ -22,6 +22,7 @@ from coffret_vault.formats.layout import (
     text,
 )
 from coffret_vault.formats.pae import pae, u64
+from coffret_vault.formats.template import Template
 
 MAX_TITLE = 512
 MAX_TAG = 64
@@ -100,6 +101,31 @@ HEADER: Layout[Header] = Layout(
     ),
     _check_header,
 )
+
+
+class Peek(msgspec.Struct, frozen=True, gc=False):
+    """What stands at fixed places of a header by the owner; the rest of it was not looked at."""
+
+    account_id: bytes
+    memory_id: bytes
+    version: int
+    key_number: int
+
+
+_PEEK = Template("memory-header", (16, 16, 8, 8, b"\0"), more=6)
+
+
+def peek_header(data: bytes) -> Peek | None:
+    """The beginning of a header by the owner; None for any other.
+
+    For bytes whose hash the owner signed, so that whoever wrote them has checked the rest.
+    """
+    found = _PEEK.read(data)
+    if found is None:
+        return None
+    account_id, memory_id, version, number = found
+    read = int.from_bytes
+    return Peek(account_id, memory_id, read(version, "big"), read(number, "big"))
 
 
 class Payload(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -266,7 +292,7 @@ def memory_key_wrap_header(
     return pae("memory-key-wrap", account_id, memory_id, u64(key_number), kek)
 
 
-class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """One version of a memory as the server keeps it: four byte strings, none of them opened."""
 
     header: bytes
@@ -280,7 +306,12 @@ class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
         return record_digest(self.header, self.envelope)
 
 
+_DIGESTED = pae("record", b"", b"")[:-16]
+_HASH_LENGTH = u64(32)
+
+
 def record_digest(header: bytes, envelope: bytes) -> bytes:
     """``H(PAE("record", H(header), H(envelope)))``."""
     sha256 = hashlib.sha256
-    return sha256(pae("record", sha256(header).digest(), sha256(envelope).digest())).digest()
+    parts = (_DIGESTED, _HASH_LENGTH, sha256(header).digest(), _HASH_LENGTH)
+    return sha256(b"".join((*parts, sha256(envelope).digest()))).digest()

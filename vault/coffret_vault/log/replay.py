@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from coffret_vault.formats.entry import Entry
 
 
-class Proposal(msgspec.Struct, frozen=True, array_like=True):
+class Proposal(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A version by an app that waits for the owner, or that the owner turned down.
 
     ``leaf`` is its index in the log; ``deletion`` says that it proposes to delete the memory.
@@ -31,7 +31,7 @@ class Proposal(msgspec.Struct, frozen=True, array_like=True):
     rejected: bool = False
 
 
-class MemoryState(msgspec.Struct, frozen=True, array_like=True):
+class MemoryState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Where a memory stands after the entries so far.
 
     Attributes:
@@ -81,13 +81,20 @@ def advance(state: MemoryState, entry: Entry, index: int) -> MemoryState:
         _refuse("a memory's versions do not follow each other")
     if entry.kind == kinds.DELETE and entry.digest != state.newest_digest:
         _refuse("a deletion names another version than the newest")
-    moved = _replace(state, newest=entry.version, newest_digest=entry.digest)
     if entry.author.app_id is not None:
+        moved = _replace(state, newest=entry.version, newest_digest=entry.digest)
         return _propose(moved, entry, entry.author.app_id, index)
     if entry.kind == kinds.DELETE:
+        moved = _replace(state, newest=entry.version, newest_digest=entry.digest)
         return _replace(moved, current=0, deleted=True, leaf=index, proposals=())
-    return _replace(
-        moved, current=entry.version, digest=entry.digest, leaf=index, begun=index, reviewed=0
+    return MemoryState(
+        newest=entry.version,
+        newest_digest=entry.digest,
+        current=entry.version,
+        digest=entry.digest,
+        leaf=index,
+        begun=index,
+        proposals=state.proposals,
     )
 
 

@@ -1,0 +1,56 @@
+"""Fast reading of objects whose every field has a fixed length.
+
+Where all lengths are known, everything but the contents of the fields is constant: one ``unpack``
+and one comparison do what the general reader does field by field. What does not fit the template
+goes to the general reader, which says what is wrong.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from coffret_vault.formats.pae import pae, u64
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Template:
+    """Reads PAEs of one purpose whose fields are each constant, or of a known length."""
+
+    def __init__(
+        self, purpose: str, fields: Sequence[bytes | int], *, more: int | None = None
+    ) -> None:
+        """Prepare to read.
+
+        Args:
+            purpose: of the PAE.
+            fields: for each field its constant bytes, or the length of what is to be read.
+            more: how many fields of any length follow; None when nothing may.
+        """
+        prefix = pae(purpose, *[b""] * (len(fields) + (more or 0)))
+        constant = prefix[: len(prefix) - 8 * (len(fields) + (more or 0))]
+        pattern, expected, pending = ">", [], constant
+        for field in fields:
+            if isinstance(field, bytes):
+                pending += u64(len(field)) + field
+                continue
+            pending += u64(field)
+            pattern += f"{len(pending)}s{field}s"
+            expected.append(pending)
+            pending = b""
+        if pending:
+            pattern += f"{len(pending)}s"
+            expected.append(pending)
+        self._struct = struct.Struct(pattern)
+        self._expected = tuple(expected)
+        self._exact = more is None
+
+    def read(self, data: bytes) -> tuple[bytes, ...] | None:
+        """The contents of the fields that are read; None when the template does not fit."""
+        size = self._struct.size
+        if len(data) != size if self._exact else len(data) < size:
+            return None
+        parts: tuple[bytes, ...] = self._struct.unpack_from(data)
+        return parts[1::2] if parts[::2] == self._expected else None
