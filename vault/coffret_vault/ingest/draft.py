@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping  # noqa: TC003  (msgspec reads annotations at run time)
+from collections.abc import Mapping
 from typing import Annotated, TypeAlias
 
 import msgspec

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -11,7 +12,7 @@ from coffret_vault.ingest.names import clean_line, clean_tags, clean_title
 from coffret_vault.ingest.times import parse_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
