@@ -1,6 +1,6 @@
 """The device's copy: SQLite that holds envelopes, wraps and log entries, and nothing opened."""
 
 from coffret_vault.store.grants import GrantRow
-from coffret_vault.store.store import Store, StoredRecord
+from coffret_vault.store.store import Store, StoredRecord, Wanted
 
-__all__ = ["GrantRow", "Store", "StoredRecord"]
+__all__ = ["GrantRow", "Store", "StoredRecord", "Wanted"]

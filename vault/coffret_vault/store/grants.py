@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from coffret_vault.errors import StoreDamagedError
+from coffret_vault.errors import FormatError, StoreDamagedError
 from coffret_vault.formats.sharing import GRANT, MANIFEST, Grant, Manifest
-from coffret_vault.store.schema import mapped, transaction
+from coffret_vault.store.schema import blob, integer, mapped, transaction
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
+
+    from coffret_vault.formats.layout import Layout
+
+T = TypeVar("T")
 
 
 class GrantRow(msgspec.Struct, frozen=True):
@@ -41,11 +45,19 @@ class GrantRow(msgspec.Struct, frozen=True):
 
     def statement(self) -> Grant:
         """The grant, parsed."""
-        return GRANT.parse(self.grant)
+        return _kept(GRANT, self.grant)
 
     def app(self) -> Manifest:
         """The app, parsed."""
-        return MANIFEST.parse(self.manifest)
+        return _kept(MANIFEST, self.manifest)
+
+
+def _kept(layout: Layout[T], data: bytes) -> T:
+    """What was verified before it was kept: if it does not parse now, the file is damaged."""
+    try:
+        return layout.parse(data)
+    except FormatError:
+        raise StoreDamagedError from None
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -84,10 +96,25 @@ class GrantTable:
     def add_wraps(self, grant_id: bytes, memories: Iterable[tuple[bytes, int]]) -> None:
         """Note that the grant holds the key with that number of each of these memories."""
         with transaction(self._database):
-            self._database.executemany(
-                "INSERT OR REPLACE INTO wraps VALUES (?, ?, ?)",
-                ((grant_id, memory_id, number) for memory_id, number in memories),
-            )
+            self.put_wraps((grant_id, memory_id, number) for memory_id, number in memories)
+
+    def put_wraps(self, wraps: Iterable[tuple[bytes, bytes, int]]) -> None:
+        """Note ``(grant, memory, key number)`` in a transaction of the caller."""
+        self._database.executemany("INSERT OR REPLACE INTO wraps VALUES (?, ?, ?)", wraps)
+
+    def settle(
+        self, wraps: Iterable[tuple[bytes, bytes, int]], unwraps: Iterable[tuple[bytes, bytes]]
+    ) -> None:
+        """Note what a change gave to grants and took from them; see ``Store.commit``."""
+        with transaction(self._database):
+            self.put_wraps(wraps)
+            self.drop_wraps(unwraps)
+
+    def drop_wraps(self, unwraps: Iterable[tuple[bytes, bytes]]) -> None:
+        """Forget ``(grant, memory)`` in a transaction of the caller."""
+        self._database.executemany(
+            "DELETE FROM wraps WHERE grant_id = ? AND memory_id = ?", unwraps
+        )
 
     def set_wraps(self, grant_id: bytes, memories: Mapping[bytes, int]) -> None:
         """Note that the grant holds the keys of these memories and of no others."""
@@ -98,33 +125,25 @@ class GrantTable:
                 ((grant_id, memory_id, number) for memory_id, number in memories.items()),
             )
 
-    def remove_wraps(self, grant_id: bytes, memories: Iterable[bytes]) -> None:
-        """Note that the grant holds no key of these memories any more."""
-        with transaction(self._database):
-            self._database.executemany(
-                "DELETE FROM wraps WHERE grant_id = ? AND memory_id = ?",
-                ((grant_id, memory_id) for memory_id in memories),
-            )
-
     def memories(self, grant_id: bytes) -> dict[bytes, int]:
         """The memories a grant holds a key of, with the key's number."""
         with mapped():
             rows = self._database.execute(
                 "SELECT memory_id, key_number FROM wraps WHERE grant_id = ?", (grant_id,)
             ).fetchall()
-        return dict(rows)
+        return {blob(memory_id): integer(key_number) for memory_id, key_number in rows}
 
-    def holders(self, memory_id: bytes) -> Iterator[bytes]:
-        """The grants that hold a key of a memory."""
+    def holders(self, memory_id: bytes) -> dict[bytes, int]:
+        """The grants that hold a key of a memory, with the key's number."""
         with mapped():
             rows = self._database.execute(
-                "SELECT grant_id FROM wraps WHERE memory_id = ?", (memory_id,)
+                "SELECT grant_id, key_number FROM wraps WHERE memory_id = ?", (memory_id,)
             ).fetchall()
-        return (grant_id for (grant_id,) in rows)
+        return {blob(grant_id): integer(key_number) for grant_id, key_number in rows}
 
 
-def _row(body: bytes) -> GrantRow:
+def _row(body: object) -> GrantRow:
     try:
-        return _decode(body)
+        return _decode(blob(body))
     except msgspec.MsgspecError:
         raise StoreDamagedError from None

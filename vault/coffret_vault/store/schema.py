@@ -89,6 +89,24 @@ def _operational(error: sqlite3.OperationalError) -> StoreError:
     return StoreError(f"the local store cannot be used ({name or 'no reason given'})")
 
 
+def blob(value: object) -> bytes:
+    """A value that was written as bytes.
+
+    Raises:
+        StoreDamagedError: it is of another kind now: SQLite keeps the kind beside each value.
+    """
+    if not isinstance(value, bytes):
+        raise StoreDamagedError
+    return value
+
+
+def integer(value: object) -> int:
+    """A value that was written as a whole number. Errors as :func:`blob`."""
+    if not isinstance(value, int):
+        raise StoreDamagedError
+    return value
+
+
 @contextmanager
 def transaction(database: sqlite3.Connection) -> Iterator[None]:
     """All of it, or nothing: commits at the end, rolls back on any error."""

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from coffret_vault.errors import FormatError, StoreDamagedError
+from coffret_vault.errors import FormatError, StoreDamagedError, StoreError
 from coffret_vault.formats.checkpoint import parse_head
 from coffret_vault.formats.memory import Record
 from coffret_vault.log.replay import MemoryState
 from coffret_vault.log.tree import Frontier, parse_frontier
 from coffret_vault.log.verify import Position, Verified
 from coffret_vault.store.grants import GrantRow, GrantTable
-from coffret_vault.store.schema import connect, mapped, transaction
+from coffret_vault.store.schema import blob, connect, integer, mapped, transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 
@@ -26,6 +26,13 @@ class StoredRecord(NamedTuple):
     memory_id: bytes
     version: int
     record: Record
+
+
+class Wanted(NamedTuple):
+    """A version whose record the log names: its digest, and whether it is the one that counts."""
+
+    digest: bytes
+    current: bool
 
 
 class _Mark(msgspec.Struct, frozen=True):
@@ -54,6 +61,8 @@ class Store:
             StoreError: it cannot be used; StoreDamagedError when it is not what we wrote.
         """
         self.path = path
+        self.changes = 0
+        """Counts what was written here, for those who keep something made from it."""
         self._database = connect(path)
         self.grants = GrantTable(self._database)
 
@@ -67,7 +76,7 @@ class Store:
             found = self._database.execute(
                 "SELECT value FROM meta WHERE name = ?", (name,)
             ).fetchone()
-        return found[0] if found else None
+        return blob(found[0]) if found else None
 
     def set_meta(self, name: str, value: bytes) -> None:
         """Keep a value under ``name``."""
@@ -80,14 +89,20 @@ class Store:
         Raises:
             StoreDamagedError: what is kept does not fit together.
         """
-        kept = self.meta("log")
-        if kept is None:
+        mark = self._mark()
+        if mark is None:
             return Position(account_id, owner_public, None, Frontier())
         try:
-            mark = _decode_mark(kept)
             frontier = parse_frontier(mark.size, mark.frontier)
             return Position(account_id, owner_public, parse_head(mark.head), frontier, mark.tail)
-        except (msgspec.MsgspecError, FormatError):
+        except FormatError:
+            raise StoreDamagedError from None
+
+    def _mark(self) -> _Mark | None:
+        kept = self.meta("log")
+        try:
+            return None if kept is None else _decode_mark(kept)
+        except msgspec.MsgspecError:
             raise StoreDamagedError from None
 
     def commit(
@@ -95,15 +110,33 @@ class Store:
         verified: Verified,
         records: Iterable[StoredRecord] = (),
         grants: Iterable[GrantRow] = (),
+        *,
+        wraps: Iterable[tuple[bytes, bytes, int]] = (),
+        unwraps: Iterable[tuple[bytes, bytes]] = (),
+        meta: Mapping[str, bytes] | None = None,
     ) -> None:
-        """Take what was verified, and records and grants that go with it, all or nothing."""
+        """Take what was verified, and all that goes with it, or nothing of it.
+
+        Args:
+            verified: new entries, and the position after them.
+            records: of versions that count, or that wait for the owner.
+            grants: as they are after the entries.
+            wraps: ``(grant, memory, key number)``: keys that grants hold from now on.
+            unwraps: ``(grant, memory)``: keys that they hold no longer.
+            meta: values to keep under names.
+
+        Raises:
+            StoreError: the store has moved on since the entries were verified against it.
+        """
         position = verified.position
         if position.head is None:
             message = "nothing is verified before the first head"
             raise FormatError(message)
         frontier = position.frontier
         mark = _Mark(position.head.note, frontier.size, frontier.serialize(), position.tail)
+        self.changes += 1
         with transaction(self._database):
+            self._check_unmoved(verified.first)
             self._database.executemany(
                 "INSERT INTO leaves VALUES (?, ?)", enumerate(verified.leaves, verified.first)
             )
@@ -111,9 +144,16 @@ class Store:
             self._database.executemany(_PUT_RECORD, map(_flat, records))
             for row in grants:
                 self.grants.put(row)
-            self._database.execute(
-                "INSERT OR REPLACE INTO meta VALUES ('log', ?)", (_encode(mark),)
-            )
+            self.grants.put_wraps(wraps)
+            self.grants.drop_wraps(unwraps)
+            values = {**(meta or {}), "log": _encode(mark)}
+            self._database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
+
+    def _check_unmoved(self, first: int) -> None:
+        mark = self._mark()
+        if first != (0 if mark is None else mark.size + len(mark.tail)):
+            message = "another program changed the local store at the same time; try again"
+            raise StoreError(message)
 
     def _put_states(self, states: dict[bytes, MemoryState]) -> None:
         self._database.executemany(
@@ -132,9 +172,14 @@ class Store:
                 if state.newest > 1
             ),
         )
+        self._database.executemany(
+            "DELETE FROM wraps WHERE memory_id = ?",
+            ((memory_id,) for memory_id, state in states.items() if state.deleted),
+        )
 
     def put_records(self, records: Iterable[StoredRecord]) -> None:
         """Keep records whose digests were compared with the log."""
+        self.changes += 1
         with transaction(self._database):
             self._database.executemany(_PUT_RECORD, map(_flat, records))
 
@@ -144,7 +189,7 @@ class Store:
             found = self._database.execute(
                 "SELECT leaf FROM leaves WHERE at = ?", (index,)
             ).fetchone()
-        return found[0] if found else None
+        return blob(found[0]) if found else None
 
     def leaves(self, first: int = 0, count: int = -1) -> Iterator[tuple[int, bytes]]:
         """Leaves from ``first`` on with their indexes; all of them when ``count`` is -1."""
@@ -152,7 +197,7 @@ class Store:
             rows = self._database.execute(
                 "SELECT at, leaf FROM leaves WHERE at >= ? ORDER BY at LIMIT ?", (first, count)
             ).fetchall()
-        return iter(rows)
+        return ((integer(at), blob(leaf)) for at, leaf in rows)
 
     def state(self, memory_id: bytes) -> MemoryState | None:
         """Where a memory stands."""
@@ -168,7 +213,16 @@ class Store:
         query = f"SELECT memory_id, state FROM memories WHERE {which} ORDER BY memory_id"  # noqa: S608 - one of two constants
         with mapped():
             rows = self._database.execute(query).fetchall()
-        return [(memory_id, _state(state)) for memory_id, state in rows]
+        return [(blob(memory_id), _state(state)) for memory_id, state in rows]
+
+    def readable(self) -> dict[bytes, int]:
+        """The current version of every memory whose record is here."""
+        with mapped():
+            rows = self._database.execute(
+                "SELECT m.memory_id, m.current FROM memories m JOIN records r "
+                "ON r.memory_id = m.memory_id AND r.version = m.current"
+            ).fetchall()
+        return {blob(memory_id): integer(version) for memory_id, version in rows}
 
     def record(self, memory_id: bytes, version: int) -> Record | None:
         """A version's record, if it is here."""
@@ -178,7 +232,7 @@ class Store:
                 "AND version = ?",
                 (memory_id, version),
             ).fetchone()
-        return Record(*found) if found else None
+        return Record(*map(blob, found)) if found else None
 
     def current_records(self) -> Iterator[StoredRecord]:
         """The record of every current version, in order of memory id."""
@@ -188,16 +242,16 @@ class Store:
         )
         with mapped():
             for row in self._database.execute(query):
-                yield StoredRecord(row[0], row[1], Record(*row[2:]))
+                yield StoredRecord(blob(row[0]), integer(row[1]), Record(*map(blob, row[2:])))
 
-    def wanted(self, *, pending: bool = True) -> tuple[int, dict[tuple[bytes, int], bytes]]:
-        """The versions whose records are not here, with their digests.
+    def wanted(self, *, pending: bool = True) -> tuple[int, dict[tuple[bytes, int], Wanted]]:
+        """The versions whose records are not here.
 
         Args:
             pending: also what waits for the owner.
 
         Returns:
-            The lowest index of a log entry beside which one of them stands, and the digests by
+            The lowest index of a log entry beside which one of them stands, and what is wanted by
             memory and version.
         """
         with mapped():
@@ -206,17 +260,20 @@ class Store:
                 "ON r.memory_id = m.memory_id AND r.version = m.current "
                 "WHERE m.pending > 0 OR (m.current > 0 AND r.memory_id IS NULL)"
             ).fetchall()
-        places: dict[tuple[bytes, int], tuple[int, bytes]] = {}
+        places: dict[tuple[bytes, int], tuple[int, Wanted]] = {}
         for memory_id, body in rows:
             state = _state(body)
-            if state.current:
-                places[memory_id, state.current] = (state.leaf, state.digest)
             for item in state.pending if pending else ():
                 if not item.deletion:
-                    places[memory_id, item.version] = (item.leaf, item.digest)
+                    places[memory_id, item.version] = (
+                        item.leaf,
+                        Wanted(item.digest, current=False),
+                    )
+            if state.current:
+                places[memory_id, state.current] = (state.leaf, Wanted(state.digest, current=True))
         missing = {key: place for key, place in places.items() if self._lacks(*key)}
         lowest = min((leaf for leaf, _ in missing.values()), default=0)
-        return lowest, {key: digest for key, (_, digest) in missing.items()}
+        return lowest, {key: wanted for key, (_, wanted) in missing.items()}
 
     def _lacks(self, memory_id: bytes, version: int) -> bool:
         found = self._database.execute(
@@ -246,8 +303,8 @@ def _flat(row: StoredRecord) -> tuple[bytes, int, bytes, bytes, bytes, bytes]:
     return (row.memory_id, row.version, record.header, record.envelope, record.kek, record.wrap)
 
 
-def _state(body: bytes) -> MemoryState:
+def _state(body: object) -> MemoryState:
     try:
-        return _decode_state(body)
+        return _decode_state(blob(body))
     except msgspec.MsgspecError:
         raise StoreDamagedError from None
