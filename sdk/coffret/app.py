@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from coffret.arguments import changed, fields_of, search_of
 from coffret.flows import access as access_flows
 from coffret.flows import apps as app_flows
-from coffret.flows.appstate import AppState, load_app, save_app
+from coffret.flows.appstate import AppState, load_app
 from coffret.flows.state import Ambient
 from coffret.shelf import Shelf, ask_of, own_info
 from coffret.transport import SyncDriver, check_url
@@ -88,9 +88,10 @@ class App:
         around = ambient or Ambient()
         driver = SyncDriver(check_url(url), transport=transport)
         flow = app_flows.register_app(check_url(url), developer_key, name, homepage, around)
-        file = driver.run(flow)
-        save_app(Path(path), file)
-        return cls(AppState(Path(path), file, around), driver, embedder)
+        file = driver.begin(flow)
+        state = AppState(Path(path), file, around)
+        state.save()
+        return cls(state, driver, embedder)
 
     @classmethod
     def load(

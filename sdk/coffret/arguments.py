@@ -62,12 +62,20 @@ def _collected(values: Mapping[str, Any], *, into: type, names: frozenset[str]) 
     """Collections as the kind that the struct holds; a bare string is not one."""
     collected = dict(values)
     for name in names & collected.keys():
-        value = collected[name]
-        if isinstance(value, str):
-            message = f"{name} is a collection of texts, not one text"
-            raise InputError(message)
-        collected[name] = into(value)
+        collected[name] = into(many(name, collected[name]))
     return collected
+
+
+def many(name: str, values: Collection[str]) -> Collection[str]:
+    """The values of an argument that takes several.
+
+    Raises:
+        InputError: one text, whose letters would be taken for the values.
+    """
+    if isinstance(values, str):
+        message = f"{name} is a collection of texts, not one text"
+        raise InputError(message)
+    return values
 
 
 _TAGS = frozenset(("tags",))

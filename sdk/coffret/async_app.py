@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from coffret.arguments import changed, fields_of, search_of
 from coffret.flows import access as access_flows
 from coffret.flows import apps as app_flows
-from coffret.flows.appstate import AppState, load_app, save_app
+from coffret.flows.appstate import AppState, load_app
 from coffret.flows.state import Ambient
 from coffret.shelf import Shelf, ask_of, own_info
 from coffret.transport import AsyncDriver, check_url
@@ -89,9 +89,10 @@ class AsyncApp:
         around = ambient or Ambient()
         driver = AsyncDriver(check_url(url), transport=transport)
         flow = app_flows.register_app(check_url(url), developer_key, name, homepage, around)
-        file = await driver.run(flow)
-        save_app(Path(path), file)
-        return cls(AppState(Path(path), file, around), driver, embedder)
+        file = await driver.begin(flow)
+        state = AppState(Path(path), file, around)
+        state.save()
+        return cls(state, driver, embedder)
 
     @classmethod
     def load(

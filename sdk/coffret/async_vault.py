@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from coffret import opening
-from coffret.arguments import changed, fields_of, search_of
+from coffret.arguments import changed, fields_of, many, search_of
 from coffret.flows import entrance
 from coffret.flows import grants as grant_flows
 from coffret.flows import history as history_flows
@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 class AsyncVault(LocalVault):
     """As :class:`coffret.Vault`; what needs the server, or takes long, is awaited.
 
-    Await one call after another: two at once on one vault would meet at the server's log and be
-    tried again. Errors are those of the method of the same name there.
+    Calls that are awaited together are made one after another. Errors are those of the method of
+    the same name there.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class AsyncVault(LocalVault):
         place, around = Path(folder), ambient or Ambient()
         driver = AsyncDriver(check_url(url), transport=transport)
         flow = entrance.create(check_url(url), username, passphrase, place, around)
-        state, kit = await driver.run(flow)
+        state, kit = await driver.begin(flow)
         return cls(state, place, driver, embedder), kit
 
     @classmethod
@@ -119,10 +119,10 @@ class AsyncVault(LocalVault):
             TrustError: the server shows something that cannot be true.
         """
         place, around = Path(folder), ambient or Ambient()
-        driver = AsyncDriver(check_url(url), transport=transport)
         key = opening.read_secret_key(secret_key)
+        driver = AsyncDriver(check_url(url), transport=transport)
         flow = entrance.login(check_url(url), username, passphrase, key, place, around)
-        return cls(await driver.run(flow), place, driver, embedder)
+        return cls(await driver.begin(flow), place, driver, embedder)
 
     @classmethod
     async def recover(  # noqa: PLR0913 - what a person knows and has
@@ -148,10 +148,10 @@ class AsyncVault(LocalVault):
             CredentialsError: it is not this vault's.
         """
         place, around = Path(folder), ambient or Ambient()
-        driver = AsyncDriver(check_url(url), transport=transport)
         code = opening.read_recovery_code(recovery_code)
+        driver = AsyncDriver(check_url(url), transport=transport)
         flow = entrance.recover(check_url(url), username, code, new_passphrase, place, around)
-        state, secret_key = await driver.run(flow)
+        state, secret_key = await driver.begin(flow)
         return cls(state, place, driver, embedder), secret_key
 
     @classmethod
@@ -300,9 +300,9 @@ class AsyncVault(LocalVault):
             TrustError: the request is not what the app signed, or would be widened.
         """
         narrowing = Narrowing(
-            None if scopes is None else frozenset(scopes),
-            None if memories is None else frozenset(memories),
-            frozenset(exclude),
+            None if scopes is None else frozenset(many("scopes", scopes)),
+            None if memories is None else frozenset(many("memories", memories)),
+            frozenset(many("exclude", exclude)),
             duration,
             standing,
             auto_accept,
@@ -324,7 +324,9 @@ class AsyncVault(LocalVault):
 
     async def narrow(self, grant_id: str, remove: Collection[str]) -> int:
         """Take memories out of a grant, and give how many it lost; they get fresh keys."""
-        return await self._driver.run(grant_flows.narrow(self._state, grant_id, remove))
+        return await self._driver.run(
+            grant_flows.narrow(self._state, grant_id, many("remove", remove))
+        )
 
     async def revoke(self, grant_id: str) -> None:
         """End a grant. The server stops serving at once; what was read cannot be unread."""

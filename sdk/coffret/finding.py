@@ -46,6 +46,10 @@ class Found(msgspec.Struct, frozen=True):
     words: tuple[str, ...]
     why: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        # Never the question's words, nor the memory: objects end up in logs and tracebacks.
+        return f"<Found {self.memory.id} score {self.score:.3f}>"
+
 
 class Search(msgspec.Struct, frozen=True, kw_only=True):
     """What narrows a search; every part given must hold.
@@ -139,7 +143,7 @@ class Finder:
         self._path = path
         self._make_embedder = embedder
         self._index: SearchIndex | None = None
-        self._at = -1
+        self._at = (-1, -1)
         self._unsaved = 0
 
     @property
@@ -150,7 +154,7 @@ class Finder:
     def drop(self) -> None:
         """Let go of everything that was opened."""
         self._index = None
-        self._at = -1
+        self._at = (-1, -1)
 
     def find(self, question: str, search: Search, progress: Progress) -> list[Found]:
         """Search what this device has.
@@ -167,11 +171,12 @@ class Finder:
         if self._state.is_locked:
             raise LockedError
         size = self._state.position().size
+        at = (size, self._state.store.changes)
         if self._index is None:
             self._index = self._load()
-        if self._at != size:
+        if self._at != at:
             self._catch_up(self._index, progress)
-            self._at = size
+            self._at = at
             if self._unsaved:
                 self._save(self._index, size)
         return self._index
@@ -190,8 +195,7 @@ class Finder:
         return SearchIndex(embedder)
 
     def _catch_up(self, index: SearchIndex, progress: Progress) -> None:
-        states = dict(self._state.store.states())
-        stale = index.stale({key: memory.current for key, memory in states.items()})
+        stale = index.stale(self._state.store.readable())
         total = len(stale.to_put)
         if stale.to_remove:
             index.remove(stale.to_remove)
@@ -211,5 +215,9 @@ class Finder:
         return to_memory(opened.header, opened.payload, review)
 
     def _save(self, index: SearchIndex, size: int) -> None:
-        save_snapshot(self._path, self._state.keys.keyring, size, index.dump())
+        try:
+            save_snapshot(self._path, self._state.keys.keyring, size, index.dump())
+        except StoreError:
+            # A cache: a full disk costs the next start some time, and this search nothing.
+            return
         self._unsaved = 0

@@ -9,7 +9,7 @@ import msgspec
 
 from coffret.flows.keys import open_memory
 from coffret.flows.memories import NewMemory, remember_many, update
-from coffret.flows.sync import silent
+from coffret.flows.sync import silent, sync
 from coffret_vault.ingest.draft import Draft, ImportSkipped
 from coffret_vault.ingest.export import ExportedMemory
 from coffret_vault.ingest.plan import Action, plan_import
@@ -51,6 +51,8 @@ def take_in(
     repeats nor loses anything: changed pieces become new versions.
     """
     drafts, skipped = _sorted(items)
+    # An interrupted run may have stored more than this device was told of.
+    yield from sync(state)
     known = {
         memory.provenance[_KEY]: memory
         for memory in current_memories(state)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret import opening
+from coffret.arguments import many
 from coffret.finding import Finder, default_embedder
 from coffret.flows import grants as grant_flows
 from coffret.flows import memories as memory_flows
@@ -175,12 +176,13 @@ class LocalVault:
             importance: of at least this.
             author: by ``owner``, or by the app with that id.
         """
-        wanted = frozenset(tags)
+        wanted = frozenset(many("tags", tags))
+        kinds = frozenset(many("types", types))
         found = [
             memory
             for memory in current_memories(self._state)
             if wanted.issubset(memory.tags)
-            and (not types or memory.type in types)
+            and (not kinds or memory.type in kinds)
             and (importance is None or (memory.importance or 0) >= importance)
             and author in {None, memory.author}
         ]

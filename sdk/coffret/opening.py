@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,11 +24,13 @@ from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
 STORE_FILE = "store.db"
 INDEX_FILE = "index.sealed"
+_NO_VAULT = "there is no vault in this folder"
 
 
 def read_secret_key(code: str) -> SecretBytes:
@@ -52,22 +55,40 @@ def new_store(folder: Path) -> Store:
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     store = Store(folder / STORE_FILE)
-    if load_account(store) is not None:
-        store.close()
-        message = "there is a vault in this folder already"
-        raise ConflictError(message)
+    with closed_on_failure(store):
+        _check_empty(store)
     return store
 
 
+def _check_empty(store: Store) -> None:
+    if load_account(store) is not None:
+        message = "there is a vault in this folder already"
+        raise ConflictError(message)
+
+
+@contextmanager
+def closed_on_failure(store: Store) -> Iterator[None]:
+    """Close a store that nobody will have, should something fail."""
+    try:
+        yield
+    except BaseException:
+        store.close()
+        raise
+
+
 def begin(folder: Path, prepared: Prepared, ambient: Ambient) -> VaultState:
-    """Keep a vault that the server has just accepted."""
+    """Keep a new vault, which is told to the server next."""
     store = new_store(folder)
-    save_account(store, prepared.account)
-    store.commit(prepared.verified)
     state = VaultState(store, prepared.place, prepared.account, ambient)
     state.unlock(prepared.keys)
-    digests = {hashlib.sha256(slot).digest() for slot in prepared.account.keyslots}
-    set_live_slots(state, digests)
+    try:
+        save_account(store, prepared.account)
+        store.commit(prepared.verified)
+        digests = {hashlib.sha256(slot).digest() for slot in prepared.account.keyslots}
+        set_live_slots(state, digests)
+    except BaseException:
+        discard(state)
+        raise
     return state
 
 
@@ -81,6 +102,14 @@ def join(folder: Path, entered: Entered, ambient: Ambient) -> VaultState:
     return state
 
 
+def discard(state: VaultState) -> None:
+    """Close the store that :func:`begin` or :func:`join` has just made, and take it away."""
+    state.lock()
+    state.store.close()
+    for name in (STORE_FILE, f"{STORE_FILE}-wal", f"{STORE_FILE}-shm"):
+        state.store.path.with_name(name).unlink(missing_ok=True)
+
+
 def reopen(folder: Path, ambient: Ambient) -> VaultState:
     """A vault of this device, locked.
 
@@ -89,14 +118,16 @@ def reopen(folder: Path, ambient: Ambient) -> VaultState:
     """
     path = folder / STORE_FILE
     if not path.exists():
-        message = "there is no vault in this folder"
-        raise NotFoundError(message)
+        raise NotFoundError(_NO_VAULT)
     store = Store(path)
+    with closed_on_failure(store):
+        return _reopened(store, ambient)
+
+
+def _reopened(store: Store, ambient: Ambient) -> VaultState:
     account = load_account(store)
     if account is None:
-        store.close()
-        message = "there is no vault in this folder"
-        raise NotFoundError(message)
+        raise NotFoundError(_NO_VAULT)
     return VaultState(store, Place(account.origin, account.account_id), account, ambient)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Required, TypedDict
 
+from coffret.arguments import many
 from coffret.finding import Found, Search, default_embedder, document, find
 from coffret.flows.access import Readable, one
 from coffret.flows.apps import Ask
 from coffret.flows.requests import app_info
 from coffret.sharing import Selection
-from coffret_vault.errors import InputError
 from coffret_vault.formats.layout import id_text, parse_id
 
 if TYPE_CHECKING:
@@ -52,21 +52,17 @@ def ask_of(username: str, asking: Asking) -> Ask:
     Raises:
         InputError: a bare text where a collection is wanted, or nothing selected.
     """
-    for name in ("scopes", "tags", "types", "memories"):
-        if isinstance(asking.get(name), str):
-            message = f"{name} is a collection of texts, not one text"
-            raise InputError(message)
     selection = Selection(
         everything=asking.get("everything", False),
-        tags=frozenset(asking.get("tags", ())),
-        types=frozenset(asking.get("types", ())),
-        ids=frozenset(asking.get("memories", ())),
+        tags=frozenset(many("tags", asking.get("tags", ()))),
+        types=frozenset(many("types", asking.get("types", ()))),
+        ids=frozenset(many("memories", asking.get("memories", ()))),
         importance=asking.get("importance"),
         since=asking.get("since"),
     )
     return Ask(
         username=username,
-        scopes=frozenset(asking["scopes"]),
+        scopes=frozenset(many("scopes", asking["scopes"])),
         selection=selection,
         purpose=asking["purpose"],
         duration=asking["duration"],

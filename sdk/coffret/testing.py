@@ -20,6 +20,7 @@ from coffret_vault.errors import NetworkError
 from coffret_vault.keyslots.kdf import CHEAPEST_FOR_TESTS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 _START_SECONDS = 30.0
@@ -34,12 +35,16 @@ def cheap() -> Ambient:
 class Server:
     """A Coffret server on a free port of this machine's loopback address."""
 
-    def __init__(self, database: str | None = None) -> None:
+    def __init__(
+        self, database: str | None = None, *, clock: Callable[[], int] | None = None
+    ) -> None:
         """Prepare it; it starts when entered.
 
         Args:
             database: ``sqlite:///file``, to look at afterwards; None for a temporary file.
+            clock: the server's time, microseconds since 1970, to move it; the system's when None.
         """
+        self._clock = clock
         self._folder = TemporaryDirectory(prefix="coffret-testing-")
         self._database = database or f"sqlite:///{self._folder.name}/server.db"
         self.url = ""
@@ -48,6 +53,7 @@ class Server:
         import uvicorn  # noqa: PLC0415 - comes with coffret-server, which only tests need
 
         from coffret_server.app import create_app  # noqa: PLC0415 - the same
+        from coffret_server.services import system_clock  # noqa: PLC0415 - the same
         from coffret_server.settings import Settings  # noqa: PLC0415 - the same
 
         config = uvicorn.Config("", host="127.0.0.1", port=0, log_level="error", access_log=False)
@@ -60,7 +66,7 @@ class Server:
             open_rate=_GENEROUS,
             account_rate=_GENEROUS,
         )
-        config.app = create_app(settings)
+        config.app = create_app(settings, clock=self._clock or system_clock)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
             target=self._server.run, args=([listening],), name="coffret-server", daemon=True

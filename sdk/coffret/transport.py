@@ -1,16 +1,21 @@
 """The one door to the network: two drivers that run flows over httpx.
 
-Retries: every request of ours may be sent twice without harm (reads; appends, which the server
-recognises; creations, which carry an ``Idempotency-Key``), so a lost connection is tried again.
-Redirects are not followed, and no other host is ever talked to.
+Retries: almost every request of ours may be sent twice without harm (reads; appends, which the
+server recognises; creations, which carry an ``Idempotency-Key``), so a lost connection is tried
+again. The exception is marked: a login, whose nonce works once.
+Redirects are not followed, cookies not kept, and no other host is ever talked to: the drivers use
+httpx's transports, without the client above them that would do all this and takes longer than the
+rest of a request.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
@@ -26,8 +31,9 @@ T = TypeVar("T")
 _BASE = "/api/v1"
 _TRIES = 4
 _FIRST_BACKOFF = 0.1
-_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
-_PROBE_TIMEOUT = httpx.Timeout(5.0)
+_TIMEOUT = httpx.Timeout(60.0, connect=10.0).as_dict()
+_PROBE_TIMEOUT = httpx.Timeout(5.0).as_dict()
+_ALWAYS = {"User-Agent": "coffret", "Accept-Encoding": "identity"}
 _TRY_LATER = frozenset((429, 503))
 _LONGEST_WAIT = 10.0
 _LOOPBACK = frozenset(("localhost", "127.0.0.1", "[::1]"))
@@ -40,12 +46,25 @@ def check_url(url: str) -> str:
         InputError: not an address, or plain http to anywhere but this machine.
     """
     origin = normal_origin(url)
-    scheme, _, rest = origin.partition("://")
-    host = rest if rest.startswith("[") and rest.endswith("]") else rest.rsplit(":", 1)[0]
-    if scheme == "http" and host not in _LOOPBACK:
+    if origin.startswith("http://") and _host(origin) not in _LOOPBACK:
         message = "an address that is not this machine has to begin with https://"
         raise InputError(message)
     return origin
+
+
+def _host(origin: str) -> str:
+    rest = origin.partition("://")[2]
+    return rest if rest.startswith("[") and rest.endswith("]") else rest.rsplit(":", 1)[0]
+
+
+def _proxy(origin: str) -> str | None:
+    """The proxy that the environment names for a server; this machine is reached without one."""
+    host = _host(origin)
+    if host in _LOOPBACK or proxy_bypass(host):
+        return None
+    found = getproxies()
+    proxy = found.get("https") or found.get("all")
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
 def _pause(attempt: int, response: Response) -> float | None:
@@ -56,9 +75,9 @@ def _pause(attempt: int, response: Response) -> float | None:
     return asked if asked <= _LONGEST_WAIT else None
 
 
-def _backoff(attempt: int, failure: NetworkError) -> float:
+def _backoff(request: Request, attempt: int, failure: NetworkError) -> float:
     """Seconds until the next try after a connection that failed; the last failure is raised."""
-    if attempt + 1 >= _TRIES:
+    if attempt + 1 >= _TRIES or not request.repeatable:
         raise failure
     return _FIRST_BACKOFF * 2.0**attempt
 
@@ -67,15 +86,25 @@ def _failure(error: httpx.HTTPError) -> NetworkError:
     return TimedOutError() if isinstance(error, httpx.TimeoutException) else NetworkError()
 
 
-def _build(client: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.Request:
-    headers = {"Accept": request.media, **request.headers}
+@lru_cache(maxsize=64)
+def _address(url: str) -> httpx.URL:
+    """A parsed address; parsing takes httpx as long as sealing a memory takes us."""
+    return httpx.URL(url)
+
+
+def _build(origin: str, request: Request) -> httpx.Request:
+    headers = {**_ALWAYS, "Accept": request.media, **request.headers}
     if request.body:
         headers["Content-Type"] = request.media
     if request.token:
         headers["Authorization"] = f"Bearer {request.token}"
-    params = httpx.QueryParams(list(request.params)) if request.params else None
-    return client.build_request(
-        request.method, _BASE + request.path, content=request.body, headers=headers, params=params
+    return httpx.Request(
+        request.method,
+        _address(origin + _BASE + request.path),
+        params=httpx.QueryParams(list(request.params)) if request.params else None,
+        headers=headers,
+        content=request.body,
+        extensions={"timeout": _TIMEOUT},
     )
 
 
@@ -86,10 +115,13 @@ def probe(url: str, *, transport: httpx.BaseTransport | None = None) -> Response
         InputError: not an address, or plain http to anywhere but this machine.
         NetworkError: it does not answer.
     """
-    client = httpx.Client(timeout=_PROBE_TIMEOUT, transport=transport, follow_redirects=False)
-    with client:
+    origin = check_url(url)
+    extensions = {"timeout": _PROBE_TIMEOUT}
+    request = httpx.Request("GET", f"{origin}/readyz", headers=_ALWAYS, extensions=extensions)
+    with transport or httpx.HTTPTransport(proxy=_proxy(origin)) as network:
         try:
-            answer = client.get(f"{check_url(url)}/readyz")
+            answer = network.handle_request(request)
+            answer.close()
         except httpx.HTTPError as error:
             raise _failure(error) from None
     return Response(answer.status_code, answer.headers, b"")
@@ -118,13 +150,20 @@ class SyncDriver:
 
     def __init__(self, origin: str, *, transport: httpx.BaseTransport | None = None) -> None:
         """Talk to ``origin`` only. ``transport`` replaces the network, for tests."""
-        self._client = httpx.Client(
-            base_url=origin, timeout=_TIMEOUT, transport=transport, follow_redirects=False
-        )
+        self._origin = origin
+        self._transport = transport or httpx.HTTPTransport(proxy=_proxy(origin))
 
     def close(self) -> None:
         """Close the connection."""
-        self._client.close()
+        self._transport.close()
+
+    def begin(self, flow: Flow[T]) -> T:
+        """As :meth:`run`, and close the connection if it fails: nobody else could."""
+        try:
+            return self.run(flow)
+        except BaseException:
+            self.close()
+            raise
 
     def run(self, flow: Flow[T]) -> T:
         """Run a flow to its end and give its result."""
@@ -146,7 +185,7 @@ class SyncDriver:
             try:
                 response = self._once(request)
             except NetworkError as failure:
-                wait = _backoff(attempt, failure)
+                wait = _backoff(request, attempt, failure)
             else:
                 pause = _pause(attempt, response)
                 if pause is None:
@@ -158,7 +197,7 @@ class SyncDriver:
     def _once(self, request: Request) -> Response:
         body = _Body()
         try:
-            answer = self._client.send(_build(self._client, request), stream=True)
+            answer = self._transport.handle_request(_build(self._origin, request))
             try:
                 for chunk in answer.iter_bytes():
                     body.take(chunk)
@@ -174,16 +213,28 @@ class AsyncDriver:
 
     def __init__(self, origin: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         """Talk to ``origin`` only. ``transport`` replaces the network, for tests."""
-        self._client = httpx.AsyncClient(
-            base_url=origin, timeout=_TIMEOUT, transport=transport, follow_redirects=False
-        )
+        self._origin = origin
+        self._transport = transport or httpx.AsyncHTTPTransport(proxy=_proxy(origin))
+        self._turn = asyncio.Lock()
 
     async def close(self) -> None:
         """Close the connection."""
-        await self._client.aclose()
+        await self._transport.aclose()
+
+    async def begin(self, flow: Flow[T]) -> T:
+        """As :meth:`run`, and close the connection if it fails: nobody else could."""
+        try:
+            return await self.run(flow)
+        except BaseException:
+            await self.close()
+            raise
 
     async def run(self, flow: Flow[T]) -> T:
-        """Run a flow to its end and give its result."""
+        """Run a flow to its end and give its result, after those that were begun before it."""
+        async with self._turn:
+            return await self._run(flow)
+
+    async def _run(self, flow: Flow[T]) -> T:
         try:
             request = next(flow)
             while True:
@@ -202,7 +253,7 @@ class AsyncDriver:
             try:
                 response = await self._once(request)
             except NetworkError as failure:
-                wait = _backoff(attempt, failure)
+                wait = _backoff(request, attempt, failure)
             else:
                 pause = _pause(attempt, response)
                 if pause is None:
@@ -214,7 +265,7 @@ class AsyncDriver:
     async def _once(self, request: Request) -> Response:
         body = _Body()
         try:
-            answer = await self._client.send(_build(self._client, request), stream=True)
+            answer = await self._transport.handle_async_request(_build(self._origin, request))
             try:
                 async for chunk in answer.aiter_bytes():
                     body.take(chunk)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from coffret import opening
-from coffret.arguments import changed, fields_of, search_of
+from coffret.arguments import changed, fields_of, many, search_of
 from coffret.flows import entrance
 from coffret.flows import grants as grant_flows
 from coffret.flows import history as history_flows
@@ -94,7 +94,7 @@ class Vault(LocalVault):
         place, around = Path(folder), ambient or Ambient()
         driver = SyncDriver(check_url(url), transport=transport)
         flow = entrance.create(check_url(url), username, passphrase, place, around)
-        state, kit = driver.run(flow)
+        state, kit = driver.begin(flow)
         return cls(state, place, driver, embedder), kit
 
     @classmethod
@@ -118,10 +118,10 @@ class Vault(LocalVault):
             TrustError: the server shows something that cannot be true.
         """
         place, around = Path(folder), ambient or Ambient()
-        driver = SyncDriver(check_url(url), transport=transport)
         key = opening.read_secret_key(secret_key)
+        driver = SyncDriver(check_url(url), transport=transport)
         flow = entrance.login(check_url(url), username, passphrase, key, place, around)
-        return cls(driver.run(flow), place, driver, embedder)
+        return cls(driver.begin(flow), place, driver, embedder)
 
     @classmethod
     def recover(  # noqa: PLR0913 - what a person knows and has
@@ -147,10 +147,10 @@ class Vault(LocalVault):
             CredentialsError: it is not this vault's.
         """
         place, around = Path(folder), ambient or Ambient()
-        driver = SyncDriver(check_url(url), transport=transport)
         code = opening.read_recovery_code(recovery_code)
+        driver = SyncDriver(check_url(url), transport=transport)
         flow = entrance.recover(check_url(url), username, code, new_passphrase, place, around)
-        state, secret_key = driver.run(flow)
+        state, secret_key = driver.begin(flow)
         return cls(state, place, driver, embedder), secret_key
 
     @classmethod
@@ -299,9 +299,9 @@ class Vault(LocalVault):
             TrustError: the request is not what the app signed, or would be widened.
         """
         narrowing = Narrowing(
-            None if scopes is None else frozenset(scopes),
-            None if memories is None else frozenset(memories),
-            frozenset(exclude),
+            None if scopes is None else frozenset(many("scopes", scopes)),
+            None if memories is None else frozenset(many("memories", memories)),
+            frozenset(many("exclude", exclude)),
             duration,
             standing,
             auto_accept,
@@ -323,7 +323,7 @@ class Vault(LocalVault):
 
     def narrow(self, grant_id: str, remove: Collection[str]) -> int:
         """Take memories out of a grant, and give how many it lost; they get fresh keys."""
-        return self._driver.run(grant_flows.narrow(self._state, grant_id, remove))
+        return self._driver.run(grant_flows.narrow(self._state, grant_id, many("remove", remove)))
 
     def revoke(self, grant_id: str) -> None:
         """End a grant. The server stops serving at once; what was read cannot be unread."""

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from coffret.flows.apps import send
-from coffret.flows.http import MSGPACK, Request, decode_msgpack, encode_msgpack
+from coffret.flows.http import (
+    MSGPACK,
+    Request,
+    VersionConflictError,
+    decode_msgpack,
+    encode_msgpack,
+)
 from coffret_vault.envelope.signature import sign_statement
 from coffret_vault.errors import (
     FormatError,
@@ -23,7 +29,7 @@ from coffret_vault.formats.layout import id_text, parse_id
 from coffret_vault.formats.memory import HEADER, Header, Kek, Payload, Record, record_digest
 from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.primitives.symmetric import generate_key
-from coffret_vault.records.memory import APPROVED, PENDING, Fields, Memory, Review
+from coffret_vault.records.memory import APPROVED, PENDING, REJECTED, Fields, Memory, Review
 from coffret_vault.records.seal import (
     Stamp,
     Wrapping,
@@ -41,8 +47,10 @@ if TYPE_CHECKING:
     from coffret.flows.appstate import AppState
     from coffret.flows.http import Flow
 
+T = TypeVar("T")
+
 _PAGE = 1_000
-_STATUS = {"approved": APPROVED, "pending": PENDING, "pending_review": PENDING}
+_STATUS = {"accepted": APPROVED, "pending": PENDING}
 
 
 class _Item(msgspec.Struct, frozen=True, array_like=True):
@@ -60,12 +68,23 @@ class _Page(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Readable(msgspec.Struct, frozen=True):
-    """A memory under a grant: opened, with its key and what its newest version's digest is."""
+    """A memory under a grant: opened, with its key.
+
+    Attributes:
+        memory: what counts, or the newest that this app proposed; what was rejected only where
+            there is nothing else.
+        header: that version's header.
+        payload: that version's payload.
+        key: the memory's key.
+        newest: the newest version of any kind that this app knows of.
+        digest: what that version's log entry names.
+    """
 
     memory: Memory
     header: Header
     payload: Payload
     key: SecretBytes
+    newest: int
     digest: bytes
 
     def __repr__(self) -> str:
@@ -91,15 +110,23 @@ def read_all(state: AppState, held: Held) -> Flow[dict[str, Readable]]:
         page = decode_msgpack((yield from send(state, request)), _Page)
         for item in page.items:
             readable = _open(held, item)
-            if readable is not None and _newer(found, readable):
-                found[readable.memory.id] = readable
+            if readable is not None:
+                name = readable.memory.id
+                found[name] = _joined(found.get(name, readable), readable)
         cursor = page.next if page.items else None
     return found
 
 
-def _newer(found: dict[str, Readable], readable: Readable) -> bool:
-    known = found.get(readable.memory.id)
-    return known is None or known.memory.version < readable.memory.version
+def _joined(one: Readable, other: Readable) -> Readable:
+    """Of two versions the one to be read, with what is known of the newest."""
+    newest = max(one, other, key=lambda item: item.newest)
+    return msgspec.structs.replace(
+        max(one, other, key=_weight), newest=newest.newest, digest=newest.digest
+    )
+
+
+def _weight(item: Readable) -> tuple[bool, int]:
+    return item.memory.review.status != REJECTED, item.memory.version
 
 
 def _check_live(state: AppState, held: Held) -> None:
@@ -116,9 +143,9 @@ def _open(held: Held, item: _Item) -> Readable | None:
         payload = open_version(item.header, item.envelope, key)
     except (OpenError, FormatError):
         return None
-    review = Review(_STATUS.get(item.status, "rejected"))
-    memory = to_memory(header, payload, review)
-    return Readable(memory, header, payload, key, record_digest(item.header, item.envelope))
+    memory = to_memory(header, payload, Review(_STATUS.get(item.status, REJECTED)))
+    digest = record_digest(item.header, item.envelope)
+    return Readable(memory, header, payload, key, header.version, digest)
 
 
 def _wrapping(held: Held) -> Wrapping:
@@ -168,16 +195,38 @@ def update(
     """
     _check_live(state, held)
     _check_scope(held, "update")
-    stamp = Stamp(
-        account_id=held.grant.account_id,
-        memory_id=known.header.memory_id,
-        version=known.header.version + 1,
-        key_number=known.header.key_number,
-        author=Author(state.manifest.app_id),
-        created=known.header.created,
-        updated=max(state.ambient.now(), known.header.created),
-    )
-    return (yield from _write(state, held, stamp, change(known.memory.fields()), known.key))
+    fields = change(known.memory.fields())
+
+    def propose(newest: int, _digest: bytes) -> Flow[Memory]:
+        stamp = Stamp(
+            account_id=held.grant.account_id,
+            memory_id=known.header.memory_id,
+            version=newest + 1,
+            key_number=known.header.key_number,
+            author=Author(state.manifest.app_id),
+            created=known.header.created,
+            updated=max(state.ambient.now(), known.header.created),
+        )
+        return (yield from _write(state, held, stamp, fields, known.key))
+
+    return (yield from _behind_others(state, held, known, propose))
+
+
+def _behind_others(
+    state: AppState, held: Held, known: Readable, propose: Callable[[int, bytes], Flow[T]]
+) -> Flow[T]:
+    """Propose something about the newest version.
+
+    Versions count every app's proposals, and those of others are not shown to this app: where they
+    alone are in the way, the proposal is made behind them.
+    """
+    try:
+        return (yield from propose(known.newest, known.digest))
+    except VersionConflictError as conflict:
+        again = (yield from read_all(state, held)).get(known.memory.id)
+        if again is None or again.memory.version != known.memory.version:
+            raise
+        return (yield from propose(conflict.version, conflict.digest))
 
 
 def _write(
@@ -206,16 +255,20 @@ def forget(state: AppState, held: Held, known: Readable) -> Flow[None]:
     """
     _check_live(state, held)
     _check_scope(held, "delete")
-    entry = Entry(
-        account_id=held.grant.account_id,
-        kind=kinds.DELETE,
-        subject=known.header.memory_id,
-        version=known.header.version + 1,
-        digest=known.digest,
-        author=Author(state.manifest.app_id),
-        time=state.ambient.now(),
-    )
-    yield from _submit(state, held, entry, ())
+
+    def propose(newest: int, digest: bytes) -> Flow[None]:
+        entry = Entry(
+            account_id=held.grant.account_id,
+            kind=kinds.DELETE,
+            subject=known.header.memory_id,
+            version=newest + 1,
+            digest=digest,
+            author=Author(state.manifest.app_id),
+            time=state.ambient.now(),
+        )
+        yield from _submit(state, held, entry, ())
+
+    yield from _behind_others(state, held, known, propose)
 
 
 def _submit(state: AppState, held: Held, entry: Entry, records: tuple[Record, ...]) -> Flow[None]:

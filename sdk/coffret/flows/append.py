@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     Wrap = tuple[bytes, bytes, int, bytes]
     Accept = tuple[bytes, int, bytes, bytes]
 
-_ROUNDS = 8
+_ROUNDS = 100
+"""Each round that is lost is one that another device won, so this is a bound on others' haste."""
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -119,13 +120,25 @@ def _next_head(state: VaultState, position: Position, leaves: tuple[bytes, ...])
 
 def keep(state: VaultState, sent: Sent) -> None:
     """Store what the server took."""
-    accepted = [_accepted(state, accept) for accept in sent.change.accepts]
-    rows = (*sent.change.records, *accepted)
-    state.store.commit(sent.verified, rows, sent.change.grants)
-    for grant_id, memory_id, number, _ in sent.change.wraps:
-        state.store.grants.add_wraps(grant_id, [(memory_id, number)])
-    for grant_id, memory_id in sent.change.unwraps:
-        state.store.grants.remove_wraps(grant_id, [memory_id])
+    change = sent.change
+    accepted = [_accepted(state, accept) for accept in change.accepts]
+    state.store.commit(
+        sent.verified,
+        (*change.records, *accepted),
+        change.grants,
+        wraps=[wrap[:3] for wrap in change.wraps],
+        unwraps=change.unwraps,
+    )
+
+
+def _arrived(state: VaultState, sent: Sent) -> bool:
+    """Whether the server had taken the change after all: the answer was lost, and others wrote."""
+    base = sent.append.base
+    if any(state.store.leaf(at) != leaf for at, leaf in enumerate(sent.append.leaves, base)):
+        return False
+    wraps = [wrap[:3] for wrap in sent.change.wraps]
+    state.store.grants.settle(wraps, sent.change.unwraps)
+    return True
 
 
 def _accepted(state: VaultState, accept: Accept) -> StoredRecord:
@@ -158,6 +171,8 @@ def append(
             succeed(response)
         except LogMovedError:
             yield from sync(state)
+            if _arrived(state, sent):
+                return response
             continue
         keep(state, sent)
         return response

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -17,7 +17,17 @@ from coffret.flows.http import (
     unb64,
 )
 from coffret.sharing import Selection
-from coffret_vault.errors import FormatError, InputError, SessionError, TrustError
+from coffret_vault.errors import (
+    ConflictError,
+    FormatError,
+    GrantError,
+    GrantExpiredError,
+    GrantPausedError,
+    GrantRevokedError,
+    InputError,
+    SessionError,
+    TrustError,
+)
 from coffret_vault.formats.account import check_username, keys_hash
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.sharing import AccessRequest, Grant, Manifest
@@ -42,6 +52,8 @@ if TYPE_CHECKING:
 
 _SEEDS = 64
 _NONCE = 32
+_STATES = {"paused": GrantPausedError, "revoked": GrantRevokedError, "ended": GrantExpiredError}
+T = TypeVar("T")
 
 
 class _DeveloperAnswer(msgspec.Struct, frozen=True):
@@ -135,7 +147,7 @@ def register_app(
     return AppFile(origin, signed.message, signed.signature, seeds, answer.api_key)
 
 
-def _usable(make: Callable[[], Signed]) -> Signed:
+def _usable(make: Callable[[], T]) -> T:
     try:
         return make()
     except FormatError as error:
@@ -178,7 +190,7 @@ def request_access(state: AppState, ask: Ask) -> Flow[str]:
         app_keys_hash=state.identity.keys_hash,
         owner_keys_hash=keys_hash(card.signing_public, card.sealing_public),
         scopes=ask.scopes,
-        selector=ask.selection.to_wire(),
+        selector=_usable(ask.selection.to_wire),
         purpose=ask.purpose,
         retention=ask.retention,
         seconds=int(ask.duration.total_seconds()),
@@ -210,15 +222,23 @@ def status(state: AppState, request_id: str) -> Flow[str]:
 
     ``pending``, ``approved``, ``denied``, ``cancelled``, ``lapsed`` or ``superseded``.
     """
-    state.asked(request_id)
-    answer = yield from send(state, Request("GET", f"/access-requests/{request_id}"))
+    path = f"/access-requests/{state.asked(request_id).id}"
+    answer = yield from send(state, Request("GET", path))
     return decode_json(answer, _StateAnswer).state
 
 
 def cancel(state: AppState, request_id: str) -> Flow[None]:
-    """Withdraw a request that is still pending."""
-    state.asked(request_id)
-    yield from send(state, Request("POST", f"/access-requests/{request_id}/cancel"))
+    """Withdraw a request that is still pending; again is the same.
+
+    Raises:
+        ConflictError: it was decided.
+    """
+    path = f"/access-requests/{state.asked(request_id).id}/cancel"
+    try:
+        yield from send(state, Request("POST", path))
+    except ConflictError:
+        if (yield from status(state, request_id)) != "cancelled":
+            raise
 
 
 def take_up(state: AppState, request_id: str) -> Flow[Held]:
@@ -230,9 +250,13 @@ def take_up(state: AppState, request_id: str) -> Flow[Held]:
         TrustError: what the server shows is not that owner's answer to that request.
     """
     asked = state.asked(request_id)
-    path = f"/access-requests/{request_id.strip().lower()}/credentials"
+    path = f"/access-requests/{asked.id}/credentials"
     answer = decode_json((yield from send(state, Request("GET", path))), _CredentialsAnswer)
     signed = SignedGrant(unb64(answer.grant), unb64(answer.sealed_key), unb64(answer.signature))
     card = verify_account_card(Signed(asked.card, asked.card_signature))
     grant, key = open_grant(state.identity, asked.parse(), card, signed)
+    if grant.expires <= state.ambient.now():
+        raise GrantExpiredError
+    if answer.state != "active":
+        raise _STATES.get(answer.state, GrantError)
     return Held(grant, key)

@@ -30,6 +30,11 @@ class Asked(msgspec.Struct, frozen=True):
         """The request."""
         return ACCESS_REQUEST.parse(self.request)
 
+    @property
+    def id(self) -> str:
+        """The request's id, as paths have it."""
+        return id_text(self.parse().request_id)
+
 
 class AppFile(msgspec.Struct, frozen=True):
     """What an app keeps, its private keys included, in one file that only its user can read."""
@@ -106,6 +111,10 @@ class AppState:
         """Remember what was asked: a grant is compared with it when it comes."""
         everything = {**self.file.asked, id_text(request_id): asked}
         self.file = msgspec.structs.replace(self.file, asked=everything)
+        self.save()
+
+    def save(self) -> None:
+        """Write the app's file. Errors as :func:`save_app`."""
         save_app(self.path, self.file)
 
     def asked(self, request_id: str) -> Asked:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from coffret import opening
-from coffret.flows.grants import follow_wraps
 from coffret.flows.passphrase import replace_passphrase
 from coffret.flows.review import accept_automatically
 from coffret.flows.signup import (
@@ -22,6 +22,7 @@ from coffret_vault.keyslots.slots import SECRET_KEY_BYTES
 from coffret_vault.primitives.secret import SecretBytes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from coffret.flows.http import Flow
@@ -33,11 +34,26 @@ if TYPE_CHECKING:
 def create(
     origin: str, username: str, passphrase: str, folder: Path, ambient: Ambient
 ) -> Flow[tuple[VaultState, RecoveryKit]]:
-    """Make a vault on the server, then keep it here. Errors as ``Vault.create``."""
+    """Make a vault here, then on the server. Errors as ``Vault.create``.
+
+    In this order a full disk is noticed while nobody knows of the vault yet.
+    """
     opening.new_store(folder).close()
     prepared = prepare_vault(origin, username, passphrase, ambient)
-    yield from register_vault(prepared, ambient)
-    return opening.begin(folder, prepared, ambient), prepared.kit
+    state = opening.begin(folder, prepared, ambient)
+    with _kept_if_whole(state):
+        yield from register_vault(prepared, ambient)
+    return state, prepared.kit
+
+
+@contextmanager
+def _kept_if_whole(state: VaultState) -> Iterator[None]:
+    """Take what was kept away again if something fails, so that it can be tried again here."""
+    try:
+        yield
+    except BaseException:
+        opening.discard(state)
+        raise
 
 
 def login(
@@ -52,7 +68,8 @@ def login(
     opening.new_store(folder).close()
     entered = yield from enter_with_passphrase(origin, username, passphrase, secret_key, ambient)
     state = opening.join(folder, entered, ambient)
-    yield from sync_all(state)
+    with _kept_if_whole(state):
+        yield from sync_all(state)
     return state
 
 
@@ -68,17 +85,16 @@ def recover(
     opening.new_store(folder).close()
     entered = yield from enter_with_recovery(origin, username, recovery_code, ambient)
     state = opening.join(folder, entered, ambient)
-    yield from sync_all(state)
     secret_key = SecretBytes(ambient.random(SECRET_KEY_BYTES))
-    yield from replace_passphrase(state, passphrase, secret_key)
+    with _kept_if_whole(state):
+        yield from sync_all(state)
+        yield from replace_passphrase(state, passphrase, secret_key)
     return state, write_code(SECRET_KEY, secret_key.reveal())
 
 
 def sync_all(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]:
-    """Sync; then learn of changed grants, and accept what the owner lets apps write unreviewed."""
+    """Sync, and accept what the owner lets apps write unreviewed."""
     report = yield from sync(state, progress)
-    if report.entries:
-        yield from follow_wraps(state)
     accepted = yield from accept_automatically(state)
     if accepted:
         return msgspec.structs.replace(report, entries=report.entries + accepted)

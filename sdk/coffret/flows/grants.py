@@ -5,22 +5,19 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from coffret.flows.append import Append, Change, append
 from coffret.flows.grantfeed import ACTIVE, PAUSED, REVOKED, move_grant
-from coffret.flows.http import Request, decode_json, decode_msgpack, encode_json
-from coffret.flows.keys import is_stale, live_grants
+from coffret.flows.http import Request, encode_json
+from coffret.flows.keys import is_stale
 from coffret.flows.memories import BATCH, read_id, rekey
 from coffret.flows.requests import app_info
-from coffret.flows.session import get, get_packed
 from coffret.flows.sync import silent
 from coffret.sharing import GrantInfo, from_wire, shown
-from coffret_vault.errors import ConflictError, GrantRevokedError, NotFoundError
+from coffret_vault.errors import ConflictError, GrantRevokedError, InputError, NotFoundError
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.author import OWNER
 from coffret_vault.formats.entry import Entry
-from coffret_vault.formats.layout import id_text, parse_id
+from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.sharing import ACCESS_REQUEST
 from coffret_vault.records.memory import from_micros
 
@@ -34,7 +31,6 @@ if TYPE_CHECKING:
 
 ENDED = "ended"
 _KINDS = {PAUSED: kinds.PAUSE, ACTIVE: kinds.RESUME, REVOKED: kinds.REVOKE}
-_PAGE = 5_000
 
 
 def grants(state: VaultState) -> list[GrantInfo]:
@@ -116,9 +112,15 @@ def narrow(state: VaultState, grant_id: str, remove: Iterable[str]) -> Flow[int]
 
     Returns:
         How many memories it lost.
+
+    Raises:
+        NotFoundError: there is no such grant.
+        InputError: it is a standing grant: the next change of the memory would hand it over again.
     """
     identifier = read_id(grant_id)
-    _row(state, identifier)
+    if _row(state, identifier).statement().standing:
+        message = "a standing grant covers whatever matches; it cannot leave memories out"
+        raise InputError(message)
     held = state.store.grants.memories(identifier)
     gone = [item for item in map(read_id, remove) if item in held]
     for at in range(0, len(gone), BATCH):
@@ -154,38 +156,3 @@ def rotate(
         yield from rekey(state, stale[at : at + BATCH])
         progress("keys", min(at + BATCH, len(stale)), len(stale))
     return len(stale)
-
-
-class _CountAnswer(msgspec.Struct, frozen=True):
-    grant_id: str
-    memories: int
-
-
-class _WrapsAnswer(msgspec.Struct, frozen=True, array_like=True):
-    next: str | None
-    wraps: list[tuple[bytes, int, bytes]]
-
-
-def follow_wraps(state: VaultState) -> Flow[None]:
-    """Learn which memories the live grants hold keys of, where another device has changed that."""
-    live = {id_text(row.statement().grant_id) for row in live_grants(state)}
-    if not live:
-        return
-    for answer in decode_json((yield from get(state, "/grants")), list[_CountAnswer]):
-        identifier = parse_id(answer.grant_id)
-        if answer.grant_id in live and answer.memories != len(
-            state.store.grants.memories(identifier)
-        ):
-            yield from _read_wraps(state, identifier)
-
-
-def _read_wraps(state: VaultState, grant_id: bytes) -> Flow[None]:
-    cursor: str | None = ""
-    found: dict[bytes, int] = {}
-    while cursor is not None:
-        params = [("limit", str(_PAGE))] + ([("cursor", cursor)] if cursor else [])
-        path = f"/grants/{id_text(grant_id)}/wraps"
-        page = decode_msgpack((yield from get_packed(state, path, *params)), _WrapsAnswer)
-        found.update((memory_id, number) for memory_id, number, _ in page.wraps)
-        cursor = page.next if page.wraps else None
-    state.store.grants.set_wraps(grant_id, found)

@@ -11,6 +11,7 @@ from coffret.flows.http import decode_json, decode_msgpack
 from coffret.flows.keys import open_memory
 from coffret.flows.memories import read_id
 from coffret.flows.session import get, get_packed
+from coffret.flows.sync import sync
 from coffret_vault.errors import NotFoundError, OpenError, TrustError
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.entry import Entry, parse_leaf
@@ -54,13 +55,21 @@ def history(state: VaultState, memory_id: str) -> Flow[list[Version]]:
 
     Raises:
         NotFoundError: there never was such a memory.
-        TrustError: the server shows a version that the log does not have.
+        TrustError: the server shows a version that the log does not have, or leaves one out.
     """
     identifier = read_id(memory_id)
-    if state.store.state(identifier) is None:
+    memory = state.store.state(identifier)
+    if memory is None:
         raise NotFoundError
+    newest = memory.newest
     path = f"/memory-blobs/{id_text(identifier)}/versions"
     items = decode_msgpack((yield from get_packed(state, path)), list[_Item])
+    if any(item.leaf >= state.position().size for item in items):
+        yield from sync(state)
+    known = {item.version for item in items}
+    if not known.issuperset(range(1, newest + 1)):
+        message = "the server withholds versions that the log says there are"
+        raise TrustError(message)
     return [_version(state, identifier, item) for item in items]
 
 

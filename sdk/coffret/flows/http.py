@@ -22,7 +22,10 @@ MAX_ANSWER = 64 << 20
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One request. ``path`` begins behind ``/api/v1``; ``token`` never shows in a repr."""
+    """One request. ``path`` begins behind ``/api/v1``; ``token`` never shows in a repr.
+
+    ``repeatable`` says that it may be sent again when its answer was lost.
+    """
 
     method: str
     path: str
@@ -31,6 +34,7 @@ class Request(msgspec.Struct, frozen=True):
     token: str = ""
     headers: dict[str, str] = {}
     params: tuple[tuple[str, str], ...] = ()
+    repeatable: bool = True
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.path}>"
@@ -60,11 +64,9 @@ _BY_CODE: dict[str, type[errors.CoffretError]] = {
     "grant-revoked": errors.GrantRevokedError,
     "grant-expired": errors.GrantExpiredError,
     "not-found": errors.NotFoundError,
-    "conflict": errors.ConflictError,
     "username-taken": errors.ConflictError,
     "not-approved": errors.ConflictError,
     "request-final": errors.ConflictError,
-    "version-moved": errors.ConflictError,
     "too-large": errors.TooLargeError,
     "quota-exceeded": errors.QuotaError,
     "rate-limited": errors.RateLimitedError,
@@ -80,6 +82,7 @@ _SENTENCES = {
     "request-final": "This request has been decided already.",
     "grant-activating": "The grant is not ready yet; the owner's device is still uploading keys.",
 }
+_MOVED = frozenset(("log-moved", "version-moved"))
 _STATUS_OK = range(200, 300)
 
 
@@ -89,14 +92,48 @@ class LogMovedError(errors.ConflictError):
     code = "log-moved"
 
 
+class VersionConflictError(errors.ConflictError):
+    """A memory has a newer version than the one this change was made for.
+
+    Attributes:
+        version: the newest version, as the server says.
+        digest: the digest that its log entry names.
+    """
+
+    def __init__(self, version: int, digest: bytes) -> None:
+        """Say where the memory stands."""
+        super().__init__()
+        self.version = version
+        self.digest = digest
+
+
+class _Standing(msgspec.Struct, frozen=True):
+    version: int
+    digest: str
+
+
+class _Conflict(msgspec.Struct, frozen=True):
+    current: _Standing
+
+
+def _conflict(response: Response) -> errors.ConflictError:
+    try:
+        current = decode_json(response, _Conflict).current
+        return VersionConflictError(current.version, unb64(current.digest))
+    except errors.FormatError:
+        return errors.ConflictError()
+
+
 def problem(response: Response) -> errors.CoffretError:
     """The error for an answer that is not a success.
 
     Nothing of the server's own words is shown: a hostile one could talk to the person with them.
     """
     code = _problem_code(response)
-    if code == "log-moved":
+    if code in _MOVED:
         return LogMovedError()
+    if code == "conflict":
+        return _conflict(response)
     kind = _BY_CODE.get(code)
     if kind is errors.RateLimitedError:
         return errors.RateLimitedError(retry_after=retry_after(response))

@@ -104,23 +104,22 @@ def live_grants(state: VaultState) -> list[GrantRow]:
 
 
 def grant_wraps(
-    state: VaultState, memory: Memory, header: Header | Stamp, key: SecretBytes
+    state: VaultState, memory: Memory, header: Header | Stamp, key: SecretBytes, before: int = 0
 ) -> list[Wrap]:
     """The wraps that a new version needs.
 
-    For the grants that hold this memory under another key number, and for standing grants whose
-    selector it matches.
+    For the grants that hold the memory's key up to now, which has number ``before`` (0 for a new
+    memory), and for standing grants whose selector it matches. A grant that this device remembers
+    with an older number has lost the memory since, on another device.
     """
     live = live_grants(state)
-    holders = set(state.store.grants.holders(header.memory_id)) if live else set()
+    holders = state.store.grants.holders(header.memory_id) if live else {}
     wraps: list[Wrap] = []
     for row in live:
         grant = row.statement()
         standing = grant.standing and row.state == ACTIVE and matches(grant.selector, memory)
-        if not standing and grant.grant_id not in holders:
-            continue
-        held = state.store.grants.memories(grant.grant_id).get(header.memory_id)
-        if held == header.key_number:
+        held = holders.get(grant.grant_id)
+        if held == header.key_number or not (standing or (held and held == before)):
             continue
         wrapping = grant_wrapping(state, row)
         wrap = wrap_memory_key(header, key, wrapping, random=state.ambient.random)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from coffret_vault.formats.memory import Record
     from coffret_vault.log.replay import MemoryState
 
+_NOT_HERE = "this version is not on this device yet; sync first"
 BATCH = 500
 _BATCH_BYTES = 8 << 20
 
@@ -46,13 +47,17 @@ class NewMemory(msgspec.Struct, frozen=True):
 
 
 class Written(msgspec.Struct, frozen=True):
-    """A sealed version with its log entry, and what it takes to wrap its key for grants."""
+    """A sealed version with its log entry, and what it takes to wrap its key for grants.
+
+    ``before`` is the number of the key that the memory had until now, 0 for a new memory.
+    """
 
     memory: Memory
     entry: Entry
     row: StoredRecord
     stamp: Stamp
     key: SecretBytes
+    before: int = 0
 
 
 def _new(state: VaultState, new: NewMemory) -> Written:
@@ -88,7 +93,7 @@ def _change(state: VaultState, written: Sequence[Written]) -> Change:
     """
     wraps: list[Wrap] = []
     for item in written:
-        wraps += grant_wraps(state, item.memory, item.stamp, item.key)
+        wraps += grant_wraps(state, item.memory, item.stamp, item.key, item.before)
     entries = tuple(item.entry for item in written)
     return Change(entries, tuple(item.row for item in written), wraps=tuple(wraps))
 
@@ -175,13 +180,14 @@ def current(state: VaultState, memory_id: str) -> Memory:
         OpenError: an app sealed it so that it does not open.
     """
     identifier, memory = find(state, memory_id)
-    versions = [memory.current] if memory.current else []
-    versions += [item.version for item in reversed(memory.proposals) if not item.deletion]
+    versions = [memory.current]
+    if not memory.current:
+        versions = [item.version for item in reversed(memory.proposals) if not item.deletion]
     for version in versions:
         record = state.store.record(identifier, version)
         if record is not None:
             return open_memory(state, record, memory)
-    raise NotFoundError
+    raise NotFoundError(_NOT_HERE)
 
 
 def update(
@@ -240,14 +246,14 @@ def _next(
         updated=max(state.ambient.now(), opened.header.created),
     )
     before = to_memory(opened.header, opened.payload)
-    return _seal(state, stamp, change(before.fields()), key)
+    written = _seal(state, stamp, change(before.fields()), key)
+    return msgspec.structs.replace(written, before=opened.header.key_number)
 
 
 def _record(state: VaultState, identifier: bytes, version: int) -> Record:
     record = state.store.record(identifier, version)
     if record is None:
-        message = "this version is not on this device yet; sync first"
-        raise NotFoundError(message)
+        raise NotFoundError(_NOT_HERE)
     return record
 
 

@@ -20,10 +20,11 @@ from coffret.flows.http import (
     unb64,
 )
 from coffret.flows.keys import open_record
+from coffret.flows.memories import read_id
 from coffret.flows.session import create, get, send
 from coffret.flows.sync import silent, sync
 from coffret.sharing import AccessRequestInfo, AppInfo, from_wire, shown
-from coffret_vault.errors import ConflictError, InputError
+from coffret_vault.errors import ConflictError, FormatError, InputError, TrustError
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.account import keys_hash
 from coffret_vault.formats.author import OWNER
@@ -100,7 +101,13 @@ def requests(state: VaultState, which: str | None = PENDING) -> Flow[list[Access
     params = (("state", which),) if which else ()
     response = yield from get(state, "/access-requests", *params)
     answers = decode_json(response, list[_RequestAnswer])
-    return [_info(state, _checked(state, answer), answer.state) for answer in answers]
+    checked = [(_checked(state, answer), answer.state) for answer in answers]
+    state.asked |= {asked.request.request_id: _digest(asked) for asked, _ in checked}
+    return [_info(state, asked, where) for asked, where in checked]
+
+
+def _digest(asked: CheckedRequest) -> bytes:
+    return hashlib.sha256(asked.request_bytes).digest()
 
 
 def _checked(state: VaultState, answer: _RequestAnswer) -> CheckedRequest:
@@ -138,18 +145,22 @@ def _matching(state: VaultState, selector: Selector) -> Iterator[tuple[Opened, M
             yield opened, memory
 
 
-def _fetch(state: VaultState, request_id: str) -> Flow[_RequestAnswer]:
-    path = f"/access-requests/{id_text(_id(request_id))}"
-    return decode_json((yield from get(state, path)), _RequestAnswer)
-
-
-def _id(request_id: str) -> bytes:
-    return parse_id(request_id.strip().lower())
+def _fetch(state: VaultState, request_id: str) -> Flow[tuple[_RequestAnswer, CheckedRequest]]:
+    """A request by its id: the one that was asked for, and the one that was shown, if it was."""
+    identifier = read_id(request_id)
+    path = f"/access-requests/{id_text(identifier)}"
+    answer = decode_json((yield from get(state, path)), _RequestAnswer)
+    asked = _checked(state, answer)
+    known = state.asked.get(identifier, _digest(asked))
+    if (asked.request.request_id, _digest(asked)) != (identifier, known):
+        message = "the server shows another request than the one that was asked for"
+        raise TrustError(message)
+    return answer, asked
 
 
 def deny(state: VaultState, request_id: str) -> Flow[None]:
     """Turn a request down."""
-    path = f"/access-requests/{id_text(_id(request_id))}/decision"
+    path = f"/access-requests/{id_text(read_id(request_id))}/decision"
     yield from create(state, path, {"decision": "deny"})
 
 
@@ -164,15 +175,15 @@ def approve(
         The grant's id.
 
     Raises:
+        NotFoundError: there is no such request.
         ConflictError: the request was decided already, or withdrawn.
         InputError: the narrowing cannot be.
         TrustError: the request is not what the app signed, or the approval would widen it.
     """
     yield from sync(state)
-    answer = yield from _fetch(state, request_id)
-    asked = _checked(state, answer)
+    answer, asked = yield from _fetch(state, request_id)
     if answer.state == APPROVED and answer.grant_id:
-        grant_id = parse_id(answer.grant_id)
+        grant_id = yield from _interrupted(state, answer.grant_id)
     elif answer.state == PENDING:
         grant_id = yield from _decide(state, asked, _terms(state, asked, narrowing))
     else:
@@ -180,6 +191,20 @@ def approve(
         raise ConflictError(message)
     yield from _hand_over(state, grant_id, progress)
     return id_text(grant_id)
+
+
+class _StateAnswer(msgspec.Struct, frozen=True):
+    state: str
+
+
+def _interrupted(state: VaultState, grant_id: str) -> Flow[bytes]:
+    """The grant of an approval whose keys were not all handed over."""
+    identifier = parse_id(grant_id)
+    path = f"/grants/{id_text(identifier)}"
+    if decode_json((yield from get(state, path)), _StateAnswer).state != ACTIVATING:
+        message = "this request has been approved already"
+        raise ConflictError(message)
+    return identifier
 
 
 def _terms(state: VaultState, asked: CheckedRequest, narrowing: Narrowing) -> Terms:
@@ -216,15 +241,18 @@ def _listed(state: VaultState, selector: Selector, narrowing: Narrowing) -> Sele
 
 def _decide(state: VaultState, asked: CheckedRequest, terms: Terms) -> Flow[bytes]:
     keys, ambient = state.keys, state.ambient
-    made = make_grant(
-        keys.keyring,
-        keys.identity,
-        asked,
-        terms,
-        grant_id=ambient.new_id(),
-        now=ambient.now(),
-        random=ambient.random,
-    )
+    try:
+        made = make_grant(
+            keys.keyring,
+            keys.identity,
+            asked,
+            terms,
+            grant_id=ambient.new_id(),
+            now=ambient.now(),
+            random=ambient.random,
+        )
+    except FormatError as error:
+        raise InputError(str(error)) from None
     path = f"/access-requests/{id_text(asked.request.request_id)}/decision"
 
     def submit(body: Append) -> Request:

@@ -15,13 +15,15 @@ from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.author import OWNER
 from coffret_vault.formats.entry import Entry
 from coffret_vault.formats.layout import id_text
-from coffret_vault.formats.memory import KEK
+from coffret_vault.formats.memory import HEADER, KEK
+from coffret_vault.formats.sharing import CREATE, UPDATE
 from coffret_vault.records.memory import Memory
 from coffret_vault.records.seal import to_memory, wrap_memory_key
 
 if TYPE_CHECKING:
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
+    from coffret_vault.formats.sharing import Grant
     from coffret_vault.log.replay import MemoryState, Proposal
 
 
@@ -92,7 +94,7 @@ def accept(state: VaultState, memory_id: str, version: int | None = None) -> Flo
     """Make a version that an app wrote the current one. Its key is wrapped for the owner.
 
     A version that was overtaken by a later one is written again as the owner's, since versions
-    never go back.
+    never go back; so is one under a key that was replaced since, which others may still have.
 
     Returns:
         The memory as it is now; None when what was accepted is its deletion.
@@ -103,10 +105,20 @@ def accept(state: VaultState, memory_id: str, version: int | None = None) -> Flo
     """
     identifier, memory = find(state, memory_id)
     item = _chosen(memory, version)
-    if not item.deletion and item.version < memory.current:
+    if not item.deletion and _overtaken(state, identifier, memory, item):
         return (yield from _rewrite(state, memory_id, identifier, item))
     yield from append(state, lambda: _acceptance(state, identifier, item))
     return None if item.deletion else current(state, memory_id)
+
+
+def _overtaken(state: VaultState, identifier: bytes, memory: MemoryState, item: Proposal) -> bool:
+    if item.version < memory.current:
+        return True
+    record = state.store.record(identifier, item.version)
+    current = state.store.record(identifier, memory.current)
+    if record is None or current is None:
+        return False
+    return HEADER.parse(record.header).key_number < HEADER.parse(current.header).key_number
 
 
 def _acceptance(state: VaultState, identifier: bytes, item: Proposal) -> Change:
@@ -117,12 +129,16 @@ def _acceptance(state: VaultState, identifier: bytes, item: Proposal) -> Change:
     entry = _decision(state, identifier, item, kinds.ACCEPT)
     if item.deletion:
         return Change(entries=(entry,))
+    if _overtaken(state, identifier, memory, item):
+        message = "the memory was changed in between; look at it again"
+        raise ConflictError(message)
     opened = _opened(state, identifier, item)
     wrapping = state.owner_wrapping()
     wrap = wrap_memory_key(opened.header, opened.key, wrapping, random=state.ambient.random)
     accepted = (identifier, item.version, KEK.encode(wrapping.name), wrap)
     view = to_memory(opened.header, opened.payload)
-    wraps = tuple(grant_wraps(state, view, opened.header, opened.key))
+    number = opened.header.key_number
+    wraps = tuple(grant_wraps(state, view, opened.header, opened.key, number))
     return Change(entries=(entry,), accepts=(accepted,), wraps=wraps)
 
 
@@ -170,7 +186,7 @@ def accept_automatically(state: VaultState) -> Flow[int]:
     owner's to look at.
     """
     trusted = {
-        grant.grant_id
+        grant.grant_id: grant
         for row in state.store.grants.all()
         if row.state != REVOKED and (grant := row.statement()).auto_accept
     }
@@ -179,10 +195,21 @@ def accept_automatically(state: VaultState) -> Flow[int]:
     accepted = 0
     for memory_id, memory in state.store.states(pending=True):
         for item in memory.pending:
-            if item.version > memory.current and _written_under(state, memory_id, item) in trusted:
+            under = trusted.get(_written_under(state, memory_id, item) or b"")
+            if under is not None and item.version > memory.current and _allows(under, item):
                 yield from accept(state, id_text(memory_id), item.version)
                 accepted += 1
     return accepted
+
+
+def _allows(grant: Grant, item: Proposal) -> bool:
+    """Whether a version may have been written under a grant.
+
+    The log does not say under which: the record does, in a part that the server could exchange for
+    another grant's, so the grant has to be of the app that signed the entry.
+    """
+    scope = CREATE if item.version == 1 else UPDATE
+    return grant.app_id == item.app_id and scope in grant.scopes
 
 
 def _written_under(state: VaultState, memory_id: bytes, item: Proposal) -> bytes | None:

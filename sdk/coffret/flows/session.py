@@ -18,7 +18,13 @@ from coffret.flows.http import (
     unb64,
 )
 from coffret_vault.envelope.signature import sign_statement
-from coffret_vault.errors import CredentialsError, FormatError, SessionError, TrustError
+from coffret_vault.errors import (
+    CredentialsError,
+    FormatError,
+    NetworkError,
+    SessionError,
+    TrustError,
+)
 from coffret_vault.formats.account import LOGIN, Kdf
 from coffret_vault.formats.account import Login as LoginStatement
 from coffret_vault.formats.layout import id_text, parse_id
@@ -27,7 +33,7 @@ from coffret_vault.primitives.symmetric import generate_key
 
 if TYPE_CHECKING:
     from coffret.flows.http import Flow
-    from coffret.flows.state import Ambient, VaultState
+    from coffret.flows.state import Ambient, Login, VaultState
     from coffret_vault.keyslots.slots import Place
 
 
@@ -87,16 +93,36 @@ def _kdf(answer: _KdfAnswer | None) -> Kdf | None:
 
 
 _SALT = 16
+_TRIES = 3
 
 
 def answer_challenge(
-    place: Place, asked: Challenge, login: SigningKey, ambient: Ambient
+    place: Place, username: str, asked: Challenge, login: Login, ambient: Ambient
 ) -> Flow[str]:
     """Sign a challenge and give the session's token.
 
+    A challenge works once, so where the answer is lost another one is asked for.
+
     Raises:
         CredentialsError: the server did not accept it; it does not say why.
+        TrustError: asked again, the server challenges for something else.
     """
+    for _ in range(_TRIES - 1):
+        try:
+            response = yield _signed(place, asked, login.key, ambient)
+        except NetworkError:
+            again = yield from challenge(username, login.kind)
+            if msgspec.structs.replace(again, nonce=asked.nonce) != asked:
+                message = "the server's challenge is for another keyslot than before"
+                raise TrustError(message) from None
+            asked = again
+        else:
+            return decode_json(succeed(response), _LoginAnswer).token
+    response = yield _signed(place, asked, login.key, ambient)
+    return decode_json(succeed(response), _LoginAnswer).token
+
+
+def _signed(place: Place, asked: Challenge, login: SigningKey, ambient: Ambient) -> Request:
     session = SigningKey(generate_key(ambient.random))
     statement = LOGIN.serialize(
         LoginStatement(place.origin, place.account_id, asked.slot_id, asked.nonce, session.public)
@@ -110,8 +136,7 @@ def answer_challenge(
             "signature": b64(sign_statement(login, "login", statement)),
         }
     )
-    response = succeed((yield Request("POST", "/auth/login", body)))
-    return decode_json(response, _LoginAnswer).token
+    return Request("POST", "/auth/login", body, repeatable=False)
 
 
 def log_in(state: VaultState) -> Flow[None]:
@@ -128,7 +153,8 @@ def log_in(state: VaultState) -> Flow[None]:
         raise TrustError(message)
     if asked.slot_id != login.slot_id:
         raise CredentialsError(hint="The keyslot was replaced on another device; log in again.")
-    state.token = yield from answer_challenge(state.place, asked, login.key, state.ambient)
+    username = state.account.username
+    state.token = yield from answer_challenge(state.place, username, asked, login, state.ambient)
 
 
 def send(state: VaultState, request: Request) -> Flow[Response]:

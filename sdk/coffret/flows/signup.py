@@ -234,7 +234,8 @@ def enter_with_passphrase(
     if asked.kdf is None:
         raise CredentialsError
     keys = derive_passphrase_keys(passphrase, secret_key, place, asked.kdf, limits=ambient.limits)
-    token = yield from answer_challenge(place, asked, keys.login, ambient)
+    login = Login(asked.slot_id, keys.kind, keys.login)
+    token = yield from answer_challenge(place, username, asked, login, ambient)
     return (yield from _enter(place, username, token, keys))
 
 
@@ -246,7 +247,8 @@ def enter_with_recovery(
     asked = yield from challenge(username, "recovery")
     place = Place(origin, asked.account_id)
     keys = derive_recovery_keys(recovery_code, place)
-    token = yield from answer_challenge(place, asked, keys.login, ambient)
+    login = Login(asked.slot_id, keys.kind, keys.login)
+    token = yield from answer_challenge(place, username, asked, login, ambient)
     return (yield from _enter(place, username, token, keys))
 
 

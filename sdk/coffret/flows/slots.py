@@ -9,6 +9,7 @@ import msgspec
 
 from coffret.flows.http import decode_json, unb64
 from coffret.flows.session import get
+from coffret.flows.state import account_meta
 from coffret_vault.errors import TrustError
 from coffret_vault.formats import entry as kinds
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from coffret.flows.http import Flow
-    from coffret.flows.state import VaultState
+    from coffret.flows.state import AccountFile, VaultState
     from coffret_vault.formats.entry import Leaf
 
 _SLOT_KINDS = frozenset((kinds.KEYSLOT, kinds.KEYSLOT_REMOVE))
@@ -29,15 +30,29 @@ class SlotsAnswer(msgspec.Struct, frozen=True):
     keyslots: list[str]
 
 
-def follow_slots(state: VaultState, leaves: Iterable[Leaf]) -> Flow[None]:
-    """Take over keyslots that another device replaced, if the log names exactly those.
+class NewSlots(msgspec.Struct, frozen=True):
+    """Keyslots after some log entries: as they are, and the digests by which the log names them."""
+
+    keyslots: tuple[bytes, ...]
+    digests: frozenset[bytes]
+
+    def meta(self, account: AccountFile) -> dict[str, bytes]:
+        """What is kept of them, beside the entries."""
+        changed = msgspec.structs.replace(account, keyslots=self.keyslots)
+        return {_NAME: _joined(self.digests), **account_meta(changed)}
+
+
+def follow_slots(state: VaultState, leaves: Iterable[Leaf]) -> Flow[NewSlots | None]:
+    """The keyslots that another device put in place, if the log names exactly those.
+
+    Nothing is kept here: that goes with the entries. None when they name no keyslot.
 
     Raises:
         TrustError: the server's keyslots are not those in the log.
     """
     changes = [leaf.entry for leaf in leaves if leaf.entry.kind in _SLOT_KINDS]
     if not changes:
-        return
+        return None
     live = live_slots(state)
     for entry in changes:
         live.discard(entry.digest)
@@ -48,8 +63,11 @@ def follow_slots(state: VaultState, leaves: Iterable[Leaf]) -> Flow[None]:
     if {hashlib.sha256(slot).digest() for slot in slots} != live:
         message = "the server's keyslots are not those in the log"
         raise TrustError(message)
-    set_live_slots(state, live)
-    state.update_account(msgspec.structs.replace(state.account, keyslots=slots))
+    return NewSlots(slots, frozenset(live))
+
+
+def _joined(digests: Iterable[bytes]) -> bytes:
+    return b"".join(sorted(digests))
 
 
 def live_slots(state: VaultState) -> set[bytes]:
@@ -60,4 +78,4 @@ def live_slots(state: VaultState) -> set[bytes]:
 
 def set_live_slots(state: VaultState, digests: set[bytes]) -> None:
     """Keep them."""
-    state.store.set_meta(_NAME, b"".join(sorted(digests)))
+    state.store.set_meta(_NAME, _joined(digests))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret_vault.errors import LockedError, StoreDamagedError
+from coffret_vault.errors import FormatError, LockedError, StoreDamagedError
 from coffret_vault.formats.account import ACCOUNT_CARD, AccountCard
 from coffret_vault.formats.memory import Kek
 from coffret_vault.keyring import Identity, Keyring
@@ -64,7 +64,13 @@ _decode = msgspec.msgpack.Decoder(AccountFile).decode
 
 def save_account(store: Store, account: AccountFile) -> None:
     """Keep the account in the device's store."""
-    store.set_meta(_NAME, _encode(account))
+    for name, value in account_meta(account).items():
+        store.set_meta(name, value)
+
+
+def account_meta(account: AccountFile) -> dict[str, bytes]:
+    """The account as the store's meta table keeps it."""
+    return {_NAME: _encode(account)}
 
 
 def load_account(store: Store) -> AccountFile | None:
@@ -98,6 +104,13 @@ class Unlocked(msgspec.Struct, frozen=True):
     login: Login
 
 
+def _card(account: AccountFile) -> AccountCard:
+    try:
+        return ACCOUNT_CARD.parse(account.card)
+    except FormatError:
+        raise StoreDamagedError from None
+
+
 class VaultState:
     """One vault on one device, unlocked or locked."""
 
@@ -107,8 +120,10 @@ class VaultState:
         self.place = place
         self.ambient = ambient
         self.account = account
-        self.card: AccountCard = ACCOUNT_CARD.parse(account.card)
+        self.card = _card(account)
         self.token = ""
+        self.asked: dict[bytes, bytes] = {}
+        """The digest of each access request that was shown, by its id: that one is approved."""
         self._unlocked: Unlocked | None = None
 
     def __repr__(self) -> str:
@@ -155,8 +170,11 @@ class VaultState:
         keyring = self.keys.keyring
         return Wrapping(Kek(generation=keyring.generation), keyring.kek("memory"))
 
+    def reload(self) -> None:
+        """Take the account from the store, where a sync has changed it."""
+        self.account = load_account(self.store) or self.account
+
     def update_account(self, account: AccountFile) -> None:
         """Keep a changed account."""
         save_account(self.store, account)
         self.account = account
-        self.card = ACCOUNT_CARD.parse(account.card)

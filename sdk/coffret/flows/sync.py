@@ -14,12 +14,13 @@ from coffret.flows.grantfeed import Rows, check_app_leaf, follow_grants, wrappin
 from coffret.flows.http import decode_msgpack
 from coffret.flows.session import get_packed
 from coffret.flows.slots import follow_slots
+from coffret.flows.wraps import WRAPS_MAY_HAVE_MOVED, follow_wraps
 from coffret_vault.errors import FormatError, OpenError, TrustError
 from coffret_vault.formats.checkpoint import parse_head
 from coffret_vault.formats.memory import HEADER, KEK, Header, Record
 from coffret_vault.log.verify import Verified, Verifier
 from coffret_vault.records.seal import open_version, unwrap_memory_key
-from coffret_vault.store import StoredRecord
+from coffret_vault.store import StoredRecord, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -75,6 +76,7 @@ def sync(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]:
         if not found:
             _nothing_withheld(state)
             break
+    yield from follow_wraps(state)
     return SyncReport(entries, records)
 
 
@@ -86,6 +88,8 @@ def _page(state: VaultState, at: int) -> Flow[_Page]:
 def _take_entries(state: VaultState, page: _Page, progress: Progress) -> Flow[tuple[int, int]]:
     """Verify and keep the entries behind our position; the first page's records with them."""
     before, rows = state.position(), Rows()
+    if page.size < before.size:
+        _refuse("the log is shorter than one that this device has seen")
     verifier = Verifier(before, state.store.state, lambda leaf: check_app_leaf(state, rows, leaf))
     parsed = [verifier.take(leaf) for leaf, _ in page.items]
     size, head = page.size, page.head
@@ -98,9 +102,11 @@ def _take_entries(state: VaultState, page: _Page, progress: Progress) -> Flow[tu
     rows.update((yield from follow_grants(state, indexed)))
     verified = verifier.finish(parse_head(head))
     taken = list(_checked(state, verified, page, rows))
+    slots = yield from follow_slots(state, parsed)
     if verified.leaves or verified.position.head != before.head:
-        state.store.commit(verified, taken, rows.values())
-        yield from follow_slots(state, parsed)
+        meta = WRAPS_MAY_HAVE_MOVED | (slots.meta(state.account) if slots else {})
+        state.store.commit(verified, taken, rows.values(), meta=meta)
+        state.reload()
     return len(verified.leaves), len(taken)
 
 
@@ -117,47 +123,48 @@ def _checked(
 ) -> Iterable[StoredRecord]:
     wanted = {}
     for memory_id, memory in verified.states.items():
-        if memory.current:
-            wanted[memory_id, memory.current] = memory.digest
         for proposal in memory.pending:
             if not proposal.deletion:
-                wanted[memory_id, proposal.version] = proposal.digest
+                wanted[memory_id, proposal.version] = Wanted(proposal.digest, current=False)
+        if memory.current:
+            wanted[memory_id, memory.current] = Wanted(memory.digest, current=True)
     return check_records(state, wanted, page.items, rows)
 
 
 def check_records(
     state: VaultState,
-    wanted: dict[tuple[bytes, int], bytes],
+    wanted: dict[tuple[bytes, int], Wanted],
     items: Iterable[tuple[bytes, Record | None]],
     rows: Rows,
 ) -> Iterable[StoredRecord]:
     """The records among ``items`` that are wanted, each compared with its digest and opened.
 
     Raises:
-        TrustError: a record is not the one that the log names, or what the owner sealed does not
-            open. What an app sealed badly is kept, to be shown and rejected.
+        TrustError: a record is not the one that the log names, or what the owner sealed or
+            accepted does not open. What an app sealed badly is kept, to be shown and rejected.
     """
     for _, record in items:
         if record is None:
             continue
         header = HEADER.parse(record.header)
-        digest = wanted.get((header.memory_id, header.version))
-        if digest is None:
+        named = wanted.get((header.memory_id, header.version))
+        if named is None:
             continue
-        if header.account_id != state.account_id or record.digest != digest:
+        if header.account_id != state.account_id or record.digest != named.digest:
             _refuse("a memory is not the one that the log names")
-        _check_opens(state, header, record, rows)
+        if not _opens(state, header, record, rows) and (named.current or header.author.is_owner):
+            _refuse("a memory that the owner wrote or accepted does not open")
         yield StoredRecord(header.memory_id, header.version, record)
 
 
-def _check_opens(state: VaultState, header: Header, record: Record, rows: Rows) -> None:
+def _opens(state: VaultState, header: Header, record: Record, rows: Rows) -> bool:
     try:
         wrapping = wrapping_for(state, KEK.decode(record.kek), rows)
         key = unwrap_memory_key(header, record.wrap, wrapping)
         open_version(record.header, record.envelope, key)
     except (OpenError, FormatError):
-        if header.author.is_owner:
-            _refuse("a memory that the owner wrote does not open")
+        return False
+    return True
 
 
 def _fetch_records(state: VaultState, progress: Progress) -> Flow[int]:

@@ -1,0 +1,106 @@
+"""Which memories grants hold keys of, where another device has changed that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from coffret.flows.grantfeed import grant_wrapping, wrapping_for
+from coffret.flows.http import decode_json, decode_msgpack
+from coffret.flows.keys import live_grants
+from coffret.flows.session import get, get_packed
+from coffret_vault.errors import OpenError
+from coffret_vault.formats.layout import id_text, parse_id
+from coffret_vault.formats.memory import HEADER, KEK
+from coffret_vault.records.seal import unwrap_memory_key
+
+if TYPE_CHECKING:
+    from coffret.flows.http import Flow
+    from coffret.flows.state import VaultState
+    from coffret_vault.formats.memory import Record
+    from coffret_vault.records.seal import Wrapping
+
+_PAGE = 5_000
+_NAME = "wraps"
+WRAPS_MAY_HAVE_MOVED = {_NAME: b"\1"}
+"""Kept with entries of others, until :func:`follow_wraps` has looked."""
+
+
+class _CountAnswer(msgspec.Struct, frozen=True):
+    grant_id: str
+    memories: int
+
+
+class _WrapsAnswer(msgspec.Struct, frozen=True, array_like=True):
+    next: str | None
+    wraps: list[tuple[bytes, int, bytes]]
+
+
+def follow_wraps(state: VaultState) -> Flow[None]:
+    """Learn which memories the live grants hold keys of, if others wrote since this was done.
+
+    Interrupted, it is done by the next sync.
+    """
+    if not state.store.meta(_NAME):
+        return
+    live = {id_text(row.statement().grant_id) for row in live_grants(state)}
+    answers = decode_json((yield from get(state, "/grants")), list[_CountAnswer]) if live else []
+    for answer in answers:
+        if answer.grant_id in live:
+            identifier = parse_id(answer.grant_id)
+            if answer.memories != len(state.store.grants.memories(identifier)):
+                yield from _read_wraps(state, identifier)
+    state.store.set_meta(_NAME, b"")
+
+
+def _read_wraps(state: VaultState, grant_id: bytes) -> Flow[None]:
+    cursor: str | None = ""
+    found: dict[bytes, int] = {}
+    row = state.store.grants.get(grant_id)
+    if row is None:
+        return
+    wrapping = grant_wrapping(state, row)
+    while cursor is not None:
+        params = [("limit", str(_PAGE))] + ([("cursor", cursor)] if cursor else [])
+        path = f"/grants/{id_text(grant_id)}/wraps"
+        page = decode_msgpack((yield from get_packed(state, path, *params)), _WrapsAnswer)
+        found.update(
+            (memory_id, number)
+            for memory_id, number, wrap in page.wraps
+            if _holds(state, wrapping, (memory_id, number, wrap))
+        )
+        cursor = page.next if page.wraps else None
+    state.store.grants.set_wraps(grant_id, found)
+
+
+def _holds(state: VaultState, wrapping: Wrapping, given: tuple[bytes, int, bytes]) -> bool:
+    """Whether the grant really has a memory's key, by opening what it was given.
+
+    The server's word is not enough: to those who hold a key the next one is handed over, so a
+    server could name a memory that was never granted, and have its app read it from then on.
+    """
+    memory_id, number, wrap = given
+    record = _newest(state, memory_id)
+    if record is None:
+        return False
+    header = HEADER.parse(record.header)
+    if header.key_number != number:
+        return False
+    try:
+        own = wrapping_for(state, KEK.decode(record.kek), {})
+        return unwrap_memory_key(header, wrap, wrapping) == unwrap_memory_key(
+            header, record.wrap, own
+        )
+    except OpenError:
+        return False
+
+
+def _newest(state: VaultState, memory_id: bytes) -> Record | None:
+    """The current record of a memory; the newest proposal where nothing is accepted yet."""
+    memory = state.store.state(memory_id)
+    if memory is None or memory.deleted:
+        return None
+    versions = [memory.current] if memory.current else [p.version for p in memory.proposals[::-1]]
+    records = (state.store.record(memory_id, version) for version in versions)
+    return next((record for record in records if record is not None), None)
