@@ -1,0 +1,24 @@
+"""The command ``coffret``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from coffret.flows.state import Ambient
+
+
+def main(arguments: Sequence[str] | None = None, *, ambient: Ambient | None = None) -> NoReturn:
+    """Run the command and exit with its code.
+
+    Args:
+        arguments: the words after the program's name; those of the process when None.
+        ambient: randomness, clock and limits on passphrases, for tests.
+    """
+    # The agent is a module of this package too, and must start without the rest.
+    from coffret.cli.program import run  # noqa: PLC0415
+
+    sys.exit(run(arguments, ambient=ambient))

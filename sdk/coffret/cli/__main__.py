@@ -1,0 +1,5 @@
+"""``python -m coffret.cli``."""
+
+from coffret.cli import main
+
+main()

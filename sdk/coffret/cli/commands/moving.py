@@ -1,0 +1,94 @@
+"""Bring memories in, take them out, and sync."""
+
+import sys
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from coffret.cli.desk import Desk, desk_of
+from coffret.cli.options import Json
+from coffret.cli.private import write_private
+
+if TYPE_CHECKING:
+    from coffret.importing import ImportReport
+
+_SHOWN = 20
+
+
+def import_(
+    context: typer.Context,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH…",
+            help="Folders of Markdown or text, chat exports, or an export of Coffret.",
+        ),
+    ],
+    *,
+    json: Json = False,
+) -> None:
+    """Import memories. Run again, it goes on where it stopped and takes what has changed."""
+    from coffret_vault.ingest import detect, read_source  # noqa: PLC0415 - YAML and Markdown: now
+
+    desk = desk_of(context, as_json=json)
+    for path in paths:
+        detect(path)  # before the passphrase is asked for, and before anything is stored
+    vault = desk.vault()
+    drafts = chain.from_iterable(read_source(path) for path in paths)
+    with desk.out.progress() as progress:
+        report = vault.import_drafts(drafts, progress)
+    _print_report(desk, report)
+
+
+def _print_report(desk: Desk, report: "ImportReport") -> None:
+    if desk.out.as_json:
+        desk.out.data(report)
+        return
+    desk.out.line(
+        f"{report.created} created, {report.updated} updated, {report.unchanged} unchanged, "
+        f"{len(report.skipped)} skipped."
+    )
+    for item in report.skipped[:_SHOWN]:
+        desk.out.line(f"  skipped {item.source}: {item.reason}")
+    if len(report.skipped) > _SHOWN:
+        desk.out.line(f"  and {len(report.skipped) - _SHOWN} more; --json lists all of them.")
+
+
+def export(
+    context: typer.Context,
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="- writes to standard output.")],
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
+    json: Json = False,
+) -> None:
+    """Write every memory to a file, in plaintext."""
+    desk = desk_of(context, as_json=json)
+    vault = desk.vault()
+    if str(path) == "-":
+        for line in vault.export():
+            sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
+        return
+    size = write_private(path, vault.export(), replace=force)
+    count = vault.status().memories
+    desk.out.note("That file is plaintext: whoever has it can read every memory in it.")
+    desk.out.done(
+        f"Exported {count} memories to {path}.",
+        {"file": str(path), "memories": count, "bytes": size},
+    )
+
+
+def sync(context: typer.Context, *, json: Json = False) -> None:
+    """Bring this device up to date with the server, and verify what it says."""
+    desk = desk_of(context, as_json=json)
+    vault = desk.vault()
+    with desk.out.progress() as progress:
+        report = vault.sync(progress)
+    waiting = len(vault.pending())
+    text = f"{report.entries} new log entries verified, {report.records} memories fetched."
+    more = f" {waiting} written by apps wait for you: coffret pending." if waiting else ""
+    desk.out.done(
+        text + more, {"entries": report.entries, "records": report.records, "pending": waiting}
+    )

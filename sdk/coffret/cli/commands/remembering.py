@@ -1,0 +1,257 @@
+"""Write, list, show, change and forget memories."""
+
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from coffret.cli.desk import Desk, desk_of
+from coffret.cli.editing import edited
+from coffret.cli.form import with_changes
+from coffret.cli.options import (
+    AllTags,
+    Confidence,
+    Content,
+    Importance,
+    Json,
+    Labels,
+    Least,
+    Limit,
+    MemoryId,
+    Source,
+    Summary,
+    Tags,
+    Title,
+    Type,
+    Types,
+    Yes,
+    labels_of,
+    moment,
+)
+from coffret.cli.showing import memory_head, memory_rows, version_rows
+from coffret_vault.errors import CoffretError, InputError, NotFoundError
+from coffret_vault.records.memory import Fields
+
+if TYPE_CHECKING:
+    from coffret.vault import Vault
+    from coffret_vault.records.memory import Memory
+
+Sealed = Annotated[
+    bool | None,
+    typer.Option("--sealed/--plain", help="Keep title, tags and importance from the server too."),
+]
+
+
+def read_content(desk: Desk, content: str | None) -> str | None:
+    """What was given as content: the words, or standard input for ``-``."""
+    return desk.asker.content().removesuffix("\n") if content == "-" else content
+
+
+def details_of(**given: object) -> dict[str, Any]:
+    """The options that were given, as a memory's fields.
+
+    Raises:
+        InputError: a label is not ``name=value``.
+    """
+    found = {name: value for name, value in given.items() if value is not None}
+    labels = found.pop("label", None)
+    if isinstance(labels, list):
+        found["labels"] = labels_of(labels)
+    return found
+
+
+def remember(  # noqa: PLR0913 - each option is an argument
+    context: typer.Context,
+    content: Content = None,
+    *,
+    title: Title = None,
+    summary: Summary = None,
+    kind: Type = None,
+    tag: Tags = None,
+    importance: Importance = None,
+    confidence: Confidence = None,
+    source: Source = None,
+    label: Labels = None,
+    sealed: Sealed = None,
+    created: Annotated[str | None, typer.Option("--created", help="When it happened.")] = None,
+    json: Json = False,
+) -> None:
+    """Write a memory: from the argument, from standard input with -, or in your editor."""
+    desk = desk_of(context, as_json=json)
+    details = details_of(
+        title=title,
+        summary=summary,
+        type=kind,
+        tags=tag,
+        importance=importance,
+        confidence=confidence,
+        source=source,
+        label=label,
+        sealed=sealed,
+    )
+    text, moment_of = read_content(desk, content), moment(created)
+    vault = desk.vault()
+    if text is None:
+        details = {**details, **_from_editor(desk, details)}
+        text = details.pop("content")
+    memory = vault.remember(text, created=moment_of, **details)
+    desk.out.done(f"Remembered {memory.id}", memory)
+
+
+def _from_editor(desk: Desk, details: dict[str, Any]) -> dict[str, Any]:
+    blank = Fields(content="", **{**details, "tags": tuple(details.get("tags", ()))})
+    return edited(desk, blank)
+
+
+def list_memories(
+    context: typer.Context,
+    *,
+    tag: AllTags = None,
+    kind: Types = None,
+    importance: Least = None,
+    author: Annotated[
+        str | None, typer.Option("--author", help="By owner, or by the app with this id.")
+    ] = None,
+    limit: Limit = 50,
+    json: Json = False,
+) -> None:
+    """List memories on this device, most lately changed first."""
+    desk = desk_of(context, as_json=json)
+    found = desk.vault().list(
+        tags=tag or (), types=kind or (), importance=importance, author=author
+    )
+    print_memories(desk, list(islice(found, limit)))
+
+
+def print_memories(desk: Desk, memories: "list[Memory]") -> None:
+    """A table, or an array of whole memories."""
+    if desk.out.as_json:
+        desk.out.data(memories)
+        return
+    desk.out.table(("ID", "CHANGED", "TYPE", "TITLE", "TAGS"), memory_rows(memories))
+
+
+def show(context: typer.Context, memory: MemoryId, *, json: Json = False) -> None:
+    """Show a memory whole."""
+    desk = desk_of(context, as_json=json)
+    vault = desk.vault()
+    print_memory(desk, vault.get(desk.memory_id(vault, memory)))
+
+
+def print_memory(desk: Desk, memory: "Memory") -> None:
+    """A memory whole."""
+    if desk.out.as_json:
+        desk.out.data(memory)
+        return
+    for name, value in memory_head(memory):
+        desk.out.line(f"{name + ':':12}{value}")
+    desk.out.line()
+    desk.out.line(memory.content)
+
+
+def edit(  # noqa: PLR0913 - each option is an argument
+    context: typer.Context,
+    memory: MemoryId,
+    *,
+    content: Annotated[
+        str | None, typer.Option("--content", help="The new content; - reads standard input.")
+    ] = None,
+    title: Title = None,
+    summary: Summary = None,
+    kind: Type = None,
+    tag: Tags = None,
+    importance: Importance = None,
+    confidence: Confidence = None,
+    source: Source = None,
+    label: Labels = None,
+    sealed: Sealed = None,
+    json: Json = False,
+) -> None:
+    """Change a memory: what the options name, or in your editor when there are none."""
+    desk = desk_of(context, as_json=json)
+    changes = details_of(
+        content=read_content(desk, content),
+        title=title,
+        summary=summary,
+        type=kind,
+        tags=tag,
+        importance=importance,
+        confidence=confidence,
+        source=source,
+        label=label,
+        sealed=sealed,
+    )
+    vault = desk.vault()
+    before = vault.get(desk.memory_id(vault, memory))
+    after = _changed(desk, vault, before, changes)
+    if after is None:
+        desk.out.done("Nothing was changed.", before)
+        return
+    desk.out.done(f"Changed {after.id}; it is version {after.version} now.", after)
+
+
+def _changed(
+    desk: Desk, vault: "Vault", before: "Memory", changes: dict[str, Any]
+) -> "Memory | None":
+    if changes:
+        return vault.update(before.id, version=before.version, **changes)
+    fields = before.fields()
+    new = edited(desk, fields)
+    if not new:
+        return None
+    try:
+        return vault.update(before.id, version=before.version, **new)
+    except CoffretError:
+        _give_back(desk, fields, new)
+        raise
+
+
+def _give_back(desk: Desk, fields: Fields, new: dict[str, Any]) -> None:
+    """What a person typed is not lost with an error: it goes back to the terminal."""
+    desk.out.note("This was not saved:\n\n" + with_changes(fields, new))
+
+
+def forget(
+    context: typer.Context,
+    memories: Annotated[list[str], typer.Argument(metavar="MEMORY…", help="Ids, or how they end.")],
+    *,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Delete memories with all their versions."""
+    desk = desk_of(context, as_json=json)
+    vault = desk.vault()
+    gone = [desk.memory_id(vault, text) for text in memories]
+    missing = set(gone) - set(vault.memory_ids())
+    if missing:
+        raise NotFoundError
+    if not yes:
+        for identifier in gone:
+            desk.out.note(f"  {identifier}  {vault.get(identifier).title}")
+        if not desk.asker.confirm(f"Delete {len(gone)} for good?"):
+            message = "nothing was deleted"
+            raise InputError(message)
+    for identifier in gone:
+        vault.forget(identifier)
+    desk.out.done(f"Forgot {len(gone)}.", {"forgotten": gone})
+
+
+def history(context: typer.Context, memory: MemoryId, *, json: Json = False) -> None:
+    """Show every version of a memory, compared with the signed log."""
+    desk = desk_of(context, as_json=json)
+    vault = desk.synced()
+    versions = vault.history(desk.memory_id(vault, memory))
+    if desk.out.as_json:
+        desk.out.data(versions)
+        return
+    desk.out.table(("VERSION", "WHEN", "BY", "WHAT", "TITLE"), version_rows(versions))
+
+
+def tags(context: typer.Context, *, json: Json = False) -> None:
+    """List tags, the most used first."""
+    desk = desk_of(context, as_json=json)
+    found = desk.vault().tags()
+    if desk.out.as_json:
+        desk.out.data([{"tag": tag, "memories": count} for tag, count in found.items()])
+        return
+    desk.out.table(("TAG", "MEMORIES"), ((tag, str(count)) for tag, count in found.items()))

@@ -1,0 +1,51 @@
+"""Decide on what apps wrote."""
+
+from typing import Annotated
+
+import typer
+
+from coffret.cli.desk import desk_of
+from coffret.cli.options import Json, MemoryId, Offline
+from coffret.cli.showing import pending_rows
+
+Version = Annotated[
+    int | None, typer.Option("--version", help="Which version, when several wait; the newest.")
+]
+
+
+def pending(context: typer.Context, *, offline: Offline = False, json: Json = False) -> None:
+    """List what apps wrote and you have not decided."""
+    desk = desk_of(context, as_json=json)
+    vault = desk.vault() if offline else desk.synced()
+    found = vault.pending()
+    if desk.out.as_json:
+        desk.out.data(found)
+        return
+    apps = {grant.app.app_id: grant.app.name for grant in vault.grants()}
+    titles = ("ID", "VERSION", "APP", "WANTS TO", "WHAT")
+    desk.out.table(titles, pending_rows(found, apps))
+    if not found:
+        desk.out.note("Nothing waits for you.")
+
+
+def accept(
+    context: typer.Context, memory: MemoryId, *, version: Version = None, json: Json = False
+) -> None:
+    """Make what an app wrote current."""
+    desk = desk_of(context, as_json=json)
+    vault = desk.synced()
+    identifier = desk.memory_id(vault, memory)
+    accepted = vault.accept(identifier, version)
+    text = "Accepted." if accepted else "Accepted: it is deleted."
+    desk.out.done(text, {"memory_id": identifier, "memory": accepted})
+
+
+def reject(
+    context: typer.Context, memory: MemoryId, *, version: Version = None, json: Json = False
+) -> None:
+    """Turn down what an app wrote."""
+    desk = desk_of(context, as_json=json)
+    vault = desk.synced()
+    identifier = desk.memory_id(vault, memory)
+    vault.reject(identifier, version)
+    desk.out.done("Rejected; the memory is as it was.", {"memory_id": identifier})

@@ -1,0 +1,103 @@
+"""Search, on this device."""
+
+from enum import StrEnum
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from coffret.cli.desk import Desk, desk_of
+from coffret.cli.options import AllTags, Json, Least, Limit, Question, Since, Types, moment
+from coffret.cli.showing import found_lines, hit_shape
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from coffret.finding import Found
+
+
+class Mode(StrEnum):
+    """How a memory may match."""
+
+    FUSED = "fused"
+    SEMANTIC = "semantic"
+    WORDS = "words"
+
+
+Timed = Annotated[bool, typer.Option("--time", help="Show how long each step took.")]
+
+
+class Steps:
+    """How long each step took, in seconds."""
+
+    def __init__(self) -> None:
+        """Begin now."""
+        self.seconds: dict[str, float] = {}
+        self._since = perf_counter()
+
+    def end(self, name: str) -> None:
+        """A step has ended."""
+        now = perf_counter()
+        self.seconds[name] = now - self._since
+        self._since = now
+
+
+def search(  # noqa: PLR0913 - each option is an argument
+    context: typer.Context,
+    question: Question,
+    *,
+    tag: AllTags = None,
+    any_tag: Annotated[
+        list[str] | None, typer.Option("--any-tag", help="With at least one of these.")
+    ] = None,
+    kind: Types = None,
+    author: Annotated[list[str] | None, typer.Option("--author", help="By one of these.")] = None,
+    importance: Least = None,
+    since: Since = None,
+    until: Annotated[str | None, typer.Option("--until", help="Before this day or time.")] = None,
+    limit: Limit = 10,
+    mode: Annotated[Mode, typer.Option("--mode", help="By meaning, by words, or both.")] = (
+        Mode.FUSED
+    ),
+    time: Timed = False,
+    json: Json = False,
+) -> None:
+    """Search your memories by meaning and by words. Nothing leaves this device."""
+    desk = desk_of(context, as_json=json)
+    wanted: dict[str, Any] = {
+        "tags": tag or (),
+        "any_tags": any_tag or (),
+        "types": kind or (),
+        "authors": author or (),
+        "importance": importance,
+        "since": moment(since),
+        "until": moment(until),
+        "limit": limit,
+        "mode": mode.value,
+    }
+    steps = Steps()
+    vault = desk.vault()
+    steps.end("unlock")
+    with desk.out.progress() as progress:
+        vault.index(progress)
+        steps.end("index")
+        found = vault.search(question, progress, **wanted)
+    steps.end("search")
+    if vault.search_notice:
+        desk.out.note(vault.search_notice)
+    print_found(desk, found, steps if time else None)
+
+
+def print_found(desk: Desk, found: "Sequence[Found]", steps: Steps | None) -> None:
+    """Hits, best first, and the time it took if that is wanted."""
+    if desk.out.as_json:
+        shape: dict[str, Any] = {"hits": [hit_shape(hit) for hit in found]}
+        desk.out.data(shape if steps is None else {**shape, "seconds": steps.seconds})
+        return
+    for place, hit in enumerate(found, 1):
+        for line in found_lines(place, hit):
+            desk.out.line(line)
+    if not found:
+        desk.out.note("Nothing was found.")
+    for name, seconds in (steps.seconds if steps else {}).items():
+        desk.out.line(f"{name + ':':8}{seconds * 1000:9.1f} ms")

@@ -1,0 +1,183 @@
+"""What an app does under a grant: list, show, search, write, propose."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from coffret.cli.commands.remembering import (
+    details_of,
+    print_memories,
+    print_memory,
+    read_content,
+)
+from coffret.cli.commands.searching import print_found
+from coffret.cli.desk import Desk, desk_of
+from coffret.cli.naming import full_id
+from coffret.cli.options import (
+    AllTags,
+    AppFile,
+    AppName,
+    Confidence,
+    Importance,
+    Json,
+    Labels,
+    Limit,
+    MemoryId,
+    OfRequest,
+    Question,
+    Source,
+    Summary,
+    Tags,
+    Title,
+    Type,
+    Types,
+)
+from coffret.cli.places import DEFAULT
+from coffret_vault.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from coffret.app import Access
+
+Written = Annotated[
+    str, typer.Argument(metavar="CONTENT", help="Markdown; - reads it from standard input.")
+]
+
+
+def _access(desk: Desk, app: str, file: "Path | None", request: str | None) -> "Access":
+    return desk.access(desk.app(app, file), request)
+
+
+def _memory_id(access: "Access", text: str) -> str:
+    return full_id(text, (memory.id for memory in access.memories()), "memory in the grant")
+
+
+def list_granted(
+    context: typer.Context,
+    *,
+    limit: Limit = 50,
+    request: OfRequest = None,
+    app: AppName = DEFAULT,
+    file: AppFile = None,
+    json: Json = False,
+) -> None:
+    """List what the grant covers now."""
+    desk = desk_of(context, as_json=json)
+    print_memories(desk, list(_access(desk, app, file, request).memories())[:limit])
+
+
+def show_granted(
+    context: typer.Context,
+    memory: MemoryId,
+    *,
+    request: OfRequest = None,
+    app: AppName = DEFAULT,
+    file: AppFile = None,
+    json: Json = False,
+) -> None:
+    """Show a memory whole."""
+    desk = desk_of(context, as_json=json)
+    access = _access(desk, app, file, request)
+    print_memory(desk, access.get(_memory_id(access, memory)))
+
+
+def search_granted(  # noqa: PLR0913 - each option is an argument
+    context: typer.Context,
+    question: Question,
+    *,
+    tag: AllTags = None,
+    kind: Types = None,
+    limit: Limit = 10,
+    request: OfRequest = None,
+    app: AppName = DEFAULT,
+    file: AppFile = None,
+    json: Json = False,
+) -> None:
+    """Search what the grant covers, on this machine."""
+    desk = desk_of(context, as_json=json)
+    access = _access(desk, app, file, request)
+    found = access.search(question, tags=tag or (), types=kind or (), limit=limit)
+    print_found(desk, found, None)
+
+
+def remember_granted(  # noqa: PLR0913 - each option is an argument
+    context: typer.Context,
+    content: Written,
+    *,
+    title: Title = None,
+    summary: Summary = None,
+    kind: Type = None,
+    tag: Tags = None,
+    importance: Importance = None,
+    confidence: Confidence = None,
+    source: Source = None,
+    label: Labels = None,
+    request: OfRequest = None,
+    app: AppName = DEFAULT,
+    file: AppFile = None,
+    json: Json = False,
+) -> None:
+    """Write a memory into the owner's vault; it waits for the owner's review."""
+    desk = desk_of(context, as_json=json)
+    details = details_of(
+        title=title,
+        summary=summary,
+        type=kind,
+        tags=tag,
+        importance=importance,
+        confidence=confidence,
+        source=source,
+        label=label,
+    )
+    text = read_content(desk, content) or ""
+    memory = _access(desk, app, file, request).remember(text, **details)
+    desk.out.done(f"Written {memory.id}; it waits for the owner.", memory)
+
+
+def update_granted(  # noqa: PLR0913 - each option is an argument
+    context: typer.Context,
+    memory: MemoryId,
+    *,
+    content: Annotated[
+        str | None, typer.Option("--content", help="The new content; - reads standard input.")
+    ] = None,
+    title: Title = None,
+    summary: Summary = None,
+    kind: Type = None,
+    tag: Tags = None,
+    importance: Importance = None,
+    request: OfRequest = None,
+    app: AppName = DEFAULT,
+    file: AppFile = None,
+    json: Json = False,
+) -> None:
+    """Propose a change to a memory."""
+    desk = desk_of(context, as_json=json)
+    text = read_content(desk, content)
+    changes = details_of(
+        content=text, title=title, summary=summary, type=kind, tags=tag, importance=importance
+    )
+    if not changes:
+        message = "nothing to change was named"
+        raise InputError(message)
+    access = _access(desk, app, file, request)
+    changed = access.update(_memory_id(access, memory), **changes)
+    desk.out.done(f"Proposed version {changed.version}; it waits for the owner.", changed)
+
+
+def forget_granted(
+    context: typer.Context,
+    memory: MemoryId,
+    *,
+    request: OfRequest = None,
+    app: AppName = DEFAULT,
+    file: AppFile = None,
+    json: Json = False,
+) -> None:
+    """Propose to delete a memory."""
+    desk = desk_of(context, as_json=json)
+    access = _access(desk, app, file, request)
+    identifier = _memory_id(access, memory)
+    access.forget(identifier)
+    desk.out.done("Proposed; it waits for the owner.", {"memory_id": identifier})

@@ -1,0 +1,187 @@
+"""What every command works at: the folders, the person, the vault, and where to write."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Self
+
+import coffret
+from coffret.cli.agent_client import Agent
+from coffret.cli.agent_wire import Keys
+from coffret.cli.asking import PASSPHRASE, SECRET_KEY, Asker
+from coffret.cli.naming import full_id
+from coffret.cli.places import DEFAULT, Places, check_name, find_places
+from coffret.cli.secret_key import find_secret_key
+from coffret.cli.writing import Writer
+from coffret_vault.errors import CredentialsError, NotFoundError
+from coffret_vault.primitives.secret import SecretBytes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    import typer
+
+    from coffret.app import Access, App
+    from coffret.flows.state import Ambient
+    from coffret.vault import Vault
+
+
+class Desk:
+    """Made once a run; what it opened is closed when it is left."""
+
+    def __init__(self, ambient: Ambient | None, environment: Mapping[str, str]) -> None:
+        """Sit down; nothing is opened yet."""
+        self.ambient = ambient
+        self.environment = environment
+        self.out = Writer()
+        self.asker = Asker(self.out.note, environment)
+        self.places: Places = find_places(environment.get("COFFRET_HOME"), environment)
+        self.name = DEFAULT
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.close()
+
+    def settle(self, home: str | None, name: str) -> None:
+        """Take the folders and the vault that were named."""
+        if home:
+            self.places = find_places(home, self.environment)
+        self.name = check_name(name)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the vault."""
+        return self.places.vault(self.name)
+
+    @property
+    def agent(self) -> Agent:
+        """The agent of the vault, running or not."""
+        return Agent(self.places.socket(self.name))
+
+    def keep(self, vault: Vault) -> Vault:
+        """Close this vault at the end."""
+        return self._open.enter_context(vault)
+
+    def locked(self) -> Vault:
+        """The vault on this device, locked.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        try:
+            return self.keep(coffret.Vault.open(self.folder, ambient=self.ambient))
+        except NotFoundError:
+            message = f"there is no vault named {self.name} on this device"
+            raise NotFoundError(message, hint="Run coffret init, or coffret login.") from None
+
+    def vault(self) -> Vault:
+        """The vault, unlocked by its agent or by the person.
+
+        Raises:
+            CredentialsError: passphrase and Secret Key do not open it.
+        """
+        vault = self.locked()
+        if not self._unlock_by_agent(vault):
+            self.unlock(vault)
+        return vault
+
+    def synced(self) -> Vault:
+        """The vault, unlocked and up to date with the server."""
+        vault = self.vault()
+        with self.out.progress() as progress:
+            vault.sync(progress)
+        return vault
+
+    def unlock(self, vault: Vault) -> None:
+        """Unlock a vault with what the person knows and has."""
+        passphrase = self.asker.secret(PASSPHRASE)
+        vault.unlock(passphrase, self.secret_key())
+
+    def secret_key(self) -> str:
+        """The Secret Key: kept on this device, or else the person's to give."""
+        kept = find_secret_key(self.places, self.name)
+        return kept if kept is not None else self.asker.secret(SECRET_KEY)
+
+    def memory_id(self, vault: Vault, text: str) -> str:
+        """The memory that a person means by the end of its id."""
+        return full_id(text, vault.memory_ids(), "memory")
+
+    def grant_id(self, vault: Vault, text: str) -> str:
+        """The grant that a person means by the end of its id."""
+        return full_id(text, (grant.grant_id for grant in vault.grants()), "grant")
+
+    def app(self, name: str, file: Path | None) -> App:
+        """An app that was registered here, by its name or its file."""
+        path = file or self.places.app(check_name(name))
+        return self._open.enter_context(coffret.App.load(path, ambient=self.ambient))
+
+    def access(self, app: App, request: str | None) -> Access:
+        """What the owner granted for a request; the newest one when none is named.
+
+        Raises:
+            NotFoundError: this app has asked for nothing.
+        """
+        return app.access(request_of(app, request))
+
+    def _unlock_by_agent(self, vault: Vault) -> bool:
+        keys = self.agent.keys()
+        if keys is None:
+            return False
+        from coffret.opening import HeldKeys  # noqa: PLC0415 - loads ciphers, which vaults need
+
+        held = HeldKeys(SecretBytes(keys.account_key), SecretBytes(keys.login_seed), keys.token)
+        try:
+            vault.unlock_held(held)
+        except CredentialsError:
+            self.agent.lock()  # its keys were replaced by another device
+            return False
+        self._open.callback(self._keep_token, vault, keys.token)
+        return True
+
+    def _keep_token(self, vault: Vault, before: str) -> None:
+        """Let the agent hold the session, so that the next command need not log in again."""
+        if not vault.is_locked:
+            token = vault.held_keys().token
+            if token != before:
+                self.agent.keep(token)
+
+
+def request_of(app: App, request: str | None) -> str:
+    """The request that a person means; an app's newest when none is named.
+
+    Raises:
+        NotFoundError: this app has asked for nothing.
+    """
+    asked = app.requests()
+    if request is not None:
+        return full_id(request, asked, "request")
+    if not asked:
+        message = "this app has asked nobody for access yet"
+        raise NotFoundError(message, hint="Run coffret app request.")
+    return asked[-1]
+
+
+def wire_keys(vault: Vault) -> Keys:
+    """An unlocked vault's keys, for its agent."""
+    held = vault.held_keys()
+    return Keys(held.account_key.reveal(), held.login_seed.reveal(), held.token)
+
+
+def desk_of(context: typer.Context, *, as_json: bool = False) -> Desk:
+    """The desk of this run, writing as the command was asked to."""
+    desk = context.obj
+    if not isinstance(desk, Desk):
+        desk = Desk(None, os.environ)
+    desk.out.as_json = desk.out.as_json or as_json
+    return desk

@@ -1,0 +1,82 @@
+"""Let a person edit a memory in their editor, through a file that nobody else can read."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from coffret.cli.form import changes_in, write_form
+from coffret.cli.private import private_folder
+from coffret_vault.errors import InputError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from coffret.cli.desk import Desk
+    from coffret_vault.records.memory import Fields
+
+
+def edited(desk: Desk, fields: Fields) -> dict[str, Any]:
+    """What a person changes of these fields; empty when nothing.
+
+    A form that cannot be read is shown again, as it was left, if there is somebody to show it to.
+
+    Raises:
+        InputError: there is no editor, it failed, or the form cannot be read.
+    """
+    command = _editor(desk.environment)
+    with _private_file(desk.places.runtime, write_form(fields)) as path:
+        while True:
+            _run(command, path)
+            try:
+                return changes_in(path.read_text("utf-8"), fields)
+            except (InputError, UnicodeDecodeError) as error:
+                fault = error if isinstance(error, InputError) else InputError("it is not UTF-8")
+                if not desk.asker.interactive:
+                    raise fault from None
+                desk.out.error(fault)
+                if not desk.asker.confirm("Edit it again?"):
+                    raise fault from None
+
+
+def _editor(environment: Mapping[str, str]) -> list[str]:
+    named = environment.get("VISUAL") or environment.get("EDITOR")
+    command = shlex.split(named or ("notepad" if os.name == "nt" else "vi"))
+    if not command or shutil.which(command[0]) is None:
+        message = "there is no editor to be found"
+        raise InputError(message, hint="Set EDITOR, or give the content as an argument.")
+    return command
+
+
+def _run(command: list[str], path: Path) -> None:
+    try:
+        finished = subprocess.run([*command, os.fspath(path)], check=False)  # noqa: S603 - theirs
+    except OSError:
+        message = "the editor could not be started"
+        raise InputError(message) from None
+    if finished.returncode:
+        message = "the editor ended with an error; nothing was changed"
+        raise InputError(message)
+
+
+@contextmanager
+def _private_file(runtime: Path, text: str) -> Iterator[Path]:
+    """A file in a folder of its own, which takes an editor's swap and backup files with it."""
+    private_folder(runtime)
+    folder = Path(tempfile.mkdtemp(prefix="edit-", dir=runtime))
+    path = folder / "memory.md"
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+            out.write(text.encode("utf-8", "surrogatepass"))
+        yield path
+    except OSError:
+        message = "the file to be edited cannot be written or read"
+        raise StoreError(message) from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

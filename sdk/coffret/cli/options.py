@@ -1,0 +1,94 @@
+"""Options that several commands share, and how their values are read."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from coffret_vault.errors import InputError
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Show what this device knows already.")]
+MemoryId = Annotated[str, typer.Argument(metavar="MEMORY", help="Its id, or how that ends.")]
+GrantId = Annotated[str, typer.Argument(metavar="GRANT", help="Its id, or how that ends.")]
+RequestId = Annotated[str, typer.Argument(metavar="REQUEST", help="Its id, or how that ends.")]
+Question = Annotated[str, typer.Argument(metavar="QUESTION", help="In plain words.")]
+Content = Annotated[
+    str | None,
+    typer.Argument(metavar="[CONTENT]", help="Markdown; - reads it from standard input."),
+]
+Title = Annotated[str | None, typer.Option("--title", help="The server sees it.")]
+Summary = Annotated[str | None, typer.Option("--summary", help="Sealed, as the content is.")]
+Type = Annotated[str | None, typer.Option("--type", help="fact, preference, goal, …")]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option("--tag", "-t", help="May be repeated. The server sees tags."),
+]
+Importance = Annotated[float | None, typer.Option("--importance", help="0 to 1.")]
+Confidence = Annotated[float | None, typer.Option("--confidence", help="0 to 1.")]
+Source = Annotated[str | None, typer.Option("--source", help="Where it comes from.")]
+Labels = Annotated[
+    list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="May be repeated.")
+]
+Types = Annotated[list[str] | None, typer.Option("--type", help="Of one of these types.")]
+AllTags = Annotated[list[str] | None, typer.Option("--tag", "-t", help="With all of these.")]
+Least = Annotated[float | None, typer.Option("--importance", help="Of at least this, 0 to 1.")]
+Since = Annotated[str | None, typer.Option("--since", help="From this day or time on.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")]
+AppName = Annotated[str, typer.Option("--app", help="Which of the apps registered here.")]
+AppFile = Annotated[Path | None, typer.Option("--file", help="Or the file with the app's keys.")]
+OfRequest = Annotated[
+    str | None, typer.Option("--request", "-r", help="Under which request; the newest if absent.")
+]
+
+_DURATION = re.compile(r"([0-9]{1,6})\s*([smhd]?)")
+_SECONDS = {"s": 1, "": 60, "m": 60, "h": 3_600, "d": 86_400}
+
+
+def moment(text: str | None) -> datetime | None:
+    """A day or a time as ISO 8601 writes it; without a zone it is UTC.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        message = "a day or time is written like 2026-05-31 or 2026-05-31T18:00"
+        raise InputError(message) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def span(text: str, *, most: timedelta) -> timedelta:
+    """A length of time, like ``90s``, ``15m``, ``2h`` or ``1d``; minutes without a unit.
+
+    Raises:
+        InputError: it is not one, is zero, or longer than ``most``.
+    """
+    match = _DURATION.fullmatch(text.strip().lower())
+    seconds = int(match[1]) * _SECONDS[match[2]] if match else 0
+    if not seconds or seconds > most.total_seconds():
+        message = f"a length of time is written like 15m or 2h, and is at most {most}"
+        raise InputError(message)
+    return timedelta(seconds=seconds)
+
+
+def labels_of(pairs: list[str] | None) -> dict[str, str]:
+    """Labels from ``name=value`` words.
+
+    Raises:
+        InputError: one of them is not of that form.
+    """
+    labels = {}
+    for pair in pairs or ():
+        name, equals, value = pair.partition("=")
+        if not name or not equals:
+            message = "a label is written name=value"
+            raise InputError(message)
+        labels[name] = value
+    return labels

@@ -1,0 +1,80 @@
+"""Files and folders that only their user can read."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from coffret_vault.errors import ConflictError, StoreError, StoreFullError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_ENOSPC = 28
+_OTHERS = 0o077
+
+
+def private_folder(path: Path) -> Path:
+    """Make a folder for this user alone, or check that it is one.
+
+    Raises:
+        StoreError: it cannot be made, is not a folder, or others own it or can enter it.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        found = path.lstat()
+    except OSError:
+        message = f"the folder {path} cannot be made"
+        raise StoreError(message) from None
+    if not stat.S_ISDIR(found.st_mode) or not is_ours(found):
+        message = f"the folder {path} is not this user's alone"
+        raise StoreError(message, hint="Remove it, or make it yours: chmod 700")
+    return path
+
+
+def is_ours(found: os.stat_result) -> bool:
+    """Whether a file is this user's, and nobody else can use it; Windows keeps that elsewhere."""
+    if not hasattr(os, "getuid"):
+        return True
+    return found.st_uid == os.getuid() and not found.st_mode & _OTHERS
+
+
+def write_private(path: Path, parts: Iterable[bytes], *, replace: bool = True) -> int:
+    """Write a file that only its user can read, in one step, and give its size.
+
+    Args:
+        path: where; its folder is made if need be.
+        parts: what, as it comes.
+        replace: put it in the place of an older one.
+
+    Raises:
+        ConflictError: there is one already, and ``replace`` is not set.
+        StoreError: it cannot be written; an older one stays as it was.
+    """
+    if not replace and path.exists():
+        message = f"{path} is there already"
+        raise ConflictError(message)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        size = _write_new(partial, parts)
+        partial.replace(path)
+    except OSError as error:
+        if error.errno == _ENOSPC:
+            raise StoreFullError from None
+        message = f"{path} cannot be written"
+        raise StoreError(message) from None
+    finally:
+        partial.unlink(missing_ok=True)
+    return size
+
+
+def _write_new(path: Path, parts: Iterable[bytes]) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as out:
+        size = sum(out.write(part) for part in parts)
+        out.flush()
+        os.fsync(out.fileno())
+    return size

@@ -1,0 +1,202 @@
+"""The program: every command by name, and the one place where errors become exit codes."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.main import get_command
+
+from coffret.cli.asking import PASSPHRASE, SECRET_KEY
+from coffret.cli.commands import (
+    developing,
+    entering,
+    granting,
+    locking,
+    looking,
+    moving,
+    remembering,
+    reviewing,
+    searching,
+    serving,
+    sharing,
+    under_grant,
+)
+from coffret.cli.desk import Desk, desk_of
+from coffret.cli.places import DEFAULT
+from coffret_vault.errors import CoffretError
+
+if TYPE_CHECKING:
+    from coffret.flows.state import Ambient
+
+_ABORTED = 130
+_USAGE = 2
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer exports it by no name
+
+
+def commands() -> dict[str, dict[str, Callable[..., None]]]:
+    """Every command by its panel in the help and its name."""
+    return {
+        "Begin": {
+            "init": entering.init,
+            "login": entering.login,
+            "recover": entering.recover,
+            "unlock": locking.unlock,
+            "lock": locking.lock,
+            "status": locking.status,
+        },
+        "Memories": {
+            "remember": remembering.remember,
+            "search": searching.search,
+            "list": remembering.list_memories,
+            "show": remembering.show,
+            "edit": remembering.edit,
+            "forget": remembering.forget,
+            "history": remembering.history,
+            "tags": remembering.tags,
+            "import": moving.import_,
+            "export": moving.export,
+            "sync": moving.sync,
+        },
+        "Apps that ask": {
+            "requests": sharing.requests,
+            "approve": sharing.approve,
+            "deny": sharing.deny,
+            "grants": granting.grants,
+            "pause": granting.pause,
+            "resume": granting.resume,
+            "narrow": granting.narrow,
+            "revoke": granting.revoke,
+            "rotate": granting.rotate,
+            "pending": reviewing.pending,
+            "accept": reviewing.accept,
+            "reject": reviewing.reject,
+        },
+        "The system": {
+            "server-view": looking.server_view,
+            "doctor": looking.doctor,
+            "serve": serving.serve,
+        },
+    }
+
+
+def app_commands() -> dict[str, Callable[..., None]]:
+    """Every command of ``coffret app`` by its name."""
+    return {
+        "register-developer": developing.register_developer,
+        "register": developing.register,
+        "info": developing.info,
+        "request": developing.request,
+        "requests": developing.requests,
+        "status": developing.status,
+        "cancel": developing.cancel,
+        "list": under_grant.list_granted,
+        "show": under_grant.show_granted,
+        "search": under_grant.search_granted,
+        "remember": under_grant.remember_granted,
+        "update": under_grant.update_granted,
+        "forget": under_grant.forget_granted,
+    }
+
+
+def build() -> typer.Typer:
+    """The program as typer has it."""
+    program = typer.Typer(
+        name="coffret",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    program.callback()(root)
+    for panel, group in commands().items():
+        for name, command in group.items():
+            program.command(name, rich_help_panel=panel)(command)
+    apps = typer.Typer(no_args_is_help=True, help="For developers: an app that asks for access.")
+    for name, command in app_commands().items():
+        apps.command(name)(command)
+    program.add_typer(apps, name="app", rich_help_panel="For developers")
+    return program
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - reads files: only for this
+
+        sys.stdout.write(f"coffret {version('coffret')}\n")
+        raise typer.Exit
+
+
+def root(
+    context: typer.Context,
+    *,
+    home: Annotated[
+        str | None,
+        typer.Option(envvar="COFFRET_HOME", help="Keep everything below this folder."),
+    ] = None,
+    vault: Annotated[
+        str, typer.Option(envvar="COFFRET_VAULT", help="Which of the vaults on this device.")
+    ] = DEFAULT,
+    passphrase_file: Annotated[
+        str | None,
+        typer.Option(help="Take the passphrase from a file's first line, not by asking."),
+    ] = None,
+    secret_key_file: Annotated[
+        str | None, typer.Option(help="The same for the Secret Key.")
+    ] = None,
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_print_version, help="Print it."),
+    ] = False,
+) -> None:
+    """Coffret: a memory vault that its server cannot read."""
+    del version
+    desk = desk_of(context)
+    context.obj = desk
+    desk.settle(home, vault)
+    desk.asker.use_file(PASSPHRASE, passphrase_file)
+    desk.asker.use_file(SECRET_KEY, secret_key_file)
+
+
+def run(arguments: Sequence[str] | None = None, *, ambient: "Ambient | None" = None) -> int:
+    """Run the command and give its exit code. What is not an error of ours is raised."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    _never_fail_to_print()
+    desk = Desk(ambient, os.environ)
+    desk.out.as_json = (
+        "--json" in words[: words.index("--")] if "--" in words else "--json" in words
+    )
+    try:
+        with desk:
+            return _invoke(words, desk)
+    except CoffretError as error:
+        desk.out.error(error)
+        return error.exit_code
+
+
+def _invoke(words: list[str], desk: Desk) -> int:
+    command: Any = get_command(build())
+    try:
+        code = command.main(args=words, prog_name="coffret", standalone_mode=False, obj=desk)
+    except typer.Abort:
+        desk.out.note("Stopped.")
+        return _ABORTED
+    except _UsageError as error:
+        return _usage(error, desk)
+    return code if isinstance(code, int) else 0
+
+
+def _usage(error: Any, desk: Desk) -> int:  # noqa: ANN401 - as _UsageError
+    if desk.out.as_json:
+        desk.out.failure("usage", error.format_message(), "Add --help.", _USAGE)
+    else:
+        error.show()
+    return _USAGE
+
+
+def _never_fail_to_print() -> None:
+    """A terminal that cannot show a character is given its escape instead."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")

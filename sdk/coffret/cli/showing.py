@@ -1,0 +1,204 @@
+"""Memories, requests and grants as rows, lines and JSON objects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from coffret.cli.naming import short
+from coffret.cli.writing import plain
+from coffret.sharing import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime, timedelta
+
+    from coffret.finding import Found
+    from coffret.flows.history import Version
+    from coffret.flows.review import Pending
+    from coffret.sharing import AccessRequestInfo, AppInfo, GrantInfo
+    from coffret_vault.records.memory import Memory
+
+_SNIPPET = 160
+
+
+def day(moment: datetime) -> str:
+    """A day and a minute, in UTC."""
+    return f"{moment:%Y-%m-%d %H:%M}"
+
+
+def days(span: timedelta) -> str:
+    """A length of time in days, or in hours when it is short."""
+    if span.days:
+        return "1 day" if span.days == 1 else f"{span.days} days"
+    return f"{span.total_seconds() / 3600:g} hours"
+
+
+def name_of(memory: Memory) -> str:
+    """A memory's title, or how its content begins."""
+    return memory.title or snippet(memory.content, 60)
+
+
+def snippet(text: str, most: int = _SNIPPET) -> str:
+    """How a text begins, in one line."""
+    words = " ".join(text.split())
+    return words if len(words) <= most else words[: most - 1].rstrip() + "…"
+
+
+def memory_rows(memories: Iterable[Memory]) -> Iterator[tuple[str, ...]]:
+    """Id, time, type, title and tags."""
+    for memory in memories:
+        yield (
+            short(memory.id),
+            day(memory.updated),
+            memory.type,
+            name_of(memory),
+            ", ".join(memory.tags),
+        )
+
+
+def memory_head(memory: Memory) -> Iterator[tuple[str, str]]:
+    """Everything about a memory but its content, named."""
+    yield "Id", memory.id
+    yield "Title", memory.title
+    yield "Type", memory.type
+    yield "Tags", ", ".join(memory.tags)
+    optional = (
+        ("Summary", memory.summary),
+        ("Source", memory.source),
+        ("Labels", ", ".join(f"{name}={value}" for name, value in memory.labels.items())),
+        ("Importance", "" if memory.importance is None else f"{memory.importance:g}"),
+        ("Confidence", "" if memory.confidence is None else f"{memory.confidence:g}"),
+    )
+    yield from ((name, value) for name, value in optional if value)
+    yield "By", memory.author
+    yield "Created", day(memory.created)
+    yield "Changed", f"{day(memory.updated)}, version {memory.version}"
+    yield "Review", memory.review.status
+    yield "Server sees", "sizes and times" if memory.sealed else "title, tags, importance"
+
+
+def version_rows(versions: Iterable[Version]) -> Iterator[tuple[str, ...]]:
+    """Number, time, author, what happened, and the title then."""
+    for item in versions:
+        what = "deleted" if item.deletion else "written"
+        title = name_of(item.memory) if item.memory else ""
+        yield str(item.version), day(item.at), item.author, what, title
+
+
+def found_lines(place: int, found: Found) -> Iterator[str]:
+    """A hit: what, how well, why, and how it begins."""
+    memory = found.memory
+    reasons = {"semantic": f"meaning {found.semantic or 0:.2f}", "words": _words(found)}
+    why = ", ".join(reasons[reason] for reason in found.why)
+    yield f"{place:2}. {found.score:.3f}  {name_of(memory)}  [{short(memory.id)}]"
+    tags = f"  tags: {', '.join(memory.tags)}" if memory.tags else ""
+    yield f"    {memory.created:%Y-%m-%d}  {why}{tags}"
+    yield f"    {snippet(memory.content)}"
+
+
+def _words(found: Found) -> str:
+    return f"words {' '.join(found.words)}"
+
+
+def hit_shape(found: Found) -> dict[str, Any]:
+    """A hit as JSON."""
+    return {
+        "score": found.score,
+        "why": list(found.why),
+        "semantic": found.semantic,
+        "lexical": found.lexical,
+        "words": list(found.words),
+        "memory": plain(found.memory),
+    }
+
+
+def app_lines(app: AppInfo) -> Iterator[str]:
+    """Who an app is, and how to make sure of it."""
+    yield f"App:          {app.name}"
+    yield f"Homepage:     {app.homepage}"
+    yield f"Fingerprint:  {app.fingerprint}"
+    yield "              (compare these eight words with what the app itself shows you)"
+
+
+def request_lines(request: AccessRequestInfo) -> Iterator[str]:
+    """Everything that an owner has to know to decide."""
+    yield f"Request:      {request.request_id} ({request.state})"
+    yield from app_lines(request.app)
+    yield f"Wants to:     {', '.join(sorted(request.scopes))}"
+    yield f"Which:        {request.selection.describe()}"
+    yield f"What for:     {request.purpose}"
+    yield f"Retention:    {request.retention or 'it promises nothing'}"
+    yield f"How long:     {days(request.duration)}"
+    yield f"Later ones:   {'asks for memories written later too' if request.standing else 'no'}"
+
+
+def request_shape(request: AccessRequestInfo) -> dict[str, Any]:
+    """A request as JSON; of the memories only what names them."""
+    shape: dict[str, Any] = {
+        name: plain(getattr(request, name))
+        for name in request.__struct_fields__
+        if name not in {"matching", "duration"}
+    }
+    shape["duration_seconds"] = int(request.duration.total_seconds())
+    shape["describes"] = request.selection.describe()
+    shape["matching"] = [
+        {"id": memory.id, "title": memory.title, "tags": list(memory.tags)}
+        for memory in request.matching
+    ]
+    return shape
+
+
+def request_rows(requests: Iterable[AccessRequestInfo]) -> Iterator[tuple[str, ...]]:
+    """Id, state, app, scopes, memories and time."""
+    for request in requests:
+        yield (
+            short(request.request_id),
+            request.state,
+            request.app.name,
+            ", ".join(sorted(request.scopes)),
+            request.selection.describe(),
+            str(len(request.matching)) if request.matching else "",
+            days(request.duration),
+        )
+
+
+def grant_rows(grants: Iterable[GrantInfo]) -> Iterator[tuple[str, ...]]:
+    """Id, state, app, scopes, memories, end."""
+    for grant in grants:
+        extra = [
+            name
+            for name, there in (("standing", grant.standing), ("auto-accept", grant.auto_accept))
+            if there
+        ]
+        yield (
+            short(grant.grant_id),
+            grant.state,
+            grant.app.name,
+            ", ".join([*sorted(grant.scopes), *extra]),
+            grant.selection.describe(),
+            str(grant.memories),
+            f"{grant.expires:%Y-%m-%d}",
+        )
+
+
+def pending_rows(items: Sequence[Pending], apps: dict[str, str]) -> Iterator[tuple[str, ...]]:
+    """Id, version, app, what it wants, and how it begins."""
+    for item in items:
+        what = _wanted(item)
+        memory = item.proposed or item.current
+        text = "(does not open: it can only be rejected)"
+        if item.proposed or item.deletion:
+            text = name_of(memory) if memory else ""
+        yield (
+            short(item.memory_id),
+            str(item.version),
+            shown(apps.get(item.app_id, item.app_id)),
+            what,
+            text,
+        )
+
+
+def _wanted(item: Pending) -> str:
+    if item.deletion:
+        return "delete"
+    return "create" if item.current is None else "change"

@@ -1,0 +1,136 @@
+"""Say things: data on standard output, remarks and errors on standard error.
+
+Nothing that came from an app, a server or a memory is written as it came: control and
+bidirectional characters are left out, and JSON is written in ASCII.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from coffret.sharing import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from coffret.flows.sync import Progress
+    from coffret_vault.errors import CoffretError
+
+_LABELS = {
+    "log": "Verifying the log",
+    "records": "Fetching memories",
+    "memories": "Writing memories",
+    "changes": "Writing changes",
+    "index": "Indexing for search",
+    "keys": "Handing over keys",
+}
+
+
+def clean(text: str) -> str:
+    """Text of several lines, as it may be shown on a terminal."""
+    return "\n".join(shown(line.expandtabs(4)) for line in text.splitlines())
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - whatever msgspec can turn into JSON values
+    """A value as JSON has it: structs as objects, sets sorted, times as ISO 8601."""
+    return msgspec.to_builtins(value, order="deterministic")
+
+
+class Writer:
+    """Where a command writes."""
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        """Write data for people, or as JSON."""
+        self.as_json = as_json
+
+    def data(self, value: Any) -> None:  # noqa: ANN401 - as plain()
+        """One JSON document."""
+        indent = 2 if sys.stdout.isatty() else None
+        sys.stdout.write(json.dumps(plain(value), indent=indent) + "\n")
+
+    def line(self, text: str = "") -> None:
+        """A line, or a text of several lines, for a person."""
+        sys.stdout.write(clean(text) + "\n")
+
+    def done(self, text: str, value: Any) -> None:  # noqa: ANN401 - as plain()
+        """What was done: a sentence for a person, or the value as JSON."""
+        if self.as_json:
+            self.data(value)
+        else:
+            self.line(text)
+
+    def note(self, text: str) -> None:
+        """A remark, which is no data."""
+        sys.stderr.write(clean(text) + "\n")
+
+    def table(self, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """A table on a terminal; lines of cells between tabs, without titles, elsewhere."""
+        cleaned = [[shown(cell.replace("\n", " ")) for cell in row] for row in rows]
+        if not sys.stdout.isatty():
+            sys.stdout.writelines("\t".join(row) + "\n" for row in cleaned)
+            return
+        _pretty(titles, cleaned)
+
+    def error(self, error: CoffretError) -> None:
+        """An error: its sentence and its hint in one line, or as JSON."""
+        if self.as_json:
+            self.failure(error.code, str(error), error.hint, error.exit_code)
+            return
+        message = _sentence(str(error))
+        sentence = error.sentence()
+        lead = "" if str(error) == sentence else f"{sentence} "
+        hint = f" {_sentence(error.hint)}" if error.hint else ""
+        self.note(f"coffret: {lead}{message}{hint}".replace("\n", " "))
+
+    def failure(self, code: str, message: str, hint: str, exit_code: int) -> None:
+        """An error as JSON."""
+        error = {"code": code, "message": message, "hint": hint, "exit_code": exit_code}
+        sys.stderr.write(json.dumps({"error": error}) + "\n")
+
+    @contextmanager
+    def progress(self) -> Iterator[Progress]:
+        """Bars on a terminal while something takes long; nothing elsewhere."""
+        if self.as_json or not sys.stderr.isatty():
+            yield _nothing
+            return
+        from rich.console import Console  # noqa: PLC0415 - takes 0.1 s: only for bars
+        from rich.progress import Progress as Bars  # noqa: PLC0415 - the same
+
+        with Bars(console=Console(stderr=True), transient=True) as bars:
+            tasks: dict[str, Any] = {}
+
+            def show(what: str, done: int, of: int) -> None:
+                if what not in tasks:
+                    tasks[what] = bars.add_task(_LABELS.get(what, what))
+                bars.update(tasks[what], completed=done, total=of)
+
+            yield show
+
+
+def _nothing(_what: str, _done: int, _of: int) -> None:
+    return
+
+
+def _sentence(text: str) -> str:
+    if not text:
+        return ""
+    begun = text[0].upper() + text[1:]
+    return begun if begun.endswith((".", "!", "?")) else f"{begun}."
+
+
+def _pretty(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console  # noqa: PLC0415 - takes 0.1 s: only for tables
+    from rich.table import Table  # noqa: PLC0415 - the same
+    from rich.text import Text  # noqa: PLC0415 - the same
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in titles:
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))  # Text, not str: brackets in a title are no markup
+    Console(highlight=False, markup=False, emoji=False).print(table)
