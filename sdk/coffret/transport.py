@@ -12,18 +12,22 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
+import msgspec
 
 from coffret.flows.http import MAX_ANSWER, Request, Response, retry_after
 from coffret_vault.errors import FormatError, InputError, NetworkError, TimedOutError
 from coffret_vault.formats.account import normal_origin
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from coffret.flows.http import Flow
 
 T = TypeVar("T")
@@ -152,9 +156,13 @@ class SyncDriver:
         """Talk to ``origin`` only. ``transport`` replaces the network, for tests."""
         self._origin = origin
         self._transport = transport or httpx.HTTPTransport(proxy=_proxy(origin))
+        self._pool: ThreadPoolExecutor | None = None
+        self._coming: tuple[Request, Future[Response]] | None = None
 
     def close(self) -> None:
         """Close the connection."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
         self._transport.close()
 
     def begin(self, flow: Flow[T]) -> T:
@@ -171,7 +179,7 @@ class SyncDriver:
             request = next(flow)
             while True:
                 try:
-                    response = self._send(request)
+                    response = self._answer(request)
                 except (NetworkError, FormatError) as error:
                     request = flow.throw(error)
                 else:
@@ -179,6 +187,19 @@ class SyncDriver:
         except StopIteration as stop:
             result: T = stop.value
             return result
+
+    def _answer(self, request: Request) -> Response:
+        """Send a request, or take the answer to it that is on its way already."""
+        coming, self._coming = self._coming, None
+        if coming is not None and coming[0] == msgspec.structs.replace(request, ahead=None):
+            response = coming[1].result()
+        else:
+            response = self._send(request)
+        if request.ahead is not None:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(1, "coffret-ahead")
+            self._coming = request.ahead, self._pool.submit(self._send, request.ahead)
+        return response
 
     def _send(self, request: Request) -> Response:
         for attempt in count():
@@ -216,9 +237,12 @@ class AsyncDriver:
         self._origin = origin
         self._transport = transport or httpx.AsyncHTTPTransport(proxy=_proxy(origin))
         self._turn = asyncio.Lock()
+        self._coming: tuple[Request, asyncio.Task[Response]] | None = None
 
     async def close(self) -> None:
         """Close the connection."""
+        if self._coming is not None:
+            self._coming[1].cancel()
         await self._transport.aclose()
 
     async def begin(self, flow: Flow[T]) -> T:
@@ -239,7 +263,7 @@ class AsyncDriver:
             request = next(flow)
             while True:
                 try:
-                    response = await self._send(request)
+                    response = await self._answer(request)
                 except (NetworkError, FormatError) as error:
                     request = flow.throw(error)
                 else:
@@ -247,6 +271,20 @@ class AsyncDriver:
         except StopIteration as stop:
             result: T = stop.value
             return result
+
+    async def _answer(self, request: Request) -> Response:
+        """Send a request, or take the answer to it that is on its way already."""
+        coming, self._coming = self._coming, None
+        if coming is not None and coming[0] == msgspec.structs.replace(request, ahead=None):
+            response = await coming[1]
+        else:
+            if coming is not None:
+                coming[1].cancel()
+            response = await self._send(request)
+        if request.ahead is not None:
+            task = asyncio.get_running_loop().create_task(self._send(request.ahead))
+            self._coming = request.ahead, task
+        return response
 
     async def _send(self, request: Request) -> Response:
         for attempt in count():

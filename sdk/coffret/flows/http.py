@@ -24,7 +24,8 @@ MAX_ANSWER = 64 << 20
 class Request(msgspec.Struct, frozen=True):
     """One request. ``path`` begins behind ``/api/v1``; ``token`` never shows in a repr.
 
-    ``repeatable`` says that it may be sent again when its answer was lost.
+    ``repeatable`` says that it may be sent again when its answer was lost. ``ahead`` is what will
+    be asked next: a driver may fetch it meanwhile.
     """
 
     method: str
@@ -35,6 +36,7 @@ class Request(msgspec.Struct, frozen=True):
     headers: dict[str, str] = {}
     params: tuple[tuple[str, str], ...] = ()
     repeatable: bool = True
+    ahead: Request | None = None
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.path}>"

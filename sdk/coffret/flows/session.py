@@ -172,7 +172,10 @@ def send(state: VaultState, request: Request) -> Flow[Response]:
 
 
 def _as_owner(state: VaultState, request: Request) -> Request:
-    return msgspec.structs.replace(request, token=state.token)
+    ahead = request.ahead
+    if ahead is not None:
+        ahead = msgspec.structs.replace(ahead, token=state.token)
+    return msgspec.structs.replace(request, token=state.token, ahead=ahead)
 
 
 def get(

@@ -11,22 +11,23 @@ from typing import TYPE_CHECKING, NoReturn
 import msgspec
 
 from coffret.flows.grantfeed import Rows, check_app_leaf, follow_grants, wrapping_for
-from coffret.flows.http import decode_msgpack
-from coffret.flows.session import get_packed
+from coffret.flows.http import MSGPACK, Request, decode_msgpack, succeed
+from coffret.flows.session import get_packed, send
 from coffret.flows.slots import follow_slots
 from coffret.flows.wraps import WRAPS_MAY_HAVE_MOVED, follow_wraps
 from coffret_vault.errors import FormatError, OpenError, TrustError
 from coffret_vault.formats.checkpoint import parse_head
-from coffret_vault.formats.memory import HEADER, KEK, Header, Record
+from coffret_vault.formats.memory import HEADER, KEK, Header, Peek, Record, peek_header
 from coffret_vault.log.verify import Verified, Verifier
-from coffret_vault.records.seal import open_version, unwrap_memory_key
+from coffret_vault.records.seal import check_opens, open_version, unwrap_memory_key
 from coffret_vault.store import StoredRecord, Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
+    from coffret_vault.records.seal import Wrapping
 
     Progress = Callable[[str, int, int], None]
     """Called with what is being done, how much of it is done, and how much there is."""
@@ -80,9 +81,16 @@ def sync(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]:
     return SyncReport(entries, records)
 
 
-def _page(state: VaultState, at: int) -> Flow[_Page]:
+def _page(state: VaultState, at: int, end: int = 0) -> Flow[_Page]:
+    """A page of the feed; the next one, if there is one before ``end``, is fetched meanwhile."""
+    following = _asking(at + PAGE) if at + PAGE < end else None
+    request = msgspec.structs.replace(_asking(at), ahead=following)
+    return decode_msgpack(succeed((yield from send(state, request))), _Page)
+
+
+def _asking(at: int) -> Request:
     params = (("from", str(at)), ("limit", str(PAGE)))
-    return decode_msgpack((yield from get_packed(state, "/sync", *params)), _Page)
+    return Request("GET", "/sync", media=MSGPACK, params=params)
 
 
 def _take_entries(state: VaultState, page: _Page, progress: Progress) -> Flow[tuple[int, int]]:
@@ -90,7 +98,8 @@ def _take_entries(state: VaultState, page: _Page, progress: Progress) -> Flow[tu
     before, rows = state.position(), Rows()
     if page.size < before.size:
         _refuse("the log is shorter than one that this device has seen")
-    verifier = Verifier(before, state.store.state, lambda leaf: check_app_leaf(state, rows, leaf))
+    load = _nothing if state.store.is_empty() else state.store.state
+    verifier = Verifier(before, load, lambda leaf: check_app_leaf(state, rows, leaf))
     parsed = [verifier.take(leaf) for leaf, _ in page.items]
     size, head = page.size, page.head
     while verifier.size < size:
@@ -108,6 +117,10 @@ def _take_entries(state: VaultState, page: _Page, progress: Progress) -> Flow[tu
         state.store.commit(verified, taken, rows.values(), meta=meta)
         state.reload()
     return len(verified.leaves), len(taken)
+
+
+def _nothing(_memory_id: bytes) -> None:
+    """The state of every memory in a store that has none."""
 
 
 def _leaves(state: VaultState, at: int) -> Flow[_Leaves]:
@@ -133,38 +146,61 @@ def _checked(
 
 def check_records(
     state: VaultState,
-    wanted: dict[tuple[bytes, int], Wanted],
+    wanted: Mapping[tuple[bytes, int], Wanted],
     items: Iterable[tuple[bytes, Record | None]],
     rows: Rows,
-) -> Iterable[StoredRecord]:
+) -> Iterator[StoredRecord]:
     """The records among ``items`` that are wanted, each compared with its digest and opened.
 
     Raises:
         TrustError: a record is not the one that the log names, or what the owner sealed or
             accepted does not open. What an app sealed badly is kept, to be shown and rejected.
     """
+    opener = _Opener(state, rows)
     for _, record in items:
         if record is None:
             continue
-        header = HEADER.parse(record.header)
+        header = peek_header(record.header) or HEADER.parse(record.header)
         named = wanted.get((header.memory_id, header.version))
         if named is None:
             continue
         if header.account_id != state.account_id or record.digest != named.digest:
             _refuse("a memory is not the one that the log names")
-        if not _opens(state, header, record, rows) and (named.current or header.author.is_owner):
+        if not opener.opens(header, record) and (named.current or isinstance(header, Peek)):
             _refuse("a memory that the owner wrote or accepted does not open")
         yield StoredRecord(header.memory_id, header.version, record)
 
 
-def _opens(state: VaultState, header: Header, record: Record, rows: Rows) -> bool:
-    try:
-        wrapping = wrapping_for(state, KEK.decode(record.kek), rows)
-        key = unwrap_memory_key(header, record.wrap, wrapping)
-        open_version(record.header, record.envelope, key)
-    except (OpenError, FormatError):
-        return False
-    return True
+class _Opener:
+    """Opens records one after another; the keys that wrap memory keys are looked up once."""
+
+    def __init__(self, state: VaultState, rows: Rows) -> None:
+        self._state = state
+        self._rows = rows
+        self._wrappings: dict[bytes, Wrapping] = {}
+
+    def opens(self, header: Header | Peek, record: Record) -> bool:
+        """Whether a record whose digest is the log's opens.
+
+        What is inside of an owner's record was checked by the device that sealed it; what an app
+        sealed is read whole.
+        """
+        try:
+            key = unwrap_memory_key(header, record.wrap, self._wrapping(record.kek))
+            if isinstance(header, Peek):
+                check_opens(record.header, record.envelope, key)
+            else:
+                open_version(record.header, record.envelope, key)
+        except (OpenError, FormatError):
+            return False
+        return True
+
+    def _wrapping(self, kek: bytes) -> Wrapping:
+        known = self._wrappings.get(kek)
+        if known is None:
+            known = wrapping_for(self._state, KEK.decode(kek), self._rows)
+            self._wrappings[kek] = known
+        return known
 
 
 def _fetch_records(state: VaultState, progress: Progress) -> Flow[int]:
@@ -172,7 +208,7 @@ def _fetch_records(state: VaultState, progress: Progress) -> Flow[int]:
     at, wanted = state.store.wanted()
     size, taken = state.position().size, 0
     while wanted and at < size:
-        page = yield from _page(state, at)
+        page = yield from _page(state, at, size)
         if not page.items:
             break
         checked = list(check_records(state, wanted, page.items, {}))

@@ -18,6 +18,7 @@ from coffret_vault.formats.memory import (
     Header,
     Kek,
     Payload,
+    Peek,
     Record,
     memory_key_wrap_header,
     parse_payload,
@@ -129,7 +130,7 @@ def wrap_memory_key(
     return wrap_key("memory-key", wrapping.key, aad, memory_key, random=random)
 
 
-def unwrap_memory_key(header: Header, wrap: bytes, wrapping: Wrapping) -> SecretBytes:
+def unwrap_memory_key(header: Header | Peek, wrap: bytes, wrapping: Wrapping) -> SecretBytes:
     """Undo :func:`wrap_memory_key`.
 
     Raises:
@@ -139,6 +140,15 @@ def unwrap_memory_key(header: Header, wrap: bytes, wrapping: Wrapping) -> Secret
         header.account_id, header.memory_id, header.key_number, KEK.encode(wrapping.name)
     )
     return unwrap_key("memory-key", wrapping.key, aad, wrap)
+
+
+def check_opens(header_bytes: bytes, envelope: bytes, memory_key: SecretBytes) -> None:
+    """Open a version and throw away what is inside, unread.
+
+    Raises:
+        OpenError: it does not open.
+    """
+    open_envelope("memory", memory_key, header_bytes, envelope)
 
 
 def open_version(header_bytes: bytes, envelope: bytes, memory_key: SecretBytes) -> Payload:

@@ -256,30 +256,33 @@ class Store:
         """
         with mapped():
             rows = self._database.execute(
-                "SELECT m.memory_id, m.state FROM memories m LEFT JOIN records r "
-                "ON r.memory_id = m.memory_id AND r.version = m.current "
+                "SELECT m.memory_id, m.state, r.memory_id IS NULL FROM memories m "
+                "LEFT JOIN records r ON r.memory_id = m.memory_id AND r.version = m.current "
                 "WHERE m.pending > 0 OR (m.current > 0 AND r.memory_id IS NULL)"
             ).fetchall()
-        places: dict[tuple[bytes, int], tuple[int, Wanted]] = {}
-        for memory_id, body in rows:
+        missing: dict[tuple[bytes, int], Wanted] = {}
+        leaves = []
+        for memory_id, body, lacks_current in rows:
             state = _state(body)
+            if state.current and lacks_current:
+                missing[memory_id, state.current] = Wanted(state.digest, current=True)
+                leaves.append(state.leaf)
             for item in state.pending if pending else ():
-                if not item.deletion:
-                    places[memory_id, item.version] = (
-                        item.leaf,
-                        Wanted(item.digest, current=False),
-                    )
-            if state.current:
-                places[memory_id, state.current] = (state.leaf, Wanted(state.digest, current=True))
-        missing = {key: place for key, place in places.items() if self._lacks(*key)}
-        lowest = min((leaf for leaf, _ in missing.values()), default=0)
-        return lowest, {key: wanted for key, (_, wanted) in missing.items()}
+                if not item.deletion and self._lacks(memory_id, item.version):
+                    missing[memory_id, item.version] = Wanted(item.digest, current=False)
+                    leaves.append(item.leaf)
+        return min(leaves, default=0), missing
 
     def _lacks(self, memory_id: bytes, version: int) -> bool:
         found = self._database.execute(
             "SELECT 1 FROM records WHERE memory_id = ? AND version = ?", (memory_id, version)
         ).fetchone()
         return found is None
+
+    def is_empty(self) -> bool:
+        """Whether no memory was ever here."""
+        with mapped():
+            return self._database.execute("SELECT 1 FROM memories LIMIT 1").fetchone() is None
 
     def count(self) -> int:
         """How many memories have a current version."""
