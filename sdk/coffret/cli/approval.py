@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from coffret.cli.naming import full_id, short
-from coffret.cli.showing import days, name_of, request_lines
+from coffret.cli.showing import days, memories, name_of, request_lines
 from coffret_vault.errors import InputError
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def show_request(desk: Desk, request: AccessRequestInfo) -> None:
     for line in request_lines(request):
         desk.out.note(line)
     matching = request.matching
-    desk.out.note(f"Matching now: {len(matching)} memories")
+    desk.out.note(f"Matching now: {memories(len(matching))}")
     for at in range(0, len(matching), _PAGE):
         for number, memory in enumerate(matching[at : at + _PAGE], at + 1):
             tags = f"  ({', '.join(memory.tags)})" if memory.tags else ""
@@ -187,6 +187,6 @@ def summary(request: AccessRequestInfo, choice: Choice) -> str:
     trust = " What it writes needs no review." if choice.auto_accept else ""
     span = days(choice.duration() or request.duration)
     return (
-        f"{request.app.name} may {', '.join(scopes)}: {len(left)} memories{later}, "
+        f"{request.app.name} may {', '.join(scopes)}: {memories(len(left))}{later}, "
         f"for {span}.{trust}"
     )

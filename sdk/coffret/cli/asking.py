@@ -115,10 +115,18 @@ class Asker:
         Raises:
             InputError: nobody is there to ask.
         """
+        self.check_person()
+        return self.text(f"{question} [y/N]").lower() in _YES
+
+    def check_person(self) -> None:
+        """Go on if somebody can say yes.
+
+        Raises:
+            InputError: nobody is there to ask.
+        """
         if not self.interactive:
             message = "this needs a yes, and nobody is there to ask"
             raise InputError(message, hint="Add --yes.")
-        return self.text(f"{question} [y/N]").lower() in _YES
 
     def _from_file(self, what: Secret) -> str | None:
         name = self._files.get(what) or self._environment.get(what.variable)

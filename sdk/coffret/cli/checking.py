@@ -13,6 +13,7 @@ import msgspec
 
 import coffret
 from coffret.cli.secret_key import find_secret_key, keyring_name, load_profile
+from coffret.cli.showing import memories
 from coffret_vault.errors import CoffretError, NotFoundError
 
 if TYPE_CHECKING:
@@ -90,8 +91,8 @@ def _check_store(vault: coffret.Vault) -> Check:
     except CoffretError as error:
         return _failed("store", error, "Move the vault's folder away and log in again.")
     if missing:
-        return Check("store", BAD, f"{missing} memories are not here.", "Run coffret sync.")
-    return Check("store", GOOD, f"{status.memories} memories, {status.entries} log entries.")
+        return Check("store", BAD, f"{memories(missing)} not here.", "Run coffret sync.")
+    return Check("store", GOOD, f"{memories(status.memories)}, {status.entries} log entries.")
 
 
 def _check_index(desk: Desk) -> Check:

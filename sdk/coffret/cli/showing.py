@@ -38,6 +38,11 @@ def name_of(memory: Memory) -> str:
     return memory.title or snippet(memory.content, 60)
 
 
+def memories(count: int) -> str:
+    """So many memories, in words."""
+    return "1 memory" if count == 1 else f"{count} memories"
+
+
 def snippet(text: str, most: int = _SNIPPET) -> str:
     """How a text begins, in one line."""
     words = " ".join(text.split())

@@ -11,6 +11,7 @@ from coffret.cli.desk import Desk, desk_of
 from coffret.cli.options import Json
 from coffret.cli.private import write_private
 from coffret.cli.secret_key import Kept, keep_secret_key
+from coffret.cli.showing import memories
 from coffret_vault.errors import CoffretError, ConflictError
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def _welcome(desk: Desk, vault: "Vault", kept: Kept) -> None:
         desk.out.data(_entered(vault, kept))
         return
     status = vault.status()
-    desk.out.line(f"This device has {status.memories} memories of {status.username} now.")
+    desk.out.line(f"This device has {memories(status.memories)} of {status.username} now.")
     desk.out.line(_PLACES[kept])
     if not status.confirmed:
         desk.out.line(

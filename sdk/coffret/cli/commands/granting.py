@@ -7,6 +7,7 @@ import typer
 from coffret.cli.desk import Desk, desk_of
 from coffret.cli.options import GrantId, Json, Offline, Yes
 from coffret.cli.showing import grant_rows
+from coffret.cli.showing import memories as so_many
 from coffret_vault.errors import InputError
 
 _CANNOT_UNREAD = "What the app has read cannot be unread."
@@ -57,7 +58,7 @@ def narrow(
     removed = vault.narrow(identifier, [desk.memory_id(vault, text) for text in memories])
     left = vault.grant(identifier).memories
     desk.out.done(
-        f"The app lost {removed} memories and has {left}. {_CANNOT_UNREAD}",
+        f"The app lost {so_many(removed)} and has {left}. {_CANNOT_UNREAD}",
         {"grant_id": identifier, "removed": removed, "memories": left},
     )
 
@@ -81,7 +82,7 @@ def revoke(
     vault = desk.synced()
     identifier = desk.grant_id(vault, grant)
     info = vault.grant(identifier)
-    desk.out.note(f"{info.app.name} holds keys of {info.memories} memories. {_CANNOT_UNREAD}")
+    desk.out.note(f"{info.app.name} holds keys of {so_many(info.memories)}. {_CANNOT_UNREAD}")
     if not yes and not desk.asker.confirm("Revoke for good?"):
         message = "nothing was revoked"
         raise InputError(message)
@@ -91,7 +92,7 @@ def revoke(
         with desk.out.progress() as progress:
             rotated = vault.rotate(identifier, progress)
     text = "Revoked: the server serves the app nothing any more."
-    keys = f" {rotated} memories have fresh keys." if rotated is not None else _LATER
+    keys = f" Fresh keys for {so_many(rotated)}." if rotated is not None else _LATER
     desk.out.done(text + keys, {"grant_id": identifier, "state": "revoked", "rotated": rotated})
 
 
@@ -118,4 +119,4 @@ def rotate(
     identifier = None if grant is None else desk.grant_id(vault, grant)
     with desk.out.progress() as progress:
         count = vault.rotate(identifier, progress)
-    desk.out.done(f"{count} memories have fresh keys.", {"rotated": count})
+    desk.out.done(f"Fresh keys for {so_many(count)}.", {"rotated": count})

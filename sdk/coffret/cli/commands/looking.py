@@ -59,6 +59,6 @@ def doctor(
         for item in found:
             mark = "ok  " if item.state == GOOD else item.state
             advice = f" {item.advice}" if item.advice else ""
-            desk.out.line(f"{mark:5} {item.name + ':':10} {item.found}{advice}")
+            desk.out.line(f"{mark:5} {item.name + ':':11} {item.found}{advice}")
     if any(item.state == BAD for item in found):
         raise typer.Exit(1)

@@ -10,6 +10,7 @@ import typer
 from coffret.cli.desk import Desk, desk_of
 from coffret.cli.options import Json
 from coffret.cli.private import write_private
+from coffret.cli.showing import memories
 
 if TYPE_CHECKING:
     from coffret.importing import ImportReport
@@ -75,7 +76,7 @@ def export(
     count = vault.status().memories
     desk.out.note("That file is plaintext: whoever has it can read every memory in it.")
     desk.out.done(
-        f"Exported {count} memories to {path}.",
+        f"Exported {memories(count)} to {path}.",
         {"file": str(path), "memories": count, "bytes": size},
     )
 
@@ -87,7 +88,7 @@ def sync(context: typer.Context, *, json: Json = False) -> None:
     with desk.out.progress() as progress:
         report = vault.sync(progress)
     waiting = len(vault.pending())
-    text = f"{report.entries} new log entries verified, {report.records} memories fetched."
+    text = f"{report.entries} new log entries verified, {memories(report.records)} fetched."
     more = f" {waiting} written by apps wait for you: coffret pending." if waiting else ""
     desk.out.done(
         text + more, {"entries": report.entries, "records": report.records, "pending": waiting}

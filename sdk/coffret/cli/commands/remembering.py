@@ -144,7 +144,7 @@ def print_memory(desk: Desk, memory: "Memory") -> None:
         desk.out.data(memory)
         return
     for name, value in memory_head(memory):
-        desk.out.line(f"{name + ':':12}{value}")
+        desk.out.line(f"{name + ':':13}{value}")
     desk.out.line()
     desk.out.line(memory.content)
 

@@ -16,7 +16,7 @@ from coffret.cli.approval import (
 from coffret.cli.desk import Desk, desk_of
 from coffret.cli.naming import full_id
 from coffret.cli.options import Json, RequestId, Yes
-from coffret.cli.showing import request_rows, request_shape
+from coffret.cli.showing import memories, request_rows, request_shape
 from coffret_vault.errors import ConflictError, InputError, NotFoundError
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ def approve(  # noqa: PLR0913 - every way of narrowing
     )
     check_choice(said, asked)
     show_request(desk, asked)
+    if not yes:
+        desk.asker.check_person()
     choice = check_choice(said if yes else ask_choice(desk, asked, said), asked)
     desk.out.note(f"{summary(asked, choice)} {_NO_RETURN}")
     if not yes and not desk.asker.confirm("Approve?"):
@@ -140,5 +142,5 @@ def _hand_over(desk: Desk, vault: "Vault", asked: "AccessRequestInfo", choice: C
         desk.out.data(grant)
         return
     desk.out.line(
-        f"Approved until {grant.expires:%Y-%m-%d}: grant {identifier}, {grant.memories} memories."
+        f"Approved until {grant.expires:%Y-%m-%d}: grant {identifier}, {memories(grant.memories)}."
     )
