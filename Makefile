@@ -2,18 +2,20 @@
 SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 FROM ?=
+BENCH ?=
 PORT ?= 8440
 DATABASE ?= sqlite:///coffret.db
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check format bench vectors lock clean setup
+.PHONY: help demo serve test check format bench bench-peers vectors lock clean setup
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 demo: $(VENV)/.run  ## the main job, end to end; FROM=folder imports your own Markdown or text
 	@$(BIN)/python demo/run.py $(if $(FROM),--from "$(FROM)")
@@ -27,17 +29,18 @@ test: $(VENV)/.dev  ## every test
 check: $(VENV)/.dev  ## lint, format, types, import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy vault sdk server tests
+	@$(BIN)/mypy vault sdk server tests bench
 	@MYPYPATH=demo $(BIN)/mypy demo/run.py
-	@MYPYPATH=bench $(BIN)/mypy bench
 	@$(BIN)/lint-imports
 
 format: $(VENV)/.dev  ## put the code in form
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/.dev  ## measure; prints ratios of one run on this machine
-	@$(BIN)/python -m bench
+bench: $(VENV)/.dev  ## measure; prints ratios of one run on this machine; BENCH="--quick remember"
+	@$(BIN)/python -m bench $(BENCH)
+
+bench-peers: $(PEERS)/.installed  ## install what bench compares with, in .venv-peers
 
 vectors: $(VENV)/.dev  ## write the test vectors again
 	@$(BIN)/python tests/vectors/generate.py
@@ -47,7 +50,7 @@ lock: $(VENV)/.dev  ## resolve the dependencies again into locks/
 	@locks/compile $(BIN)/uv
 
 clean:  ## remove what the other targets made
-	@rm -rf $(VENV) .coffret-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(PEERS) .coffret-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 setup: $(VENV)/.dev  ## install everything into .venv, and nothing more
 
@@ -65,6 +68,11 @@ $(VENV)/.run: $(VENV)/.python locks/run.txt pyproject.toml server/pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.run locks/dev.txt
 	@$(PIP) --require-hashes --only-binary :all: -r locks/dev.txt
+	@touch $@
+
+$(PEERS)/.installed: $(VENV)/.python locks/peers.txt
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes --only-binary :all: -r locks/peers.txt
 	@touch $@
 
 .PHONY: hnsw

@@ -1,0 +1,95 @@
+"""The steps under everything else: seal, open, wrap, sign, and verifying a long log."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from bench.rows import Row, bounded, median, told
+from coffret_vault.envelope import open_envelope, seal, unwrap_key, wrap_key
+from coffret_vault.envelope.signature import sign_head, verify_head
+from coffret_vault.formats import entry as kinds
+from coffret_vault.formats.author import OWNER
+from coffret_vault.formats.checkpoint import NO_HEAD, Head, parse_head
+from coffret_vault.formats.entry import ENTRY, Entry
+from coffret_vault.log.tree import Frontier
+from coffret_vault.log.verify import Position, Verifier
+from coffret_vault.primitives.identity import SigningKey
+from coffret_vault.primitives.symmetric import generate_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.rows import Plan
+
+_SECONDS = 2.0
+_CHUNK = 200
+_TEXT = 512
+_HEADER = bytes(160)
+
+
+def _micros(call: Callable[[], object], count: int) -> float:
+    """Microseconds a call: the median of chunks, so that a pause of the machine does not count."""
+    chunks = []
+    for _ in bounded(max(1, count // _CHUNK), _SECONDS):
+        started = time.perf_counter()
+        for _ in range(_CHUNK):
+            call()
+        chunks.append((time.perf_counter() - started) / _CHUNK * 1e6)
+    return median(chunks)
+
+
+def primitives(plan: Plan) -> list[Row]:
+    """Microseconds each, of a memory padded to 512 bytes."""
+    count = plan.count(5_000, 1_000)
+    key, kek, text = generate_key(os.urandom), generate_key(os.urandom), bytes(_TEXT)
+    sealed = seal("memory", key, _HEADER, text, random=os.urandom)
+    wrap = wrap_key("memory-key", kek, _HEADER, key, random=os.urandom)
+    signing = SigningKey(generate_key(os.urandom))
+    head = Head(bytes(16), 1, bytes(32), NO_HEAD, 1)
+    note = parse_head(sign_head(signing, head))
+    calls: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("seal 512 bytes", lambda: seal("memory", key, _HEADER, text, random=os.urandom)),
+        ("open them", lambda: open_envelope("memory", key, _HEADER, sealed)),
+        ("wrap a key", lambda: wrap_key("memory-key", kek, _HEADER, key, random=os.urandom)),
+        ("unwrap it", lambda: unwrap_key("memory-key", kek, _HEADER, wrap)),
+        ("sign a head", lambda: sign_head(signing, head)),
+        ("verify its signature", lambda: verify_head(signing.public, note)),
+    )
+    return [
+        *[told(f"  {name}", _micros(call, count), "µs") for name, call in calls],
+        _log(signing, plan.count(100_000, 20_000)),
+    ]
+
+
+def _log(signing: SigningKey, count: int) -> Row:
+    """A log of new memories: parse each entry, follow the memories, build the tree, compare."""
+    account = bytes(16)
+    leaves = [
+        ENTRY.serialize(
+            Entry(
+                account_id=account,
+                kind=kinds.PUT,
+                subject=number.to_bytes(16, "big"),
+                version=1,
+                digest=number.to_bytes(32, "big"),
+                author=OWNER,
+                time=number,
+            )
+        )
+        for number in range(count)
+    ]
+    frontier = Frontier()
+    for leaf in leaves:
+        frontier.append(leaf)
+    note = sign_head(signing, Head(account, count, frontier.root(), NO_HEAD, 1))
+    position = Position(account, signing.public, None, Frontier())
+    started = time.perf_counter()
+    verifier = Verifier(position, lambda _: None, lambda _: None)
+    for leaf in leaves:
+        verifier.take(leaf)
+    verified = verifier.finish(parse_head(note))
+    taken = time.perf_counter() - started
+    assert verified.position.size == count
+    return told(f"  verify a log of {count:,} entries", count / taken, "entries/s")

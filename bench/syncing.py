@@ -1,0 +1,60 @@
+"""A new device takes over a whole vault: fetch, verify the log, open, store."""
+
+from __future__ import annotations
+
+import gc
+import time
+from typing import TYPE_CHECKING
+
+from bench.corpus import documents, memories
+from bench.rows import Row, at_least, median, told
+from bench.servers import coffret_server
+from coffret import Vault
+from coffret.flows.entrance import sync_all
+from coffret.flows.signup import enter_with_passphrase
+from coffret.opening import join, read_secret_key
+from coffret.testing import cheap
+from coffret.transport import SyncDriver
+
+if TYPE_CHECKING:
+    from bench.rows import Plan
+
+_LIMIT_SECONDS = 60.0
+
+
+def _sync(plan: Plan, url: str, secret_key: str, count: int) -> float:
+    """Seconds that a new device takes from the end of its login to the last record stored."""
+    driver, ambient = SyncDriver(url), cheap()
+    key = read_secret_key(secret_key)
+    entered = driver.run(enter_with_passphrase(url, "ana", "pw", key, ambient))
+    state = join(plan.place("device"), entered, ambient)
+    gc.collect()
+    started = time.perf_counter()
+    report = driver.run(sync_all(state))
+    taken = time.perf_counter() - started
+    assert report.records == count, report
+    assert state.store.count() == count
+    state.store.close()
+    driver.close()
+    return taken
+
+
+def sync_down(plan: Plan) -> list[Row]:
+    """The median of up to three new devices."""
+    count = plan.count(100_000, 20_000)
+    with coffret_server(plan.place("sync")) as url:
+        vault, kit = Vault.create(url, "ana", "pw", plan.place("device"), ambient=cheap())
+        items = memories(documents(count))
+        started = time.perf_counter()
+        with vault:
+            vault.remember_many(items)
+        upload = count / (time.perf_counter() - started)
+        del items
+        times: list[float] = []
+        while len(times) < plan.count(3, 1) and sum(times) < _LIMIT_SECONDS:
+            times.append(_sync(plan, url, kit.secret_key_code(), count))
+    rate = count / median(times)
+    return [
+        at_least(f"sync down {count:,} records to a new device", rate, 30_000, "records/s"),
+        told("  remember_many of those, in its own batches of 500", upload, "records/s"),
+    ]
