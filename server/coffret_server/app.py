@@ -19,6 +19,7 @@ from coffret_server.control.requests import requests
 from coffret_server.control.web import CurrentServices
 from coffret_server.data.routes import data_routes, fixed_paths
 from coffret_server.gate import Gate
+from coffret_server.openapi import describe
 from coffret_server.services import Limits, running, system_clock
 from coffret_server.settings import Settings
 
@@ -59,6 +60,7 @@ def create_app(
     app.router.routes.extend(data_routes())
     for part in (auth, accounts, listing, developers, requests, grants):
         app.include_router(part)
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     app.add_api_route("/healthz", healthy, methods=["GET"], tags=["health"])
     app.add_api_route("/readyz", ready, methods=["GET"], tags=["health"])
     app.add_middleware(

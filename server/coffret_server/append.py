@@ -6,8 +6,9 @@ from uuid import UUID
 
 import msgspec
 
-from coffret_server.ledger import Ledger, Put, Rewrap, State, load_state
+from coffret_server.ledger import Ledger
 from coffret_server.problems import ProblemError, refuse
+from coffret_server.rows import Put, Rewrap, State, load_state
 from coffret_server.signatures import Verifier
 from coffret_server.storage.base import SQLITE_VARIABLES, Tx, marks
 from coffret_server.wire import records

@@ -11,7 +11,7 @@ import uvicorn
 
 from coffret_server.app import create_app
 from coffret_server.settings import Settings
-from coffret_server.storage.open import DatabaseError, migrate
+from coffret_server.storage.open import DatabaseError, check, migrate
 
 DEFAULT_DATABASE: Final = "sqlite:///coffret.db"
 EXIT_DATABASE: Final = 3
@@ -59,6 +59,7 @@ def _configure_logging() -> None:
 def serve(arguments: argparse.Namespace) -> int:
     """Answer requests until told to stop."""
     settings = _settings(arguments)
+    asyncio.run(check(settings.database))
     _configure_logging()
     config = uvicorn.Config(
         "coffret_server.app:create_app",

@@ -4,136 +4,42 @@ A `Ledger` lives for one transaction on one account. Entries are added to it one
 keeps what they do in memory as far as it can, so that a batch becomes a few multi-row statements.
 """
 
-import base64
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 import msgspec
 
 from coffret_server import merkle
 from coffret_server.problems import ProblemError, refuse
+from coffret_server.rows import (
+    ADD_ENTRY,
+    ADD_MEMORY,
+    ADD_TAG,
+    ADD_TILE,
+    CHANGE_MEMORY,
+    DROP_TAGS,
+    DROP_WRAPS,
+    FIND_VERSION,
+    HIDE,
+    PUT_WRAP,
+    SET_LOG,
+    SET_STATUS,
+    TOUCH_WRAPS,
+    Memory,
+    Put,
+    Rewrap,
+    State,
+    Target,
+    check_digest,
+    check_key_number,
+    conflict,
+    unpack_leaf,
+)
 from coffret_server.schema import ACCEPTED, PENDING, REJECTED
 from coffret_server.storage.base import SQLITE_VARIABLES, DuplicateRowError, Tx, Value, marks
 from coffret_server.wire import records
 from coffret_server.wire.log import Entry, parse_entry
 
-_ADD_ENTRY: Final = (
-    "INSERT INTO entries (account_id, seq, leaf, kind, subject, version, status, grant_id,"
-    " key_number, changed, record_seq, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_ADD_MEMORY: Final = (
-    "INSERT INTO memories (newest_version, newest_digest, key_number, current_version,"
-    " current_seq, shown_seq, list_seq, importance, deleted, account_id, memory_id)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_CHANGE_MEMORY: Final = (
-    "UPDATE memories SET newest_version = ?, newest_digest = ?, key_number = ?,"
-    " current_version = ?, current_seq = ?, shown_seq = ?, list_seq = ?, importance = ?,"
-    " deleted = ? WHERE account_id = ? AND memory_id = ?"
-)
-_ADD_TAG: Final = "INSERT INTO memory_tags (account_id, memory_id, tag) VALUES (?, ?, ?)"
-_DROP_TAGS: Final = "DELETE FROM memory_tags WHERE account_id = ? AND memory_id = ?"
-_TOUCH_WRAPS: Final = "UPDATE grant_wraps SET changed = ? WHERE account_id = ? AND memory_id = ?"
-_DROP_WRAPS: Final = "DELETE FROM grant_wraps WHERE account_id = ? AND memory_id = ?"
-_HIDE: Final = "UPDATE entries SET record_seq = NULL WHERE account_id = ? AND seq = ?"
-_PUT_WRAP: Final = (
-    "INSERT INTO grant_wraps (account_id, grant_id, memory_id, key_number, wrap, changed)"
-    " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (account_id, grant_id, memory_id, key_number)"
-    " DO UPDATE SET wrap = excluded.wrap, changed = excluded.changed"
-)
 _packed = msgspec.msgpack.Encoder().encode
-
-
-class Put(msgspec.Struct, frozen=True, gc=False):
-    """A record that was checked, and its bytes as they are stored and sent."""
-
-    header: records.Header
-    digest: bytes
-    record: bytes
-    wrap: bytes
-    grant: bytes | None
-
-
-class Rewrap(msgspec.Struct, frozen=True, gc=False):
-    """The owner's own wrap of a memory key, replacing an app's."""
-
-    kek: bytes
-    wrap: bytes
-
-
-class Memory(msgspec.Struct):
-    """The row of a memory while it changes; `fresh` until it is stored."""
-
-    memory: bytes
-    newest: int = 0
-    digest: bytes = b""
-    key_number: int = 0
-    current: int | None = None
-    current_seq: int | None = None
-    shown_seq: int | None = None
-    list_seq: int | None = None
-    importance: int | None = None
-    deleted: int = 0
-    fresh: bool = True
-    dirty: bool = False
-
-    def row(self, account: bytes) -> tuple[Value, ...]:
-        """The columns in the order of the statements above."""
-        return (
-            self.newest, self.digest, self.key_number, self.current, self.current_seq,
-            self.shown_seq, self.list_seq, self.importance, self.deleted, account, self.memory,
-        )  # fmt: skip
-
-
-class Target(msgspec.Struct, frozen=True):
-    """A stored version that an entry speaks of."""
-
-    seq: int
-    kind: str
-    status: int
-    record: bytes | None
-    entry: Entry
-    grant: bytes | None
-
-
-class State(msgspec.Struct, frozen=True):
-    """Where the log stands."""
-
-    size: int
-    frontier: bytes
-    head: str
-    base: int
-    memories: int
-    bytes: int
-    quota_memories: int
-    quota_bytes: int
-
-
-async def load_state(tx: Tx, account: bytes) -> State:
-    """Lock and read where an account's log stands."""
-    row = await tx.one(
-        "SELECT size, frontier, head, base, memories, bytes, quota_memories, quota_bytes"  # noqa: S608 - no value is put into the text
-        " FROM logs WHERE account_id = ?" + tx.for_update,
-        account,
-    )
-    if row is None:
-        refuse("not-found", "there is no such account")
-    return State(*row)
-
-
-def unpack_leaf(stored: bytes) -> bytes:
-    """The leaf from the MessagePack value that is stored."""
-    leaf: bytes = msgspec.msgpack.decode(stored, type=bytes)
-    return leaf
-
-
-def conflict(detail: str, memory: Memory | None = None) -> ProblemError:
-    """A refusal of a change that does not fit; it tells where the memory stands."""
-    code, current = "conflict", None
-    if memory is not None and memory.newest:
-        digest = base64.b64encode(memory.digest).decode()
-        current = {"version": memory.newest, "digest": digest}
-    return ProblemError(code, detail, current=current)
 
 
 class Ledger:
@@ -197,14 +103,14 @@ class Ledger:
         if memory.shown_seq is not None:
             if memory.shown_seq >= self.state.size:
                 await self._flush_entries()
-            await self.tx.run(_HIDE, self.account, memory.shown_seq)
+            await self.tx.run(HIDE, self.account, memory.shown_seq)
             memory.shown_seq = None
 
     async def _list(self, memory: Memory, seq: int | None, header: records.Header | None) -> None:
         """Let the list of memories show this version."""
         if not memory.fresh or memory.list_seq is not None:
             await self._flush_tags()
-            await self.tx.run(_DROP_TAGS, self.account, memory.memory)
+            await self.tx.run(DROP_TAGS, self.account, memory.memory)
         memory.list_seq = seq
         memory.importance = header.importance if header else None
         for tag in header.tags if header else ():
@@ -224,7 +130,7 @@ class Ledger:
     async def put(self, leaf: bytes, entry: Entry, put: Put) -> None:
         """An owner's version: in force at once."""
         memory = self._next(entry)
-        self._check_key_number(memory, put)
+        check_key_number(memory, put)
         await self._hide(memory)
         seq = self.seq
         await self._list(memory, seq, put.header)
@@ -240,7 +146,7 @@ class Ledger:
     async def put_pending(self, leaf: bytes, entry: Entry, put: Put) -> None:
         """An app's version: pending until the owner decides."""
         memory = self._next(entry)
-        self._check_key_number(memory, put)
+        check_key_number(memory, put)
         if not memory.newest:
             self._memory_count += 1
         if memory.current is None:
@@ -254,7 +160,7 @@ class Ledger:
     async def delete(self, leaf: bytes, entry: Entry) -> None:
         """An owner's deletion: at once, and the ciphertext goes."""
         memory = self._next(entry)
-        self._check_digest(memory, entry)
+        check_digest(memory, entry)
         self._newest(memory, entry, entry.digest)
         self._add(leaf, entry, status=ACCEPTED)
         await self._erase(memory)
@@ -262,7 +168,7 @@ class Ledger:
     async def delete_pending(self, leaf: bytes, entry: Entry, grant: bytes) -> None:
         """An app's deletion: pending until the owner decides."""
         memory = self._next(entry)
-        self._check_digest(memory, entry)
+        check_digest(memory, entry)
         self._newest(memory, entry, entry.digest)
         self._add(leaf, entry, status=PENDING, grant=grant)
 
@@ -324,24 +230,14 @@ class Ledger:
         if put:
             self._bytes += len(put.record)
 
-    def _check_key_number(self, memory: Memory, put: Put) -> None:
-        if put.header.key_number > memory.key_number + 1:
-            refuse("invalid-input", "a key number is more than one above the newest")
-
-    def _check_digest(self, memory: Memory, entry: Entry) -> None:
-        if entry.digest != memory.digest:
-            message = "the digest is not that of the newest version"
-            raise conflict(message, memory)
-
     async def _touch(self, memory: Memory) -> None:
-        await self.tx.run(_TOUCH_WRAPS, self.seq, self.account, memory.memory)
+        await self.tx.run(TOUCH_WRAPS, self.seq, self.account, memory.memory)
 
     async def target(self, memory: bytes, version: int) -> Target | None:
         """A stored put or delete of a memory."""
         await self._flush_entries()
         row = await self.tx.one(
-            "SELECT seq, kind, status, record, leaf, grant_id FROM entries WHERE account_id = ?"
-            " AND subject = ? AND version = ? AND status IS NOT NULL",
+            FIND_VERSION,
             self.account,
             memory,
             version,
@@ -376,8 +272,7 @@ class Ledger:
 
     async def _set_status(self, target: Target, status: int) -> None:
         await self.tx.run(
-            "UPDATE entries SET status = ?, changed = ?, record_seq = NULL"
-            " WHERE account_id = ? AND seq = ?",
+            SET_STATUS,
             status,
             self.seq,
             self.account,
@@ -437,7 +332,7 @@ class Ledger:
         )
         await self._list(memory, None, None)
         await self.flush_wraps()
-        await self.tx.run(_DROP_WRAPS, self.account, memory.memory)
+        await self.tx.run(DROP_WRAPS, self.account, memory.memory)
         memory.deleted, memory.current, memory.current_seq = 1, None, None
         self._memory_count -= 1
 
@@ -445,18 +340,18 @@ class Ledger:
 
     async def _flush_entries(self) -> None:
         if self._entries:
-            await self._insert(_ADD_ENTRY, self._entries)
+            await self._insert(ADD_ENTRY, self._entries)
             self._entries = []
 
     async def _flush_tags(self) -> None:
         if self._tags:
-            await self.tx.many(_ADD_TAG, self._tags)
+            await self.tx.many(ADD_TAG, self._tags)
             self._tags = []
 
     async def flush_wraps(self) -> None:
         """Write the wraps that were added."""
         if self._wraps:
-            await self.tx.many(_PUT_WRAP, self._wraps)
+            await self.tx.many(PUT_WRAP, self._wraps)
             self._wraps = []
 
     async def _insert(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
@@ -481,18 +376,17 @@ class Ledger:
         fresh = [m.row(account) for m in self._memories.values() if m.fresh and m.dirty]
         changed = [m.row(account) for m in self._memories.values() if m.dirty and not m.fresh]
         if fresh:
-            await self._insert(_ADD_MEMORY, fresh)
+            await self._insert(ADD_MEMORY, fresh)
         if changed:
-            await self.tx.many(_CHANGE_MEMORY, changed)
+            await self.tx.many(CHANGE_MEMORY, changed)
         await self._flush_entries()
         await self._flush_tags()
         await self.flush_wraps()
         if self.frontier.tiles:
             tiles = [(account, index, digest) for index, digest in self.frontier.tiles]
-            await self.tx.many("INSERT INTO tiles (account_id, idx, hash) VALUES (?, ?, ?)", tiles)
+            await self.tx.many(ADD_TILE, tiles)
         await self.tx.run(
-            "UPDATE logs SET size = ?, frontier = ?, head = ?, base = ?, memories = ?, bytes = ?"
-            " WHERE account_id = ?",
+            SET_LOG,
             self.seq,
             self.frontier.packed(),
             self.state.head if head is None else head,

@@ -5,6 +5,7 @@ is one number a caller, the time at which its allowance will be whole again.
 """
 
 from collections.abc import Callable
+from math import ceil
 from typing import Final
 
 import msgspec
@@ -50,7 +51,7 @@ class Limiter:
         now = self._monotonic()
         whole = max(self._whole.get(caller, now), now) + self._step
         if whole - now > MINUTE + self._step / 2:
-            code, wait = "rate-limited", int(whole - now - MINUTE) + 1
+            code, wait = "rate-limited", max(1, ceil(whole - now - MINUTE))
             raise ProblemError(code, "too many requests, wait and try again", retry_after=wait)
         if len(self._whole) >= _CALLERS and caller not in self._whole:
             self._forget(now)

@@ -18,9 +18,10 @@ from coffret_server.append import (
     prepare_puts,
 )
 from coffret_server.data.call import Call, Reply
-from coffret_server.ledger import Ledger, Put, load_state
+from coffret_server.ledger import Ledger
 from coffret_server.principals import AppCaller
 from coffret_server.problems import malformed, refuse
+from coffret_server.rows import Put, load_state
 from coffret_server.schema import ACCEPTED, PENDING, REJECTED, STATUS_NAMES
 from coffret_server.storage import Tx
 from coffret_server.wire.log import Entry, parse_entry, split_leaf

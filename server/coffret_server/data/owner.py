@@ -8,8 +8,8 @@ import msgspec
 from coffret_server import merkle
 from coffret_server.append import Append, Applied, Prepared, apply, prepare
 from coffret_server.data.call import Call, Reply
-from coffret_server.ledger import unpack_leaf
 from coffret_server.problems import ProblemError, refuse
+from coffret_server.rows import unpack_leaf
 from coffret_server.schema import STATUS_NAMES
 from coffret_server.storage import Tx
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from coffret_server.migrations import current_revision, newest_revision, upgrade
@@ -33,6 +34,21 @@ def _driver_url(url: str) -> URL:
         return parsed.set(drivername="postgresql+asyncpg")
     msg = "the database is neither sqlite:///… nor postgresql://…"
     raise DatabaseError(msg)
+
+
+async def check(url: str) -> None:
+    """Open a database and let go of it again.
+
+    Raises:
+        DatabaseError: it cannot be served.
+    """
+    try:
+        storage = await open_storage(url)
+        await storage.ping()
+        await storage.close()
+    except (OSError, SQLAlchemyError) as error:
+        msg = f"the database cannot be opened ({type(error).__name__})"
+        raise DatabaseError(msg) from error
 
 
 async def migrate(url: str) -> None:

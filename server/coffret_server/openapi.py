@@ -1,0 +1,125 @@
+"""The OpenAPI 3.1 document: FastAPI's own, with the data plane, the problems and the tokens."""
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from fastapi.openapi.utils import get_openapi
+
+from coffret_server.append import Append
+from coffret_server.data.apps import WrapsBody, WritingBody
+from coffret_server.data.routes import BASE, ROUTES
+from coffret_server.problems import CODES, MEDIA_TYPE
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+_REF: Final = "#/components/schemas/{name}"
+_BODIES: Final[dict[tuple[str, str], type[msgspec.Struct]]] = {
+    ("POST", "/memory-blobs"): Append,
+    ("POST", "/memory-blobs/batch"): Append,
+    ("POST", "/log"): Append,
+    ("PUT", "/memory-blobs/{id}"): Append,
+    ("DELETE", "/memory-blobs/{id}"): Append,
+    ("POST", "/grants/{id}/wraps"): WrapsBody,
+    ("POST", "/grants/{id}/memory-blobs"): WritingBody,
+}
+_QUERIES: Final[dict[str, tuple[str, ...]]] = {
+    "/sync": ("from", "limit"),
+    "/log": ("from", "limit"),
+    "/log/proof": ("index", "first", "size"),
+    "/memory-blobs/{id}": ("version",),
+    "/grants/{id}/wraps": ("cursor", "limit"),
+    "/grants/{id}/records": ("cursor", "limit", "since"),
+}
+_CREATES: Final = frozenset({"/memory-blobs", "/memory-blobs/batch", "/grants/{id}/memory-blobs"})
+_OPEN: Final = frozenset(
+    {"/healthz", "/readyz"}
+    | {f"{BASE}{path}" for path in ("/auth/challenge", "/auth/login", "/auth/token")}
+    | {f"{BASE}{path}" for path in ("/accounts", "/developers")}
+)
+_PROBLEM: Final = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code", "request_id"],
+    "properties": {
+        "type": {"type": "string", "format": "uri"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string", "enum": sorted(CODES)},
+        "request_id": {"type": "string"},
+        "current": {"type": "object"},
+    },
+}
+
+
+def describe(app: "FastAPI") -> dict[str, Any]:
+    """The document of an application."""
+    found = get_openapi(
+        title=app.title, version=app.version, summary=app.summary, routes=app.routes
+    )
+    schemas = found.setdefault("components", {}).setdefault("schemas", {})
+    kinds = sorted(set(_BODIES.values()), key=lambda kind: kind.__name__)
+    _, components = msgspec.json.schema_components(kinds, ref_template=_REF)
+    schemas |= components
+    schemas["Problem"] = _PROBLEM
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    found["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+    for method, path, handler in ROUTES:
+        operation = _operation(method, path, handler.__name__, handler.__doc__ or "")
+        found["paths"].setdefault(BASE + path, {})[method.lower()] = operation
+    for path, operations in found["paths"].items():
+        for operation in operations.values():
+            _finish(path, operation)
+    return found
+
+
+def _operation(method: str, path: str, name: str, summary: str) -> dict[str, Any]:
+    """A data-plane call."""
+    status = "201" if method == "POST" and path in _CREATES else "200"
+    either: dict[str, Any] = {"application/msgpack": {}, "application/json": {}}
+    operation: dict[str, Any] = {
+        "tags": ["data"],
+        "summary": summary.partition("\n")[0],
+        "operationId": f"{name}_{method.lower()}",
+        "parameters": _parameters(method, path),
+        "responses": {status: {"description": "Done", "content": either}},
+    }
+    kind = _BODIES.get((method, path))
+    if kind is not None:
+        schema = {"$ref": _REF.format(name=kind.__name__)}
+        content = {media: {"schema": schema} for media in either}
+        operation["requestBody"] = {"required": True, "content": content}
+    return operation
+
+
+def _parameters(method: str, path: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": {"type": "string", "format": "uuid"},
+        }
+        for name in re.findall(r"{(\w+)}", path)
+    ]
+    for name in _QUERIES.get(path, ()) if method == "GET" else ():
+        kind = "string" if name == "cursor" else "integer"
+        found.append({"name": name, "in": "query", "schema": {"type": kind}})
+    if method in {"PUT", "DELETE"}:
+        found.append(
+            {"name": "If-Match", "in": "header", "required": True, "schema": {"type": "string"}}
+        )
+    return found
+
+
+def _finish(path: str, operation: dict[str, Any]) -> None:
+    """Say of an operation what all have in common."""
+    operation["responses"].pop("422", None)
+    operation["responses"]["default"] = {
+        "description": "A problem (RFC 9457)",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}}},
+    }
+    if path not in _OPEN:
+        operation["security"] = [{"bearer": []}]

@@ -1,0 +1,153 @@
+"""The rows that a change touches: their statements, and what they are in memory."""
+
+import base64
+from typing import Final
+
+import msgspec
+
+from coffret_server.problems import ProblemError, refuse
+from coffret_server.storage.base import Tx, Value
+from coffret_server.wire import records
+from coffret_server.wire.log import Entry
+
+ADD_ENTRY: Final = (
+    "INSERT INTO entries (account_id, seq, leaf, kind, subject, version, status, grant_id,"
+    " key_number, changed, record_seq, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+ADD_MEMORY: Final = (
+    "INSERT INTO memories (newest_version, newest_digest, key_number, current_version,"
+    " current_seq, shown_seq, list_seq, importance, deleted, account_id, memory_id)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+CHANGE_MEMORY: Final = (
+    "UPDATE memories SET newest_version = ?, newest_digest = ?, key_number = ?,"
+    " current_version = ?, current_seq = ?, shown_seq = ?, list_seq = ?, importance = ?,"
+    " deleted = ? WHERE account_id = ? AND memory_id = ?"
+)
+ADD_TAG: Final = "INSERT INTO memory_tags (account_id, memory_id, tag) VALUES (?, ?, ?)"
+DROP_TAGS: Final = "DELETE FROM memory_tags WHERE account_id = ? AND memory_id = ?"
+TOUCH_WRAPS: Final = "UPDATE grant_wraps SET changed = ? WHERE account_id = ? AND memory_id = ?"
+DROP_WRAPS: Final = "DELETE FROM grant_wraps WHERE account_id = ? AND memory_id = ?"
+HIDE: Final = "UPDATE entries SET record_seq = NULL WHERE account_id = ? AND seq = ?"
+PUT_WRAP: Final = (
+    "INSERT INTO grant_wraps (account_id, grant_id, memory_id, key_number, wrap, changed)"
+    " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (account_id, grant_id, memory_id, key_number)"
+    " DO UPDATE SET wrap = excluded.wrap, changed = excluded.changed"
+)
+SET_STATUS: Final = (
+    "UPDATE entries SET status = ?, changed = ?, record_seq = NULL WHERE account_id = ? AND seq = ?"
+)
+FIND_VERSION: Final = (
+    "SELECT seq, kind, status, record, leaf, grant_id FROM entries"
+    " WHERE account_id = ? AND subject = ? AND version = ? AND status IS NOT NULL"
+)
+SET_LOG: Final = (
+    "UPDATE logs SET size = ?, frontier = ?, head = ?, base = ?, memories = ?, bytes = ?"
+    " WHERE account_id = ?"
+)
+ADD_TILE: Final = "INSERT INTO tiles (account_id, idx, hash) VALUES (?, ?, ?)"
+
+
+class Put(msgspec.Struct, frozen=True, gc=False):
+    """A record that was checked, and its bytes as they are stored and sent."""
+
+    header: records.Header
+    digest: bytes
+    record: bytes
+    wrap: bytes
+    grant: bytes | None
+
+
+class Rewrap(msgspec.Struct, frozen=True, gc=False):
+    """The owner's own wrap of a memory key, replacing an app's."""
+
+    kek: bytes
+    wrap: bytes
+
+
+class Memory(msgspec.Struct):
+    """The row of a memory while it changes; `fresh` until it is stored."""
+
+    memory: bytes
+    newest: int = 0
+    digest: bytes = b""
+    key_number: int = 0
+    current: int | None = None
+    current_seq: int | None = None
+    shown_seq: int | None = None
+    list_seq: int | None = None
+    importance: int | None = None
+    deleted: int = 0
+    fresh: bool = True
+    dirty: bool = False
+
+    def row(self, account: bytes) -> tuple[Value, ...]:
+        """The columns in the order of the statements above."""
+        return (
+            self.newest, self.digest, self.key_number, self.current, self.current_seq,
+            self.shown_seq, self.list_seq, self.importance, self.deleted, account, self.memory,
+        )  # fmt: skip
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A stored version that an entry speaks of."""
+
+    seq: int
+    kind: str
+    status: int
+    record: bytes | None
+    entry: Entry
+    grant: bytes | None
+
+
+class State(msgspec.Struct, frozen=True):
+    """Where the log stands."""
+
+    size: int
+    frontier: bytes
+    head: str
+    base: int
+    memories: int
+    bytes: int
+    quota_memories: int
+    quota_bytes: int
+
+
+async def load_state(tx: Tx, account: bytes) -> State:
+    """Lock and read where an account's log stands."""
+    row = await tx.one(
+        "SELECT size, frontier, head, base, memories, bytes, quota_memories, quota_bytes"  # noqa: S608 - no value is put into the text
+        " FROM logs WHERE account_id = ?" + tx.for_update,
+        account,
+    )
+    if row is None:
+        refuse("not-found", "there is no such account")
+    return State(*row)
+
+
+def unpack_leaf(stored: bytes) -> bytes:
+    """The leaf from the MessagePack value that is stored."""
+    leaf: bytes = msgspec.msgpack.decode(stored, type=bytes)
+    return leaf
+
+
+def conflict(detail: str, memory: Memory | None = None) -> ProblemError:
+    """A refusal of a change that does not fit; it tells where the memory stands."""
+    code, current = "conflict", None
+    if memory is not None and memory.newest:
+        digest = base64.b64encode(memory.digest).decode()
+        current = {"version": memory.newest, "digest": digest}
+    return ProblemError(code, detail, current=current)
+
+
+def check_key_number(memory: Memory, put: Put) -> None:
+    """A version is sealed under a key that exists, or under the next."""
+    if put.header.key_number > memory.key_number + 1:
+        refuse("invalid-input", "a key number is more than one above the newest")
+
+
+def check_digest(memory: Memory, entry: Entry) -> None:
+    """A deletion names the newest version by its digest."""
+    if entry.digest != memory.digest:
+        message = "the digest is not that of the newest version"
+        raise conflict(message, memory)

@@ -1,0 +1,155 @@
+"""Migrations, engines, and what opening a database refuses."""
+
+import asyncio
+import sqlite3
+from functools import partial
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy.engine import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from coffret_server.schema import Base
+from coffret_server.storage import DuplicateRowError, Tx, open_storage
+from coffret_server.storage.open import DatabaseError, _driver_url
+from server.stand import Clock, serving
+
+pytestmark = pytest.mark.asyncio
+GLOBAL = {"settings", "developers", "apps", "api_keys", "idempotency"}
+
+
+async def test_migrations_build_the_models(database: str) -> None:
+    """A migrated database has exactly the tables, columns and indexes of the models."""
+    storage = await open_storage(database)
+    await storage.close()
+    engine = create_async_engine(_driver_url(database))
+
+    def differences(connection: Connection) -> object:
+        return compare_metadata(MigrationContext.configure(connection), Base.metadata)
+
+    async with engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+    await engine.dispose()
+
+
+async def test_what_belongs_to_an_account_is_keyed_by_it() -> None:
+    """Every other table's primary key begins with the account's id."""
+    for table in Base.metadata.sorted_tables:
+        first = next(iter(table.primary_key.columns)).name
+        assert (first == "account_id") is (table.name not in GLOBAL)
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "mysql://localhost/x"])
+async def test_a_database_we_do_not_know_is_refused(url: str) -> None:
+    """Only SQLite files and PostgreSQL."""
+    with pytest.raises(DatabaseError):
+        await open_storage(url)
+
+
+async def test_postgresql_must_be_migrated_first(postgresql: str) -> None:
+    """An empty PostgreSQL database is refused with the command that helps."""
+    engine = create_async_engine(_driver_url(postgresql), isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.exec_driver_sql("CREATE DATABASE unmigrated")
+    await engine.dispose()
+    with pytest.raises(DatabaseError, match="coffret-server migrate"):
+        await open_storage(postgresql.replace("/postgres", "/unmigrated"))
+
+
+async def test_the_database_file_is_private(tmp_path: Path) -> None:
+    """Only the server's user can read it."""
+    storage = await open_storage(f"sqlite:///{tmp_path / 'coffret.db'}")
+    await storage.close()
+    assert (tmp_path / "coffret.db").stat().st_mode & 0o777 == 0o600
+
+
+async def add(tx: Tx, name: str) -> str:
+    """A row."""
+    await tx.run("INSERT INTO settings (name, value) VALUES (?, ?)", name, b"")
+    return name
+
+
+async def names(tx: Tx) -> set[str]:
+    """The names of the rows."""
+    return {row[0] for row in await tx.all("SELECT name FROM settings")}
+
+
+async def test_jobs_are_grouped_and_fail_alone(database: str) -> None:
+    """Of many jobs sent together those that fail leave nothing, and the others all remain."""
+    storage = await open_storage(database)
+
+    async def failing(tx: Tx, number: int) -> str:
+        await add(tx, f"half {number}")
+        message = "refused"
+        raise LookupError(message)
+
+    async def either(tx: Tx, number: int) -> str:
+        return await (add(tx, f"{number}") if number % 3 else failing(tx, number))
+
+    jobs = [storage.submit(partial(either, number=n)) for n in range(100)]
+    outcomes = await asyncio.gather(*jobs, return_exceptions=True)
+    assert [isinstance(item, LookupError) for item in outcomes] == [n % 3 == 0 for n in range(100)]
+    assert await storage.query(names) == {f"{n}" for n in range(100) if n % 3}
+    with pytest.raises(DuplicateRowError):
+        await storage.submit(lambda tx: add(tx, "1"))
+    await storage.close()
+
+
+async def test_a_job_must_not_wait_for_anything_else(tmp_path: Path) -> None:
+    """On SQLite a job that awaits more than its transaction is an error, and undone."""
+    storage = await open_storage(f"sqlite:///{tmp_path / 'coffret.db'}")
+
+    async def dawdling(tx: Tx) -> None:
+        await add(tx, "half")
+        await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="awaited"):
+        await storage.submit(dawdling)
+    assert await storage.query(names) == set()
+    await storage.close()
+
+
+async def test_another_process_writing_is_waited_for(tmp_path: Path) -> None:
+    """While somebody else holds the database a write waits, and the loop goes on."""
+    path = tmp_path / "coffret.db"
+    storage = await open_storage(f"sqlite:///{path}")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    waiting = asyncio.create_task(storage.submit(lambda tx: add(tx, "late")))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    assert await storage.query(names) == set()
+    other.execute("ROLLBACK")
+    other.close()
+    assert await waiting == "late"
+    await storage.close()
+
+
+async def test_a_full_disk_fails_the_write_and_not_the_server(tmp_path: Path, clock: Clock) -> None:
+    """When the database cannot grow the append fails, nothing of it stays, and reading works."""
+    database = f"sqlite:///{tmp_path / 'coffret.db'}"
+    async with serving(database, clock) as stand:
+        owner = await stand.sign_up()
+        storage = stand.app.state.services.storage
+        pages = storage._writer.execute("PRAGMA page_count").fetchone()[0]
+        storage._writer.execute(f"PRAGMA max_page_count = {pages + 2}")
+        refused = owner.put(*[owner.memory(size=2_048) for _ in range(20)])
+        answer = await stand.append(owner, refused)
+        assert answer.status_code == 500
+        assert (await stand.sync(owner))[0] == 3
+        storage._writer.execute("PRAGMA max_page_count = 1000000")
+        assert (await stand.append(owner, refused)).status_code == 200
+
+
+async def test_the_secrets_are_made_once(database: str, clock: Clock) -> None:
+    """A restarted server takes the tokens and challenges of before."""
+    async with serving(database, clock) as stand:
+        owner, app = await stand.sign_up(), await stand.new_app()
+        fake = {"username": "nobody", "kind": "passphrase"}
+        before = (await stand.post("/auth/challenge", fake)).json()["account_id"]
+    async with serving(database, clock) as stand:
+        assert (await stand.get("/tags", owner.token)).status_code == 200
+        assert (await stand.get("/grants", app.token)).status_code == 200
+        assert (await stand.post("/auth/challenge", fake)).json()["account_id"] == before

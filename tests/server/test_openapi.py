@@ -1,0 +1,71 @@
+"""The OpenAPI document says what the server does."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.stand import Stand
+
+pytestmark = pytest.mark.asyncio
+SPEC = Path(__file__).parents[2] / "docs" / "spec" / "7-http.md"
+
+
+def references(value: Any) -> Iterator[str]:
+    """Every `$ref`."""
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for item in value.values():
+            yield from references(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from references(item)
+
+
+async def document(stand: Stand) -> dict[str, Any]:
+    """The document that is served."""
+    answer = await stand.get("/openapi.json")
+    assert answer.status_code == 200
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_the_document_is_whole(sqlite_stand: Stand) -> None:
+    """It is OpenAPI 3.1, its references lead somewhere, its operations have distinct names."""
+    found = await document(sqlite_stand)
+    assert found["openapi"].startswith("3.1.")
+    for reference in references(found):
+        _, first, second, name = reference.split("/")
+        assert name in found[first][second]
+    operations = [op for path in found["paths"].values() for op in path.values()]
+    names = [operation["operationId"] for operation in operations]
+    assert len(set(names)) == len(names)
+    for operation in operations:
+        assert operation["summary"] or operation["description"]
+        assert {"default"} < set(operation["responses"])
+
+
+async def test_path_parameters_are_declared(sqlite_stand: Stand) -> None:
+    """Each placeholder of a path is a parameter of each of its operations."""
+    for path, operations in (await document(sqlite_stand))["paths"].items():
+        wanted = set(re.findall(r"{(\w+)}", path))
+        for operation in operations.values():
+            given = {p["name"] for p in operation.get("parameters", []) if p["in"] == "path"}
+            assert given == wanted, path
+
+
+async def test_every_call_of_the_specification_is_there(sqlite_stand: Stand) -> None:
+    """Each method and path that the specification names is in the document."""
+    paths = (await document(sqlite_stand))["paths"]
+    rows = re.findall(r"^\|([^|]*`/[^|]*)\|", SPEC.read_text("utf-8"), re.MULTILINE)
+    named = set()
+    for row in rows:
+        for method, path in re.findall(r"(GET|POST|PUT|DELETE) `(/[a-z{][^`?\[]*)", row):
+            named.add((method.lower(), "/api/v1" + path))
+    assert len(named) > 30
+    for method, path in named:
+        below = [paths[known] for known in paths if known.startswith(path)]
+        assert any(method in operations for operations in below), (method, path)

@@ -1,0 +1,120 @@
+"""Limits, tokens, challenges, settings, strict JSON: the parts without a server."""
+
+import pytest
+
+from coffret_server import challenges, strict, tokens
+from coffret_server.limits import Limiter
+from coffret_server.problems import CODES, ProblemError
+from coffret_server.settings import Settings
+from server import forge
+from server.stand import START, Clock
+
+
+def test_a_limiter_lets_its_rate_through() -> None:
+    """A burst of the whole rate, then one each step."""
+    clock = Clock()
+    limiter = Limiter("x", 60, clock.monotonic)
+    for left in range(59, -1, -1):
+        assert limiter.take("a").left == left
+    with pytest.raises(ProblemError) as caught:
+        limiter.take("a")
+    assert caught.value.retry_after == 1
+    assert limiter.take("b").left == 59
+    clock.advance(1)
+    assert limiter.take("a").left == 0
+    clock.advance(3_600)
+    assert limiter.take("a").left == 59
+
+
+def test_a_limiter_forgets_callers_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many callers come, what is remembered has a bound."""
+    monkeypatch.setattr("coffret_server.limits._CALLERS", 10)
+    limiter = Limiter("x", 60, Clock().monotonic)
+    for caller in range(1_000):
+        limiter.take(caller)
+    assert len(limiter._whole) <= 10
+
+
+def test_tokens_are_read_back() -> None:
+    """The id comes back, and the hash is of the token as a whole."""
+    token = tokens.write(tokens.SESSION, bytes(16), tokens.new_secret())
+    assert tokens.read(tokens.SESSION, token) == (bytes(16), tokens.digest(token))
+    with pytest.raises(ProblemError):
+        tokens.read(tokens.API_KEY, token)
+
+
+def test_a_derived_secret_depends_on_every_part() -> None:
+    """Moving a byte from one part to the next gives another secret."""
+    key = bytes(32)
+    seen = {
+        tokens.derived_secret(key, b"ab", b"c"),
+        tokens.derived_secret(key, b"a", b"bc"),
+        tokens.derived_secret(bytes([1]) + bytes(31), b"ab", b"c"),
+    }
+    assert len(seen) == 3
+
+
+def test_a_nonce_is_bound_to_its_slot_and_time() -> None:
+    """A nonce of another slot, key or time, or one changed, is not ours."""
+    key = bytes(32)
+    owner = forge.Owner()
+    challenge = challenges.Challenge(owner.account, owner.slots[0].slot, None)
+    nonce, expires = challenges.new_nonce(key, challenge, START)
+    account, slot = challenge.account.bytes, challenge.slot.bytes
+    assert challenges.nonce_expiry(key, account, slot, nonce, START) == expires
+    assert challenges.nonce_expiry(key, slot, account, nonce, START) is None
+    assert challenges.nonce_expiry(b"\1" * 32, account, slot, nonce, START) is None
+    assert challenges.nonce_expiry(key, account, slot, nonce, expires) is None
+    for at in range(32):
+        spoilt = bytearray(nonce)
+        spoilt[at] ^= 1
+        assert challenges.nonce_expiry(key, account, slot, bytes(spoilt), START) is None
+
+
+def test_settings_come_from_the_environment() -> None:
+    """What is given wins over the environment, which wins over the default."""
+    environment = {
+        "COFFRET_AUTH_RATE": "7",
+        "COFFRET_ORIGINS": "https://a.example https://b.example",
+        "COFFRET_TRUST_FORWARDED": "true",
+        "COFFRET_DATABASE": "sqlite:///env.db",
+    }
+    found = Settings.from_environment({"auth_rate": None}, environment, "sqlite:///default.db")
+    assert (found.auth_rate, found.trust_forwarded) == (7, True)
+    assert found.origins == ("https://a.example", "https://b.example")
+    assert found.database == "sqlite:///env.db"
+    given = Settings.from_environment({"database": "sqlite:///given.db"}, environment)
+    assert given.database == "sqlite:///given.db"
+
+
+def test_the_jwt_key_is_not_shown() -> None:
+    """Settings can be logged without their secret."""
+    assert "c0ffee" not in repr(Settings("sqlite:///x.db", jwt_key="c0ffee"))
+
+
+def test_brackets_in_strings_are_not_depth() -> None:
+    """Only real nesting counts."""
+    assert strict.loads(b'{"a": "[[[[[[[[[[[[[[[[[[[[[[\\"[[["}') == {"a": "[" * 22 + '"[[['}
+    with pytest.raises(ProblemError):
+        strict.loads(b"[" * 17 + b"]" * 17)
+
+
+def test_the_codes_are_those_of_the_specification() -> None:
+    """Every code that the specification lists has its status here."""
+    listed = {
+        400: "malformed",
+        401: "wrong-credentials unauthenticated",
+        403: "forbidden not-granted grant-paused grant-revoked grant-expired grant-activating",
+        404: "not-found",
+        409: "conflict username-taken log-moved not-approved request-final",
+        412: "version-moved",
+        413: "too-large",
+        422: "invalid-input unknown-suite idempotency-mismatch bad-signature weak-key",
+        428: "precondition-required",
+        429: "rate-limited quota-exceeded",
+        500: "server-error",
+        503: "unavailable",
+    }
+    for status, codes in listed.items():
+        for code in codes.split():
+            assert CODES[code][0] == status
