@@ -9,6 +9,7 @@ import msgspec
 
 from coffret import opening
 from coffret.arguments import many
+from coffret.confirming import confirm
 from coffret.finding import Finder, default_embedder
 from coffret.flows import grants as grant_flows
 from coffret.flows import memories as memory_flows
@@ -136,6 +137,20 @@ class LocalVault:
             confirmed=account.confirmed,
             locked=state.is_locked,
         )
+
+    def confirm(self, head: str) -> int:
+        """Compare this device's log with a head from the recovery kit or another device.
+
+        After it, ``status().confirmed`` holds: the server did not show this device an old state.
+
+        Returns:
+            The size of the log that is confirmed.
+
+        Raises:
+            InputError: that is not a head's text.
+            TrustError: this device was shown another log than the one the head was signed for.
+        """
+        return confirm(self._state, head)
 
     def check(self) -> int:
         """Look through the local store, and give how many memories it lacks; sync brings those.
