@@ -1,5 +1,6 @@
 """Fixtures: a clock, both engines, and a server on each."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -36,11 +37,28 @@ async def _empty(url: str) -> None:
     await connection.close()
 
 
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite database with our tables and nothing in them."""
+    path = tmp_path_factory.mktemp("template") / "coffret.db"
+    command = [sys.executable, "-m", "coffret_server", "migrate"]
+    subprocess.run([*command, "--database", f"sqlite:///{path}"], check=True, timeout=60)  # noqa: S603 - our own command
+    return path
+
+
+@pytest.fixture
+def sqlite_url(template: Path, tmp_path: Path) -> str:
+    """The URL of an empty SQLite database."""
+    shutil.copy(template, tmp_path / "coffret.db")
+    return f"sqlite:///{tmp_path / 'coffret.db'}"
+
+
 @pytest_asyncio.fixture(params=["sqlite", "postgresql"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+async def database(request: pytest.FixtureRequest) -> str:
     """The URL of an empty database of each engine."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'coffret.db'}"
+        found: str = request.getfixturevalue("sqlite_url")
+        return found
     url: str = request.getfixturevalue("postgresql")
     await _empty(url)
     return url
@@ -54,7 +72,7 @@ async def stand(database: str, clock: Clock) -> AsyncIterator[Stand]:
 
 
 @pytest_asyncio.fixture
-async def sqlite_stand(tmp_path: Path, clock: Clock) -> AsyncIterator[Stand]:
+async def sqlite_stand(sqlite_url: str, clock: Clock) -> AsyncIterator[Stand]:
     """A server on SQLite, for what does not depend on the engine."""
-    async with serving(f"sqlite:///{tmp_path / 'coffret.db'}", clock) as found:
+    async with serving(sqlite_url, clock) as found:
         yield found

@@ -113,6 +113,7 @@ async def test_sessions_are_listed_and_ended(stand: Stand) -> None:
     """A device sees its sessions, ends another, and that one's token stops at once."""
     owner = await stand.sign_up()
     first = owner.token
+    stand.clock.advance(1)
     await stand.log_in(owner)
     rows = (await stand.get("/auth/sessions", owner.token)).json()
     assert [row["current"] for row in rows] == [False, True]

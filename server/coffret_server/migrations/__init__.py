@@ -1,5 +1,6 @@
 """The history of the tables, run by Alembic from inside the package."""
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -16,6 +17,7 @@ def _config() -> Config:
     return config
 
 
+@cache
 def newest_revision() -> str | None:
     """The revision that this version of the server works with."""
     return ScriptDirectory.from_config(_config()).get_current_head()
@@ -28,6 +30,8 @@ def current_revision(connection: Connection) -> str | None:
 
 def upgrade(connection: Connection) -> None:
     """Bring a database to the newest revision."""
+    if current_revision(connection) == newest_revision():
+        return
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
