@@ -22,12 +22,13 @@ from coffret.flows.http import (
 from coffret.flows.session import send
 from coffret.flows.sync import sync
 from coffret_vault.envelope.signature import sign_head
-from coffret_vault.errors import ConflictError
+from coffret_vault.errors import ConflictError, TrustError
 from coffret_vault.formats.checkpoint import NO_HEAD, Head, parse_head
-from coffret_vault.formats.entry import ENTRY, Entry
+from coffret_vault.formats.entry import ENTRY, Entry, Leaf
 from coffret_vault.formats.memory import Record
+from coffret_vault.log.replay import NEW, advance
 from coffret_vault.log.tree import leaf_hash
-from coffret_vault.log.verify import Verified, Verifier
+from coffret_vault.log.verify import MEMORY_KINDS, Verified
 from coffret_vault.store import GrantRow, StoredRecord
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
+    from coffret_vault.log.replay import MemoryState
+    from coffret_vault.log.tree import Frontier
     from coffret_vault.log.verify import Position
 
     Wrap = tuple[bytes, bytes, int, bytes]
@@ -91,11 +94,11 @@ def build(state: VaultState, change: Change) -> Sent:
         TrustError: the change does not follow from what is there; it is ours, so it is a defect.
     """
     position = state.position()
-    verifier = Verifier(position, state.store.state, lambda _: None)
     leaves = tuple(ENTRY.serialize(entry) for entry in change.entries)
-    for leaf in leaves:
-        verifier.take(leaf)
-    note = _next_head(state, position, leaves)
+    frontier = position.frontier.copy()
+    for leaf in (*position.tail, *leaves):
+        frontier.append_hash(leaf_hash(leaf))
+    note = _next_head(state, position, frontier)
     append = Append(
         position.size,
         leaves,
@@ -105,14 +108,35 @@ def build(state: VaultState, change: Change) -> Sent:
         change.wraps,
         change.unwraps,
     )
-    return Sent(change, append, verifier.finish(parse_head(note)))
+    moved = msgspec.structs.replace(position, head=parse_head(note), frontier=frontier, tail=())
+    parsed = tuple(map(_own_leaf, change.entries, leaves))
+    states = _states(state, change, position.size)
+    return Sent(change, append, Verified(moved, leaves, parsed, position.size, states))
 
 
-def _next_head(state: VaultState, position: Position, leaves: tuple[bytes, ...]) -> str:
-    frontier = position.frontier.copy()
-    for leaf in (*position.tail, *leaves):
-        frontier.append_hash(leaf_hash(leaf))
-    before = NO_HEAD if position.head is None else position.head.digest
+def _own_leaf(entry: Entry, leaf: bytes) -> Leaf:
+    return Leaf(entry, leaf, b"")
+
+
+def _states(state: VaultState, change: Change, size: int) -> dict[bytes, MemoryState]:
+    """Where the memories stand after a change.
+
+    Its leaves and its signature were made here a moment ago: only what others say is verified.
+    """
+    states: dict[bytes, MemoryState] = {}
+    for index, entry in enumerate(change.entries, size):
+        if entry.kind in MEMORY_KINDS:
+            before = states.get(entry.subject) or state.store.state(entry.subject) or NEW
+            states[entry.subject] = advance(before, entry, index)
+    return states
+
+
+def _next_head(state: VaultState, position: Position, frontier: Frontier) -> str:
+    known = position.head
+    if known is not None and known.head.size == frontier.size:
+        message = "a second head would be signed for one log"
+        raise TrustError(message)
+    before = NO_HEAD if known is None else known.digest
     now = state.ambient.now()
     head = Head(state.account_id, frontier.size, frontier.root(), before, now)
     return sign_head(state.keys.identity.signing, head)

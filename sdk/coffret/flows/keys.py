@@ -22,6 +22,8 @@ from coffret_vault.records.seal import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from coffret.flows.append import Wrap
     from coffret.flows.state import VaultState
     from coffret_vault.log.replay import MemoryState
@@ -104,15 +106,19 @@ def live_grants(state: VaultState) -> list[GrantRow]:
 
 
 def grant_wraps(
-    state: VaultState, memory: Memory, header: Header | Stamp, key: SecretBytes, before: int = 0
+    state: VaultState,
+    live: Sequence[GrantRow],
+    memory: Memory,
+    header: Header | Stamp,
+    key: SecretBytes,
+    before: int = 0,
 ) -> list[Wrap]:
     """The wraps that a new version needs.
 
-    For the grants that hold the memory's key up to now, which has number ``before`` (0 for a new
-    memory), and for standing grants whose selector it matches. A grant that this device remembers
-    with an older number has lost the memory since, on another device.
+    Of the ``live`` grants, for those that hold the memory's key up to now, which has number
+    ``before`` (0 for a new memory), and for standing ones whose selector it matches. A grant that
+    this device remembers with an older number has lost the memory since, on another device.
     """
-    live = live_grants(state)
     holders = state.store.grants.holders(header.memory_id) if live else {}
     wraps: list[Wrap] = []
     for row in live:

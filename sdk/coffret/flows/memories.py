@@ -10,7 +10,7 @@ import msgspec
 
 from coffret.flows.append import Append, Change, append
 from coffret.flows.http import MSGPACK, Request, encode_msgpack
-from coffret.flows.keys import grant_wraps, next_key, open_memory, open_record
+from coffret.flows.keys import grant_wraps, live_grants, next_key, open_memory, open_record
 from coffret.flows.sync import silent
 from coffret_vault.errors import ConflictError, FormatError, NotFoundError
 from coffret_vault.formats import entry as kinds
@@ -91,9 +91,10 @@ def _change(state: VaultState, written: Sequence[Written]) -> Change:
 
     Who gets their keys is decided here, at each try: a grant may have been revoked in between.
     """
+    live = live_grants(state)
     wraps: list[Wrap] = []
-    for item in written:
-        wraps += grant_wraps(state, item.memory, item.stamp, item.key, item.before)
+    for item in written if live else ():
+        wraps += grant_wraps(state, live, item.memory, item.stamp, item.key, item.before)
     entries = tuple(item.entry for item in written)
     return Change(entries, tuple(item.row for item in written), wraps=tuple(wraps))
 

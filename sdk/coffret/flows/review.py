@@ -8,7 +8,14 @@ import msgspec
 
 from coffret.flows.append import Change, append
 from coffret.flows.grantfeed import REVOKED
-from coffret.flows.keys import Opened, can_open, grant_wraps, open_memory, open_record
+from coffret.flows.keys import (
+    Opened,
+    can_open,
+    grant_wraps,
+    live_grants,
+    open_memory,
+    open_record,
+)
 from coffret.flows.memories import current, find, update
 from coffret_vault.errors import ConflictError, NotFoundError, OpenError
 from coffret_vault.formats import entry as kinds
@@ -138,7 +145,7 @@ def _acceptance(state: VaultState, identifier: bytes, item: Proposal) -> Change:
     accepted = (identifier, item.version, KEK.encode(wrapping.name), wrap)
     view = to_memory(opened.header, opened.payload)
     number = opened.header.key_number
-    wraps = tuple(grant_wraps(state, view, opened.header, opened.key, number))
+    wraps = tuple(grant_wraps(state, live_grants(state), view, opened.header, opened.key, number))
     return Change(entries=(entry,), accepts=(accepted,), wraps=wraps)
 
 
