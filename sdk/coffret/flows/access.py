@@ -29,7 +29,15 @@ from coffret_vault.formats.layout import id_text, parse_id
 from coffret_vault.formats.memory import HEADER, Header, Kek, Payload, Record, record_digest
 from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.primitives.symmetric import generate_key
-from coffret_vault.records.memory import APPROVED, PENDING, REJECTED, Fields, Memory, Review
+from coffret_vault.records.memory import (
+    APPROVED,
+    PENDING,
+    REJECTED,
+    Fields,
+    Memory,
+    Review,
+    checked,
+)
 from coffret_vault.records.seal import (
     Stamp,
     Wrapping,
@@ -232,6 +240,7 @@ def _behind_others(
 def _write(
     state: AppState, held: Held, stamp: Stamp, fields: Fields, key: SecretBytes
 ) -> Flow[Memory]:
+    fields = checked(fields)
     record = make_record(stamp, fields, key, _wrapping(held), random=state.ambient.random)
     entry = Entry(
         account_id=stamp.account_id,

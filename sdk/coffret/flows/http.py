@@ -147,7 +147,7 @@ def problem(response: Response) -> errors.CoffretError:
 def _problem_code(response: Response) -> str:
     try:
         decoded = msgspec.json.decode(response.body, type=dict[str, Any])
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return ""
     code = decoded.get("code", "")
     return code if isinstance(code, str) else ""
@@ -176,7 +176,7 @@ def decode_json(response: Response, kind: type[T]) -> T:
     """
     try:
         return msgspec.json.decode(response.body, type=kind)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         message = "the server's answer is not what it should be"
         raise errors.FormatError(message) from None
 
@@ -185,7 +185,7 @@ def decode_msgpack(response: Response, kind: type[T]) -> T:
     """The answer's MessagePack as ``kind``. Errors as :func:`decode_json`."""
     try:
         return msgspec.msgpack.decode(response.body, type=kind)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         message = "the server's answer is not what it should be"
         raise errors.FormatError(message) from None
 

@@ -19,7 +19,7 @@ from coffret_vault.formats.entry import Entry
 from coffret_vault.formats.layout import id_text, parse_id
 from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.primitives.symmetric import generate_key
-from coffret_vault.records.memory import Fields, Memory, to_micros
+from coffret_vault.records.memory import Fields, Memory, checked, to_micros
 from coffret_vault.records.seal import Stamp, make_record, to_memory, written_memory
 from coffret_vault.store import StoredRecord
 
@@ -70,7 +70,7 @@ def _new(state: VaultState, new: NewMemory) -> Written:
 
 
 def _seal(state: VaultState, stamp: Stamp, fields: Fields, key: SecretBytes) -> Written:
-    random = state.ambient.random
+    random, fields = state.ambient.random, checked(fields)
     record = make_record(stamp, fields, key, state.owner_wrapping(), random=random)
     memory = written_memory(stamp, fields)
     entry = Entry(

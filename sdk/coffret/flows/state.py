@@ -84,7 +84,7 @@ def load_account(store: Store) -> AccountFile | None:
         return None
     try:
         return _decode(kept)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         raise StoreDamagedError from None
 
 

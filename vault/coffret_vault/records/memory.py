@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
+
+from coffret_vault.errors import InputError
 
 MemoryType = Literal[
     "preference", "fact", "experience", "goal", "relationship", "procedural", "contextual"
@@ -73,6 +76,27 @@ class Fields(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         # Never the plaintext: objects end up in logs and tracebacks.
         return f"<{type(self).__name__}>"
+
+
+def checked(fields: Fields) -> Fields:
+    """The fields as they will be read back: of the kinds that they say, names and tags in NFC.
+
+    Structs take whatever they are given; a number where text belongs would make a record that no
+    device could open again.
+
+    Raises:
+        InputError: a field is of another kind.
+    """
+    try:
+        made = msgspec.convert(msgspec.structs.asdict(fields), Fields)
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
+        raise InputError(str(error)) from None
+    tags = tuple(dict.fromkeys(map(_composed, made.tags)))
+    return msgspec.structs.replace(made, title=_composed(made.title), tags=tags)
+
+
+def _composed(text: str) -> str:
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 class Review(msgspec.Struct, frozen=True):

@@ -145,5 +145,5 @@ class GrantTable:
 def _row(body: object) -> GrantRow:
     try:
         return _decode(blob(body))
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         raise StoreDamagedError from None

@@ -74,7 +74,8 @@ def mapped() -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         raise _operational(error) from None
-    except sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, UnicodeDecodeError):
+        # A damaged schema can hold text that is none; sqlite3 decodes it while it reports that.
         raise StoreDamagedError from None
 
 

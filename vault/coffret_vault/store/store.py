@@ -102,7 +102,7 @@ class Store:
         kept = self.meta("log")
         try:
             return None if kept is None else _decode_mark(kept)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             raise StoreDamagedError from None
 
     def commit(
@@ -309,5 +309,5 @@ def _flat(row: StoredRecord) -> tuple[bytes, int, bytes, bytes, bytes, bytes]:
 def _state(body: object) -> MemoryState:
     try:
         return _decode_state(blob(body))
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         raise StoreDamagedError from None
