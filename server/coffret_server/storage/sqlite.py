@@ -21,6 +21,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from coffret_server.storage.base import DuplicateRowError, Job, Row, Tx, Value
+from coffret_server.storage.checkpoint import FALLBACK_PAGES, Checkpoints
 
 T = TypeVar("T")
 GROUP_LIMIT: Final = 64
@@ -31,6 +32,7 @@ _PRAGMAS: Final = (
     "PRAGMA synchronous = FULL",
     "PRAGMA cache_size = -65536",
     "PRAGMA temp_store = MEMORY",
+    f"PRAGMA wal_autocheckpoint = {FALLBACK_PAGES}",
     "PRAGMA secure_delete = FAST",
 )
 
@@ -143,6 +145,7 @@ class SqliteStorage:
         self._reader = connect(path)
         self._writer_tx = SqliteTx(self._writer)
         self._reader_tx = SqliteTx(self._reader)
+        self._checkpoints = Checkpoints(connect(path))
         self._disk = ThreadPoolExecutor(1, "coffret-commit")
         self._task = asyncio.create_task(self._write_groups(), name="coffret-writer")
 
@@ -191,6 +194,7 @@ class SqliteStorage:
         self._arrived.set()
         await self._task
         self._disk.shutdown()
+        self._checkpoints.close()
         self._writer.close()
         self._reader.close()
         await self._write_engine.dispose()
@@ -227,6 +231,12 @@ class SqliteStorage:
                 self._attempt(waiting)
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._disk, self._writer.execute, "COMMIT")
+            if self._checkpoints.is_restart_due(self._writer.total_changes):
+                await loop.run_in_executor(self._disk, self._restart_log)
+
+    def _restart_log(self) -> None:
+        """Begin the write-ahead log anew; if a reader is in the way, another time."""
+        self._writer.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
 
     async def _begin(self) -> None:
         """Begin, waiting for a writer of another process without stopping the loop."""
