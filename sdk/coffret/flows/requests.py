@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.append import Append, Change, append
-from coffret.flows.grantfeed import ACTIVATING, ACTIVE, grant_wrapping
+from coffret.flows.grantfeed import ACTIVATING, ACTIVE, grant_wrapping, wrapping_for
 from coffret.flows.http import (
     MSGPACK,
     Request,
@@ -30,13 +30,14 @@ from coffret_vault.formats.account import keys_hash
 from coffret_vault.formats.author import OWNER
 from coffret_vault.formats.entry import Entry
 from coffret_vault.formats.layout import id_text, parse_id
+from coffret_vault.formats.memory import HEADER, KEK, peek_header
 from coffret_vault.formats.sharing import READ, UPDATE, Manifest, Selector
 from coffret_vault.grants.approve import Terms, check_request, make_grant
 from coffret_vault.grants.apps import Signed
 from coffret_vault.grants.select import matches
 from coffret_vault.grants.words import fingerprint
 from coffret_vault.records.memory import from_micros
-from coffret_vault.records.seal import to_memory, wrap_memory_key
+from coffret_vault.records.seal import to_memory, unwrap_memory_key, wrap_memory_key
 from coffret_vault.store import GrantRow
 
 if TYPE_CHECKING:
@@ -46,9 +47,12 @@ if TYPE_CHECKING:
     from coffret.flows.keys import Opened
     from coffret.flows.state import VaultState
     from coffret.flows.sync import Progress
+    from coffret_vault.formats.memory import Header, Peek
     from coffret_vault.formats.sharing import Grant
     from coffret_vault.grants.approve import CheckedRequest, MadeGrant
+    from coffret_vault.primitives.secret import SecretBytes
     from coffret_vault.records.memory import Memory
+    from coffret_vault.records.seal import Wrapping
 
 PENDING = "pending"
 APPROVED = "approved"
@@ -316,7 +320,24 @@ def _hand_over(state: VaultState, grant_id: bytes, progress: Progress) -> Flow[N
 
 def _wraps(state: VaultState, row: GrantRow, grant: Grant) -> Iterator[tuple[bytes, int, bytes]]:
     wrapping = grant_wrapping(state, row)
-    for opened, _ in _matching(state, grant.selector):
-        header = opened.header
-        wrap = wrap_memory_key(header, opened.key, wrapping, random=state.ambient.random)
+    for header, key in _keys(state, grant.selector):
+        wrap = wrap_memory_key(header, key, wrapping, random=state.ambient.random)
         yield header.memory_id, header.key_number, wrap
+
+
+def _keys(state: VaultState, selector: Selector) -> Iterator[tuple[Header | Peek, SecretBytes]]:
+    """The keys of the memories that a selector means.
+
+    Where it means all or names them, no memory is opened: a key's wrap says whose it is.
+    """
+    if not (selector.everything or selector == Selector(ids=selector.ids)):
+        yield from ((opened.header, opened.key) for opened, _ in _matching(state, selector))
+        return
+    wrappings: dict[bytes, Wrapping] = {}
+    for memory_id, _, record in state.store.current_records():
+        if not (selector.everything or memory_id in selector.ids):
+            continue
+        if record.kek not in wrappings:
+            wrappings[record.kek] = wrapping_for(state, KEK.decode(record.kek), {})
+        header = peek_header(record.header) or HEADER.parse(record.header)
+        yield header, unwrap_memory_key(header, record.wrap, wrappings[record.kek])

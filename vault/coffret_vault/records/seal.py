@@ -121,7 +121,7 @@ def _micros(moment: datetime | None) -> int | None:
 
 
 def wrap_memory_key(
-    subject: Header | Stamp, memory_key: SecretBytes, wrapping: Wrapping, *, random: Random
+    subject: Header | Peek | Stamp, memory_key: SecretBytes, wrapping: Wrapping, *, random: Random
 ) -> bytes:
     """The memory key of a version's header or stamp, under a KEK or a grant's key; 113 bytes."""
     aad = memory_key_wrap_header(
