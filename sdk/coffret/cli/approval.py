@@ -106,8 +106,8 @@ def check_choice(choice: Choice, request: AccessRequestInfo) -> Choice:
     Raises:
         InputError: it would give more than was asked for, or contradicts itself.
     """
-    duration = choice.duration()
-    if duration is not None and not timedelta() < duration <= request.duration:
+    most = request.duration / timedelta(days=1)
+    if choice.days is not None and not 0 < choice.days <= most:  # what is no number fails too
         message = f"it asks for {days(request.duration)}; choose no more than that"
         raise InputError(message)
     if choice.standing and not request.standing:

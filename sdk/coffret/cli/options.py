@@ -78,6 +78,19 @@ def span(text: str, *, most: timedelta) -> timedelta:
     return timedelta(seconds=seconds)
 
 
+def in_days(days: float) -> timedelta:
+    """So many days.
+
+    Raises:
+        InputError: it is no such number.
+    """
+    try:
+        return timedelta(days=days)
+    except (ValueError, OverflowError):
+        message = "that is not a number of days"
+        raise InputError(message) from None
+
+
 def labels_of(pairs: list[str] | None) -> dict[str, str]:
     """Labels from ``name=value`` words.
 

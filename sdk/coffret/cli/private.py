@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from coffret_vault.errors import ConflictError, StoreError, StoreFullError
@@ -67,7 +68,8 @@ def write_private(path: Path, parts: Iterable[bytes], *, replace: bool = True) -
         message = f"{path} cannot be written"
         raise StoreError(message) from None
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # after the replacing, or an error, it is not there
+            partial.unlink()
     return size
 
 

@@ -1,6 +1,5 @@
 """The developer's side: register an app, ask an owner for access, use it."""
 
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +17,7 @@ from coffret.cli.options import (
     Since,
     Tags,
     Types,
+    in_days,
     moment,
 )
 from coffret.cli.places import DEFAULT, check_name
@@ -151,7 +151,7 @@ def request(  # noqa: PLR0913 - each option is an argument
         username,
         scopes=scope,
         purpose=purpose,
-        duration=timedelta(days=days),
+        duration=in_days(days),
         everything=everything,
         tags=tag or (),
         types=kind or (),

@@ -94,13 +94,16 @@ def remember(  # noqa: PLR0913 - each option is an argument
     if text is None:
         details = {**details, **_from_editor(desk, details)}
         text = details.pop("content")
+    if not text.strip():
+        message = "nothing was written"
+        raise InputError(message)
     memory = vault.remember(text, created=moment_of, **details)
     desk.out.done(f"Remembered {memory.id}", memory)
 
 
 def _from_editor(desk: Desk, details: dict[str, Any]) -> dict[str, Any]:
     blank = Fields(content="", **{**details, "tags": tuple(details.get("tags", ()))})
-    return edited(desk, blank)
+    return {"content": "", **edited(desk, blank)}
 
 
 def list_memories(

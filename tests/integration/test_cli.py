@@ -1,0 +1,386 @@
+"""The command line of an owner, over a real server: every command, done and refused."""
+
+from __future__ import annotations
+
+import json
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cli_harness import PASSPHRASE, Cli, code_in
+from coffret.testing import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """A server for all tests of this module."""
+    with Server() as server:
+        yield server.url
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """A person's command line, without a vault."""
+    return Cli(tmp_path / "home")
+
+
+@pytest.fixture
+def owner(cli: Cli, url: str, request: pytest.FixtureRequest) -> Cli:
+    """A person's command line with a vault; the username is the test's name."""
+    cli.init(url, username(request))
+    return cli
+
+
+def username(request: pytest.FixtureRequest) -> str:
+    """A username of a test's own."""
+    name: str = request.node.name
+    return name.removeprefix("test_")[:60].strip("_[]").replace("[", "-")
+
+
+def test_init_prints_the_kit_and_keeps_the_secret_key_in_a_private_file(cli: Cli, url: str) -> None:
+    """Without a keyring, init says so, shows the kit once, and writes the key as 0600."""
+    ran = cli("init", "--server", url, "--username", "initprints")
+    assert "CF1-" in ran.out
+    assert "CR1-" in ran.out
+    assert "there is no keyring" in ran.out
+    kept = cli.home / "config/vaults/default/secret-key"
+    assert kept.read_text().strip() == code_in(ran.out, "CF1")
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+
+def test_init_writes_the_kit_to_a_private_file_instead(cli: Cli, url: str) -> None:
+    """With --kit, no secret reaches the terminal; a file that is there is never replaced."""
+    kit = cli.home / "kit.txt"
+    ran = cli("init", "--server", url, "--username", "kitfile", "--kit", str(kit))
+    assert "CF1-" not in ran.out + ran.err
+    assert "CR1-" in kit.read_text()
+    assert stat.S_IMODE(kit.stat().st_mode) == 0o600
+    words = ("init", "--server", url, "--username", "kitfile2", "--kit", str(kit))
+    cli(*words, code=7)
+
+
+def test_init_refuses(owner: Cli, url: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """A second vault in one place, a taken or bad username and a bad address are refused."""
+    owner("init", "--server", url, "--username", "somebody", code=7)
+    other = Cli(tmp_path / "other")
+    taken = other("init", "--server", url, "--username", username(request), code=7)
+    assert "username is taken" in taken.err
+    other("init", "--server", url, "--username", "UPPER CASE", code=2)
+    other("init", "--server", "http://example.org", "--username", "fine", code=2)
+    other("init", "--server", "http://127.0.0.1:9", "--username", "fine", code=10)
+    other("init", "--username", "fine", code=2)
+    other("init", "--server", url, "--username", "fine", "--secret-key-store", "keyring", code=2)
+
+
+def test_login_brings_everything_and_says_it_cannot_know_the_past(
+    owner: Cli, url: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """A second device with passphrase and Secret Key, line by line on stdin, has the memories."""
+    owner("remember", "what both devices know")
+    key = (owner.home / "config/vaults/default/secret-key").read_text()
+    other = Cli(tmp_path / "other")
+    words = ("login", "--server", url, "--username", username(request))
+    ran = other(*words, stdin=f"{PASSPHRASE}\n{key}", COFFRET_PASSPHRASE_FILE="")
+    assert "1 memory" in ran.out
+    assert "cannot tell whether" in ran.out
+    assert other("list", "--json").data()[0]["content"] == "what both devices know"
+
+
+def test_login_refuses(
+    owner: Cli, url: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """A wrong passphrase or user is exit code 4; a mistyped Secret Key is caught as a typo."""
+    key = (owner.home / "config/vaults/default/secret-key").read_text().strip()
+    other = Cli(tmp_path / "other")
+    words = ("login", "--server", url, "--username", username(request))
+    other(*words, stdin=f"wrong\n{key}\n", code=4, COFFRET_PASSPHRASE_FILE="")
+    mistyped = key[:-1] + ("0" if key[-1] != "0" else "1")
+    typo = other(*words, "--json", stdin=f"{mistyped}\n", code=2)
+    assert typo.error()["code"] == "code-typo"
+    assert mistyped not in typo.err
+    nobody = ("login", "--server", url, "--username", "nobody.at.all")
+    other(*nobody, stdin=f"{key}\n", code=4)
+    assert other("status", code=6).err.startswith("coffret: ")
+
+
+def test_recover_gives_a_new_passphrase_and_secret_key(cli: Cli, url: str, tmp_path: Path) -> None:
+    """The recovery code alone opens the vault; a mistyped one is caught; old keys are void."""
+    kit = cli.init(url, "recovering")
+    cli("remember", "worth recovering")
+    code = code_in(kit, "CR1")
+    other = Cli(tmp_path / "other")
+    words = ("recover", "--server", url, "--username", "recovering")
+    other(*words, stdin=code[:-2] + "\n", code=2)
+    lines = f"{code}\nnew passphrase\n"
+    ran = other(*words, stdin=lines, COFFRET_PASSPHRASE_FILE="")
+    assert code_in(ran.out, "CF1") != code_in(kit, "CF1")
+    other.passphrase.write_text("new passphrase")
+    assert "worth recovering" in other("list").out
+    third = Cli(tmp_path / "third")
+    old = f"{PASSPHRASE}\n{code_in(kit, 'CF1')}\n"
+    login = ("login", "--server", url, "--username", "recovering")
+    third(*login, stdin=old, code=4, COFFRET_PASSPHRASE_FILE="")
+
+
+def test_a_wrong_passphrase_opens_nothing(owner: Cli) -> None:
+    """Each command that needs keys says so in one line, with exit code 4 and no traceback."""
+    owner.passphrase.write_text("not the passphrase\n")
+    for words in (("list",), ("tags",), ("search", "x"), ("sync",), ("remember", "x")):
+        ran = owner(*words, code=4)
+        assert len(ran.err.splitlines()) == 1
+        assert "Traceback" not in ran.err
+
+
+def test_a_secret_key_that_is_not_kept_is_asked_for(cli: Cli, url: str) -> None:
+    """With --secret-key-store none nothing is written, and the key comes from a named file."""
+    words = ("init", "--server", url, "--username", "keepsnone", "--secret-key-store", "none")
+    key = code_in(cli(*words).out, "CF1")
+    assert not (cli.home / "config/vaults/default/secret-key").exists()
+    assert cli("list", stdin=key + "\n").code == 0
+    file = cli.home / "key"
+    file.write_text(key)
+    file.chmod(0o600)
+    cli("list", COFFRET_SECRET_KEY_FILE=str(file))
+    cli("--secret-key-file", str(file), "tags")
+    cli("list", code=2)
+
+
+def test_remember_takes_content_as_argument_and_from_stdin(owner: Cli) -> None:
+    """Every field arrives, and so does what was piped in."""
+    words = ("--title", "T", "-t", "a", "-t", "b", "--importance", "0.25", "--type", "fact")
+    more = ("--summary", "S", "--confidence", "0.5", "--source", "me", "--label", "k=v")
+    made = owner("remember", "C", *words, *more, "--created", "2020-02-03", "--json").data()
+    expected = {
+        "content": "C",
+        "title": "T",
+        "tags": ["a", "b"],
+        "importance": 0.25,
+        "type": "fact",
+        "summary": "S",
+        "confidence": 0.5,
+        "source": "me",
+        "labels": {"k": "v"},
+        "created": "2020-02-03T00:00:00Z",
+        "version": 1,
+        "author": "owner",
+    }
+    assert expected.items() <= made.items()
+    piped = owner("remember", "-", "--sealed", "--json", stdin="two\nlines\n").data()
+    assert (piped["content"], piped["sealed"]) == ("two\nlines", True)
+
+
+def test_remember_refuses(owner: Cli) -> None:
+    """Blank, oversized and badly described memories are exit code 2, and nothing is written."""
+    owner("remember", " ", code=2)
+    owner("remember", "-", stdin="x" * 10_000_000, code=2)
+    owner("remember", "x", "--importance", "7", code=2)
+    owner("remember", "x", "--label", "novalue", code=2)
+    owner("remember", "x", "--created", "yesterday", code=2)
+    assert owner("list", "--json").data() == []
+
+
+def test_content_on_stdin_is_never_taken_for_the_passphrase(owner: Cli) -> None:
+    """With nothing to unlock by, piped content is refused rather than read as a passphrase."""
+    ran = owner("remember", "-", stdin="my diary", code=2, COFFRET_PASSPHRASE_FILE="")
+    assert "coffret unlock" in ran.err
+    assert "my diary" not in ran.err
+
+
+def test_list_show_tags_and_history(owner: Cli) -> None:
+    """Memories are listed by filters, named by the end of their id, and have a history."""
+    one = owner("remember", "first words", "--title", "One", "-t", "x", "--json").data()["id"]
+    owner("remember", "second", "-t", "x", "-t", "y", "--importance", "0.9")
+    assert len(owner("list").out.splitlines()) == 2
+    assert len(owner("list", "--tag", "y", "--json").data()) == 1
+    assert len(owner("list", "--importance", "0.5", "--json").data()) == 1
+    assert len(owner("list", "-n", "1", "--json").data()) == 1
+    assert owner("list", "--author", "somebody", "--json").data() == []
+    assert "first words" in owner("show", one[-8:]).out
+    assert owner("show", one, "--json").data()["title"] == "One"
+    assert owner("tags", "--json").data() == [
+        {"tag": "x", "memories": 2},
+        {"tag": "y", "memories": 1},
+    ]
+    owner("edit", one, "--title", "Uno")
+    versions = owner("history", one[-6:], "--json").data()
+    assert [item["memory"]["title"] for item in versions] == ["One", "Uno"]
+    owner("show", "ffffffff", code=6)
+    owner("show", "fff", code=2)
+    owner("history", "01a20000-0000-7000-8000-000000000000", code=6)
+
+
+def test_edit_changes_what_options_name(owner: Cli) -> None:
+    """Only what is named changes; a version that moved on, or nonsense, is refused."""
+    made = owner("remember", "before", "--title", "T", "-t", "a", "--json").data()
+    changed = owner("edit", made["id"], "--content", "-", "--json", stdin="after\n").data()
+    assert (changed["content"], changed["title"], changed["version"]) == ("after", "T", 2)
+    owner("edit", made["id"], "--importance", "5", code=2)
+    owner("edit", "00000000", "--title", "x", code=6)
+
+
+def test_edit_opens_an_editor_on_a_private_file_that_is_removed(owner: Cli, tmp_path: Path) -> None:
+    """The editor sees a 0600 file in a 0700 folder; what it changes is saved; both are gone."""
+    made = owner("remember", "before", "--title", "T", "-t", "a", "--json").data()
+    editor = tmp_path / "editor"
+    editor.write_text(
+        "#!/bin/sh\n"
+        f'stat -c %a "$1" "$(dirname "$1")" > {tmp_path}/modes\n'
+        f'echo "$1" > {tmp_path}/path\n'
+        'sed -i -e "s/before/after: yes/" -e "s/\\"T\\"/\\"New\\"/" "$1"\n'
+    )
+    editor.chmod(0o755)
+    changed = owner("edit", made["id"], "--json", EDITOR=str(editor), VISUAL="").data()
+    assert (changed["content"], changed["title"], changed["tags"]) == ("after: yes", "New", ["a"])
+    assert (tmp_path / "modes").read_text().split() == ["600", "700"]
+    assert not list((owner.home / "run").glob("**/*.md"))
+    again = owner("edit", made["id"], EDITOR="true", VISUAL="")
+    assert "Nothing was changed" in again.out
+
+
+def test_edit_refuses_an_editor_that_fails_and_a_form_that_is_none(
+    owner: Cli, tmp_path: Path
+) -> None:
+    """A missing or failing editor, and a form that cannot be read, change nothing."""
+    made = owner("remember", "before", "--json").data()
+    owner("edit", made["id"], EDITOR="false", VISUAL="", code=2)
+    owner("edit", made["id"], EDITOR="/no/such/editor", VISUAL="", code=2)
+    editor = tmp_path / "editor"
+    editor.write_text("#!/bin/sh\nprintf -- '---\\nbogus: 1\\n---\\nx' > \"$1\"\n")
+    editor.chmod(0o755)
+    assert "bogus" in owner("edit", made["id"], EDITOR=str(editor), VISUAL="", code=2).err
+    assert owner("show", made["id"], "--json").data()["version"] == 1
+    owner("remember", EDITOR="true", VISUAL="", code=2)
+
+
+def test_forget_asks_and_forgets(owner: Cli) -> None:
+    """Without --yes, and nobody to ask, nothing is deleted; then it is, and is not found."""
+    made = owner("remember", "gone soon", "--json").data()["id"]
+    owner("forget", made, code=2)
+    assert owner("forget", made[-8:], "--yes", "--json").data() == {"forgotten": [made]}
+    owner("forget", made, "--yes", code=6)
+    owner("show", made, code=6)
+
+
+def test_search_finds_by_meaning_and_words_and_times_its_steps(owner: Cli) -> None:
+    """Hits come with score, reasons, title, tags and snippet, and the steps with their times."""
+    owner("remember", "We walked along the river in Lisbon", "--title", "Lisbon", "-t", "travel")
+    owner("remember", "Green tea needs water of eighty degrees", "-t", "food")
+    ran = owner("search", "a walk in Portugal", "--time")
+    first = ran.out.splitlines()[0]
+    assert "Lisbon" in first
+    assert "meaning" in ran.out
+    assert [line.split(":")[0] for line in ran.out.splitlines()[-3:]] == [
+        "unlock",
+        "index",
+        "search",
+    ]
+    found = owner("search", "tea", "--tag", "food", "--mode", "words", "--time", "--json").data()
+    assert [hit["why"] for hit in found["hits"]] == [["words"]]
+    assert set(found["hits"][0]) == {"score", "why", "semantic", "lexical", "words", "memory"}
+    assert set(found["seconds"]) == {"unlock", "index", "search"}
+    assert owner("search", "tea", "--since", "2100-01-01", "--json").data() == {"hits": []}
+    owner("search", " ", code=2)
+    owner("search", "x", "--since", "soon", code=2)
+
+
+def test_import_resumes_and_reports(owner: Cli, tmp_path: Path) -> None:
+    """What was imported is kept, what changed is updated, what cannot be read is named."""
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    for name in ("a", "b"):
+        (notes / f"{name}.md").write_text(f"# {name}\n\ntext of {name}\n")
+    (notes / "bad.md").write_bytes(b"\xff\xfe\x00bad\xff")
+    first = owner("import", str(notes), "--json").data()
+    assert (first["created"], first["unchanged"], len(first["skipped"])) == (2, 0, 1)
+    (notes / "b.md").write_text("# b\n\nother text\n")
+    (notes / "c.md").write_text("# c\n\ntext of c\n")
+    again = owner("import", str(notes))
+    assert "1 created, 1 updated, 1 unchanged, 1 skipped." in again.out
+    assert "bad.md" in again.out
+    owner("import", str(tmp_path / "nothing"), code=2)
+
+
+def test_export_is_private_and_never_replaces_unasked(owner: Cli, tmp_path: Path) -> None:
+    """The file is 0600, comes with a warning, and replaces another only when told to."""
+    owner("remember", "kept for export")
+    file = tmp_path / "all.jsonl"
+    ran = owner("export", str(file))
+    assert "plaintext" in ran.err
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    owner("export", str(file), code=7)
+    owner("export", str(file), "--force")
+    assert "kept for export" in owner("export", "-").out
+    assert json.loads(file.read_text().splitlines()[0])["format"] == "coffret-export"
+    owner("export", str(tmp_path / "no" / "all.jsonl"))
+    (tmp_path / "file").write_text("")
+    owner("export", str(tmp_path / "file" / "x"), code=9)
+
+
+def test_sync_status_and_server_view(owner: Cli) -> None:
+    """Where the vault stands is told without a passphrase; the server holds no word of it."""
+    owner("remember", "unseen content words", "--title", "seen title", "-t", "seentag")
+    assert owner("sync", "--json").data() == {"entries": 0, "records": 0, "pending": 0}
+    status = owner("status", "--json", COFFRET_PASSPHRASE_FILE="").data()
+    assert (status["memories"], status["locked"], status["confirmed"]) == (1, True, True)
+    view = owner("server-view", "--json")
+    assert "seentag" in view.out
+    assert "unseen content words" not in view.out
+    assert "memories: 1 rows" in owner("server-view").out
+
+
+def test_doctor_says_what_is_well_and_what_is_not(owner: Cli, tmp_path: Path) -> None:
+    """All is well at first; a damaged store and an unreachable server are found, with advice."""
+    well = owner("doctor", "--json").data()
+    assert well["well"]
+    assert {"version", "store", "server", "clock", "keyring"} <= {
+        check["name"] for check in well["checks"]
+    }
+    assert (
+        "Is http://127.0.0.1:9 running"
+        in owner("doctor", "--server", "http://127.0.0.1:9", code=1).out
+    )
+    (owner.home / "data/vaults/default/store.db").write_bytes(b"not a database" * 1000)
+    assert "damaged" in owner("doctor", code=1).out
+    owner("list", code=9)
+    Cli(tmp_path / "none")("doctor")
+
+
+def test_several_vaults_live_side_by_side(owner: Cli, url: str) -> None:
+    """--vault keeps them apart; a name that cannot be a folder's is refused."""
+    words = ("init", "--server", url, "--username", "second.vault", "--json")
+    owner("--vault", "work", *words)
+    owner("--vault", "work", "remember", "at work")
+    assert owner("list", "--json").data() == []
+    assert len(owner("--vault", "work", "list", "--json").data()) == 1
+    owner("--vault", "../up", "list", code=2)
+    owner("--vault", "absent", "list", code=6)
+
+
+def test_titles_lose_control_and_bidirectional_characters(owner: Cli) -> None:
+    """What a terminal would act on is left out for people and escaped in JSON; [b] is no markup."""
+    title = "a\u202eb\x1b[31mc [bold]d"
+    made = owner("remember", "x\u2066y\x07z", "--title", title, "--json")
+    assert "\u202e" not in made.out
+    assert made.data()["title"] == title
+    for words in (("list",), ("show", made.data()["id"]), ("history", made.data()["id"])):
+        out = owner(*words).out
+        assert not set(out) & set("\u202e\u2066\x1b\x07")
+        assert "[bold]d" in out
+
+
+def test_a_server_that_is_gone_is_exit_code_10_and_loses_nothing(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """What is on the device is still listed and searched; what needs the server says so."""
+    cli = Cli(tmp_path / "home")
+    with Server() as server:
+        cli.init(server.url, username(request)[:20])
+        cli("remember", "still here")
+    assert cli("sync", "--json", code=10).error()["exit_code"] == 10
+    cli("remember", "not now", code=10)
+    assert [item["content"] for item in cli("list", "--json").data()] == ["still here"]

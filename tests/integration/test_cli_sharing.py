@@ -1,0 +1,216 @@
+"""Sharing on the command line: an app asks, an owner narrows, reviews, and takes it back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from cli_harness import Cli
+from coffret.testing import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Two(NamedTuple):
+    """An owner with three memories, and an app's developer."""
+
+    owner: Cli
+    app: Cli
+    name: str
+
+    def ask(self, *words: str) -> str:
+        """Ask for what is tagged travel, and give the request's id."""
+        more = words or ("--scope", "read", "--tag", "travel")
+        asked = ("app", "request", self.name, "--purpose", "plan trips", *more, "--json")
+        found: str = self.app(*asked).data()["request_id"]
+        return found
+
+    def grant(self, *words: str) -> str:
+        """Ask for reading and writing, approve it, and give the grant's id."""
+        request = self.ask(
+            *("--scope", "read", "--scope", "create", "--scope", "update", "--scope", "delete"),
+            *("--tag", "travel"),
+        )
+        found: str = self.owner("approve", request, "--yes", *words, "--json").data()["grant_id"]
+        return found
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """A server for all tests of this module."""
+    with Server() as server:
+        yield server.url
+
+
+@pytest.fixture
+def two(tmp_path: Path, url: str, request: pytest.FixtureRequest) -> Two:
+    """An owner and an app that have not met."""
+    name = request.node.name.removeprefix("test_")[:40]
+    owner, app = Cli(tmp_path / "owner"), Cli(tmp_path / "app")
+    owner.init(url, name)
+    for place in ("Lisbon", "Porto"):
+        owner("remember", f"a trip to {place}", "--title", place, "-t", "travel")
+    owner("remember", "private diary", "--title", "Diary", "-t", "private")
+    key = app.home / "developer.key"
+    dev = ("app", "register-developer", "--name", "Dev", "--contact", "dev@example.org")
+    app(*dev, "--server", url, "--key-file", str(key))
+    words = ("--name", "Plan\u202ener [b]", "--homepage", "https://planner.example")
+    app("app", "register", *words, "--server", url, "--key-file", str(key))
+    return Two(owner, app, name)
+
+
+def titles(memories: list[dict[str, Any]]) -> set[str]:
+    """The titles of memories."""
+    return {memory["title"] for memory in memories}
+
+
+def test_registering_is_refused_without_a_key_and_over_an_app(two: Two, url: str) -> None:
+    """The developer key comes from stdin or a file, never from a word; an app is not replaced."""
+    words = ("app", "register", "--name", "X", "--homepage", "https://x.example", "--server", url)
+    two.app(*words, code=7)
+    two.app(*words, "--app", "other", stdin="not a key\n", code=4)
+    two.app("app", "info", "--app", "other", code=6)
+    key = (two.app.home / "developer.key").read_text()
+    info = two.app(*words, "--app", "other", "--json", stdin=key).data()
+    assert set(info) == {"app_id", "name", "homepage", "fingerprint", "file"}
+    assert len(info["fingerprint"].split()) == 8
+    dev = ("app", "register-developer", "--name", "D", "--contact", "c", "--server", url)
+    printed = two.app(*dev, "--json").data()
+    assert set(printed) == {"developer_key"}
+
+
+def test_an_owner_sees_who_asks_for_what(two: Two) -> None:
+    """Name without bidirectional tricks, words to compare, purpose, and what matches."""
+    request = two.ask()
+    found = two.owner("requests", "--json")
+    (shape,) = found.data()
+    assert shape["request_id"] == request
+    assert shape["duration_seconds"] == 30 * 86_400
+    assert titles(shape["matching"]) == {"Lisbon", "Porto"}
+    assert "\u202e" not in found.out
+    assert "trip" not in found.out.replace("plan trips", "")
+    ran = two.owner("approve", request, code=2)
+    assert "Planner [b]" in ran.err
+    assert two.app("app", "info", "--json").data()["fingerprint"] in ran.err
+    assert "Lisbon" in ran.err
+    assert "Diary" not in ran.err
+    assert "cannot be unread" not in ran.out
+
+
+def test_an_approval_is_narrowed_by_options(two: Two) -> None:
+    """Fewer scopes, memories and days than asked for; the app reads exactly those."""
+    request = two.ask("--scope", "read", "--scope", "create", "--tag", "travel")
+    (asked,) = two.owner("requests", "--json").data()
+    lisbon = next(item["id"] for item in asked["matching"] if item["title"] == "Lisbon")
+    words = ("--scopes", "read", "--exclude", lisbon[-8:], "--days", "5", "--yes", "--json")
+    ran = two.owner("approve", request, *words)
+    assert "cannot be unread" in ran.err
+    grant = ran.data()
+    assert (grant["scopes"], grant["memories"], grant["state"]) == (["read"], 1, "active")
+    assert titles(two.app("app", "list", "--json").data()) == {"Porto"}
+    two.app("app", "show", lisbon, code=6)
+    two.app("app", "remember", "x", code=8)
+
+
+def test_an_approval_never_widens(two: Two) -> None:
+    """More scopes, days or later memories than asked for, and numbers unseen, are refused."""
+    request = two.ask()
+    for words in (
+        ("--scopes", "read,delete"),
+        ("--scopes", ""),
+        ("--days", "31"),
+        ("--days", "0"),
+        ("--standing",),
+        ("--exclude", "1"),
+        ("--only", "zzzz"),
+    ):
+        assert two.owner("approve", request, "--yes", *words, code=6 if "zzzz" in words else 2)
+    (asked,) = two.owner("requests", "--json").data()
+    everything = ",".join(item["id"] for item in asked["matching"])
+    two.owner("approve", request, "--yes", "--exclude", everything, code=2)
+    two.owner("approve", "ffffffff", "--yes", code=6)
+    assert two.app("app", "status", "--json").data()["state"] == "pending"
+
+
+def test_a_request_is_denied_or_withdrawn_once(two: Two) -> None:
+    """What was decided or withdrawn is final, for the owner and for the app."""
+    first = two.ask()
+    two.app("app", "list", code=7)
+    assert two.owner("deny", first[-8:], "--json").data()["state"] == "denied"
+    assert two.app("app", "status", first).out.strip() == "denied"
+    two.owner("approve", first, "--yes", code=7)
+    second = two.ask()
+    two.app("app", "cancel", second)
+    two.owner("deny", second, code=7)
+    two.app("app", "cancel", second, code=7)
+    states = {item["state"] for item in two.app("app", "requests", "--json").data()}
+    assert states == {"denied", "cancelled"}
+    assert two.owner("requests", "--json").data() == []
+    assert len(two.owner("requests", "--all", "--json").data()) == 2
+    two.app("app", "status", "ffffffff", code=6)
+
+
+def test_what_an_app_writes_waits_for_the_owner(two: Two) -> None:
+    """Created, changed and deleted: each is pending, then accepted or rejected, by id's end."""
+    two.grant()
+    listed = {item["title"]: item["id"] for item in two.app("app", "list", "--json").data()}
+    made = two.app("app", "remember", "a hotel", "--title", "Hotel", "-t", "travel", "--json")
+    two.app("app", "update", listed["Lisbon"][-8:], "--content", "Lisbon, twice")
+    two.app("app", "forget", listed["Porto"][-8:])
+    two.app("app", "update", listed["Lisbon"], code=2)
+    assert "Lisbon, twice" in two.app("app", "search", "twice").out
+    waiting = two.owner("pending", "--json").data()
+    assert [item["deletion"] for item in waiting] == [False, False, True]
+    assert "Planner [b]" in two.owner("pending").out
+    two.owner("accept", made.data()["id"][-8:])
+    two.owner("reject", listed["Lisbon"])
+    assert two.owner("accept", listed["Porto"], "--json").data()["memory"] is None
+    assert titles(two.owner("list", "--json").data()) == {"Hotel", "Lisbon", "Diary"}
+    assert two.owner("pending", "--offline", "--json").data() == []
+    two.owner("accept", made.data()["id"], code=6)
+    two.owner("reject", made.data()["id"], code=6)
+
+
+def test_auto_accept_is_chosen_and_works(two: Two) -> None:
+    """What an app writes under such a grant is current after the owner's next sync."""
+    two.grant("--auto-accept")
+    two.app("app", "remember", "trusted words", "-t", "travel")
+    two.owner("sync")
+    assert two.owner("pending", "--offline", "--json").data() == []
+
+
+def test_pause_narrow_revoke_and_rotate(two: Two) -> None:
+    """The app is shut out, let in, loses a memory, and is shut out for good."""
+    grant = two.grant()
+    listed = {item["title"]: item["id"] for item in two.app("app", "list", "--json").data()}
+    two.owner("pause", grant[-8:])
+    two.app("app", "list", code=8)
+    two.owner("pause", grant, code=7)
+    assert two.owner("resume", grant, "--json").data()["state"] == "active"
+    narrowed = two.owner("narrow", grant, listed["Porto"], "--json").data()
+    assert (narrowed["removed"], narrowed["memories"]) == (1, 1)
+    assert titles(two.app("app", "list", "--json").data()) == {"Lisbon"}
+    two.owner("revoke", grant, code=2)
+    ran = two.owner("revoke", grant, "--yes", "--rotate-now", "--json")
+    assert "cannot be unread" in ran.err
+    assert ran.data() == {"grant_id": grant, "state": "revoked", "rotated": 1}
+    two.app("app", "list", code=8)
+    two.app("app", "remember", "x", code=8)
+    two.owner("resume", grant, code=8)
+    two.owner("revoke", grant, "--yes", code=8)
+    two.owner("rotate")
+    assert two.owner("rotate", "--json").data() == {"rotated": 0}
+    two.owner("rotate", "ffffffff", code=6)
+    (shown,) = two.owner("grants", "--offline", "--json").data()
+    assert shown["state"] == "revoked"
+
+
+def test_a_grant_over_many_is_listed_with_numbers(two: Two) -> None:
+    """Grants are a line each elsewhere than on a terminal, with the app's name cleaned."""
+    two.grant("--days", "3")
+    line = two.owner("grants").out
+    assert "Planner [b]" in line
+    assert line.count("\t") == 6
