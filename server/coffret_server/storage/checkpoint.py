@@ -7,6 +7,7 @@ anew (`RESTART`), so that it stays as large as it is and is written over from it
 """
 
 import asyncio
+import contextlib
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
@@ -41,7 +42,8 @@ class Checkpoints:
         return False
 
     def _copy(self) -> None:
-        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        with contextlib.suppress(sqlite3.Error):  # what could not be copied stays in the log
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def close(self) -> None:
         """Wait for what runs, and close the connection."""

@@ -218,6 +218,10 @@ class SqliteStorage:
                 self._abandon()
             for waiting in group:
                 waiting.settle(failure)
+            if self._checkpoints.is_restart_due(self._writer.total_changes):
+                async with self._gate:
+                    loop = asyncio.get_running_loop()
+                    await loop.run_in_executor(self._disk, self._restart_log)
 
     def _abandon(self) -> None:
         with contextlib.suppress(sqlite3.Error):
@@ -231,12 +235,11 @@ class SqliteStorage:
                 self._attempt(waiting)
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._disk, self._writer.execute, "COMMIT")
-            if self._checkpoints.is_restart_due(self._writer.total_changes):
-                await loop.run_in_executor(self._disk, self._restart_log)
 
     def _restart_log(self) -> None:
         """Begin the write-ahead log anew; if a reader is in the way, another time."""
-        self._writer.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+        with contextlib.suppress(sqlite3.Error):
+            self._writer.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
 
     async def _begin(self) -> None:
         """Begin, waiting for a writer of another process without stopping the loop."""

@@ -153,3 +153,20 @@ async def test_the_secrets_are_made_once(database: str, clock: Clock) -> None:
         assert (await stand.get("/tags", owner.token)).status_code == 200
         assert (await stand.get("/grants", app.token)).status_code == 200
         assert (await stand.post("/auth/challenge", fake)).json()["account_id"] == before
+
+
+async def test_the_log_file_begins_anew(
+    sqlite_url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under steady writing the write-ahead log is copied and written over, and nothing is lost."""
+    monkeypatch.setattr("coffret_server.storage.checkpoint.EVERY_ROWS", 200)
+    log = Path(f"{sqlite_url.removeprefix('sqlite:///')}-wal")
+    async with serving(sqlite_url, clock) as stand:
+        owner = await stand.sign_up()
+        sizes = []
+        for _ in range(30):
+            append = owner.put(*[owner.memory() for _ in range(20)])
+            assert (await stand.append(owner, append)).is_success
+            sizes.append(log.stat().st_size)
+        assert sizes[-1] < 20 * (sizes[1] - sizes[0])
+        assert (await stand.sync(owner))[0] == 603
