@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from dataclasses import asdict
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.library import library
-from bench.machine import describe, syncs_a_second
+from bench.machine import describe, notice, syncs_a_second
 from bench.primitives import primitives
 from bench.remembering import batches, remember
 from bench.rows import Plan, Row, table, told
@@ -68,7 +69,7 @@ def main() -> None:
     unknown = set(options.names) - set(NAMES)
     if unknown:
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
-    machine = describe()
+    machine, busy = describe(), notice(os.getloadavg()[0])
     with tempfile.TemporaryDirectory(prefix="coffret-bench-", dir=options.folder) as name:
         folder = Path(name)
         before = syncs_a_second(folder)
@@ -78,8 +79,9 @@ def main() -> None:
     rows.append(told("  this disk: the same after the run", after, "a second"))
     print("\n" + ", ".join(f"{key}: {value}" for key, value in machine.items()) + "\n")
     print(table(rows))
+    print(f"\n{busy}" if busy else "")
     if options.json:
-        found = {"machine": machine, "rows": [asdict(row) for row in rows]}
+        found = {"machine": machine, "busy": busy, "rows": [asdict(row) for row in rows]}
         options.json.write_text(json.dumps(found, indent=1, ensure_ascii=False), "utf-8")
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 _GIB = 1 << 30
 _PAGE = 4096
+_IDLE = 4
+"""A quarter of the cores busy with something else is still a quiet machine."""
 
 
 def processor() -> str:
@@ -41,12 +43,21 @@ def syncs_a_second(folder: Path, count: int = 300) -> float:
 def describe() -> dict[str, str]:
     """The machine in a few words."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GIB
-    busy = os.getloadavg()[0]
     return {
         "processor": processor(),
         "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else "?"),
         "memory": f"{memory:.0f} GiB",
         "Python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "busy before the run": f"{busy:.1f} processes a minute",
     }
+
+
+def notice(load: float) -> str:
+    """A warning where other programs had the processor while we measured; empty otherwise."""
+    cores = os.cpu_count() or 1
+    if load <= cores / _IDLE:
+        return ""
+    return (
+        f"Other programs were running when this began (load {load:.1f} on {cores} cores): "
+        "times are longer than the code takes. The lines with processor time say what it takes."
+    )
