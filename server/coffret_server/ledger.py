@@ -58,8 +58,6 @@ class Ledger:
         self._memory_count = state.memories
         self._bytes = state.bytes
 
-    # -- memories ---------------------------------------------------------------------------
-
     async def load(self, memories: Iterable[bytes]) -> None:
         """Read where these memories stand."""
         wanted = [memory for memory in dict.fromkeys(memories) if memory not in self._memories]
@@ -120,8 +118,6 @@ class Ledger:
         memory.newest = entry.version
         memory.digest = digest
         memory.dirty = True
-
-    # -- entries ----------------------------------------------------------------------------
 
     def add_plain(self, leaf: bytes, entry: Entry) -> None:
         """An entry that speaks of no memory."""
@@ -204,8 +200,6 @@ class Ledger:
     def add_wrap(self, grant: bytes, memory: bytes, key_number: int, wrap: bytes) -> None:
         """A memory's key wrapped for a grant. It is news from the next entry on."""
         self._wraps.append((self.account, grant, memory, key_number, wrap, self.seq))
-
-    # -- the steps --------------------------------------------------------------------------
 
     def _add(
         self,
@@ -335,8 +329,6 @@ class Ledger:
         await self.tx.run(DROP_WRAPS, self.account, memory.memory)
         memory.deleted, memory.current, memory.current_seq = 1, None, None
         self._memory_count -= 1
-
-    # -- writing ----------------------------------------------------------------------------
 
     async def _flush_entries(self) -> None:
         if self._entries:
