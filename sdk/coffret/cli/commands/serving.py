@@ -24,7 +24,7 @@ def serve(
     *,
     database: Annotated[
         str | None,
-        typer.Option(help="sqlite:///file or postgresql://…; a file of yours if absent."),
+        typer.Option(help="sqlite:///file, or set COFFRET_DATABASE where it has a password."),
     ] = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes any free port.")] = 8440,
