@@ -1,0 +1,96 @@
+"""A whole corpus in, out, and into another vault."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coffret_vault.ingest import ImportSkipped, read_export, read_source
+from coffret_vault.search import MiniLmEmbedder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from coffret_vault.ingest import Draft
+    from harness.world import World
+
+CORPUS = Path(__file__).parents[2] / "demo" / "corpus"
+
+
+def _corpus() -> Iterator[Draft | ImportSkipped]:
+    for part in ("journal", "notes", "chats.json"):
+        yield from read_source(CORPUS / part)
+
+
+def test_the_demonstration_s_corpus_imports_once(either: World) -> None:
+    """The corpus is imported whole and without a loss; a second import changes nothing."""
+    vault = either.owner().vault
+    drafts = [item for item in _corpus() if not isinstance(item, ImportSkipped)]
+    report = vault.import_drafts(_corpus())
+    assert report.created == len({draft.key for draft in drafts}) > 200
+    assert report.skipped == ()
+    again = vault.import_drafts(_corpus())
+    assert (again.created, again.updated, again.unchanged) == (0, 0, len(drafts))
+    assert {memory.content for memory in vault.list()} == {draft.content for draft in drafts}
+
+
+def test_a_changed_source_becomes_new_versions(either: World, tmp_path: Path) -> None:
+    """A file that was edited updates its memory, and leaves the others as they were."""
+    vault = either.owner().vault
+    (tmp_path / "one.md").write_text("# One\n\nFirst text.\n")
+    (tmp_path / "two.md").write_text("# Two\n\nSecond text.\n")
+    assert vault.import_drafts(read_source(tmp_path)).created == 2
+    (tmp_path / "one.md").write_text("# One\n\nFirst text, edited.\n")
+    report = vault.import_drafts(read_source(tmp_path))
+    assert (report.created, report.updated, report.unchanged) == (0, 1, 1)
+    assert sorted(memory.version for memory in vault.list()) == [1, 2]
+
+
+def test_an_export_goes_into_another_vault(either: World, tmp_path: Path) -> None:
+    """What one vault exports another imports: every field that a draft has, times included."""
+    first, second = either.owner().vault, either.owner().vault
+    first.remember(
+        "content",
+        title="Title",
+        summary="Sum",
+        type="goal",
+        tags=["b", "a"],
+        importance=0.5,
+        confidence=0.25,
+        source="s",
+        labels={"u": "ana"},
+        metadata={"n": [1, None, {"x": True}]},
+    )
+    first.remember("second")
+    path = tmp_path / "export.jsonl"
+    path.write_bytes(b"".join(first.export()))
+    report = second.import_drafts(read_export(path))
+    assert (report.created, report.skipped) == (2, ())
+
+    def plain(vault: object) -> list[tuple[object, ...]]:
+        return sorted(
+            (
+                memory.content, memory.title, memory.summary, memory.type, memory.tags,
+                memory.importance, memory.confidence, memory.source, str(memory.labels),
+                str(memory.metadata), memory.created,
+            )
+            for memory in vault.list()  # type: ignore[attr-defined]
+        )  # fmt: skip
+
+    assert plain(second) == plain(first)
+    assert second.import_drafts(read_export(path)).unchanged == 2
+
+
+def test_the_built_in_model_finds_by_meaning(world: World) -> None:
+    """With the real model a question finds a memory with which it has no word in common."""
+    world.embedder = MiniLmEmbedder
+    owner, app = world.owner(), world.app()
+    wanted = owner.vault.remember("Our cat had four kittens under the stairs.", tags=["pets"])
+    owner.vault.remember("The invoice for the roof repair is due on Friday.", tags=["house"])
+    owner.vault.remember("Sourdough needs a night in the fridge.", tags=["kitchen"])
+    question = "new baby animals at home"
+    best = owner.vault.search(question, mode="semantic", limit=1)[0]
+    assert best.memory.id == wanted.id
+    assert best.why == ("semantic",)
+    _, access = world.granted(owner, app, tags=["pets", "house"])
+    assert access.search(question, limit=1)[0].memory.id == wanted.id
