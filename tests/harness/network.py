@@ -9,7 +9,7 @@ import httpx
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 BASE = "/api/v1"
 
@@ -128,3 +128,17 @@ class Evil(Recorder):
         content = msgspec.msgpack.encode(body) if packed else json.dumps(body).encode()
         kind = response.headers["content-type"]
         return httpx.Response(response.status_code, content=content, headers={"content-type": kind})
+
+
+def updating(values: Mapping[str, Any]) -> Callable[[Any], Any]:
+    """Rewrites some fields of an answer."""
+
+    def rewrite(answer: dict[str, Any]) -> None:
+        answer.update(values)
+
+    return rewrite
+
+
+def answering(answer: Any) -> Callable[[Any], Any]:
+    """Gives this answer whatever the real one was."""
+    return lambda _: answer

@@ -1,0 +1,449 @@
+"""Hostile apps and servers around grants: what is kept, handed over, forged or exchanged."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+from itertools import product
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import msgspec
+import pytest
+
+from coffret.flows import access as access_flows
+from coffret.flows.http import b64
+from coffret.flows.session import get, get_packed
+from coffret_vault.envelope.signature import sign_statement
+from coffret_vault.errors import (
+    ConflictError,
+    GrantError,
+    GrantExpiredError,
+    GrantRevokedError,
+    OpenError,
+    TrustError,
+)
+from coffret_vault.formats.layout import parse_id
+from coffret_vault.formats.memory import HEADER, KEK
+from coffret_vault.formats.sharing import ACCESS_REQUEST, GRANT, grant_approval
+from coffret_vault.grants.apps import sign_request
+from coffret_vault.keyring.keyring import identity_from_seeds
+from coffret_vault.records.seal import (
+    Wrapping,
+    open_version,
+    unwrap_memory_key,
+    wrap_memory_key,
+)
+from harness.network import Evil, updating
+from harness.world import Clock, ask
+
+if TYPE_CHECKING:
+    from coffret import Access, Vault
+    from coffret_vault.formats.memory import Record
+    from coffret_vault.primitives.secret import SecretBytes
+    from harness.victim import Victim
+    from harness.world import World
+
+
+def record_of(vault: Vault, memory_id: str) -> Record:
+    """The record of a memory's current version, as the server holds it."""
+    store = vault._state.store
+    state = store.state(parse_id(memory_id))
+    assert state is not None
+    record = store.record(parse_id(memory_id), state.current)
+    assert record is not None
+    return record
+
+
+def hoard(access: Access) -> list[SecretBytes]:
+    """Every key that an app can lay hands on: its grant's, and those of what it can read."""
+    access.refresh()
+    readable = access._shelf._readable.values()
+    return [access._held.key, *(item.key for item in readable)]
+
+
+def opens(access: Access, keys: list[SecretBytes], record: Record, wraps: list[bytes]) -> bool:
+    """Whether any key opens a record, by itself or through any wrap that was ever seen."""
+    header = HEADER.parse(record.header)
+    found = list(keys)
+    for wrap in (record.wrap, *wraps):
+        for key in keys:
+            name = KEK.decode(record.kek)
+            for wrapping in (Wrapping(name, key), access_flows._wrapping(access._held)):
+                try:
+                    found.append(unwrap_memory_key(header, wrap, Wrapping(wrapping.name, key)))
+                except OpenError:
+                    continue
+    for key in found:
+        try:
+            open_version(record.header, record.envelope, key)
+        except OpenError:
+            continue
+        return True
+    return False
+
+
+def granted(world: World, network: Evil | None = None, **asking: Any) -> tuple[Any, ...]:
+    """An owner with a granted and a private memory, an app, and its grant."""
+    owner = world.owner()
+    app = world.app(transport=network) if network else world.app()
+    shared = owner.vault.remember("shared", tags=["t"])
+    private = owner.vault.remember("private", tags=["p"])
+    grant_id, access = world.granted(owner, app, tags=["t"], **asking)
+    return owner, app, shared, private, grant_id, access
+
+
+def test_nothing_outside_the_grant_opens_even_if_handed_over(world: World) -> None:
+    """With every key and wrap it has, an app opens what was granted and nothing else."""
+    owner, _, shared, private, _, access = granted(world)
+    keys = hoard(access)
+    assert opens(access, keys, record_of(owner.vault, shared.id), [])
+    assert not opens(access, keys, record_of(owner.vault, private.id), [])
+    later = owner.vault.remember("later", tags=["t"])
+    assert not opens(access, keys, record_of(owner.vault, later.id), [])
+
+
+def test_a_hostile_server_cannot_slip_a_memory_into_a_grant(world: World) -> None:
+    """A record that the server puts into an app's page under any wrap is left out."""
+    evil = Evil()
+    owner, _, shared, private, grant_id, access = granted(world, evil)
+    record = record_of(owner.vault, private.id)
+
+    def slip(page: list[Any]) -> None:
+        wrap = page[1][0][3]
+        for each in (wrap, record.wrap):
+            page[1].append([record.header, record.envelope, 1, each, "accepted", 99])
+
+    evil.rewrite[f"/grants/{grant_id}/records"] = slip
+    assert [memory.id for memory in access.memories()] == [shared.id]
+
+
+def test_an_altered_memory_is_not_read_by_an_app(world: World) -> None:
+    """What was altered on its way to an app does not open, and is left out."""
+    evil = Evil()
+    _, _, _, _, grant_id, access = granted(world, evil)
+    for part in (0, 1, 3):
+
+        def alter(page: list[Any], part: int = part) -> None:
+            data = page[1][0][part]
+            page[1][0][part] = data[:-1] + bytes([data[-1] ^ 1])
+
+        evil.rewrite[f"/grants/{grant_id}/records"] = alter
+        assert access.memories() == []
+    evil.rewrite.clear()
+    assert len(access.memories()) == 1
+
+
+@pytest.mark.parametrize("how", ["lazily", "at once"])
+def test_what_was_kept_opens_nothing_written_after_a_revocation(world: World, how: str) -> None:
+    """All keys and wraps of a revoked app open no later version, even if it is handed over."""
+    owner, _, shared, _, grant_id, access = granted(world)
+    keys = hoard(access)
+    before = record_of(owner.vault, shared.id)
+    owner.vault.revoke(grant_id)
+    if how == "at once":
+        assert owner.vault.rotate(grant_id) >= 1
+    changed = owner.vault.update(shared.id, content="after the revocation")
+    wraps = [before.wrap, *_all_wraps(owner.vault, grant_id)]
+    after = record_of(owner.vault, changed.id)
+    assert HEADER.parse(after.header).key_number > HEADER.parse(before.header).key_number
+    assert opens(access, keys, before, wraps)
+    assert not opens(access, keys, after, wraps)
+
+
+def _all_wraps(vault: Vault, grant_id: str) -> list[bytes]:
+    flow = get_packed(vault._state, f"/grants/{grant_id}/wraps")
+    page = msgspec.msgpack.decode(vault._driver.run(flow).body)
+    return [wrap for _, _, wrap in page[1]]
+
+
+def test_without_fresh_keys_what_was_kept_would_open_it(world: World) -> None:
+    """Control: had the key not been replaced, the revoked app would read the later version."""
+    owner, _, shared, _, grant_id, access = granted(world)
+    keys = hoard(access)
+    owner.vault.revoke(grant_id)
+    with patch("coffret.flows.keys.is_stale", return_value=False):
+        owner.vault.update(shared.id, content="after the revocation")
+    assert opens(access, keys, record_of(owner.vault, shared.id), [])
+
+
+def test_what_was_kept_opens_nothing_written_after_a_grant_ended(world: World) -> None:
+    """A grant that ran out is treated like one that was revoked: the next write has a fresh key."""
+    owner, _, shared, _, _, access = granted(world)
+    keys = hoard(access)
+    world.clock.forward(days=31)
+    owner.vault.update(shared.id, content="after the end")
+    assert not opens(access, keys, record_of(owner.vault, shared.id), [])
+    with pytest.raises(GrantExpiredError):
+        access.memories()
+
+
+def test_a_device_that_was_behind_does_not_write_for_a_revoked_app(world: World) -> None:
+    """A device that has not heard of a revocation learns of it before its write is taken."""
+    owner, _, shared, _, grant_id, access = granted(world, standing=True, approve_standing=True)
+    behind = world.device(owner)
+    keys = hoard(access)
+    owner.vault.revoke(grant_id)
+    behind.update(shared.id, content="after the revocation")
+    created = behind.remember("created after", tags=["t"])
+    assert not opens(access, keys, record_of(behind, shared.id), [])
+    assert not opens(access, keys, record_of(behind, created.id), [])
+    with pytest.raises(GrantRevokedError):
+        access.memories()
+
+
+def test_a_grant_s_wraps_are_not_taken_on_the_server_s_word(world: World) -> None:
+    """A server that names a private memory among a grant's gets no key of it for the app."""
+    owner, app, _, private, grant_id, access = granted(world)
+    evil = Evil()
+    grant_key = access._held.key
+    header = HEADER.parse(record_of(owner.vault, private.id).header)
+    own = wrap_memory_key(header, grant_key, access_flows._wrapping(access._held), random=bytes)
+    evil.rewrite["/grants"] = partial(_first_updated, {"memories": 2})
+    for wrap, number in product((own, bytes([1]) + bytes(112)), (1, 2)):
+
+        def name(page: list[Any], given: Any = (header.memory_id, number, wrap)) -> None:
+            page[1].append(given)
+
+        evil.rewrite[f"/grants/{grant_id}/wraps"] = name
+        device = world.device(owner, transport=evil)
+        device.update(private.id, content="changed")
+        _check_not_held(device, access, grant_id, private.id)
+    assert app.access(app.requests()[0]).memories() == access.memories()
+
+
+def _check_not_held(device: Vault, access: Access, grant_id: str, memory_id: str) -> None:
+    assert parse_id(memory_id) not in device._state.store.grants.memories(parse_id(grant_id))
+    assert not opens(access, hoard(access), record_of(device, memory_id), [])
+
+
+def test_a_client_that_takes_the_server_s_word_hands_the_next_key_over(world: World) -> None:
+    """Control: a device that believes the named wraps gives the app the private memory's key."""
+    owner, _, _, private, grant_id, access = granted(world)
+    other = world.app("To be revoked")
+    gone, _ = world.granted(owner, other, everything=True)
+    evil = Evil()
+    memory = parse_id(private.id)
+    evil.rewrite[f"/grants/{grant_id}/wraps"] = lambda page: page[1].append(
+        [memory, 1, bytes([1]) + bytes(112)]
+    )
+    evil.rewrite["/grants"] = lambda answer: [
+        {**item, "memories": 9} if item["grant_id"] == grant_id else item for item in answer
+    ]
+    owner.vault.revoke(gone)
+    with patch("coffret.flows.wraps._holds", return_value=True):
+        device = world.device(owner, transport=evil)
+    device.update(private.id, content="handed over")
+    assert "handed over" in {item.content for item in access.memories()}
+
+
+def test_an_approval_is_of_the_request_that_was_named(world: World) -> None:
+    """A server that shows another request of the same app at approval is refused."""
+    owner, app, greedy = world.owner(), world.app(), world.app("Greedy")
+    owner.vault.remember("a", tags=["t"])
+    owner.vault.remember("private")
+    evil = Evil()
+    victim = world.device(owner, transport=evil)
+    small, large = ask(app, owner, tags=["t"], scopes=["read"]), ask(greedy, owner)
+    shown = {item.request_id: item for item in victim.requests()}
+    assert set(shown) == {small, large}
+    answers: list[Any] = []
+    evil.rewrite[f"/access-requests/{large}"] = answers.append
+    victim._driver.run(get(victim._state, f"/access-requests/{large}"))
+    evil.rewrite[f"/access-requests/{small}"] = lambda _: answers[0]
+    with pytest.raises(TrustError, match="another request"):
+        victim.approve(small)
+    assert victim.grants() == []
+
+
+def test_an_app_cannot_sign_a_larger_request_under_the_same_id(world: World) -> None:
+    """What is approved is what was shown, though app and server exchange it in between."""
+    owner, app = world.owner(), world.app()
+    evil = Evil()
+    victim = world.device(owner, transport=evil)
+    request_id = ask(app, owner, tags=["t"], scopes=["read"])
+    assert len(victim.requests()) == 1
+    small = app._state.asked(request_id).parse()
+    large = msgspec.structs.replace(small, scopes=frozenset(("read", "delete")))
+    signed = sign_request(app._state.identity, large)
+    evil.rewrite[f"/access-requests/{request_id}"] = lambda answer: answer.update(
+        request=b64(signed.message), signature=b64(signed.signature)
+    )
+    with pytest.raises(TrustError, match="another request"):
+        victim.approve(request_id)
+
+
+def _first_updated(changed: dict[str, Any], answer: list[Any]) -> None:
+    answer[0].update(changed)
+
+
+def test_a_request_that_was_tampered_with_is_not_shown(world: World) -> None:
+    """Terms, app, owner or signature changed on the way: the owner is shown nothing."""
+    owner, app, other = world.owner(), world.app(), world.app("Other")
+    evil = Evil()
+    victim = world.device(owner, transport=evil)
+    request_id = ask(app, owner)
+    request = app._state.asked(request_id).parse()
+    manifest, mine = other._state.file, app._state
+    wider = ACCESS_REQUEST.serialize(msgspec.structs.replace(request, seconds=9_999_999))
+    elsewhere = sign_request(mine.identity, msgspec.structs.replace(request, account_id=bytes(16)))
+    attacks = (
+        {"request": b64(wider)},
+        {
+            "manifest": b64(manifest.manifest),
+            "manifest_signature": b64(manifest.manifest_signature),
+        },
+        {"manifest": b64(manifest.manifest)},
+        {"signature": b64(bytes(64))},
+        {"request": b64(elsewhere.message), "signature": b64(elsewhere.signature)},
+    )
+    for changed in attacks:
+        evil.rewrite["/access-requests"] = partial(_first_updated, changed)
+        with pytest.raises(TrustError):
+            victim.requests()
+
+
+def test_an_app_takes_up_only_its_owner_s_answer(world: World) -> None:
+    """A grant by the server, for another request, of another key, or wider, is refused."""
+    evil = Evil()
+    owner, app, _, _, grant_id, access = granted(world, evil)
+    request_id = app.requests()[0]
+    path = f"/access-requests/{request_id}/credentials"
+    second = ask(app, owner, tags=["p"])
+    owner.vault.approve(second)
+    others: list[Any] = []
+    evil.rewrite[f"/access-requests/{second}/credentials"] = others.append
+    app.access(second)
+    grant = access._held.grant
+    wider = GRANT.serialize(
+        msgspec.structs.replace(grant, expires=grant.expires + 10**12, scopes=frozenset(["read"]))
+    )
+    forger = identity_from_seeds(bytes(64))
+    sealed = bytes(1168)
+    forged = sign_statement(forger.signing, "grant", grant_approval(wider, sealed))
+    attacks = (
+        others[0],
+        {"sealed_key": others[0]["sealed_key"]},
+        {"grant": b64(wider)},
+        {"grant": b64(wider), "sealed_key": b64(sealed), "signature": b64(forged)},
+        {"signature": b64(bytes(64))},
+    )
+    for changed in attacks:
+        evil.rewrite[path] = updating(changed)
+        with pytest.raises(TrustError):
+            app.access(request_id)
+    evil.rewrite.clear()
+    assert app.access(request_id).scopes == access.scopes
+    assert grant_id
+
+
+def test_a_server_s_approval_gives_an_app_nothing(world: World) -> None:
+    """A server that calls a request approved has no key to give and no signature to show."""
+    evil = Evil()
+    owner, app = world.owner(), world.app(transport=evil)
+    request_id = ask(app, owner)
+    evil.rewrite[f"/access-requests/{request_id}"] = lambda answer: answer.update(state="approved")
+    assert app.status(request_id) == "approved"
+    with pytest.raises(ConflictError):
+        app.access(request_id)
+
+
+def test_another_owner_s_card_is_refused_when_an_app_asks(world: World) -> None:
+    """An app that asks an owner by name is not given another one."""
+    evil = Evil()
+    owner, other, app = world.owner(), world.owner(), world.app(transport=evil)
+    account = other.vault._state.account
+    evil.rewrite[f"/accounts/by-username/{owner.username}"] = lambda answer: answer.update(
+        account_card=b64(account.card), card_signature=b64(account.card_signature)
+    )
+    with pytest.raises(TrustError):
+        ask(app, owner)
+    assert app.requests() == []
+
+
+def test_a_pending_write_is_not_passed_off_as_a_trusted_app_s(victim: Victim) -> None:
+    """A server cannot have one app's proposal accepted under another app's auto-acceptance."""
+    world, owner = victim.world, victim.owner
+    trusted, other = world.app("Trusted"), world.app("Other")
+    trusted_id, _ = world.granted(owner, trusted, auto_accept=True)
+    other_id, access = world.granted(owner, other)
+    (wrap,) = _all_wraps(owner.vault, trusted_id)
+    access.update(victim.seen.id, content="poison")
+
+    def exchange(page: list[Any]) -> None:
+        for item in page[2]:
+            if item[1] is not None and item[1][2] == b"\1" + parse_id(other_id):
+                item[1][2] = b"\1" + parse_id(trusted_id)
+                item[1][3] = wrap
+
+    victim.evil.rewrite["/sync"] = exchange
+    victim.vault.sync()
+    assert victim.vault.get(victim.seen.id).content == "seen by both"
+    assert len(victim.vault.pending()) == 1
+
+
+def test_a_broken_wrap_of_an_accepted_write_is_noticed(victim: Victim) -> None:
+    """What the owner accepted opens: a server that breaks its wrap is refused, nothing is kept."""
+    app = victim.world.app()
+    _, access = victim.world.granted(victim.owner, app)
+    written = access.remember("by the app")
+    victim.owner.vault.sync()
+    victim.owner.vault.accept(written.id)
+
+    def spoil(page: list[Any]) -> None:
+        for item in page[2]:
+            if item[1] is not None:
+                item[1][3] = item[1][3][:-1] + bytes([item[1][3][-1] ^ 1])
+
+    victim.evil.rewrite["/sync"] = spoil
+    victim.refuses(TrustError, "does not open")
+    assert victim.vault.get(written.id).content == "by the app"
+
+
+def test_what_an_app_sealed_badly_can_only_be_rejected(world: World) -> None:
+    """An app's record that does not open is shown as such and cannot be accepted."""
+    owner, app = world.owner(), world.app()
+    memory = owner.vault.remember("fine")
+    _, access = world.granted(owner, app)
+    with patch("coffret_vault.records.seal.seal", lambda *_, **__: b"\1" + bytes(336)):
+        access.update(memory.id, content="does not open")
+        created = access.remember("does not open either")
+    owner.vault.sync()
+    waiting = owner.vault.pending()
+    assert [item.proposed for item in waiting] == [None, None]
+    for item in waiting:
+        with pytest.raises(ConflictError, match="rejected"):
+            owner.vault.accept(item.memory_id)
+        owner.vault.reject(item.memory_id)
+    assert [item.content for item in owner.vault.list()] == ["fine"]
+    assert created.id not in {item.id for item in world.device(owner).list()}
+
+
+def test_an_app_cannot_write_in_another_s_name_or_outside_its_grant(world: World) -> None:
+    """The server itself refuses an update of what the grant has no key of."""
+    owner, app = world.owner(), world.app()
+    private = owner.vault.remember("private", tags=["p"])
+    owner.vault.remember("shared", tags=["t"])
+    _, access = world.granted(owner, app, tags=["t"])
+    access.refresh()
+    known = next(iter(access._shelf._readable.values()))
+    header = HEADER.parse(record_of(owner.vault, private.id).header)
+    stolen = msgspec.structs.replace(known, header=header)
+    flow = access_flows.update(access._state, access._held, stolen, lambda fields: fields)
+    with pytest.raises(GrantError):
+        access._driver.run(flow)
+    owner.vault.sync()
+    assert owner.vault.pending() == []
+
+
+def test_the_server_s_clock_cannot_keep_a_grant_alive(world: World, server_clock: Clock) -> None:
+    """An app stops at the end that the owner signed, though the server would go on."""
+    owner, _, _, _, _, access = granted(world)
+    server_clock.offset = -timedelta(days=1)
+    try:
+        world.clock.forward(days=31)
+        with pytest.raises(GrantExpiredError):
+            access.remember("too late")
+    finally:
+        server_clock.offset = timedelta()
+    assert owner.vault.pending() == []
