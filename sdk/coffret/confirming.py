@@ -25,8 +25,8 @@ def confirm(state: VaultState, note: str) -> int:
 
     Args:
         state: the vault.
-        note: the head's text, as a recovery kit prints it or ``status().head`` gives it; spaces in
-            front of its lines do not matter.
+        note: the head's text as ``status().head`` gives it, or a recovery kit with the head in it;
+            spaces in front of its lines do not matter.
 
     Returns:
         The size of the log that is confirmed.
@@ -37,7 +37,7 @@ def confirm(state: VaultState, note: str) -> int:
             it: the vault was turned back, or forked.
     """
     try:
-        signed = parse_head("\n".join(line.strip() for line in note.strip().splitlines()) + "\n")
+        signed = parse_head(_head_in(note))
     except FormatError:
         message = "that is not a head: copy it with all its lines"
         raise InputError(message) from None
@@ -53,3 +53,16 @@ def confirm(state: VaultState, note: str) -> int:
         raise TrustError(message)
     state.update_account(msgspec.structs.replace(state.account, confirmed=True))
     return head.size
+
+
+def _head_in(text: str) -> str:
+    """The lines of a head, out of whatever stands around them."""
+    lines = [line.strip() for line in text.splitlines()]
+    first = next((at for at, line in enumerate(lines) if line.startswith(_FIRST)), 0)
+    last = next(
+        (at for at, line in enumerate(lines) if at > first and line.startswith("— ")), first
+    )
+    return "".join(f"{line}\n" for line in lines[first : last + 1])
+
+
+_FIRST = "coffret/v1/vault/"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,6 +17,7 @@ from coffret_vault.records.memory import Fields, Memory, from_micros, to_micros
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import datetime
 
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
@@ -53,12 +54,8 @@ def take_in(
     drafts, skipped = _sorted(items)
     # An interrupted run may have stored more than this device was told of.
     yield from sync(state)
-    known = {
-        memory.provenance[_KEY]: memory
-        for memory in current_memories(state)
-        if _KEY in memory.provenance
-    }
-    digests = {key: memory.provenance.get(_DIGEST, "") for key, memory in known.items()}
+    known = {_key_of(memory): memory for memory in current_memories(state)}
+    digests = {key: _digest_of(memory) for key, memory in known.items()}
     plan = list(plan_import(drafts, digests))
     fresh = {draft.key: draft for action, draft in plan if action is not Action.KEEP}
     new = [draft for key, draft in fresh.items() if key not in known]
@@ -69,6 +66,15 @@ def take_in(
         progress("changes", done, len(changed))
     unchanged = len(plan) - len(new) - len(changed)
     return ImportReport(len(new), len(changed), unchanged, tuple(skipped))
+
+
+def _key_of(memory: Memory) -> str:
+    """The key by which an import knows a memory: that of its source, or its own in an export."""
+    return memory.provenance.get(_KEY) or f"coffret:{memory.id}"
+
+
+def _digest_of(memory: Memory) -> str:
+    return memory.provenance.get(_DIGEST) or _exported(memory).digest
 
 
 def _instead(fields: Fields, _before: Fields) -> Fields:
@@ -92,7 +98,7 @@ def _new(draft: Draft) -> NewMemory:
 
 
 def _fields(draft: Draft) -> Fields:
-    return Fields(
+    fields = Fields(
         content=draft.content,
         title=draft.title,
         summary=draft.summary,
@@ -105,6 +111,23 @@ def _fields(draft: Draft) -> Fields:
         metadata=dict(draft.metadata),
         provenance={_KEY: draft.key, _DIGEST: draft.digest},
     )
+    if not isinstance(draft, ExportedMemory):
+        return fields
+    return msgspec.structs.replace(
+        fields,
+        sealed=draft.sealed,
+        valid_from=_moment(draft.valid_from),
+        valid_until=_moment(draft.valid_until),
+        provenance={**draft.provenance, **fields.provenance},
+    )
+
+
+def _moment(micros: int | None) -> datetime | None:
+    return None if micros is None else from_micros(micros)
+
+
+def _micros(moment: datetime | None) -> int | None:
+    return None if moment is None else to_micros(moment)
 
 
 def exported(state: VaultState) -> Iterator[ExportedMemory]:
@@ -114,14 +137,8 @@ def exported(state: VaultState) -> Iterator[ExportedMemory]:
 
 
 def _exported(memory: Memory) -> ExportedMemory:
-    reviewed = memory.review.at
-    values: dict[str, Any] = {
-        "key": memory.provenance.get(_KEY, f"coffret:{memory.id}"),
-        "labels": memory.labels,
-        "metadata": memory.metadata,
-    }
     return ExportedMemory(
-        **values,
+        key=_key_of(memory),
         source=memory.source,
         content=memory.content,
         title=memory.title,
@@ -130,6 +147,8 @@ def _exported(memory: Memory) -> ExportedMemory:
         tags=memory.tags,
         importance=memory.importance,
         confidence=memory.confidence,
+        labels=memory.labels,
+        metadata=memory.metadata,
         created=to_micros(memory.created),
         updated=to_micros(memory.updated),
         id=memory.id,
@@ -137,5 +156,14 @@ def _exported(memory: Memory) -> ExportedMemory:
         status=memory.review.status,
         author=memory.author,
         reviewed_by=memory.review.by or None,
-        reviewed_at=None if reviewed is None else to_micros(reviewed),
+        reviewed_at=_micros(memory.review.at),
+        sealed=memory.sealed,
+        valid_from=_micros(memory.valid_from),
+        valid_until=_micros(memory.valid_until),
+        provenance=_own_provenance(memory),
     )
+
+
+def _own_provenance(memory: Memory) -> dict[str, str]:
+    """What is not the import's own note."""
+    return {key: text for key, text in memory.provenance.items() if key not in {_KEY, _DIGEST}}

@@ -127,6 +127,21 @@ def test_recover_gives_a_new_passphrase_and_secret_key(cli: Cli, url: str, tmp_p
     third(*login, stdin=old, code=4, COFFRET_PASSPHRASE_FILE="")
 
 
+def test_a_kit_confirms_a_fresh_device(cli: Cli, url: str, tmp_path: Path) -> None:
+    """A device that logged in is unconfirmed until it is compared with the kit, piped or a file."""
+    kit = cli.init(url, "confirming")
+    other = Cli(tmp_path / "other")
+    login = ("login", "--server", url, "--username", "confirming")
+    ran = other(*login, stdin=f"{code_in(kit, 'CF1')}\n")
+    assert "coffret confirm" in ran.out
+    assert not other("status", "--json").data()["confirmed"]
+    other("confirm", stdin="not a kit", code=2)
+    (tmp_path / "kit.txt").write_text(kit, encoding="utf-8")
+    assert other("confirm", str(tmp_path / "kit.txt"), "--json").data() == {"confirmed": 3}
+    assert other("status", "--json").data()["confirmed"]
+    cli("confirm", stdin=kit)
+
+
 def test_a_wrong_passphrase_opens_nothing(owner: Cli) -> None:
     """Each command that needs keys says so in one line, with exit code 4 and no traceback."""
     owner.passphrase.write_text("not the passphrase\n")

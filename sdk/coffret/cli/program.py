@@ -42,6 +42,7 @@ def commands() -> dict[str, dict[str, Callable[..., None]]]:
             "init": entering.init,
             "login": entering.login,
             "recover": entering.recover,
+            "confirm": entering.confirm,
             "unlock": locking.unlock,
             "lock": locking.lock,
             "status": locking.status,

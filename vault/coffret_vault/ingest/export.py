@@ -47,6 +47,10 @@ class ExportedMemory(Draft, frozen=True, kw_only=True):
         author: ``owner`` or an app's id.
         reviewed_by: who accepted or rejected it.
         reviewed_at: when, microseconds UTC.
+        sealed: title, importance and tags were kept from the server.
+        valid_from: when what it says began to be true, microseconds UTC.
+        valid_until: when it ceased to be.
+        provenance: how it came about, for machines.
     """
 
     id: str | None = None
@@ -55,6 +59,10 @@ class ExportedMemory(Draft, frozen=True, kw_only=True):
     author: str | None = None
     reviewed_by: str | None = None
     reviewed_at: int | None = None
+    sealed: bool = False
+    valid_from: int | None = None
+    valid_until: int | None = None
+    provenance: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class _Header(msgspec.Struct):

@@ -1,5 +1,6 @@
 """Begin: make a vault, enter one on a new device, recover one."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ from coffret.cli.options import Json
 from coffret.cli.private import write_private
 from coffret.cli.secret_key import Kept, keep_secret_key
 from coffret.cli.showing import memories
-from coffret_vault.errors import CoffretError, ConflictError
+from coffret_vault.errors import CoffretError, ConflictError, InputError
 
 if TYPE_CHECKING:
     from coffret.kit import RecoveryKit
@@ -118,6 +119,31 @@ def recover(
     _welcome(desk, vault, kept)
 
 
+def confirm(
+    context: typer.Context,
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="Your recovery kit, or a head; standard input when there is none."),
+    ] = None,
+    *,
+    json: Json = False,
+) -> None:
+    """Compare this device with your recovery kit: was it shown an old state?"""
+    desk = desk_of(context, as_json=json)
+    text = sys.stdin.read() if file is None else _read(file)
+    size = desk.locked().confirm(text)
+    text = f"Confirmed: this device has the {size} log entries that were signed then."
+    desk.out.done(text, {"confirmed": size})
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        message = "that file cannot be read"
+        raise InputError(message) from None
+
+
 def _where(desk: Desk, server: str | None, username: str | None) -> tuple[str, str]:
     url = server or desk.environment.get("COFFRET_SERVER") or desk.asker.text("Server")
     return url, username or desk.asker.text("Username")
@@ -165,7 +191,7 @@ def _welcome(desk: Desk, vault: "Vault", kept: Kept) -> None:
     if not status.confirmed:
         desk.out.line(
             "A device that is new to a vault cannot tell whether the server shows it an old "
-            "state: compare the memories' number with another device, or the fingerprint and "
-            "the log with your recovery kit."
+            "state. Compare it with your recovery kit, or with the head that coffret status "
+            "--json gives on another device: coffret confirm FILE."
         )
     desk.out.line(f"Fingerprint: {status.fingerprint}")
