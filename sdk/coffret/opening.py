@@ -18,6 +18,7 @@ from coffret.flows.slots import set_live_slots
 from coffret.flows.state import Ambient, VaultState, load_account, save_account
 from coffret_vault.errors import ConflictError, NotFoundError
 from coffret_vault.formats.codes import RECOVERY_CODE, SECRET_KEY, read_code
+from coffret_vault.formats.unshown import Unshown
 from coffret_vault.keyslots.slots import Place
 from coffret_vault.primitives.identity import SigningKey
 from coffret_vault.primitives.secret import SecretBytes
@@ -140,7 +141,7 @@ def unlock(state: VaultState, passphrase: str, secret_key: SecretBytes) -> None:
     state.unlock(unlock_with_passphrase(state.account, passphrase, secret_key, state.ambient))
 
 
-class HeldKeys(msgspec.Struct, frozen=True):
+class HeldKeys(Unshown, msgspec.Struct, frozen=True):
     """What another process of the same person needs to keep a vault unlocked.
 
     Attributes:
@@ -152,9 +153,6 @@ class HeldKeys(msgspec.Struct, frozen=True):
     account_key: SecretBytes
     login_seed: SecretBytes
     token: str
-
-    def __repr__(self) -> str:
-        return "<HeldKeys>"
 
 
 def held_keys(state: VaultState) -> HeldKeys:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 
 from coffret.flows.apps import send
 from coffret.flows.http import (
     MSGPACK,
+    Count,
     Request,
     VersionConflictError,
     decode_msgpack,
@@ -58,20 +59,21 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PAGE = 1_000
+_CURSOR = 1_024
 _STATUS = {"accepted": APPROVED, "pending": PENDING}
 
 
 class _Item(msgspec.Struct, frozen=True, array_like=True):
     header: bytes
     envelope: bytes
-    key_number: int
+    key_number: Count
     wrap: bytes
     status: str
-    leaf: int
+    leaf: Count
 
 
 class _Page(msgspec.Struct, frozen=True, array_like=True):
-    next: str | None
+    next: Annotated[str, msgspec.Meta(max_length=_CURSOR)] | None
     items: list[_Item]
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
 from coffret.flows.appstate import AppFile, Asked
 from coffret.flows.http import (
+    Bearer,
     Request,
     Response,
     decode_json,
@@ -31,6 +32,7 @@ from coffret_vault.errors import (
 from coffret_vault.formats.account import check_username, keys_hash
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.sharing import AccessRequest, Grant, Manifest
+from coffret_vault.formats.unshown import Unshown
 from coffret_vault.grants.apps import (
     Signed,
     SignedGrant,
@@ -56,17 +58,17 @@ _STATES = {"paused": GrantPausedError, "revoked": GrantRevokedError, "ended": Gr
 T = TypeVar("T")
 
 
-class _DeveloperAnswer(msgspec.Struct, frozen=True):
-    developer_key: str
+class _DeveloperAnswer(Unshown, msgspec.Struct, frozen=True):
+    developer_key: Bearer
 
 
-class _AppAnswer(msgspec.Struct, frozen=True):
+class _AppAnswer(Unshown, msgspec.Struct, frozen=True):
     app_id: str
-    api_key: str
+    api_key: Bearer
 
 
-class _TokenAnswer(msgspec.Struct, frozen=True):
-    access_token: str
+class _TokenAnswer(Unshown, msgspec.Struct, frozen=True):
+    access_token: Bearer
 
 
 class _OwnerAnswer(msgspec.Struct, frozen=True):
@@ -76,7 +78,7 @@ class _OwnerAnswer(msgspec.Struct, frozen=True):
 
 
 class _StateAnswer(msgspec.Struct, frozen=True):
-    state: str
+    state: Literal["pending", "approved", "denied", "cancelled", "lapsed", "superseded"]
 
 
 class _CredentialsAnswer(msgspec.Struct, frozen=True):
@@ -125,8 +127,11 @@ def register_app(
     """Make an app's keys and register its manifest.
 
     Raises:
-        InputError: name or homepage cannot be in a manifest.
+        InputError: name or homepage cannot be in a manifest, or the developer key is not one.
     """
+    if not (developer_key.isascii() and developer_key.isprintable()):
+        message = "that is not a developer key: it has characters that no key has"
+        raise InputError(message)
     seeds = ambient.random(_SEEDS)
     identity = identity_from_seeds(seeds)
     manifest = Manifest(

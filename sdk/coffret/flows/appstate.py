@@ -10,6 +10,7 @@ import msgspec
 from coffret_vault.errors import NotFoundError, StoreDamagedError, StoreError
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.sharing import ACCESS_REQUEST, MANIFEST, AccessRequest, Manifest
+from coffret_vault.formats.unshown import Unshown
 from coffret_vault.keyring.keyring import identity_from_seeds
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Asked(msgspec.Struct, frozen=True):
         return id_text(self.parse().request_id)
 
 
-class AppFile(msgspec.Struct, frozen=True):
+class AppFile(Unshown, msgspec.Struct, frozen=True):
     """What an app keeps, its private keys included, in one file that only its user can read."""
 
     origin: str
@@ -45,9 +46,6 @@ class AppFile(msgspec.Struct, frozen=True):
     seeds: bytes
     api_key: str
     asked: dict[str, Asked] = {}
-
-    def __repr__(self) -> str:
-        return "<AppFile>"
 
 
 _encode = msgspec.json.Encoder().encode

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from coffret.flows.http import decode_json, decode_msgpack
+from coffret.flows.http import Count, decode_json, decode_msgpack
 from coffret.flows.keys import open_memory
 from coffret.flows.memories import read_id
 from coffret.flows.session import get, get_packed
@@ -45,9 +45,9 @@ class Version(msgspec.Struct, frozen=True):
 
 class _Item(msgspec.Struct, frozen=True, array_like=True):
     record: Record | None
-    version: int
+    version: Count
     status: str
-    leaf: int
+    leaf: Count
 
 
 def history(state: VaultState, memory_id: str) -> Flow[list[Version]]:

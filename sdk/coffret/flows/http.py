@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 
@@ -19,6 +20,12 @@ MSGPACK = "application/msgpack"
 JSON = "application/json"
 MAX_ANSWER = 64 << 20
 """Bytes of one answer; a larger one is refused before it is read whole."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""A whole number in an answer: what a database, and a ``u64`` of ours, can hold."""
+
+Bearer = Annotated[str, msgspec.Meta(min_length=1, max_length=4_096, pattern=r"\A[!-~]+\Z")]
+"""A token or key in an answer, which goes into a header later: printable ASCII, no spaces."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -110,7 +117,7 @@ class VersionConflictError(errors.ConflictError):
 
 
 class _Standing(msgspec.Struct, frozen=True):
-    version: int
+    version: Count
     digest: str
 
 
@@ -146,19 +153,19 @@ def problem(response: Response) -> errors.CoffretError:
 
 def _problem_code(response: Response) -> str:
     try:
-        decoded = msgspec.json.decode(response.body, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        code = decode_json(response, dict[str, Any]).get("code", "")
+    except errors.FormatError:
         return ""
-    code = decoded.get("code", "")
     return code if isinstance(code, str) else ""
 
 
 def retry_after(response: Response, *, most: float = 60.0) -> float:
     """The seconds the server asks us to wait, within reason."""
     try:
-        return min(max(float(response.headers.get("retry-after", "1")), 0.0), most)
+        asked = float(response.headers.get("retry-after", "1"))
     except ValueError:
         return 1.0
+    return 1.0 if math.isnan(asked) else min(max(asked, 0.0), most)
 
 
 def succeed(response: Response) -> Response:

@@ -9,6 +9,8 @@ import msgspec
 from coffret.flows.http import (
     JSON,
     MSGPACK,
+    Bearer,
+    Count,
     Request,
     Response,
     b64,
@@ -28,6 +30,7 @@ from coffret_vault.errors import (
 from coffret_vault.formats.account import LOGIN, Kdf
 from coffret_vault.formats.account import Login as LoginStatement
 from coffret_vault.formats.layout import id_text, parse_id
+from coffret_vault.formats.unshown import Unshown
 from coffret_vault.primitives.identity import SigningKey
 from coffret_vault.primitives.symmetric import generate_key
 
@@ -40,9 +43,9 @@ if TYPE_CHECKING:
 class _KdfAnswer(msgspec.Struct, frozen=True):
     algorithm: str
     salt: str
-    m: int
-    t: int
-    p: int
+    m: Count
+    t: Count
+    p: Count
 
 
 class _ChallengeAnswer(msgspec.Struct, frozen=True):
@@ -52,8 +55,8 @@ class _ChallengeAnswer(msgspec.Struct, frozen=True):
     kdf: _KdfAnswer | None = None
 
 
-class _LoginAnswer(msgspec.Struct, frozen=True):
-    token: str
+class _LoginAnswer(Unshown, msgspec.Struct, frozen=True):
+    token: Bearer
 
 
 class Challenge(msgspec.Struct, frozen=True):
@@ -86,7 +89,7 @@ def _kdf(answer: _KdfAnswer | None) -> Kdf | None:
     if answer is None:
         return None
     salt = unb64(answer.salt)
-    if answer.algorithm != "argon2id" or len(salt) != _SALT or min(answer.m, answer.t) < 0:
+    if answer.algorithm != "argon2id" or len(salt) != _SALT:
         message = "the server names passphrase parameters that are not Argon2id's"
         raise FormatError(message)
     return Kdf(salt, answer.m, answer.t, answer.p)

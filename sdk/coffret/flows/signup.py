@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret.flows.http import Request, decode_json, encode_json, succeed, unb64
+from coffret.flows.http import Count, Request, decode_json, encode_json, succeed, unb64
 from coffret.flows.session import answer_challenge, challenge
 from coffret.flows.state import AccountFile, Login, Unlocked
 from coffret.kit import RecoveryKit
@@ -25,6 +25,7 @@ from coffret_vault.formats.author import OWNER
 from coffret_vault.formats.checkpoint import NO_HEAD, Head, parse_head
 from coffret_vault.formats.entry import ENTRY, Entry
 from coffret_vault.formats.layout import id_text
+from coffret_vault.formats.unshown import Unshown
 from coffret_vault.grants.apps import Signed, verify_account_card
 from coffret_vault.grants.words import fingerprint
 from coffret_vault.keyring import Identity, Keyring, generate_identity, open_identity
@@ -55,7 +56,7 @@ _SALT = 16
 FIRST_GENERATION = 1
 
 
-class Prepared(msgspec.Struct, frozen=True):
+class Prepared(Unshown, msgspec.Struct, frozen=True):
     """A vault that no server knows yet: what to send, and what to keep."""
 
     place: Place
@@ -196,7 +197,7 @@ def register_vault(prepared: Prepared, ambient: Ambient) -> Flow[None]:
 
 
 class _IdentityAnswer(msgspec.Struct, frozen=True):
-    generation: int
+    generation: Count
     envelope: str
 
 
@@ -208,7 +209,7 @@ class _MeAnswer(msgspec.Struct, frozen=True):
     identity: _IdentityAnswer
 
 
-class Entered(msgspec.Struct, frozen=True):
+class Entered(Unshown, msgspec.Struct, frozen=True):
     """What a new device knows after it logged in: keys, account, and the session."""
 
     place: Place
