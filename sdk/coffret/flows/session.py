@@ -10,7 +10,6 @@ from coffret.flows.http import (
     JSON,
     MSGPACK,
     Bearer,
-    Count,
     Request,
     Response,
     b64,
@@ -43,9 +42,9 @@ if TYPE_CHECKING:
 class _KdfAnswer(msgspec.Struct, frozen=True):
     algorithm: str
     salt: str
-    m: Count
-    t: Count
-    p: Count
+    m: int  # of any size: what is within the limits is judged there, and only that is used
+    t: int
+    p: int
 
 
 class _ChallengeAnswer(msgspec.Struct, frozen=True):
