@@ -11,6 +11,7 @@ stand-in would be a second opinion about the protocol.
 
 from __future__ import annotations
 
+import socket
 import threading
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Self
@@ -45,22 +46,31 @@ class Server:
             clock: the server's time, microseconds since 1970, to move it; the system's when None.
         """
         self._clock = clock
-        self._folder = TemporaryDirectory(prefix="coffret-testing-")
-        self._database = database or f"sqlite:///{self._folder.name}/server.db"
+        self._database = database
         self.url = ""
 
     def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._folder.cleanup()
+            raise
+        return self
+
+    def _start(self) -> None:
         import uvicorn  # noqa: PLC0415 - comes with coffret-server, which only tests need
 
         from coffret_server.app import create_app  # noqa: PLC0415 - the same
         from coffret_server.services import system_clock  # noqa: PLC0415 - the same
         from coffret_server.settings import Settings  # noqa: PLC0415 - the same
 
+        self._folder = TemporaryDirectory(prefix="coffret-testing-")
         config = uvicorn.Config("", host="127.0.0.1", port=0, log_level="error", access_log=False)
         listening = config.bind_socket()
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         settings = Settings(
-            database=self._database,
+            database=self._database or f"sqlite:///{self._folder.name}/server.db",
             origins=(self.url,),
             auth_rate=_GENEROUS,
             open_rate=_GENEROUS,
@@ -73,7 +83,6 @@ class Server:
         )
         self._thread.start()
         self._wait()
-        return self
 
     def _wait(self) -> None:
         pause = threading.Event()
@@ -83,6 +92,7 @@ class Server:
             if not self._thread.is_alive():
                 break
             pause.wait(0.01)
+        self._folder.cleanup()
         message = "the test server did not start"
         raise NetworkError(message)
 
