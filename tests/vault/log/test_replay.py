@@ -77,6 +77,13 @@ def test_what_an_app_began_counts_from_its_acceptance() -> None:
     assert advance(state, entry("accept", 1, 1), 1).current == 1
 
 
+def test_an_app_may_take_back_what_it_began() -> None:
+    """A deletion of what was never accepted waits like any other, and is final when accepted."""
+    state = run(entry("put", 1, 1, app=APP), entry("delete", 2, 1, app=APP))
+    assert [item.deletion for item in state.pending] == [False, True]
+    assert advance(state, entry("accept", 2, 1), 2).deleted
+
+
 def test_begun_is_the_owner_s_newest_put() -> None:
     """When the key was last known to be fresh is told by the owner's puts, not by an app's."""
     first, proposed, second = entry("put", 1, 1), entry("put", 2, 2, app=APP), entry("put", 3, 3)
@@ -92,10 +99,6 @@ CASES = {
     "an app's version that was taken": [entry("put", 1, 1), entry("put", 1, 1, app=APP)],
     "a deletion of nothing": [entry("delete", 1, 1)],
     "a deletion of another version": [entry("put", 1, 1), entry("delete", 2, 9)],
-    "an app deletes what was never accepted": [
-        entry("put", 1, 1, app=APP),
-        entry("delete", 2, 1, app=APP),
-    ],
     "an acceptance of nothing": [entry("put", 1, 1), entry("accept", 1, 1)],
     "an acceptance of another digest": [entry("put", 1, 1, app=APP), entry("accept", 1, 2)],
     "a rejection of nothing": [entry("reject", 1, 1)],

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from coffret_vault.errors import FormatError, StoreDamagedError, StoreError, StoreFullError
+from coffret_vault.errors import (
+    FormatError,
+    StoreDamagedError,
+    StoreError,
+    StoreFullError,
+    StoreMovedError,
+)
 from coffret_vault.formats.memory import Record
 from coffret_vault.log.verify import Verified, Verifier
 from coffret_vault.store import Store, StoredRecord, Wanted
@@ -139,7 +145,7 @@ def test_a_store_that_moved_on_is_not_written_over(store: Store) -> None:
     log = Log(store)
     verified = log.verified(entry("put", 1, 1))
     store.commit(verified)
-    with pytest.raises(StoreError, match="another program"):
+    with pytest.raises(StoreMovedError):
         store.commit(verified)
 
 
@@ -157,9 +163,9 @@ def test_what_is_wanted_is_what_the_log_names_and_is_not_here(store: Store) -> N
     lowest, wanted = store.wanted()
     assert lowest == 0
     assert wanted == {
-        (MEMORY, 1): Wanted(digest(1), current=True),
-        (OTHER, 1): Wanted(digest(5), current=True),
-        (MEMORY, 2): Wanted(digest(2), current=False),
+        (MEMORY, 1): Wanted(digest(1), current=True, author=b""),
+        (OTHER, 1): Wanted(digest(5), current=True, author=b""),
+        (MEMORY, 2): Wanted(digest(2), current=False, author=APP),
     }
     assert set(store.wanted(pending=False)[1]) == {(MEMORY, 1), (OTHER, 1)}
     store.put_records([row(entry("put", 1))])
