@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -28,9 +29,11 @@ class GrantRow(msgspec.Struct, frozen=True):
         owner_wrap: the grant's key, wrapped for the owner.
         generation: of the account key under which it is wrapped.
         request: the request's bytes, for its purpose text.
-        state: ``active``, ``paused`` or ``revoked``, as the log says.
+        state: ``active``, ``paused`` or ``revoked``, as the log says; ``activating`` on the device
+            that approved it, while it hands over the keys.
         version: of the last entry about it.
-        since: index of the leaf that granted, and of the one that revoked (-1 before).
+        granted_at: index of the leaf that granted.
+        revoked_at: index of the leaf that revoked; -1 before.
     """
 
     grant: bytes
@@ -45,11 +48,22 @@ class GrantRow(msgspec.Struct, frozen=True):
 
     def statement(self) -> Grant:
         """The grant, parsed."""
-        return _kept(GRANT, self.grant)
+        return _grant(self.grant)
 
     def app(self) -> Manifest:
         """The app, parsed."""
-        return _kept(MANIFEST, self.manifest)
+        return _manifest(self.manifest)
+
+
+# A grant can name 65,536 memories, and is asked for each leaf and each memory that is written.
+@lru_cache(maxsize=64)
+def _grant(data: bytes) -> Grant:
+    return _kept(GRANT, data)
+
+
+@lru_cache(maxsize=64)
+def _manifest(data: bytes) -> Manifest:
+    return _kept(MANIFEST, data)
 
 
 def _kept(layout: Layout[T], data: bytes) -> T:
@@ -70,9 +84,12 @@ class GrantTable:
     def __init__(self, database: sqlite3.Connection) -> None:
         """Use the store's open database."""
         self._database = database
+        self._rows: dict[bytes, GrantRow] | None = None
+        self._seen = -1
 
     def put(self, row: GrantRow) -> None:
         """Keep a grant, replacing what was known of it."""
+        self._rows = None
         with mapped():
             self._database.execute(
                 "INSERT OR REPLACE INTO grants VALUES (?, ?)",
@@ -81,17 +98,29 @@ class GrantTable:
 
     def get(self, grant_id: bytes) -> GrantRow | None:
         """A grant by its id."""
-        with mapped():
-            found = self._database.execute(
-                "SELECT body FROM grants WHERE grant_id = ?", (grant_id,)
-            ).fetchone()
-        return _row(found[0]) if found else None
+        return self._known().get(grant_id)
 
     def all(self) -> list[GrantRow]:
         """Every grant, oldest id first."""
+        return list(self._known().values())
+
+    def _known(self) -> dict[bytes, GrantRow]:
+        """The grants by id, read again when they were changed here or the file elsewhere.
+
+        SQLite's ``data_version`` moves when another connection commits, and for nothing of ours.
+        It is read before the rows are, so that a change in between is noticed the next time.
+        """
         with mapped():
-            rows = self._database.execute("SELECT body FROM grants ORDER BY grant_id").fetchall()
-        return [_row(body) for (body,) in rows]
+            version = self._database.execute("PRAGMA data_version").fetchone()[0]
+            if self._rows is not None and version == self._seen:
+                return self._rows
+            found = self._database.execute(
+                "SELECT grant_id, body FROM grants ORDER BY grant_id"
+            ).fetchall()
+        rows = {blob(grant_id): _row(body) for grant_id, body in found}
+        # What is not committed yet may be taken back.
+        self._rows, self._seen = None if self._database.in_transaction else rows, version
+        return rows
 
     def add_wraps(self, grant_id: bytes, memories: Iterable[tuple[bytes, int]]) -> None:
         """Note that the grant holds the key with that number of each of these memories."""
