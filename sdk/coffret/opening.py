@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -54,11 +54,19 @@ def new_store(folder: Path) -> Store:
     Raises:
         ConflictError: there is a vault in this folder already.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make_private(folder)
     store = Store(folder / STORE_FILE)
     with closed_on_failure(store):
         _check_empty(store)
     return store
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder for its user only; one that is there and holds other things stays as it is."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with suppress(PermissionError):  # another user's folder, which is not ours to close
+        if not any(folder.iterdir()):
+            folder.chmod(0o700)
 
 
 def _check_empty(store: Store) -> None:

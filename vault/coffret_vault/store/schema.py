@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from coffret_vault.errors import StoreDamagedError, StoreError, StoreFullError
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VERSION = 1
+_FILES = ("", "-wal", "-shm")
+_MODE = 0o600
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE leaves (at INTEGER PRIMARY KEY, leaf BLOB NOT NULL);
@@ -36,7 +39,7 @@ CREATE INDEX memories_pending ON memories (pending) WHERE pending > 0;
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the database, making it where there is none.
+    """Open the database, making it where there is none, for its user only.
 
     ``synchronous=NORMAL`` with a write-ahead log never damages the file; a power cut can cost the
     last commits, which the next sync brings again, since the server holds them durably.
@@ -45,6 +48,7 @@ def connect(path: Path) -> sqlite3.Connection:
         StoreDamagedError: the file is not our database.
         StoreError: it cannot be opened, or was made by a newer Coffret.
     """
+    _keep_private(path)
     with mapped():
         database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
         try:
@@ -53,6 +57,19 @@ def connect(path: Path) -> sqlite3.Connection:
             database.close()
             raise
     return database
+
+
+def _keep_private(path: Path) -> None:
+    """Let nobody but its user read the database, whatever the folder and the umask allow.
+
+    SQLite gives the files beside a database the database's own mode. Where this cannot be done,
+    SQLite says what is wrong, or it is another user's file and not ours to close.
+    """
+    with suppress(OSError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _MODE))
+    for end in _FILES:
+        with suppress(OSError):
+            path.with_name(path.name + end).chmod(_MODE)
 
 
 def _prepare(database: sqlite3.Connection) -> None:

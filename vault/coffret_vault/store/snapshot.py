@@ -31,7 +31,8 @@ def save_snapshot(path: Path, keyring: Keyring, size: int, plaintext: bytes) -> 
     sealed = seal_stream(keyring.kek("local"), _context(keyring, size), plaintext)
     partial = path.with_suffix(".partial")
     try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        partial.unlink(missing_ok=True)
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(u64(size))
             file.write(sealed)

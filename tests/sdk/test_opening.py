@@ -1,0 +1,49 @@
+"""The folder of a vault, as it is made."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from coffret.opening import new_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="modes are of POSIX")
+
+
+@pytest.fixture(autouse=True)
+def _open_umask() -> Iterator[None]:
+    """The most careless umask."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_vault_s_folder_is_its_user_s(tmp_path: Path, *, there: bool) -> None:
+    """A folder that is made for a vault, or was made for it and is empty, is closed to others."""
+    folder = tmp_path / "made" / "vault"
+    if there:
+        folder.mkdir(parents=True, mode=0o777)
+    new_store(folder).close()
+    assert _mode(folder) == 0o700
+
+
+def test_a_folder_with_other_things_stays_open(tmp_path: Path) -> None:
+    """Others may have business in a folder that is not the vault's alone; the files are closed."""
+    folder = tmp_path / "shared"
+    folder.mkdir(mode=0o777)
+    (folder / "something").touch()
+    new_store(folder).close()
+    assert _mode(folder) == 0o777
+    assert _mode(folder / "store.db") == 0o600
