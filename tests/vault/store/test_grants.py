@@ -84,6 +84,7 @@ def test_what_another_process_changed_is_seen(path: Path, store: Store) -> None:
         for state in STATES:
             store.grants.put(_row(ONE, state))
             assert second.grants.get(ONE) == _row(ONE, state)
+        for state in STATES:
             second.grants.put(_row(OTHER, state))
             assert store.grants.get(OTHER) == _row(OTHER, state)
 
