@@ -14,6 +14,7 @@ from coffret.flows import history as history_flows
 from coffret.flows import memories as memory_flows
 from coffret.flows import requests as request_flows
 from coffret.flows import review as review_flows
+from coffret.flows.approval import approve as approve_request
 from coffret.flows.grantfeed import ACTIVE, PAUSED, REVOKED
 from coffret.flows.requests import Narrowing
 from coffret.flows.state import Ambient
@@ -307,7 +308,7 @@ class AsyncVault(LocalVault):
             standing,
             auto_accept,
         )
-        flow = request_flows.approve(self._state, request_id, narrowing, progress)
+        flow = approve_request(self._state, request_id, narrowing, progress)
         return await self._driver.run(flow)
 
     async def deny(self, request_id: str) -> None:

@@ -51,6 +51,7 @@ def confirm(state: VaultState, note: str) -> int:
     if frontier.size != head.size or frontier.root() != head.root:
         message = "the server shows this device another log than the one that head was signed for"
         raise TrustError(message)
+    state.reload()  # another process may have replaced the keyslots since
     state.update_account(msgspec.structs.replace(state.account, confirmed=True))
     return head.size
 

@@ -98,7 +98,8 @@ class AppInfo(msgspec.Struct, frozen=True):
 class AccessRequestInfo(msgspec.Struct, frozen=True):
     """What an app asks for, read from the very bytes that it signed.
 
-    ``state`` is what the server says; ``matching`` are the memories that would be shared now.
+    ``state`` is what the server says; ``matching`` are the memories that would be shared now;
+    ``warnings`` say what does not fit the apps that were approved before.
     """
 
     request_id: str
@@ -112,6 +113,7 @@ class AccessRequestInfo(msgspec.Struct, frozen=True):
     standing: bool
     created: datetime
     matching: tuple[Memory, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class GrantInfo(msgspec.Struct, frozen=True):

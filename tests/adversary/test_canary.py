@@ -119,6 +119,7 @@ class Life:
             tags=[SHOWN["tag"]],
         )  # fmt: skip
         vault.requests()
+        vault.requests(None)
         grant_id = vault.approve(request_id)
         access = app.access(request_id)
         self.secrets["grant key"] = access._held.key.reveal()

@@ -251,6 +251,7 @@ def test_an_approval_is_of_the_request_that_was_named(world: World) -> None:
     evil.rewrite[f"/access-requests/{large}"] = answers.append
     victim._driver.run(get(victim._state, f"/access-requests/{large}"))
     evil.rewrite[f"/access-requests/{small}"] = lambda _: answers[0]
+    victim.requests(None)
     with pytest.raises(TrustError, match="another request"):
         victim.approve(small)
     assert victim.grants() == []
@@ -269,6 +270,7 @@ def test_an_app_cannot_sign_a_larger_request_under_the_same_id(world: World) -> 
     evil.rewrite[f"/access-requests/{request_id}"] = lambda answer: answer.update(
         request=b64(signed.message), signature=b64(signed.signature)
     )
+    victim.requests(None)
     with pytest.raises(TrustError, match="another request"):
         victim.approve(request_id)
 
@@ -310,6 +312,7 @@ def test_an_app_takes_up_only_its_owner_s_answer(world: World) -> None:
     request_id = app.requests()[0]
     path = f"/access-requests/{request_id}/credentials"
     second = ask(app, owner, tags=["p"])
+    owner.vault.requests(None)
     owner.vault.approve(second)
     others: list[Any] = []
     evil.rewrite[f"/access-requests/{second}/credentials"] = others.append

@@ -146,6 +146,7 @@ class World:
         standing = asking.pop("approve_standing", False)
         automatic = asking.pop("auto_accept", False)
         request_id = ask(app, owner, **asking)
+        owner.vault.requests(None)
         grant_id = owner.vault.approve(request_id, standing=standing, auto_accept=automatic)
         return grant_id, app.access(request_id)
 

@@ -523,6 +523,7 @@ def test_names_of_apps_are_shown_without_tricks(world: World) -> None:
     (request,) = owner.vault.requests()
     assert request.app.name == "Bankof Trust"
     assert (request.purpose, request.retention) == ("for you[31m", "none")
+    owner.vault.requests(None)
     owner.vault.approve(request.request_id)
     assert owner.vault.grants()[0].app.name == "Bankof Trust"
     for name in ("", "   ", "n" * 81, "nul\0"):

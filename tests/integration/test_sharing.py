@@ -55,6 +55,7 @@ def test_an_approval_can_be_narrowed_in_every_way(either: World) -> None:
     owner, app = either.owner(), either.app()
     kept, left, other = (owner.vault.remember(text, tags=["t"]) for text in ("a", "b", "c"))
     request_id = ask(app, owner, tags=["t"])
+    owner.vault.requests(None)
     grant_id = owner.vault.approve(
         request_id, scopes=["read"], memories=[kept.id, left.id], exclude=[left.id],
         duration=timedelta(days=1),
@@ -91,6 +92,7 @@ def test_an_approval_cannot_be_widened(
     owner, app = world.owner(), world.app()
     owner.vault.remember("a")
     request_id = ask(app, owner, scopes=["read"])
+    owner.vault.requests(None)
     with pytest.raises(error):
         owner.vault.approve(request_id, **narrowing)  # type: ignore[arg-type]
     assert app.status(request_id) == "pending"
@@ -105,6 +107,7 @@ def test_a_denied_request_stays_denied(either: World) -> None:
     assert app.status(request_id) == "denied"
     assert owner.vault.requests() == []
     assert [request.state for request in owner.vault.requests(state=None)] == ["denied"]
+    owner.vault.requests(None)
     with pytest.raises(ConflictError):
         owner.vault.approve(request_id)
     with pytest.raises(ConflictError):
@@ -120,6 +123,7 @@ def test_a_cancelled_request_cannot_be_approved(either: World) -> None:
     app.cancel(request_id)
     app.cancel(request_id)
     assert app.status(request_id) == "cancelled"
+    owner.vault.requests(None)
     with pytest.raises(ConflictError):
         owner.vault.approve(request_id)
 
@@ -130,6 +134,7 @@ def test_a_newer_request_supersedes_the_older(either: World) -> None:
     first, second = ask(app, owner), ask(app, owner)
     assert (app.status(first), app.status(second)) == ("superseded", "pending")
     assert [request.request_id for request in owner.vault.requests()] == [second]
+    owner.vault.requests(None)
     with pytest.raises(ConflictError):
         owner.vault.approve(first)
 
@@ -142,6 +147,7 @@ def test_a_request_lapses_after_a_week(either: World, server_clock: Clock) -> No
     try:
         app._state.token = ""
         assert app.status(request_id) == "lapsed"
+        owner.vault.requests(None)
         with pytest.raises(ConflictError):
             owner.vault.approve(request_id)
     finally:
@@ -153,8 +159,10 @@ def test_an_approved_request_is_not_approved_again(either: World) -> None:
     owner, app = either.owner(), either.app()
     memory = owner.vault.remember("a")
     request_id = ask(app, owner)
+    owner.vault.requests(None)
     grant_id = owner.vault.approve(request_id)
     owner.vault.narrow(grant_id, [memory.id])
+    owner.vault.requests(None)
     with pytest.raises(ConflictError):
         owner.vault.approve(request_id)
     assert app.access(request_id).memories() == []
@@ -186,6 +194,7 @@ def test_ids_that_are_none_are_not_found(either: World) -> None:
     """Whatever is no id, or nobody's, is not found, on either side."""
     owner, app = either.owner(), either.app()
     for wrong in ("nonsense", "00000000-0000-7000-8000-000000000000"):
+        owner.vault.requests(None)
         with pytest.raises(NotFoundError):
             owner.vault.approve(wrong)
         with pytest.raises(NotFoundError):
@@ -223,6 +232,7 @@ def test_a_grant_ends_by_the_clock(either: World, server_clock: Clock) -> None:
     owner, app = either.owner(), either.app()
     owner.vault.remember("a")
     request_id = ask(app, owner)
+    owner.vault.requests(None)
     grant_id = owner.vault.approve(request_id, duration=timedelta(hours=2))
     access = app.access(request_id)
     either.clock.forward(hours=3)
@@ -353,22 +363,38 @@ def test_deleting_a_memory_takes_it_from_grants(either: World) -> None:
     assert owner.vault.grant(grant_id).memories == 0
 
 
-def test_an_interrupted_approval_is_finished_by_the_next(either: World) -> None:
-    """An approval whose keys were not handed over goes on when it is given again, from anywhere."""
+def test_an_interrupted_approval_is_finished_where_it_was_decided(either: World) -> None:
+    """What is shared is settled at the decision, and only the device that made it goes on."""
     owner, app = either.owner(), either.app()
     owner.vault.remember("a")
     request_id = ask(app, owner)
     _approve_without_handing_over(owner, request_id)
     with pytest.raises(GrantError):
         app.access(request_id)
+    owner.vault.remember("written after the decision")
     other = either.device(owner)
-    other.approve(request_id)
+    other.requests(None)
+    with pytest.raises(ConflictError):
+        other.approve(request_id)
+    with pytest.raises(ConflictError, match="other terms"):
+        owner.vault.approve(request_id, duration=timedelta(hours=2))
+    owner.vault.approve(request_id)
     assert [memory.content for memory in app.access(request_id).memories()] == ["a"]
 
 
+def test_an_approval_needs_a_look(either: World) -> None:
+    """An id that an app passed on approves nothing before the owner has seen what it stands for."""
+    owner, app = either.owner(), either.app()
+    request_id = ask(app, owner)
+    with pytest.raises(InputError, match="look at the request"):
+        owner.vault.approve(request_id)
+    assert app.status(request_id) == "pending"
+
+
 def _approve_without_handing_over(owner: Owner, request_id: str) -> None:
+    owner.vault.requests(None)
     with (
-        patch("coffret.flows.requests._hand_over", side_effect=NetworkError),
+        patch("coffret.flows.approval._hand_over", side_effect=NetworkError),
         pytest.raises(NetworkError),
     ):
         owner.vault.approve(request_id)

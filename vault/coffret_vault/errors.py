@@ -23,7 +23,8 @@
      │   └─ GrantRevokedError
      ├─ StoreError            the local store cannot be read or written
      │   ├─ StoreDamagedError
-     │   └─ StoreFullError
+     │   ├─ StoreFullError
+     │   └─ StoreMovedError   another process of this device was quicker
      ├─ IndexDamagedError     the search index cannot be used and is rebuilt
      ├─ NetworkError          the server did not answer
      │   └─ TimedOutError
@@ -208,6 +209,12 @@ class StoreFullError(StoreError):
     """The disk is full; nothing was changed."""
 
     code = "disk-full"
+
+
+class StoreMovedError(StoreError):
+    """Another program changed the local store at the same time; try again."""
+
+    code = "store-moved"
 
 
 class IndexDamagedError(CoffretError):

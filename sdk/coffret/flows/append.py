@@ -22,7 +22,7 @@ from coffret.flows.http import (
 from coffret.flows.session import send
 from coffret.flows.sync import sync
 from coffret_vault.envelope.signature import sign_head
-from coffret_vault.errors import ConflictError, TrustError
+from coffret_vault.errors import ConflictError, StoreMovedError, TrustError
 from coffret_vault.formats.checkpoint import NO_HEAD, Head, parse_head
 from coffret_vault.formats.entry import ENTRY, Entry, Leaf
 from coffret_vault.formats.memory import Record
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     Wrap = tuple[bytes, bytes, int, bytes]
     Accept = tuple[bytes, int, bytes, bytes]
 
+_UNMOVED = 3
 _ROUNDS = 100
 """Each round that is lost is one that another device won, so this is a bound on others' haste."""
 
@@ -57,6 +58,7 @@ class Change(msgspec.Struct, frozen=True):
         wraps: ``(grant, memory, key number, wrap)``: keys for grants.
         unwraps: ``(grant, memory)``: keys that a grant holds no longer.
         grants: grants as they are after the entries; kept here, not sent.
+        meta: values to keep under names with them.
     """
 
     entries: tuple[Entry, ...]
@@ -65,6 +67,7 @@ class Change(msgspec.Struct, frozen=True):
     wraps: tuple[Wrap, ...] = ()
     unwraps: tuple[tuple[bytes, bytes], ...] = ()
     grants: tuple[GrantRow, ...] = ()
+    meta: dict[str, bytes] = {}
 
 
 class Append(msgspec.Struct, frozen=True):
@@ -152,6 +155,7 @@ def keep(state: VaultState, sent: Sent) -> None:
         change.grants,
         wraps=[wrap[:3] for wrap in change.wraps],
         unwraps=change.unwraps,
+        meta=change.meta,
     )
 
 
@@ -188,19 +192,38 @@ def append(
     Raises:
         ConflictError: the change makes no sense any more, or others keep getting in first.
     """
+    unmoved = 0
+    sent = build(state, describe())
     for _ in range(_ROUNDS):
-        sent = build(state, describe())
         response = yield from send(state, (submit or _plain)(sent.append))
         try:
             succeed(response)
         except LogMovedError:
             yield from sync(state)
-            if _arrived(state, sent):
-                return response
+        else:
+            yield from _keep_or_read(state, sent)
+            return response
+        if _arrived(state, sent):
+            return response
+        if state.position().size != sent.append.base:
+            sent, unmoved = build(state, describe()), 0
             continue
-        keep(state, sent)
-        return response
+        # Never a second head over one log: the very same append is sent again.
+        unmoved += 1
+        if unmoved == _UNMOVED:
+            message = "the server says that others wrote, and shows nothing that they did"
+            raise TrustError(message)
     raise LogMovedError
+
+
+def _keep_or_read(state: VaultState, sent: Sent) -> Flow[None]:
+    """Store what the server took; where another process of this device was quicker, read it."""
+    try:
+        keep(state, sent)
+    except StoreMovedError:
+        yield from sync(state)
+        wraps = [wrap[:3] for wrap in sent.change.wraps]
+        state.store.grants.settle(wraps, sent.change.unwraps)
 
 
 def _plain(body: Append) -> Request:

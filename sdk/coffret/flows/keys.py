@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.grantfeed import ACTIVE, REVOKED, grant_wrapping, wrapping_for
-from coffret_vault.errors import OpenError
+from coffret_vault.errors import FormatError, OpenError
 from coffret_vault.formats.entry import parse_leaf
 from coffret_vault.formats.memory import HEADER, KEK, Header, Payload, Record
+from coffret_vault.formats.sharing import READ, UPDATE
 from coffret_vault.grants.select import matches
 from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.primitives.symmetric import generate_key
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from coffret_vault.store import GrantRow
 
 
+NEED_KEYS = frozenset((READ, UPDATE))
+"""Scopes for which a grant is given the keys of memories."""
+
+
 class Opened(msgspec.Struct, frozen=True):
     """A record with what is inside, and its memory key."""
 
@@ -45,8 +50,11 @@ def open_record(state: VaultState, record: Record) -> Opened:
     Raises:
         OpenError: whatever the cause.
     """
-    header = HEADER.parse(record.header)
-    wrapping = wrapping_for(state, KEK.decode(record.kek), {})
+    try:
+        header, kek = HEADER.parse(record.header), KEK.decode(record.kek)
+    except FormatError:
+        raise OpenError from None
+    wrapping = wrapping_for(state, kek, {})
     key = unwrap_memory_key(header, record.wrap, wrapping)
     return Opened(header, open_version(record.header, record.envelope, key), key)
 
@@ -73,8 +81,10 @@ def is_stale(state: VaultState, memory: MemoryState) -> bool:
     Decided from the signed log alone, so that a server which hides what a grant held cannot keep a
     revoked app's key in use (docs/spec/6-grants.md, After a revocation).
     """
-    begun = state.store.leaf(memory.begun)
-    since = parse_leaf(begun).entry.time if begun else 0
+    leaf = state.store.leaf(memory.begun)
+    begun = parse_leaf(leaf).entry if leaf else None
+    # An app chooses the time of its entries, so for what it created no end of a grant is past.
+    since = begun.time if begun and begun.author.is_owner else 0
     now = state.ambient.now()
     return any(
         row.revoked_at > memory.begun
@@ -88,9 +98,11 @@ def next_key(
 ) -> tuple[SecretBytes, int]:
     """The key and its number for a memory's next version.
 
-    The same as before, unless it is stale or a ``fresh`` one is asked for.
+    The same as before, unless it is stale or a ``fresh`` one is asked for. What an app wrote may be
+    under a key that the app made, and keeps whatever its grant says: the owner's next version is
+    under a fresh one, which only grants that may read are given.
     """
-    if fresh or is_stale(state, memory):
+    if fresh or memory.author or is_stale(state, memory):
         return generate_key(state.ambient.random), opened.header.key_number + 1
     return opened.key, opened.header.key_number
 
@@ -124,7 +136,8 @@ def grant_wraps(
     for row in live:
         grant = row.statement()
         standing = grant.standing and row.state == ACTIVE and matches(grant.selector, memory)
-        held = holders.get(grant.grant_id)
+        held = holders.get(grant.grant_id) if grant.scopes & NEED_KEYS else None
+        standing = standing and bool(grant.scopes & NEED_KEYS)
         if held == header.key_number or not (standing or (held and held == before)):
             continue
         wrapping = grant_wrapping(state, row)

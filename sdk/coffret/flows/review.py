@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.append import Change, append
-from coffret.flows.grantfeed import REVOKED
+from coffret.flows.grantfeed import ACTIVE
+from coffret.flows.http import decode_msgpack
 from coffret.flows.keys import (
     Opened,
     can_open,
@@ -17,15 +18,17 @@ from coffret.flows.keys import (
     open_record,
 )
 from coffret.flows.memories import current, find, update
+from coffret.flows.session import get_packed
 from coffret_vault.errors import ConflictError, NotFoundError, OpenError
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.author import OWNER
 from coffret_vault.formats.entry import Entry
 from coffret_vault.formats.layout import id_text
-from coffret_vault.formats.memory import HEADER, KEK
+from coffret_vault.formats.memory import KEK, Record
 from coffret_vault.formats.sharing import CREATE, UPDATE
 from coffret_vault.records.memory import Memory
 from coffret_vault.records.seal import to_memory, wrap_memory_key
+from coffret_vault.store import StoredRecord
 
 if TYPE_CHECKING:
     from coffret.flows.http import Flow
@@ -78,7 +81,11 @@ def _pending(state: VaultState, memory_id: bytes, memory: MemoryState, item: Pro
 
 
 def _chosen(memory: MemoryState, version: int | None) -> Proposal:
-    for item in reversed(memory.pending):
+    waiting = memory.pending
+    if version is None and len(waiting) > 1:
+        message = "several versions of this memory wait: say which one"
+        raise ConflictError(message)
+    for item in waiting:
         if version in {None, item.version}:
             return item
     message = "nothing of this memory waits for a decision"
@@ -112,20 +119,29 @@ def accept(state: VaultState, memory_id: str, version: int | None = None) -> Flo
     """
     identifier, memory = find(state, memory_id)
     item = _chosen(memory, version)
-    if not item.deletion and _overtaken(state, identifier, memory, item):
-        return (yield from _rewrite(state, memory_id, identifier, item))
+    if not item.deletion:
+        yield from _readable(state, identifier, item)
+        if _overtaken(state, identifier, memory, item):
+            return (yield from _rewrite(state, memory_id, identifier, item))
     yield from append(state, lambda: _acceptance(state, identifier, item))
     return None if item.deletion else current(state, memory_id)
 
 
 def _overtaken(state: VaultState, identifier: bytes, memory: MemoryState, item: Proposal) -> bool:
+    """Whether a proposal cannot become current as it is.
+
+    Because a later version is current, or because it is not under the current version's key: one
+    that was replaced since, or one that the app made up, which would become the memory's key.
+    """
     if item.version < memory.current:
         return True
     record = state.store.record(identifier, item.version)
     current = state.store.record(identifier, memory.current)
     if record is None or current is None:
         return False
-    return HEADER.parse(record.header).key_number < HEADER.parse(current.header).key_number
+    proposed, present = open_record(state, record), open_record(state, current)
+    same_number = proposed.header.key_number == present.header.key_number
+    return not same_number or proposed.key != present.key
 
 
 def _acceptance(state: VaultState, identifier: bytes, item: Proposal) -> Change:
@@ -154,11 +170,32 @@ def _opened(state: VaultState, identifier: bytes, item: Proposal) -> Opened:
     if record is None:
         message = "this version is not on this device yet; sync first"
         raise NotFoundError(message)
-    try:
-        return open_record(state, record)
-    except OpenError:
+    return open_record(state, record)
+
+
+class _RecordAnswer(msgspec.Struct, frozen=True):
+    record: Record
+
+
+def _readable(state: VaultState, identifier: bytes, item: Proposal) -> Flow[None]:
+    """Have a proposal here so that it opens, asking the server once more where it does not.
+
+    The log names what is sealed, not how its key is wrapped: what a server got wrong once must not
+    stay so.
+
+    Raises:
+        ConflictError: the app sealed it so that it does not open.
+    """
+    record = state.store.record(identifier, item.version)
+    if record is not None and can_open(state, record):
+        return
+    path = f"/memory-blobs/{id_text(identifier)}"
+    params = ("version", str(item.version))
+    answer = decode_msgpack((yield from get_packed(state, path, params)), _RecordAnswer)
+    if answer.record.digest != item.digest or not can_open(state, answer.record):
         message = "the app sealed this so that it does not open; it can only be rejected"
-        raise ConflictError(message) from None
+        raise ConflictError(message)
+    state.store.put_records([StoredRecord(identifier, item.version, answer.record)])
 
 
 def _rewrite(
@@ -192,10 +229,11 @@ def accept_automatically(state: VaultState) -> Flow[int]:
     What does not open stays pending, and so do deletions and what was overtaken: they are the
     owner's to look at.
     """
+    now = state.ambient.now()
     trusted = {
         grant.grant_id: grant
         for row in state.store.grants.all()
-        if row.state != REVOKED and (grant := row.statement()).auto_accept
+        if row.state == ACTIVE and (grant := row.statement()).auto_accept and grant.expires > now
     }
     if not trusted or state.is_locked:
         return 0
@@ -203,20 +241,26 @@ def accept_automatically(state: VaultState) -> Flow[int]:
     for memory_id, memory in state.store.states(pending=True):
         for item in memory.pending:
             under = trusted.get(_written_under(state, memory_id, item) or b"")
-            if under is not None and item.version > memory.current and _allows(under, item):
+            if under is not None and _allows(state, under, memory_id, item):
                 yield from accept(state, id_text(memory_id), item.version)
                 accepted += 1
     return accepted
 
 
-def _allows(grant: Grant, item: Proposal) -> bool:
-    """Whether a version may have been written under a grant.
+def _allows(state: VaultState, grant: Grant, memory_id: bytes, item: Proposal) -> bool:
+    """Whether a version may have been written under a grant, and may become current unseen.
 
     The log does not say under which: the record does, in a part that the server could exchange for
-    another grant's, so the grant has to be of the app that signed the entry.
+    another grant's, so the grant has to be of the app that signed the entry, and has to hold the
+    memory that an update is of.
     """
-    scope = CREATE if item.version == 1 else UPDATE
-    return grant.app_id == item.app_id and scope in grant.scopes
+    memory = state.store.state(memory_id)
+    if memory is None or grant.app_id != item.app_id:
+        return False
+    if item.version == 1:
+        return CREATE in grant.scopes
+    holds = grant.grant_id in state.store.grants.holders(memory_id)
+    return UPDATE in grant.scopes and holds and not _overtaken(state, memory_id, memory, item)
 
 
 def _written_under(state: VaultState, memory_id: bytes, item: Proposal) -> bytes | None:

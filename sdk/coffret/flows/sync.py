@@ -15,6 +15,7 @@ from coffret.flows.http import MSGPACK, Request, decode_msgpack, succeed
 from coffret.flows.session import get_packed, send
 from coffret.flows.slots import follow_slots
 from coffret.flows.wraps import WRAPS_MAY_HAVE_MOVED, follow_wraps
+from coffret_vault.envelope.signature import verify_head
 from coffret_vault.errors import FormatError, OpenError, TrustError
 from coffret_vault.formats.checkpoint import parse_head
 from coffret_vault.formats.memory import HEADER, KEK, Header, Peek, Record, peek_header
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 PAGE = 2_000
 _LEAVES = 10_000
 _ROUNDS = 16
+_MOST_TAIL = 100_000
+"""Entries by apps that no head covers yet; each sync of an owner's device covers them."""
 
 
 class SyncReport(msgspec.Struct, frozen=True):
@@ -102,8 +105,10 @@ def _take_entries(state: VaultState, page: _Page, progress: Progress) -> Flow[tu
     verifier = Verifier(before, load, lambda leaf: check_app_leaf(state, rows, leaf))
     parsed = [verifier.take(leaf) for leaf, _ in page.items]
     size, head = page.size, page.head
+    _check_size(state, size, head)
     while verifier.size < size:
         more = yield from _leaves(state, verifier.size)
+        _check_size(state, more.size, more.head)
         parsed += [verifier.take(leaf) for leaf in more.leaves]
         size, head = more.size, more.head
         progress("log", verifier.size, size)
@@ -117,6 +122,13 @@ def _take_entries(state: VaultState, page: _Page, progress: Progress) -> Flow[tu
         state.store.commit(verified, taken, rows.values(), meta=meta)
         state.reload()
     return len(verified.leaves), len(taken)
+
+
+def _check_size(state: VaultState, size: int, note: str) -> None:
+    """Refuse a log that is longer than the owner signed, but for a tail, before it is read."""
+    head = verify_head(state.card.signing_public, parse_head(note))
+    if size > head.size + _MOST_TAIL:
+        _refuse("the server's log is longer than the owner signed")
 
 
 def _nothing(_memory_id: bytes) -> None:
@@ -136,11 +148,13 @@ def _checked(
 ) -> Iterable[StoredRecord]:
     wanted = {}
     for memory_id, memory in verified.states.items():
-        for proposal in memory.pending:
-            if not proposal.deletion:
-                wanted[memory_id, proposal.version] = Wanted(proposal.digest, current=False)
+        for item in memory.pending:
+            if not item.deletion:
+                named = Wanted(item.digest, current=False, author=item.app_id)
+                wanted[memory_id, item.version] = named
         if memory.current:
-            wanted[memory_id, memory.current] = Wanted(memory.digest, current=True)
+            named = Wanted(memory.digest, current=True, author=memory.author)
+            wanted[memory_id, memory.current] = named
     return check_records(state, wanted, page.items, rows)
 
 
@@ -160,15 +174,30 @@ def check_records(
     for _, record in items:
         if record is None:
             continue
-        header = peek_header(record.header) or HEADER.parse(record.header)
-        named = wanted.get((header.memory_id, header.version))
-        if named is None:
+        header = _header(record)
+        named = None if header is None else wanted.get((header.memory_id, header.version))
+        if header is None or named is None:
             continue
         if header.account_id != state.account_id or record.digest != named.digest:
             _refuse("a memory is not the one that the log names")
-        if not opener.opens(header, record) and (named.current or isinstance(header, Peek)):
+        opens = _author(header) == named.author and opener.opens(header, record)
+        if not opens and (named.current or not named.author):
             _refuse("a memory that the owner wrote or accepted does not open")
-        yield StoredRecord(header.memory_id, header.version, record)
+        if opens or _author(header) == named.author:
+            yield StoredRecord(header.memory_id, header.version, record)
+
+
+def _header(record: Record) -> Header | Peek | None:
+    """A record's header; None where it is none, which no entry can make it."""
+    try:
+        return peek_header(record.header) or HEADER.parse(record.header)
+    except FormatError:
+        return None
+
+
+def _author(header: Header | Peek) -> bytes:
+    """The app that a header names as its author; empty for the owner."""
+    return b"" if isinstance(header, Peek) else header.author.app_id or b""
 
 
 class _Opener:

@@ -10,7 +10,7 @@ from coffret.flows.grantfeed import grant_wrapping, wrapping_for
 from coffret.flows.http import decode_json, decode_msgpack
 from coffret.flows.keys import live_grants
 from coffret.flows.session import get, get_packed
-from coffret_vault.errors import OpenError
+from coffret_vault.errors import FormatError, OpenError, TrustError
 from coffret_vault.formats.layout import id_text, parse_id
 from coffret_vault.formats.memory import HEADER, KEK
 from coffret_vault.records.seal import unwrap_memory_key
@@ -30,6 +30,7 @@ WRAPS_MAY_HAVE_MOVED = {_NAME: b"\1"}
 class _CountAnswer(msgspec.Struct, frozen=True):
     grant_id: str
     memories: int
+    wraps_changed: int = -1
 
 
 class _WrapsAnswer(msgspec.Struct, frozen=True, array_like=True):
@@ -49,8 +50,10 @@ def follow_wraps(state: VaultState) -> Flow[None]:
     for answer in answers:
         if answer.grant_id in live:
             identifier = parse_id(answer.grant_id)
-            if answer.memories != len(state.store.grants.memories(identifier)):
+            seen = f"{answer.memories} {answer.wraps_changed}".encode()
+            if state.store.meta(_NAME + answer.grant_id) != seen:
                 yield from _read_wraps(state, identifier)
+                state.store.set_meta(_NAME + answer.grant_id, seen)
     state.store.set_meta(_NAME, b"")
 
 
@@ -70,7 +73,10 @@ def _read_wraps(state: VaultState, grant_id: bytes) -> Flow[None]:
             for memory_id, number, wrap in page.wraps
             if _holds(state, wrapping, (memory_id, number, wrap))
         )
-        cursor = page.next if page.wraps else None
+        if page.next is not None and (not page.wraps or page.next == cursor):
+            message = "the server's list of a grant's memories does not end"
+            raise TrustError(message)
+        cursor = page.next
     state.store.grants.set_wraps(grant_id, found)
 
 
@@ -92,7 +98,7 @@ def _holds(state: VaultState, wrapping: Wrapping, given: tuple[bytes, int, bytes
         return unwrap_memory_key(header, wrap, wrapping) == unwrap_memory_key(
             header, record.wrap, own
         )
-    except OpenError:
+    except (OpenError, FormatError):
         return False
 
 

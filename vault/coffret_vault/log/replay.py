@@ -45,6 +45,7 @@ class MemoryState(msgspec.Struct, frozen=True, array_like=True, gc=False):
         reviewed: time of the owner's acceptance of the current version, 0 if the owner wrote it.
         deleted: nothing may follow.
         proposals: what apps wrote and the owner has not accepted.
+        author: the app that wrote the current version; empty for the owner.
     """
 
     newest: int = 0
@@ -56,6 +57,7 @@ class MemoryState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     reviewed: int = 0
     deleted: bool = False
     proposals: tuple[Proposal, ...] = ()
+    author: bytes = b""
 
     @property
     def pending(self) -> tuple[Proposal, ...]:
@@ -100,8 +102,6 @@ def advance(state: MemoryState, entry: Entry, index: int) -> MemoryState:
 
 def _propose(state: MemoryState, entry: Entry, app_id: bytes, index: int) -> MemoryState:
     deletion = entry.kind == kinds.DELETE
-    if deletion and not state.current:
-        _refuse("an app deletes what was never accepted")
     proposal = Proposal(entry.version, app_id, entry.digest, index, deletion)
     begun = index if entry.version == 1 else state.begun
     return _replace(state, proposals=(*state.proposals, proposal), begun=begun)
@@ -126,6 +126,7 @@ def _decide(state: MemoryState, entry: Entry, index: int) -> MemoryState:
         leaf=index,
         reviewed=entry.time,
         proposals=rest,
+        author=chosen.app_id,
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from coffret_vault.errors import FormatError, StoreDamagedError, StoreError
+from coffret_vault.errors import FormatError, StoreDamagedError, StoreMovedError
 from coffret_vault.formats.checkpoint import parse_head
 from coffret_vault.formats.memory import Record
 from coffret_vault.log.replay import MemoryState
@@ -29,10 +29,14 @@ class StoredRecord(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """A version whose record the log names: its digest, and whether it is the one that counts."""
+    """A version whose record the log names.
+
+    Its digest, whether it is the one that counts, and the app that wrote it (empty: the owner).
+    """
 
     digest: bytes
     current: bool
+    author: bytes
 
 
 class _Mark(msgspec.Struct, frozen=True):
@@ -126,7 +130,7 @@ class Store:
             meta: values to keep under names.
 
         Raises:
-            StoreError: the store has moved on since the entries were verified against it.
+            StoreMovedError: the store has moved on since the entries were verified against it.
         """
         position = verified.position
         if position.head is None:
@@ -152,8 +156,7 @@ class Store:
     def _check_unmoved(self, first: int) -> None:
         mark = self._mark()
         if first != (0 if mark is None else mark.size + len(mark.tail)):
-            message = "another program changed the local store at the same time; try again"
-            raise StoreError(message)
+            raise StoreMovedError
 
     def _put_states(self, states: dict[bytes, MemoryState]) -> None:
         self._database.executemany(
@@ -265,11 +268,15 @@ class Store:
         for memory_id, body, lacks_current in rows:
             state = _state(body)
             if state.current and lacks_current:
-                missing[memory_id, state.current] = Wanted(state.digest, current=True)
+                missing[memory_id, state.current] = Wanted(
+                    state.digest, current=True, author=state.author
+                )
                 leaves.append(state.leaf)
             for item in state.pending if pending else ():
                 if not item.deletion and self._lacks(memory_id, item.version):
-                    missing[memory_id, item.version] = Wanted(item.digest, current=False)
+                    missing[memory_id, item.version] = Wanted(
+                        item.digest, current=False, author=item.app_id
+                    )
                     leaves.append(item.leaf)
         return min(leaves, default=0), missing
 

@@ -1,0 +1,276 @@
+"""Approve a request: settle what is shared, sign it, hand over the keys. docs/spec/6-grants.md."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from coffret.flows.append import Append, Change, append
+from coffret.flows.grantfeed import ACTIVATING, ACTIVE, grant_wrapping, wrapping_for
+from coffret.flows.http import (
+    MSGPACK,
+    Request,
+    encode_json,
+    encode_msgpack,
+    succeed,
+)
+from coffret.flows.keys import NEED_KEYS
+from coffret.flows.requests import (
+    CHANGED_KEYS,
+    PENDING,
+    Narrowing,
+    fetch_request,
+    matching_memories,
+    request_digest,
+    warnings_about,
+)
+from coffret.flows.session import send
+from coffret.flows.sync import silent, sync
+from coffret_vault.errors import ConflictError, FormatError, InputError, TrustError
+from coffret_vault.formats import entry as kinds
+from coffret_vault.formats.author import OWNER
+from coffret_vault.formats.entry import Entry
+from coffret_vault.formats.layout import id_text, parse_id
+from coffret_vault.formats.memory import HEADER, KEK, peek_header
+from coffret_vault.formats.sharing import Selector
+from coffret_vault.grants.approve import Terms, make_grant
+from coffret_vault.records.seal import unwrap_memory_key, wrap_memory_key
+from coffret_vault.store import GrantRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from collections.abc import Set as AbstractSet
+
+    from coffret.flows.http import Flow
+    from coffret.flows.state import VaultState
+    from coffret.flows.sync import Progress
+    from coffret_vault.grants.approve import CheckedRequest, MadeGrant
+    from coffret_vault.records.seal import Wrapping
+
+
+_WRAPS = 5_000
+_MICROS = 1_000_000
+_ID = 16
+
+
+def approve(
+    state: VaultState, request_id: str, narrowing: Narrowing, progress: Progress = silent
+) -> Flow[str]:
+    """Approve a request, narrowed as the owner likes, and hand its keys to the server, wrapped.
+
+    An approval that was interrupted goes on where it was when it is called again.
+
+    Returns:
+        The grant's id.
+
+    Raises:
+        NotFoundError: there is no such request.
+        ConflictError: the request was decided already, or withdrawn.
+        InputError: the narrowing cannot be, or the request was not looked at before.
+        TrustError: the request is not what the app signed, or was shown; the app's keys have
+            changed; or the approval would widen it.
+    """
+    yield from sync(state)
+    answer, asked = yield from fetch_request(state, request_id)
+    row = _own_grant(state, asked)
+    if row is not None:
+        _check_interrupted(state, asked, row, narrowing)
+        grant_id = row.statement().grant_id
+    elif answer.state == PENDING:
+        _check_shown(state, asked)
+        grant_id = yield from _decide(state, asked, _terms(state, asked, narrowing))
+    else:
+        message = "this request has been decided or withdrawn"
+        raise ConflictError(message)
+    yield from _hand_over(state, grant_id, progress)
+    return id_text(grant_id)
+
+
+def _own_grant(state: VaultState, asked: CheckedRequest) -> GrantRow | None:
+    """The grant that answers a request, as this device knows it: the server's word is not asked."""
+    rows = (row for row in state.store.grants.all() if row.request == asked.request_bytes)
+    return next(rows, None)
+
+
+def _check_interrupted(
+    state: VaultState, asked: CheckedRequest, row: GrantRow, narrowing: Narrowing
+) -> None:
+    """Refuse to go on with an approval that was completed, or that was another one."""
+    if row.state != ACTIVATING:
+        message = "this request has been approved already"
+        raise ConflictError(message)
+    grant = row.statement()
+    made = (grant.scopes, grant.standing, grant.auto_accept, grant.expires, grant.selector)
+    if narrowing == Narrowing():
+        return
+    terms = _terms(state, asked, narrowing)
+    expires = grant.created + terms.seconds * _MICROS
+    if made != (terms.scopes, terms.standing, terms.auto_accept, expires, terms.selector):
+        message = "an approval of this request on other terms was interrupted"
+        raise ConflictError(message, hint="Approve without terms to finish it, or revoke it first.")
+
+
+def _check_shown(state: VaultState, asked: CheckedRequest) -> None:
+    """Approve only what was looked at: an id alone, which apps choose, says nothing of who asks."""
+    known = state.asked.get(asked.request.request_id)
+    if known is None:
+        message = "look at the request before you approve it"
+        raise InputError(message, hint="vault.requests() shows who asks, for what.")
+    if known != request_digest(asked):
+        message = "the server shows another request than the one that was looked at"
+        raise TrustError(message)
+    if CHANGED_KEYS in warnings_about(state, asked.manifest):
+        raise TrustError(CHANGED_KEYS)
+
+
+def _terms(state: VaultState, asked: CheckedRequest, narrowing: Narrowing) -> Terms:
+    request = asked.request
+    listed = narrowing.memories is not None or bool(narrowing.exclude)
+    if listed and narrowing.standing:
+        message = "a standing grant covers whatever matches; it cannot leave memories out"
+        raise InputError(message)
+    seconds = request.seconds
+    if narrowing.duration is not None:
+        seconds = int(narrowing.duration.total_seconds())
+    return Terms(
+        scopes=request.scopes if narrowing.scopes is None else narrowing.scopes,
+        selector=_listed(state, request.selector, narrowing) if listed else request.selector,
+        seconds=seconds,
+        standing=narrowing.standing,
+        auto_accept=narrowing.auto_accept,
+    )
+
+
+def _listed(state: VaultState, selector: Selector, narrowing: Narrowing) -> Selector:
+    found = {view.id for _, view in matching_memories(state, selector)}
+    chosen = found if narrowing.memories is None else narrowing.memories
+    unknown = (chosen | narrowing.exclude) - found
+    if unknown:
+        message = f"{len(unknown)} of the memories named are not among those asked for"
+        raise InputError(message)
+    left = chosen - narrowing.exclude
+    if not left:
+        message = "nothing would be shared; deny the request instead"
+        raise InputError(message)
+    return Selector(ids=frozenset(parse_id(item) for item in left))
+
+
+def _decide(state: VaultState, asked: CheckedRequest, terms: Terms) -> Flow[bytes]:
+    keys, ambient = state.keys, state.ambient
+    try:
+        made = make_grant(
+            keys.keyring,
+            keys.identity,
+            asked,
+            terms,
+            grant_id=ambient.new_id(),
+            now=ambient.now(),
+            random=ambient.random,
+        )
+    except FormatError as error:
+        raise InputError(str(error)) from None
+    path = f"/access-requests/{id_text(asked.request.request_id)}/decision"
+
+    def submit(body: Append) -> Request:
+        grant = {
+            "grant": made.signed.message,
+            "sealed_key": made.signed.sealed_key,
+            "signature": made.signed.signature,
+            "owner_wrap": made.owner_wrap,
+            "generation": made.generation,
+        }
+        decision = {"decision": "approve", "grant": grant, "append": body}
+        return Request("POST", path, encode_json(decision))
+
+    chosen = _chosen(state, terms)
+    yield from append(state, lambda: _grant_change(state, asked, made, chosen), submit)
+    return made.grant.grant_id
+
+
+def _chosen(state: VaultState, terms: Terms) -> bytes:
+    """The ids of the memories that are shared, one after another: settled when it is decided."""
+    if not terms.scopes & NEED_KEYS:
+        return b""
+    if terms.selector.everything:
+        return b"".join(memory_id for memory_id, _ in state.store.states())
+    if terms.selector == Selector(ids=terms.selector.ids):
+        return b"".join(sorted(terms.selector.ids))
+    found = matching_memories(state, terms.selector)
+    return b"".join(opened.header.memory_id for opened, _ in found)
+
+
+def _grant_change(
+    state: VaultState, asked: CheckedRequest, made: MadeGrant, chosen: bytes
+) -> Change:
+    digest = hashlib.sha256(made.signed.message).digest()
+    grant = made.grant
+    entry = Entry(
+        account_id=state.account_id,
+        kind=kinds.GRANT,
+        subject=grant.grant_id,
+        version=1,
+        digest=digest,
+        author=OWNER,
+        time=grant.created,
+    )
+    row = GrantRow(
+        grant=made.signed.message,
+        manifest=asked.manifest_bytes,
+        owner_wrap=made.owner_wrap,
+        generation=made.generation,
+        request=asked.request_bytes,
+        state=ACTIVATING,
+        version=1,
+        granted_at=state.position().size,
+    )
+    return Change(entries=(entry,), grants=(row,), meta={_list_name(grant.grant_id): chosen})
+
+
+def _list_name(grant_id: bytes) -> str:
+    """Where the list of what is still to be handed over is kept."""
+    return f"sharing {grant_id.hex()}"
+
+
+def _hand_over(state: VaultState, grant_id: bytes, progress: Progress) -> Flow[None]:
+    """Wrap the keys of all that is granted, upload them, and put the grant in force."""
+    row = state.store.grants.get(grant_id)
+    if row is None or row.state != ACTIVATING:
+        message = "this grant is not waiting to be put in force"
+        raise ConflictError(message)
+    path = f"/grants/{id_text(grant_id)}"
+    kept = state.store.meta(_list_name(grant_id)) or b""
+    wanted = {kept[at : at + _ID] for at in range(0, len(kept), _ID)}
+    wraps = list(_wraps(state, row, wanted))
+    for at in range(0, len(wraps), _WRAPS):
+        part = wraps[at : at + _WRAPS]
+        body = encode_msgpack({"wraps": part})
+        succeed((yield from send(state, Request("POST", f"{path}/wraps", body, media=MSGPACK))))
+        state.store.grants.add_wraps(grant_id, [(memory, number) for memory, number, _ in part])
+        progress("keys", at + len(part), len(wraps))
+    succeed((yield from send(state, Request("POST", f"{path}/activate"))))
+    now = state.store.grants.get(grant_id)
+    if now is not None and now.state == ACTIVATING:
+        state.store.grants.put(msgspec.structs.replace(now, state=ACTIVE))
+    state.store.set_meta(_list_name(grant_id), b"")
+
+
+def _wraps(
+    state: VaultState, row: GrantRow, wanted: AbstractSet[bytes]
+) -> Iterator[tuple[bytes, int, bytes]]:
+    """The keys of the memories that are shared, wrapped for the grant.
+
+    No envelope is opened: a memory key's wrap authenticates which memory it is of.
+    """
+    wrapping = grant_wrapping(state, row)
+    own: dict[bytes, Wrapping] = {}
+    for memory_id, _, record in state.store.current_records():
+        if memory_id not in wanted:
+            continue
+        if record.kek not in own:
+            own[record.kek] = wrapping_for(state, KEK.decode(record.kek), {})
+        header = peek_header(record.header) or HEADER.parse(record.header)
+        key = unwrap_memory_key(header, record.wrap, own[record.kek])
+        wrap = wrap_memory_key(header, key, wrapping, random=state.ambient.random)
+        yield memory_id, header.key_number, wrap
