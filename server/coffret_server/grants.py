@@ -7,6 +7,7 @@ import msgspec
 from coffret_server.principals import AppCaller
 from coffret_server.problems import refuse
 from coffret_server.storage import Tx
+from coffret_server.wire.apps import parse_begin
 
 ACTIVATING: Final = "activating"
 ACTIVE: Final = "active"
@@ -29,6 +30,7 @@ class Grant(msgspec.Struct, frozen=True):
     app: bytes
     state: str
     scopes: frozenset[str]
+    expires: int
     last_read: int | None
 
 
@@ -47,7 +49,7 @@ async def find_grant(tx: Tx, grant: bytes, now: int, *, lock: bool = False) -> G
     if row is None:
         return None
     scopes = frozenset(str(row[3]).split())
-    return Grant(row[0], grant, row[1], state_at(row[2], row[4], now), scopes, row[5])
+    return Grant(row[0], grant, row[1], state_at(row[2], row[4], now), scopes, row[4], row[5])
 
 
 async def usable_grant(
@@ -76,3 +78,13 @@ async def own_grant(tx: Tx, grant: bytes, account: bytes, now: int) -> Grant:
     if found is None or found.account != account:
         refuse("not-found", "there is no such grant")
     return found
+
+
+async def begins(tx: Tx, grant: Grant) -> int:
+    """From when on (µs) a grant is good, as its statement says."""
+    row = await tx.one(
+        "SELECT statement FROM grants WHERE account_id = ? AND grant_id = ?",
+        grant.account,
+        grant.grant,
+    )
+    return parse_begin(row[0]) if row else grant.expires

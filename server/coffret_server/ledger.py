@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from coffret_server import merkle
-from coffret_server.problems import ProblemError, refuse
+from coffret_server.problems import refuse
 from coffret_server.rows import (
     ADD_ENTRY,
     ADD_MEMORY,
@@ -31,6 +31,8 @@ from coffret_server.rows import (
     Target,
     check_digest,
     check_key_number,
+    check_quota,
+    check_same_key,
     conflict,
     unpack_leaf,
 )
@@ -142,13 +144,13 @@ class Ledger:
     async def put_pending(self, leaf: bytes, entry: Entry, put: Put) -> None:
         """An app's version: pending until the owner decides."""
         memory = self._next(entry)
-        check_key_number(memory, put)
+        check_same_key(memory, put)
         if not memory.newest:
             self._memory_count += 1
         if memory.current is None:
             await self._list(memory, self.seq, put.header)
         self._newest(memory, entry, put.digest)
-        memory.key_number = max(memory.key_number, put.header.key_number)
+        memory.key_number = put.header.key_number
         self._add(leaf, entry, put=put, status=PENDING)
         if put.grant is not None and entry.version == 1:
             self.add_wrap(put.grant, memory.memory, put.header.key_number, put.wrap)
@@ -165,6 +167,9 @@ class Ledger:
         """An app's deletion: pending until the owner decides."""
         memory = self._next(entry)
         check_digest(memory, entry)
+        if memory.current is None:
+            message = "the memory was never accepted"
+            raise conflict(message, memory)
         self._newest(memory, entry, entry.digest)
         self._add(leaf, entry, status=PENDING, grant=grant)
 
@@ -177,16 +182,16 @@ class Ledger:
             self._add(leaf, entry)
             await self._erase(memory)
             return
+        if memory.current is not None and entry.version < memory.current:
+            message = "the version was overtaken by the one in force"
+            raise conflict(message, memory)
         record = await self._rewrapped(memory, target, rewrap)
-        newer = memory.current is None or entry.version > memory.current
-        if newer:
-            await self._hide(memory)
-            header = records.parse_header(record[0])
-            await self._list(memory, target.seq, header)
-            memory.current, memory.current_seq = entry.version, target.seq
-            memory.shown_seq = self.seq
+        await self._hide(memory)
+        await self._list(memory, target.seq, records.parse_header(record[0]))
+        memory.current, memory.current_seq = entry.version, target.seq
+        memory.shown_seq = self.seq
         await self._touch(memory)
-        self._add(leaf, entry, shows=target.seq if newer else None)
+        self._add(leaf, entry, shows=target.seq)
 
     async def reject(self, leaf: bytes, entry: Entry) -> None:
         """The owner's no to a pending version."""
@@ -363,7 +368,7 @@ class Ledger:
             head: the owner's new head, if this is an append of the owner.
             base: the size that append built on.
         """
-        self._check_quota()
+        check_quota(self.state, self._memory_count, self._bytes)
         account = self.account
         fresh = [m.row(account) for m in self._memories.values() if m.fresh and m.dirty]
         changed = [m.row(account) for m in self._memories.values() if m.dirty and not m.fresh]
@@ -387,12 +392,3 @@ class Ledger:
             self._bytes,
             account,
         )
-
-    def _check_quota(self) -> None:
-        state = self.state
-        more = self._memory_count > state.memories and self._memory_count > state.quota_memories
-        if more or (self._bytes > state.bytes and self._bytes > state.quota_bytes):
-            problem = ProblemError(
-                "quota-exceeded", "delete memories, or ask for a larger quota", retry_after=3600
-            )
-            raise problem

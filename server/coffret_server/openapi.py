@@ -7,8 +7,9 @@ import msgspec
 from fastapi.openapi.utils import get_openapi
 
 from coffret_server.append import Append
-from coffret_server.data.apps import WrapsBody, WritingBody
+from coffret_server.data.apps import WrapsBody
 from coffret_server.data.routes import BASE, ROUTES
+from coffret_server.data.writing import WritingBody
 from coffret_server.problems import CODES, MEDIA_TYPE
 
 if TYPE_CHECKING:

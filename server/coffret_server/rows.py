@@ -146,8 +146,24 @@ def check_key_number(memory: Memory, put: Put) -> None:
         refuse("invalid-input", "a key number is more than one above the newest")
 
 
+def check_same_key(memory: Memory, put: Put) -> None:
+    """An app begins with key number 1 and never another: to change keys is the owner's."""
+    if put.header.key_number != max(memory.key_number, 1):
+        message = "the key number is not the one in use"
+        raise conflict(message, memory)
+
+
 def check_digest(memory: Memory, entry: Entry) -> None:
     """A deletion names the newest version by its digest."""
     if entry.digest != memory.digest:
         message = "the digest is not that of the newest version"
         raise conflict(message, memory)
+
+
+def check_quota(state: State, memories: int, size: int) -> None:
+    """Refuse to grow beyond a quota; what shrinks is fine."""
+    more = memories > state.memories and memories > state.quota_memories
+    if more or (size > state.bytes and size > state.quota_bytes):
+        detail = "delete memories, or ask for a larger quota"
+        code = "quota-exceeded"
+        raise ProblemError(code, detail, retry_after=3600)

@@ -111,9 +111,13 @@ class Stand:
         answer = await self.post("/apps", body, developer)
         assert answer.status_code == 201, answer.text
         app.developer_key, app.api_key = developer, answer.json()["api_key"]
+        await self.authorize(app)
+        return app
+
+    async def authorize(self, app: forge.App) -> None:
+        """A new token for an app."""
         token = await self.post("/auth/token", {"api_key": app.api_key})
         app.token = token.json()["access_token"]
-        return app
 
     async def ask(self, app: forge.App, owner: forge.Owner, **fields: Any) -> bytes:
         """A pending access request; its bytes."""
@@ -132,7 +136,7 @@ class Stand:
     ) -> uuid.UUID:
         """An approved, and by default active, grant."""
         request = await self.ask(app, owner, scopes=scopes)
-        grant = forge.new_id()
+        grant, app.time = forge.new_id(), self.clock.now
         statement = forge.grant_statement(
             owner, app, request, grant=grant, scopes=scopes, created=self.clock.now
         )

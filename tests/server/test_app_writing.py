@@ -135,8 +135,8 @@ async def test_an_update_leaves_the_accepted_version_in_place(stand: Stand) -> N
     assert (items[0]["title"], items[0]["version"]) == ("changed", 2)
 
 
-async def test_an_older_version_accepted_late_does_not_come_back(stand: Stand) -> None:
-    """When the owner wrote after an app, accepting the app's version keeps the owner's in force."""
+async def test_an_overtaken_version_can_only_be_rejected(stand: Stand) -> None:
+    """When the owner wrote after an app, the app's version cannot be put in force again."""
     owner, app = await stand.sign_up(), await stand.new_app()
     grant = await stand.grant(owner, app)
     memory = await stand.remember(owner)
@@ -145,9 +145,8 @@ async def test_an_older_version_accepted_late_does_not_come_back(stand: Stand) -
     await stand.write(app, grant, app.put(owner.account, update), owner)
     mine = owner.memory(memory, 3, title="mine")
     await stand.append(owner, owner.put(mine))
-    assert (await judge(stand, owner, "accept", update)).status_code == 200
-    answer = await stand.get(f"/memory-blobs/{memory}", owner.token)
-    assert msgspec.msgpack.decode(answer.content)["record"] == list(mine)
+    assert code(await judge(stand, owner, "accept", update)) == (409, "conflict")
+    assert (await judge(stand, owner, "reject", update)).status_code == 200
     feed = (await stand.sync(owner))[2]
     assert [item[1] for item in feed if item[1] is not None] == [list(mine)]
 
@@ -226,7 +225,7 @@ async def test_an_app_changes_only_what_its_grant_has_the_key_of(stand: Stand) -
     await stand.share(owner, grant, memory)
     newer = app.memory(owner.account, grant, memory, 2, key_number=2)
     body = app.put(owner.account, newer)
-    assert code(await stand.write(app, grant, body, owner)) == (403, "not-granted")
+    assert code(await stand.write(app, grant, body, owner)) == (409, "conflict")
     assert (await stand.write(app, grant, update, owner)).is_success
 
 

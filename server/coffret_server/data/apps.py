@@ -1,6 +1,5 @@
-"""What happens inside a grant: the owner's wraps, and an app's reading and writing."""
+"""What happens inside a grant: the owner's wraps, and an app's reading."""
 
-import asyncio
 import base64
 import binascii
 from typing import Final, NamedTuple
@@ -9,28 +8,18 @@ from uuid import UUID
 import msgspec
 
 from coffret_server import grants
-from coffret_server.append import (
-    RECORDS_LIMIT,
-    Record,
-    Wrap,
-    add_wrap,
-    check_pairs,
-    prepare_puts,
-)
+from coffret_server.append import Wrap, add_wrap
 from coffret_server.data.call import Call, Reply
 from coffret_server.ledger import Ledger
-from coffret_server.principals import AppCaller
 from coffret_server.problems import malformed, refuse
-from coffret_server.rows import Put, load_state
+from coffret_server.rows import load_state
 from coffret_server.schema import ACCEPTED, PENDING, REJECTED, STATUS_NAMES
 from coffret_server.storage import Tx
-from coffret_server.wire.log import Entry, parse_entry, split_leaf
 from coffret_server.wire.records import check_wrap
 
 WRAPS_LIMIT: Final = 5_000
 PAGE_LIMIT: Final = 2_000
 READ_EVERY: Final = 60_000_000
-_VERIFIED_AT_ONCE: Final = 32
 _ITEM: Final = b"\x96"
 _pack = msgspec.msgpack.Encoder().encode
 _Parts = tuple[msgspec.Raw, msgspec.Raw, msgspec.Raw, msgspec.Raw]
@@ -59,13 +48,6 @@ class WrapsBody(msgspec.Struct, forbid_unknown_fields=True):
     """Wraps for one grant."""
 
     wraps: list[tuple[UUID, int, bytes]]
-
-
-class WritingBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What an app writes: a leaf each, and for a put its record."""
-
-    leaves: list[bytes]
-    records: list[Record] | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Place(NamedTuple):
@@ -255,125 +237,3 @@ async def read_head(call: Call) -> Reply:
 
     size, head = await call.services.storage.query(job)
     return Reply({"size": size, "head": head})
-
-
-class _Writing(NamedTuple):
-    """What an app wrote, checked as far as its bytes go."""
-
-    leaves: list[bytes]
-    entries: list[Entry]
-    puts: dict[tuple[bytes, int], Put]
-
-
-async def write_records(call: Call) -> Reply:
-    """Write memories under a grant: pending until the owner decides."""
-    app = await call.app()
-    grant_id = call.id().bytes
-    writing = await _prepare(call.body(WritingBody), app, grant_id)
-    account = writing.entries[0].account
-    now = call.services.clock()
-
-    async def job(tx: Tx) -> tuple[int, list[int]]:
-        state = await load_state(tx, account)
-        grant = await grants.usable_grant(tx, grant_id, app, now)
-        if grant.account != account:
-            refuse("not-found", "there is no such grant")
-        _check_scopes(grant, writing.entries)
-        ledger = Ledger(tx, account, state)
-        earlier = await _written_before(ledger, writing)
-        if earlier:
-            return state.size, earlier
-        await _write(ledger, writing, grant_id)
-        await ledger.finish()
-        return ledger.seq, list(range(state.size, ledger.seq))
-
-    size, indexes = await call.services.storage.submit(job)
-    return Reply({"size": size, "indexes": indexes}, status=201)
-
-
-async def _prepare(body: WritingBody, app: AppCaller, grant: bytes) -> _Writing:
-    parts = [] if body.records is msgspec.UNSET else body.records
-    if not body.leaves:
-        refuse("invalid-input", "there is nothing to write")
-    if len(body.leaves) > RECORDS_LIMIT or len(parts) > RECORDS_LIMIT:
-        refuse("too-large", "at most 1,000 at once")
-    entries = []
-    for count, leaf in enumerate(body.leaves):
-        entries.append(_app_entry(leaf, app))
-        if count % _VERIFIED_AT_ONCE == _VERIFIED_AT_ONCE - 1:
-            await asyncio.sleep(0)  # a signature takes 0.1 ms: let others have the loop
-    account = entries[0].account
-    if any(entry.account != account for entry in entries):
-        refuse("invalid-input", "the entries are of several accounts")
-    puts = prepare_puts(parts, account, app.app)
-    check_pairs(entries, puts)
-    if any(put.grant != grant for put in puts.values()):
-        refuse("invalid-input", "a record's kek is not this grant's")
-    return _Writing(body.leaves, entries, puts)
-
-
-def _app_entry(leaf: bytes, app: AppCaller) -> Entry:
-    raw, signature = split_leaf(leaf)
-    entry = parse_entry(raw)
-    if entry.author != app.app or entry.kind not in {"put", "delete"}:
-        refuse("invalid-input", "an entry is not a put or delete by this app")
-    app.verifier.verify_kind("app-entry", signature, raw)
-    return entry
-
-
-def _check_scopes(grant: grants.Grant, entries: list[Entry]) -> None:
-    needed = {_scope(entry) for entry in entries}
-    if not needed <= grant.scopes:
-        refuse("not-granted", "the grant has not that scope")
-
-
-def _scope(entry: Entry) -> str:
-    if entry.kind == "delete":
-        return "delete"
-    return "create" if entry.version == 1 else "update"
-
-
-async def _written_before(ledger: Ledger, writing: _Writing) -> list[int]:
-    """The indexes of these very leaves, if they are all in the log already."""
-    found: list[int] = []
-    for leaf, entry in zip(writing.leaves, writing.entries, strict=True):
-        seq = await ledger.seq_of(leaf, entry)
-        if seq is None:
-            return []
-        found.append(seq)
-    return found
-
-
-async def _write(ledger: Ledger, writing: _Writing, grant: bytes) -> None:
-    subjects = {entry.subject for entry in writing.entries}
-    await ledger.load(subjects)
-    created = {entry.subject for entry in writing.entries if _scope(entry) == "create"}
-    held = await _held_keys(ledger, grant, subjects - created)
-    for leaf, entry in zip(writing.leaves, writing.entries, strict=True):
-        put = writing.puts.get((entry.subject, entry.version))
-        if entry.subject not in created:
-            _check_held(held.get(entry.subject, set()), put)
-        if entry.kind == "delete":
-            await ledger.delete_pending(leaf, entry, grant)
-        elif put is not None:
-            await ledger.put_pending(leaf, entry, put)
-
-
-def _check_held(keys: set[int], put: Put | None) -> None:
-    """An app changes only what its grant holds the key of."""
-    if not keys or (put is not None and put.header.key_number not in keys):
-        refuse("not-granted", "the grant has no key of that memory")
-
-
-async def _held_keys(ledger: Ledger, grant: bytes, memories: set[bytes]) -> dict[bytes, set[int]]:
-    found: dict[bytes, set[int]] = {}
-    for memory in memories:
-        rows = await ledger.tx.all(
-            "SELECT key_number FROM grant_wraps"
-            " WHERE account_id = ? AND grant_id = ? AND memory_id = ?",
-            ledger.account,
-            grant,
-            memory,
-        )
-        found[memory] = {row[0] for row in rows}
-    return found

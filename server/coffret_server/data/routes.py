@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.routing import BaseRoute, Route
 
-from coffret_server.data import apps, owner
+from coffret_server.data import apps, owner, writing
 from coffret_server.data.call import Endpoint, Handler
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("POST", "/grants/{id}/wraps", apps.add_wraps),
     ("GET", "/grants/{id}/wraps", apps.read_wraps),
     ("GET", "/grants/{id}/records", apps.read_records),
-    ("POST", "/grants/{id}/memory-blobs", apps.write_records),
+    ("POST", "/grants/{id}/memory-blobs", writing.write_records),
     ("GET", "/grants/{id}/head", apps.read_head),
 )
 

@@ -21,7 +21,8 @@ NONCE_SIZE: Final = 32
 SHORTEST: Final = 3_600
 LONGEST: Final = 10 * 366 * 86_400
 SECOND: Final = 1_000_000
-SELECTION_LIMIT: Final = 100_000
+NAMES_LIMIT: Final = 256
+SELECTION_LIMIT: Final = 65_536
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -75,7 +76,7 @@ def parse_manifest(data: bytes) -> Manifest:
         sealing_key=pae.read_fixed(sealing_key, SEALING_KEY_SIZE),
         created=pae.read_time(created),
     )
-    if not manifest.name:
+    if not manifest.name.strip():
         refuse("malformed", "an app has no name")
     return manifest
 
@@ -84,7 +85,8 @@ def parse_request(data: bytes) -> Request:
     """Read an access request."""
     fields = REQUEST.split(data)
     check_selector(fields[6])
-    pae.read_text(fields[7], 1_000)
+    if not pae.read_text(fields[7], 1_000).strip():
+        refuse("malformed", "a request does not say what for")
     pae.read_text(fields[8], 200)
     pae.read_fixed(fields[11], NONCE_SIZE)
     request = Request(
@@ -122,6 +124,11 @@ def parse_grant(data: bytes) -> Grant:
     )
 
 
+def parse_begin(data: bytes) -> int:
+    """When a grant statement that was read before begins, without reading the rest again."""
+    return pae.read_time(GRANT.split(data)[10])
+
+
 def _scopes(data: bytes) -> tuple[str, ...]:
     scopes = tuple(pae.read_text(item, 8) for item in pae.read_set(data, len(SCOPES)))
     if not scopes or not set(scopes) <= set(SCOPES):
@@ -132,7 +139,7 @@ def _scopes(data: bytes) -> tuple[str, ...]:
 def check_selector(data: bytes) -> None:
     """Refuse a selector that is not well formed."""
     everything, tags, types, memories, least, since = SELECTOR.split(data)
-    texts = [pae.read_set(tags, 64), pae.read_set(types, 64)]
+    texts = [pae.read_set(tags, NAMES_LIMIT), pae.read_set(types, NAMES_LIMIT)]
     for item in [*texts[0], *texts[1]]:
         pae.read_text(item, TAG_LIMIT)
     chosen = pae.read_set(memories, SELECTION_LIMIT)

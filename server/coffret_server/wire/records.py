@@ -20,6 +20,8 @@ TAG_LIMIT: Final = 64
 TAGS_LIMIT: Final = 64
 IMPORTANCE_LIMIT: Final = 1_000_000
 _STEPS: Final = frozenset({256, 512, 1024, 2048})
+_PICTOGRAPHS: Final = range(0x1F000, 0x1FB00)
+"""Set aside for emoji, none of which is ever composed of others."""
 
 
 class Header(msgspec.Struct, frozen=True, gc=False):
@@ -87,6 +89,17 @@ def _tag(data: bytes) -> str:
     if not tag or any(unicodedata.category(symbol) == "Cc" for symbol in tag):
         refuse("malformed", "a tag is empty, or has a control character")
     return tag
+
+
+def check_assigned(header: Header) -> None:
+    """Refuse a title and tags in characters that this server's Unicode does not know.
+
+    Whether a text is in NFC depends on the version of Unicode only where a character is not
+    assigned yet: such a header could be read here and not on a newer device.
+    """
+    for symbol in "".join((header.title, *header.tags)):
+        if unicodedata.category(symbol) == "Cn" and ord(symbol) not in _PICTOGRAPHS:
+            refuse("invalid-input", "a title or a tag has a character that is not assigned")
 
 
 def check_envelope(envelope: bytes) -> None:

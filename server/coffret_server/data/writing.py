@@ -1,0 +1,167 @@
+"""What an app writes under a grant. Nothing is taken that a device would refuse to read.
+
+An app's leaf cannot be taken back, and one that the owner's devices do not believe would stop their
+sync for good. So what a device checks (docs/spec/5-log.md, 6-grants.md) is checked here first.
+"""
+
+import asyncio
+from typing import Final, NamedTuple
+
+import msgspec
+
+from coffret_server import grants
+from coffret_server.append import RECORDS_LIMIT, Record, check_pairs, prepare_puts
+from coffret_server.data.call import Call, Reply
+from coffret_server.ledger import Ledger
+from coffret_server.principals import AppCaller
+from coffret_server.problems import refuse
+from coffret_server.rows import Put, load_state
+from coffret_server.storage import Tx
+from coffret_server.wire.log import Entry, parse_entry, split_leaf
+from coffret_server.wire.records import check_assigned
+
+SKEW: Final = 600_000_000
+"""How far ahead (µs) an app's clock may be."""
+_VERIFIED_AT_ONCE: Final = 32
+
+
+class WritingBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What an app writes: a leaf each, and for a put its record."""
+
+    leaves: list[bytes]
+    records: list[Record] | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Writing(NamedTuple):
+    """What an app wrote, checked as far as its bytes go."""
+
+    leaves: list[bytes]
+    entries: list[Entry]
+    puts: dict[tuple[bytes, int], Put]
+
+
+async def write_records(call: Call) -> Reply:
+    """Write memories under a grant: pending until the owner decides."""
+    app = await call.app()
+    grant_id = call.id().bytes
+    writing = await _prepare(call.body(WritingBody), app, grant_id)
+    account = writing.entries[0].account
+    now = call.services.clock()
+
+    async def job(tx: Tx) -> tuple[int, list[int]]:
+        state = await load_state(tx, account)
+        grant = await grants.usable_grant(tx, grant_id, app, now)
+        if grant.account != account:
+            refuse("not-found", "there is no such grant")
+        _check_scopes(grant, writing.entries)
+        ledger = Ledger(tx, account, state)
+        earlier = await _written_before(ledger, writing)
+        if earlier:
+            return state.size, earlier
+        await _check_times(tx, grant, writing, now)
+        await _write(ledger, writing, grant_id)
+        await ledger.finish()
+        return ledger.seq, list(range(state.size, ledger.seq))
+
+    size, indexes = await call.services.storage.submit(job)
+    return Reply({"size": size, "indexes": indexes}, status=201)
+
+
+async def _prepare(body: WritingBody, app: AppCaller, grant: bytes) -> _Writing:
+    parts = [] if body.records is msgspec.UNSET else body.records
+    if not body.leaves:
+        refuse("invalid-input", "there is nothing to write")
+    if len(body.leaves) > RECORDS_LIMIT or len(parts) > RECORDS_LIMIT:
+        refuse("too-large", "at most 1,000 at once")
+    entries = []
+    for count, leaf in enumerate(body.leaves):
+        entries.append(_app_entry(leaf, app))
+        if count % _VERIFIED_AT_ONCE == _VERIFIED_AT_ONCE - 1:
+            await asyncio.sleep(0)  # a signature takes 0.1 ms: let others have the loop
+    account = entries[0].account
+    if any(entry.account != account for entry in entries):
+        refuse("invalid-input", "the entries are of several accounts")
+    puts = prepare_puts(parts, account, app.app)
+    check_pairs(entries, puts)
+    if any(put.grant != grant for put in puts.values()):
+        refuse("invalid-input", "a record's kek is not this grant's")
+    for put in puts.values():
+        check_assigned(put.header)
+    return _Writing(body.leaves, entries, puts)
+
+
+def _app_entry(leaf: bytes, app: AppCaller) -> Entry:
+    raw, signature = split_leaf(leaf)
+    entry = parse_entry(raw)
+    if entry.author != app.app or entry.kind not in {"put", "delete"}:
+        refuse("invalid-input", "an entry is not a put or delete by this app")
+    app.verifier.verify_kind("app-entry", signature, raw)
+    return entry
+
+
+def _check_scopes(grant: grants.Grant, entries: list[Entry]) -> None:
+    needed = {_scope(entry) for entry in entries}
+    if not needed <= grant.scopes:
+        refuse("not-granted", "the grant has not that scope")
+
+
+def _scope(entry: Entry) -> str:
+    if entry.kind == "delete":
+        return "delete"
+    return "create" if entry.version == 1 else "update"
+
+
+async def _check_times(tx: Tx, grant: grants.Grant, writing: _Writing, now: int) -> None:
+    """Refuse what is not written within its grant's time, and what says to be of the future."""
+    earliest, latest = await grants.begins(tx, grant), now + SKEW
+    if any(not earliest <= e.time <= min(grant.expires, latest) for e in writing.entries):
+        refuse("invalid-input", "an entry's time is not within the grant's, or in the future")
+    if any(put.header.updated > latest for put in writing.puts.values()):
+        refuse("invalid-input", "a memory is updated in the future")
+
+
+async def _written_before(ledger: Ledger, writing: _Writing) -> list[int]:
+    """The indexes of these very leaves, if they are all in the log already."""
+    found: list[int] = []
+    for leaf, entry in zip(writing.leaves, writing.entries, strict=True):
+        seq = await ledger.seq_of(leaf, entry)
+        if seq is None:
+            return []
+        found.append(seq)
+    return found
+
+
+async def _write(ledger: Ledger, writing: _Writing, grant: bytes) -> None:
+    subjects = {entry.subject for entry in writing.entries}
+    await ledger.load(subjects)
+    created = {entry.subject for entry in writing.entries if _scope(entry) == "create"}
+    held = await _held_keys(ledger, grant, subjects - created)
+    for leaf, entry in zip(writing.leaves, writing.entries, strict=True):
+        put = writing.puts.get((entry.subject, entry.version))
+        if entry.subject not in created:
+            _check_held(ledger, entry, held[entry.subject])
+        if entry.kind == "delete":
+            await ledger.delete_pending(leaf, entry, grant)
+        elif put is not None:
+            await ledger.put_pending(leaf, entry, put)
+
+
+def _check_held(ledger: Ledger, entry: Entry, keys: set[int]) -> None:
+    """An app changes only what its grant holds the key of, the one in use now."""
+    memory = ledger.find(entry.subject)
+    if memory is None or memory.key_number not in keys:
+        refuse("not-granted", "the grant has no key of that memory")
+
+
+async def _held_keys(ledger: Ledger, grant: bytes, memories: set[bytes]) -> dict[bytes, set[int]]:
+    found: dict[bytes, set[int]] = {}
+    for memory in memories:
+        rows = await ledger.tx.all(
+            "SELECT key_number FROM grant_wraps"
+            " WHERE account_id = ? AND grant_id = ? AND memory_id = ?",
+            ledger.account,
+            grant,
+            memory,
+        )
+        found[memory] = {row[0] for row in rows}
+    return found

@@ -1,0 +1,119 @@
+"""What an app may not write, because the owner's devices would not believe it."""
+
+from typing import Any
+
+import pytest
+
+from server import forge
+from server.stand import Stand, code
+
+pytestmark = pytest.mark.asyncio
+MINUTE = 60_000_000
+
+
+async def _delete(stand: Stand, app: forge.App, grant: Any, owner: forge.Owner, item: Any) -> Any:
+    """An app's proposal to delete a memory whose newest version is this record."""
+    memory, version = forge.identity_of(item[0])
+    leaf = app.leaf(owner.account, "delete", memory, version + 1, forge.digest_of(item))
+    return await stand.write(app, grant, {"leaves": [leaf]}, owner)
+
+
+async def test_an_app_deletes_only_what_is_in_force(stand: Stand) -> None:
+    """What was never accepted, pending or rejected or of the same call, is a conflict."""
+    owner, app = await stand.sign_up(), await stand.new_app()
+    grant = await stand.grant(owner, app)
+    waiting, refused, accepted, fresh = (app.memory(owner.account, grant) for _ in range(4))
+    body = app.put(owner.account, waiting, refused, accepted)
+    assert (await stand.write(app, grant, body, owner)).status_code == 201
+    for kind, item in (("reject", refused), ("accept", accepted)):
+        entry = owner.entry(kind, *forge.identity_of(item[0]), forge.digest_of(item))
+        wrap = [*forge.identity_of(item[0]), b"\x00" + forge.u64(1), forge.wrapped()]
+        append = owner.append(entry, accepts=[wrap] if kind == "accept" else [])
+        assert (await stand.append(owner, append)).status_code == 200
+    for item in (waiting, refused):
+        answer = await _delete(stand, app, grant, owner, item)
+        assert code(answer) == (409, "conflict")
+        assert answer.json()["current"]["version"] == 1
+    both = app.put(owner.account, fresh)
+    memory = forge.identity_of(fresh[0])[0]
+    both["leaves"].append(app.leaf(owner.account, "delete", memory, 2, forge.digest_of(fresh)))
+    assert code(await stand.write(app, grant, both, owner)) == (409, "conflict")
+    assert (await _delete(stand, app, grant, owner, accepted)).status_code == 201
+
+
+async def test_an_app_writes_within_the_time_of_its_grant(stand: Stand) -> None:
+    """An entry's time is from the grant's beginning to its end, at most ten minutes ahead."""
+    owner, app = await stand.sign_up(), await stand.new_app()
+    grant = await stand.grant(owner, app)
+    begins = stand.clock.now
+    ends = begins + 86_400_000_000
+
+    async def write(time: int) -> Any:
+        app.time = time
+        body = app.put(owner.account, app.memory(owner.account, grant))
+        return await stand.write(app, grant, body, owner)
+
+    async def check(time: int) -> None:
+        assert code(await write(time)) == (422, "invalid-input")
+
+    for time in (0, begins - 1, begins + 10 * MINUTE + 1, ends):
+        await check(time)
+    for time in (begins, begins + 10 * MINUTE):
+        assert (await write(time)).status_code == 201
+    stand.clock.advance(86_400 - 60)
+    await stand.authorize(app)
+    await check(ends + 1)
+    assert (await write(ends)).status_code == 201
+
+
+async def test_a_memory_is_not_updated_in_the_future(stand: Stand) -> None:
+    """A header's time may be ten minutes ahead of the server's clock; the past is free."""
+    owner, app = await stand.sign_up(), await stand.new_app()
+    grant = await stand.grant(owner, app)
+    latest = stand.clock.now + 10 * MINUTE
+    for updated, expected in ((latest, 201), (latest + 1, 422), (2_000, 201)):
+        item = app.memory(owner.account, grant, updated=updated)
+        answer = await stand.write(app, grant, app.put(owner.account, item), owner)
+        assert answer.status_code == expected, updated
+
+
+async def test_an_app_writes_under_the_key_in_use(stand: Stand) -> None:
+    """A creation has key number 1, an update that of the newest, and the grant must hold it."""
+    owner, app = await stand.sign_up(), await stand.new_app()
+    grant = await stand.grant(owner, app)
+    second = app.memory(owner.account, grant, key_number=2)
+    body = app.put(owner.account, second)
+    assert code(await stand.write(app, grant, body, owner)) == (409, "conflict")
+    memory = await stand.remember(owner)
+    await stand.share(owner, grant, memory)
+    await stand.append(owner, owner.put(owner.memory(memory, 2, key_number=2)))
+
+    async def update(number: int) -> Any:
+        item = app.memory(owner.account, grant, memory, 3, key_number=number)
+        return await stand.write(app, grant, app.put(owner.account, item), owner)
+
+    assert code(await update(1)) == (403, "not-granted")
+    assert code(await update(2)) == (403, "not-granted")
+    gone = app.leaf(owner.account, "delete", memory, 3, bytes(32))
+    answer = await stand.write(app, grant, {"leaves": [gone]}, owner)
+    assert code(answer) == (403, "not-granted")
+    wraps = {"wraps": [[memory, 2, forge.wrapped()]]}
+    await stand.send("POST", f"/grants/{grant}/wraps", wraps, owner.token)
+    assert code(await update(1)) == (409, "conflict")
+    assert code(await update(3)) == (409, "conflict")
+    assert (await update(2)).status_code == 201
+
+
+@pytest.mark.parametrize("fields", [{"title": "a\U000e0fff"}, {"tags": ("a", "b\u0378")}])
+async def test_characters_that_are_not_assigned_are_refused(
+    sqlite_stand: Stand, fields: dict[str, Any]
+) -> None:
+    """A newer Unicode may see another normal form in them; emoji to come are no such thing."""
+    owner, app = await sqlite_stand.sign_up(), await sqlite_stand.new_app()
+    grant = await sqlite_stand.grant(owner, app)
+    item = app.memory(owner.account, grant, **fields)
+    body = app.put(owner.account, item)
+    assert code(await sqlite_stand.write(app, grant, body, owner)) == (422, "invalid-input")
+    item = app.memory(owner.account, grant, title="\U0001faff")
+    body = app.put(owner.account, item)
+    assert (await sqlite_stand.write(app, grant, body, owner)).status_code == 201
