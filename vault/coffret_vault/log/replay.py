@@ -62,6 +62,8 @@ class MemoryState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     @property
     def pending(self) -> tuple[Proposal, ...]:
         """What waits for the owner."""
+        if not self.proposals:
+            return ()
         return tuple(proposal for proposal in self.proposals if not proposal.rejected)
 
 
