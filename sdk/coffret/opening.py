@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from coffret.flows.signup import (
     reopen_account,
     unlock_with_passphrase,
 )
-from coffret.flows.slots import set_live_slots
+from coffret.flows.slots import own_slots
 from coffret.flows.state import Ambient, VaultState, load_account, save_account
 from coffret_vault.errors import ConflictError, NotFoundError
 from coffret_vault.formats.codes import RECOVERY_CODE, SECRET_KEY, read_code
@@ -91,10 +90,8 @@ def begin(folder: Path, prepared: Prepared, ambient: Ambient) -> VaultState:
     state = VaultState(store, prepared.place, prepared.account, ambient)
     state.unlock(prepared.keys)
     try:
-        save_account(store, prepared.account)
-        store.commit(prepared.verified)
-        digests = {hashlib.sha256(slot).digest() for slot in prepared.account.keyslots}
-        set_live_slots(state, digests)
+        slots = own_slots(prepared.account.keyslots)
+        store.commit(prepared.verified, meta=slots.meta(prepared.account))
     except BaseException:
         discard(state)
         raise

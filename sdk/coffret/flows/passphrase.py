@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,8 +9,9 @@ import msgspec
 from coffret.flows.append import Append, Change, append
 from coffret.flows.http import Request, encode_json
 from coffret.flows.signup import keyslot_entry
-from coffret.flows.slots import set_live_slots
+from coffret.flows.slots import own_slots
 from coffret.flows.state import Login
+from coffret_vault.errors import ConflictError
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.account import KEYSLOT, PASSPHRASE
 from coffret_vault.keyslots.slots import SlotPlan, derive_passphrase_keys, make_keyslot
@@ -35,6 +35,7 @@ def replace_passphrase(state: VaultState, passphrase: str, secret_key: SecretByt
     new = make_keyslot(keys, state.place, plan, keyring.account_key(), random=ambient.random)
     old = [slot for slot in map(KEYSLOT.parse, state.account.keyslots) if slot.kind == PASSPHRASE]
     kept = [slot for slot in map(KEYSLOT.parse, state.account.keyslots) if slot.kind != PASSPHRASE]
+    before = state.account.keyslots
     slots = tuple(KEYSLOT.serialize(slot) for slot in (new, *kept))
     now = ambient.now()
     entries = (
@@ -42,13 +43,18 @@ def replace_passphrase(state: VaultState, passphrase: str, secret_key: SecretByt
         *(keyslot_entry(slot, kinds.KEYSLOT_REMOVE, now) for slot in old),
     )
 
+    def describe() -> Change:
+        if state.account.keyslots != before:
+            message = "another device changed the keyslots at the same time; try again"
+            raise ConflictError(message)
+        return Change(entries=entries, meta=own_slots(slots).meta(state.account))
+
     def submit(body: Append) -> Request:
         identity = {"generation": state.account.generation, "envelope": state.account.identity}
         content = {"keyslots": slots, "identity": identity, "append": body}
         return Request("PUT", "/accounts/me/keyslots", encode_json(content))
 
-    yield from append(state, lambda: Change(entries=entries), submit)
-    set_live_slots(state, {hashlib.sha256(slot).digest() for slot in slots})
-    state.update_account(msgspec.structs.replace(state.account, keyslots=slots))
+    yield from append(state, describe, submit)
+    state.reload()
     login = Login(new.slot_id, new.kind, keys.login)
     state.unlock(msgspec.structs.replace(state.keys, login=login))

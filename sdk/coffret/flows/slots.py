@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret.flows.http import decode_json, unb64
-from coffret.flows.session import get
+from coffret.flows.http import Count, decode_json, decode_msgpack, unb64
+from coffret.flows.session import get, get_packed
 from coffret.flows.state import account_meta
 from coffret_vault.errors import TrustError
 from coffret_vault.formats import entry as kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from coffret.flows.http import Flow
     from coffret.flows.state import AccountFile, VaultState
@@ -30,6 +30,10 @@ class SlotsAnswer(msgspec.Struct, frozen=True):
     keyslots: list[str]
 
 
+class _Feed(msgspec.Struct, frozen=True, array_like=True):
+    size: Count
+
+
 class NewSlots(msgspec.Struct, frozen=True):
     """Keyslots after some log entries: as they are, and the digests by which the log names them."""
 
@@ -39,43 +43,66 @@ class NewSlots(msgspec.Struct, frozen=True):
     def meta(self, account: AccountFile) -> dict[str, bytes]:
         """What is kept of them, beside the entries."""
         changed = msgspec.structs.replace(account, keyslots=self.keyslots)
-        return {_NAME: _joined(self.digests), **account_meta(changed)}
+        return {_NAME: b"".join(sorted(self.digests)), **account_meta(changed)}
 
 
-def follow_slots(state: VaultState, leaves: Iterable[Leaf]) -> Flow[NewSlots | None]:
+def own_slots(keyslots: tuple[bytes, ...]) -> NewSlots:
+    """Keyslots that this device put in place, and named in the log."""
+    return NewSlots(keyslots, frozenset(map(_digest, keyslots)))
+
+
+def follow_slots(state: VaultState, leaves: Sequence[Leaf]) -> Flow[NewSlots | None]:
     """The keyslots that another device put in place, if the log names exactly those.
 
-    Nothing is kept here: that goes with the entries. None when they name no keyslot.
+    Nothing is kept here: that goes with the entries. The server shows its keyslots later than its
+    log, so another device may have replaced them in between: then those of before stay until the
+    entries that replace them are read, and are compared again with every sync.
+
+    Returns:
+        None when the entries name no keyslot and what is here is what the log names.
 
     Raises:
         TrustError: the server's keyslots are not those in the log.
     """
-    changes = [leaf.entry for leaf in leaves if leaf.entry.kind in _SLOT_KINDS]
-    if not changes:
-        return None
-    live = live_slots(state)
-    for entry in changes:
+    live = _live_after(state, leaves)
+    kept = state.account.keyslots
+    if _are(kept, live):
+        return None if live == _live_slots(state) else NewSlots(kept, live)
+    answer = decode_json((yield from get(state, "/accounts/me")), SlotsAnswer)
+    slots = tuple(unb64(slot) for slot in answer.keyslots)
+    if _are(slots, live):
+        return NewSlots(slots, live)
+    if not (yield from _has_grown(state, state.position().size + len(leaves))):
+        message = "the server's keyslots are not those in the log"
+        raise TrustError(message)
+    return NewSlots(kept, live)
+
+
+def _live_after(state: VaultState, leaves: Iterable[Leaf]) -> frozenset[bytes]:
+    live = set(_live_slots(state))
+    for entry in (leaf.entry for leaf in leaves if leaf.entry.kind in _SLOT_KINDS):
         live.discard(entry.digest)
         if entry.kind == kinds.KEYSLOT:
             live.add(entry.digest)
-    answer = decode_json((yield from get(state, "/accounts/me")), SlotsAnswer)
-    slots = tuple(unb64(slot) for slot in answer.keyslots)
-    if {hashlib.sha256(slot).digest() for slot in slots} != live:
-        message = "the server's keyslots are not those in the log"
-        raise TrustError(message)
-    return NewSlots(slots, frozenset(live))
+    return frozenset(live)
 
 
-def _joined(digests: Iterable[bytes]) -> bytes:
-    return b"".join(sorted(digests))
+def _are(slots: Sequence[bytes], live: frozenset[bytes]) -> bool:
+    """Whether these are the keyslots that the log names, each once."""
+    return len(slots) == len(live) and set(map(_digest, slots)) == live
 
 
-def live_slots(state: VaultState) -> set[bytes]:
+def _has_grown(state: VaultState, size: int) -> Flow[bool]:
+    """Whether the log has entries behind the first ``size``, which the sync reads next."""
+    response = yield from get_packed(state, "/sync", ("from", str(size)), ("limit", "1"))
+    return decode_msgpack(response, _Feed).size > size
+
+
+def _digest(slot: bytes) -> bytes:
+    return hashlib.sha256(slot).digest()
+
+
+def _live_slots(state: VaultState) -> frozenset[bytes]:
     """The digests of the keyslots that the log says there are."""
     kept = state.store.meta(_NAME) or b""
-    return {kept[i : i + 32] for i in range(0, len(kept), 32)}
-
-
-def set_live_slots(state: VaultState, digests: set[bytes]) -> None:
-    """Keep them."""
-    state.store.set_meta(_NAME, _joined(digests))
+    return frozenset(kept[i : i + 32] for i in range(0, len(kept), 32))
