@@ -1,7 +1,7 @@
 """Who is calling: an owner by a session token, an app by a JWT, a developer by a key.
 
-A token that was found good is remembered for at most a minute, so that a session ended in another
-process is refused there a minute later, and in this process at once.
+A token that was found good is remembered for at most a minute, so that a session ended or an API
+key taken back in another process is refused here a minute later, and in this process at once.
 """
 
 from collections.abc import Callable
@@ -24,6 +24,10 @@ _FIND_SESSION: Final = (
     " JOIN accounts a ON a.account_id = s.account_id"
     " WHERE s.account_id = ? AND s.token_hash = ?"
 )
+_FIND_APP: Final = (
+    "SELECT a.signing_key, a.keys_hash FROM api_keys k JOIN apps a ON a.app_id = k.app_id"
+    " WHERE k.app_id = ? AND k.key_id = ?"
+)
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -36,10 +40,11 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 class AppCaller(msgspec.Struct, frozen=True):
-    """A developer's app."""
+    """A developer's app; `key` is the API key that it came with."""
 
     app: bytes
     app_id: UUID
+    key: UUID
     verifier: Verifier
     keys_hash: bytes
 
@@ -47,6 +52,11 @@ class AppCaller(msgspec.Struct, frozen=True):
 class _Known(msgspec.Struct, frozen=True):
     caller: Owner | AppCaller
     until: int
+
+
+def _came_with(caller: Owner | AppCaller) -> bytes:
+    """The session or the API key whose end is the end of its tokens."""
+    return caller.session if isinstance(caller, Owner) else caller.key.bytes
 
 
 class Principals:
@@ -77,12 +87,12 @@ class Principals:
             found = await (self._owner(token) if is_session else self._app(token))
         return found
 
-    def forget(self, session: bytes) -> None:
-        """Refuse a session's token from now on."""
+    def forget(self, ended: bytes) -> None:
+        """Look the tokens of a session or an API key up again, which was ended."""
         self._known = {
             token: known
             for token, known in self._known.items()
-            if not (isinstance(known.caller, Owner) and known.caller.session == session)
+            if _came_with(known.caller) != ended
         }
 
     def _remember(self, token: str, caller: Owner | AppCaller, ends: int) -> None:
@@ -121,17 +131,15 @@ class Principals:
         await self._storage.submit(mark)
 
     async def _app(self, token: str) -> AppCaller:
-        app_id, ends = tokens.read_app_token(self._jwt_key, token, self._clock() / SECOND)
+        app_id, key, ends = tokens.read_app_token(self._jwt_key, token, self._clock() / SECOND)
 
         async def find(tx: Tx) -> tuple[bytes, bytes] | None:
-            row = await tx.one(
-                "SELECT signing_key, keys_hash FROM apps WHERE app_id = ?", app_id.bytes
-            )
+            row = await tx.one(_FIND_APP, app_id.bytes, key.bytes)
             return None if row is None else (row[0], row[1])
 
         row = await self._storage.query(find)
         if row is None:
             raise tokens.unauthenticated()
-        app = AppCaller(app_id.bytes, app_id, Verifier(row[0]), row[1])
+        app = AppCaller(app_id.bytes, app_id, key, Verifier(row[0]), row[1])
         self._remember(token, app, ends * SECOND)
         return app

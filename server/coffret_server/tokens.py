@@ -71,28 +71,29 @@ def digest(token: str) -> bytes:
     return sha256(token.encode()).digest()
 
 
-def sign_app_token(key: bytes, app: UUID, now: int, seconds: int) -> str:
-    """A JWT that says which app its bearer is, until `now + seconds`."""
+def sign_app_token(key: bytes, app: UUID, api_key: UUID, now: int, seconds: int) -> str:
+    """A JWT that says which app its bearer is, by which API key, until `now + seconds`."""
     claims = {"iss": _ISSUER, "sub": str(app), "iat": now, "exp": now + seconds}
+    claims["api_key"] = str(api_key)
     return jwt.encode(claims, key, algorithm=_ALGORITHM)
 
 
-def read_app_token(key: bytes, token: str, now: float) -> tuple[UUID, int]:
-    """The app of a JWT, and when it ends.
+def read_app_token(key: bytes, token: str, now: float) -> tuple[UUID, UUID, int]:
+    """The app of a JWT, the id of the API key it was given for, and when it ends.
 
     Raises:
         ProblemError: `unauthenticated`.
     """
     options: Options = {
-        "require": ["iss", "sub", "iat", "exp"],
+        "require": ["iss", "sub", "iat", "exp", "api_key"],
         "verify_exp": False,
         "verify_iat": False,
     }
     try:
         claims = jwt.decode(token, key, algorithms=[_ALGORITHM], issuer=_ISSUER, options=options)
-        app, ends = UUID(claims["sub"]), int(claims["exp"])
+        app, api_key, ends = UUID(claims["sub"]), UUID(claims["api_key"]), int(claims["exp"])
     except (jwt.InvalidTokenError, ValueError):
         raise unauthenticated() from None
     if ends <= now:
         raise unauthenticated()
-    return app, ends
+    return app, api_key, ends

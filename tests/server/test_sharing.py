@@ -3,7 +3,6 @@
 import uuid
 from typing import Any
 
-import msgspec
 import pytest
 
 from server import forge
@@ -60,12 +59,13 @@ async def test_a_repeated_registration_shows_the_same_key(stand: Stand) -> None:
 
 
 async def test_api_keys_are_added_and_taken_back(stand: Stand) -> None:
-    """A further key works until it is deleted; another developer sees nothing."""
+    """A further key and its tokens work until it is deleted; another developer sees nothing."""
     app, other = await stand.new_app(), await stand.new_app("Other")
     path = f"/apps/{app.app}/keys"
     made = (await stand.post(path, None, app.developer_key)).json()
     body = {"api_key": made["api_key"]}
-    assert (await stand.post("/auth/token", body)).status_code == 200
+    token = (await stand.post("/auth/token", body)).json()["access_token"]
+    assert (await stand.get("/grants", token)).status_code == 200
     rows = (await stand.get(path, app.developer_key)).json()
     assert [row["last_used"] is None for row in rows] == [False, False]
     assert made["api_key"] not in str(rows)
@@ -76,6 +76,8 @@ async def test_api_keys_are_added_and_taken_back(stand: Stand) -> None:
         )
         assert answer.status_code == status
     assert code(await stand.post("/auth/token", body)) == (401, "wrong-credentials")
+    assert code(await stand.get("/grants", token)) == (401, "unauthenticated")
+    assert (await stand.get("/grants", app.token)).status_code == 200
 
 
 async def test_a_request_reaches_its_owner(stand: Stand) -> None:
@@ -251,7 +253,7 @@ async def test_a_grant_is_seen_by_its_two_sides(stand: Stand) -> None:
     for_owner = (await stand.get(f"/grants/{grant}", owner.token)).json()
     for_app = (await stand.get(f"/grants/{grant}", app.token)).json()
     extra = {"owner_wrap", "generation", "request", "request_signature"}
-    extra |= {"manifest", "manifest_signature"}
+    extra |= {"manifest", "manifest_signature", "wraps_changed"}
     assert set(for_owner) - set(for_app) == extra
     assert for_owner["state"] == "active"
     for token in (other.token, stranger.token):
@@ -322,57 +324,3 @@ async def test_a_state_change_repeated_is_the_same(stand: Stand) -> None:
         answer = await stand.post(f"/grants/{grant}/state", body, owner.token)
         assert answer.json() == {"state": "paused"}
     assert (await stand.sync(owner))[0] == 5
-
-
-async def test_wraps_are_given_and_listed(stand: Stand) -> None:
-    """Wraps can be sent again, are counted by memory, and are listed in pages."""
-    owner, app = await stand.sign_up(), await stand.new_app()
-    grant = await stand.grant(owner, app, activate=False)
-    memories = [await stand.remember(owner) for _ in range(3)]
-    wraps = [(memory, 1, forge.wrapped()) for memory in memories]
-    for _ in range(2):
-        answer = await stand.send("POST", f"/grants/{grant}/wraps", {"wraps": wraps}, owner.token)
-        assert msgspec.msgpack.decode(answer.content) == {"memories": 3}
-    first = msgspec.msgpack.decode(
-        (await stand.get(f"/grants/{grant}/wraps?limit=2", owner.token)).content
-    )
-    rest = msgspec.msgpack.decode(
-        (await stand.get(f"/grants/{grant}/wraps?cursor={first[0]}", owner.token)).content
-    )
-    expected = [[memory.bytes, number, wrap] for memory, number, wrap in sorted(wraps)]
-    assert first[1] + rest[1] == expected
-    assert rest[0] is None
-    headers = {"Accept": "application/json"}
-    found = (await stand.get(f"/grants/{grant}/wraps", owner.token, headers=headers)).json()
-    assert found[1] == forge.as_json(sorted(wraps))
-
-
-async def test_wrong_wraps_are_refused(stand: Stand) -> None:
-    """Wraps for unknown memories, keys or grants, or of another form, change nothing."""
-    owner, app = await stand.sign_up(), await stand.new_app()
-    other = await stand.sign_up("bob")
-    grant, theirs = await stand.grant(owner, app), await stand.remember(other)
-    memory = await stand.remember(owner)
-    over = await stand.grant(owner, app)
-    await stand.set_state(owner, over, "revoked", 2)
-    good = [memory, 1, forge.wrapped()]
-    wrong: dict[str, tuple[uuid.UUID, Any, tuple[int, str]]] = {
-        "unknown memory": (grant, [forge.new_id(), 1, good[2]], (422, "invalid-input")),
-        "another's memory": (grant, [theirs, 1, good[2]], (422, "invalid-input")),
-        "unknown key": (grant, [memory, 2, good[2]], (422, "invalid-input")),
-        "key zero": (grant, [memory, 0, good[2]], (400, "malformed")),
-        "short": (grant, [memory, 1, b"\1"], (400, "malformed")),
-        "suite": (grant, [memory, 1, b"\2" + bytes(112)], (422, "unknown-suite")),
-        "unknown grant": (forge.new_id(), good, (404, "not-found")),
-        "revoked grant": (over, good, (409, "conflict")),
-    }
-    for name, (where, wrap, expected) in wrong.items():
-        body = {"wraps": [wrap]}
-        answer = await stand.send("POST", f"/grants/{where}/wraps", body, owner.token)
-        assert code(answer) == expected, name
-    body = {"wraps": [good] * 5_001}
-    answer = await stand.send("POST", f"/grants/{grant}/wraps", body, owner.token)
-    assert code(answer) == (413, "too-large")
-    assert (await stand.get(f"/grants/{grant}", owner.token)).json()["memories"] == 0
-    answer = await stand.send("POST", f"/grants/{grant}/wraps", {"wraps": [good]}, other.token)
-    assert code(answer) == (404, "not-found")

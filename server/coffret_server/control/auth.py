@@ -302,5 +302,7 @@ async def app_token(request: Request, body: TokenBody, services: CurrentServices
             .values(last_used=now)
         )
     seconds = min(services.settings.token_seconds, 900)
-    token = tokens.sign_app_token(services.secrets.jwt_key, uuid(app), now // 1_000_000, seconds)
+    token = tokens.sign_app_token(
+        services.secrets.jwt_key, uuid(app), uuid(found[0].key_id), now // 1_000_000, seconds
+    )
     return answer({"access_token": token, "token_type": "Bearer", "expires_in": seconds})

@@ -227,7 +227,7 @@ async def list_keys(
 async def delete_key(
     app_id: PathId, key_id: UUID, developer: CurrentDeveloper, services: CurrentServices
 ) -> Response:
-    """Take an API key back; tokens made with it end within 15 minutes."""
+    """Take an API key back, and the tokens that were given for it."""
     async with services.storage.write() as session:
         await _own_app(session, app_id, developer)
         gone = await session.scalar(
@@ -235,6 +235,7 @@ async def delete_key(
             .where(ApiKey.app_id == app_id, ApiKey.key_id == key_id.bytes)
             .returning(ApiKey.key_id)
         )
+    services.principals.forget(key_id.bytes)
     if gone is None:
         refuse("not-found", "there is no such key")
     return nothing()

@@ -65,6 +65,7 @@ class GrantAnswer(StateAnswer):
     expires: int
     memories: int
     last_read: int | None
+    wraps_changed: int | None = None
     owner_wrap: str | None = None
     generation: int | None = None
     request: str | None = None
@@ -82,11 +83,13 @@ def _mine(caller: Owner | AppCaller) -> ColumnElement[bool]:
 async def _shown(
     session: AsyncSession, row: Grant, caller: Owner | AppCaller, now: int
 ) -> dict[str, object]:
-    memories = await session.scalar(
-        select(func.count(GrantWrap.memory_id.distinct())).where(
-            GrantWrap.account_id == row.account_id, GrantWrap.grant_id == row.grant_id
-        )
+    counted = await session.execute(
+        select(
+            func.count(GrantWrap.memory_id.distinct()),
+            func.coalesce(func.max(GrantWrap.changed), -1),
+        ).where(GrantWrap.account_id == row.account_id, GrantWrap.grant_id == row.grant_id)
     )
+    memories, changed = counted.one()
     found = {
         "grant_id": uuid(row.grant_id),
         "app_id": uuid(row.app_id),
@@ -102,6 +105,7 @@ async def _shown(
         "last_read": row.last_read,
     }
     if isinstance(caller, Owner):
+        found["wraps_changed"] = changed
         found |= await _for_owner(session, row)
     return found
 

@@ -1,0 +1,102 @@
+"""Keys of memories, wrapped for grants."""
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from server import forge
+from server.stand import Stand, code
+
+if TYPE_CHECKING:
+    import uuid
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_wraps_are_given_and_listed(stand: Stand) -> None:
+    """Wraps can be sent again, are counted by memory, and are listed in pages."""
+    owner, app = await stand.sign_up(), await stand.new_app()
+    grant = await stand.grant(owner, app, activate=False)
+    memories = [await stand.remember(owner) for _ in range(3)]
+    wraps = [(memory, 1, forge.wrapped()) for memory in memories]
+    for _ in range(2):
+        answer = await stand.send("POST", f"/grants/{grant}/wraps", {"wraps": wraps}, owner.token)
+        assert msgspec.msgpack.decode(answer.content) == {"memories": 3}
+    first = msgspec.msgpack.decode(
+        (await stand.get(f"/grants/{grant}/wraps?limit=2", owner.token)).content
+    )
+    rest = msgspec.msgpack.decode(
+        (await stand.get(f"/grants/{grant}/wraps?cursor={first[0]}", owner.token)).content
+    )
+    expected = [[memory.bytes, number, wrap] for memory, number, wrap in sorted(wraps)]
+    assert first[1] + rest[1] == expected
+    assert rest[0] is None
+    headers = {"Accept": "application/json"}
+    found = (await stand.get(f"/grants/{grant}/wraps", owner.token, headers=headers)).json()
+    assert found[1] == forge.as_json(sorted(wraps))
+
+
+async def test_wrong_wraps_are_refused(stand: Stand) -> None:
+    """Wraps for unknown memories, keys or grants, or of another form, change nothing."""
+    owner, app = await stand.sign_up(), await stand.new_app()
+    other = await stand.sign_up("bob")
+    grant, theirs = await stand.grant(owner, app), await stand.remember(other)
+    memory = await stand.remember(owner)
+    over = await stand.grant(owner, app)
+    await stand.set_state(owner, over, "revoked", 2)
+    good = [memory, 1, forge.wrapped()]
+    wrong: dict[str, tuple[uuid.UUID, Any, tuple[int, str]]] = {
+        "unknown memory": (grant, [forge.new_id(), 1, good[2]], (422, "invalid-input")),
+        "another's memory": (grant, [theirs, 1, good[2]], (422, "invalid-input")),
+        "unknown key": (grant, [memory, 2, good[2]], (422, "invalid-input")),
+        "key zero": (grant, [memory, 0, good[2]], (400, "malformed")),
+        "short": (grant, [memory, 1, b"\1"], (400, "malformed")),
+        "suite": (grant, [memory, 1, b"\2" + bytes(112)], (422, "unknown-suite")),
+        "unknown grant": (forge.new_id(), good, (404, "not-found")),
+        "revoked grant": (over, good, (409, "conflict")),
+    }
+    for name, (where, wrap, expected) in wrong.items():
+        body = {"wraps": [wrap]}
+        answer = await stand.send("POST", f"/grants/{where}/wraps", body, owner.token)
+        assert code(answer) == expected, name
+    body = {"wraps": [good] * 5_001}
+    answer = await stand.send("POST", f"/grants/{grant}/wraps", body, owner.token)
+    assert code(answer) == (413, "too-large")
+    assert (await stand.get(f"/grants/{grant}", owner.token)).json()["memories"] == 0
+    answer = await stand.send("POST", f"/grants/{grant}/wraps", {"wraps": [good]}, other.token)
+    assert code(answer) == (404, "not-found")
+
+
+async def test_a_grant_tells_when_its_wraps_changed(stand: Stand) -> None:
+    """Whatever gives a wrap or replaces one moves the number; only the owner is told."""
+    owner, app = await stand.sign_up(), await stand.new_app()
+    grant = await stand.grant(owner, app)
+
+    async def changed() -> int:
+        row = (await stand.get(f"/grants/{grant}", owner.token)).json()
+        listed = (await stand.get("/grants", owner.token)).json()
+        assert listed == [row]
+        return int(row["wraps_changed"])
+
+    seen = [await changed()]
+    assert seen == [-1]
+    memory = await stand.remember(owner)
+    await stand.share(owner, grant, memory)
+    seen.append(await changed())
+    await stand.remember(owner)
+    assert await changed() == seen[-1]
+    await stand.share(owner, grant, memory)
+    seen.append(await changed())
+    again = owner.memory(memory, 2, key_number=2)
+    wraps = [[grant, memory, 2, forge.wrapped()]]
+    assert (await stand.append(owner, owner.put(again, wraps=wraps))).is_success
+    seen.append(await changed())
+    own = app.memory(owner.account, grant)
+    assert (await stand.write(app, grant, app.put(owner.account, own), owner)).is_success
+    seen.append(await changed())
+    assert seen == sorted(set(seen))
+    await stand.append(owner, owner.append(unwraps=[[grant, memory]]))
+    assert await changed() == seen[-1]
+    row = (await stand.get(f"/grants/{grant}", app.token)).json()
+    assert "wraps_changed" not in row
