@@ -96,9 +96,13 @@ def _opened(state: VaultState, identifier: bytes, record: Record, entry: Entry) 
     if memory is None:
         return None
     try:
-        return open_memory(state, record, memory)
+        opened = open_memory(state, record, memory)
     except OpenError:
         return None
+    # An app can sign an entry over a record whose header says something else.
+    said = (opened.id, opened.version, opened.author)
+    fits = said == (id_text(identifier), entry.version, author_text(entry.author))
+    return opened if fits else None
 
 
 def server_view(state: VaultState) -> Flow[dict[str, Any]]:

@@ -19,6 +19,7 @@ from coffret.flows.keys import (
 )
 from coffret.flows.memories import current, find, update
 from coffret.flows.session import get_packed
+from coffret.flows.sync import check_records
 from coffret_vault.errors import ConflictError, NotFoundError, OpenError
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.author import OWNER
@@ -28,7 +29,7 @@ from coffret_vault.formats.memory import KEK, Record
 from coffret_vault.formats.sharing import CREATE, UPDATE
 from coffret_vault.records.memory import Memory
 from coffret_vault.records.seal import to_memory, wrap_memory_key
-from coffret_vault.store import StoredRecord
+from coffret_vault.store import Wanted
 
 if TYPE_CHECKING:
     from coffret.flows.http import Flow
@@ -184,7 +185,8 @@ def _readable(state: VaultState, identifier: bytes, item: Proposal) -> Flow[None
     stay so.
 
     Raises:
-        ConflictError: the app sealed it so that it does not open.
+        ConflictError: the app sealed it so that it does not open, or as someone else's.
+        TrustError: it is not the record that the log names.
     """
     record = state.store.record(identifier, item.version)
     if record is not None and can_open(state, record):
@@ -192,10 +194,13 @@ def _readable(state: VaultState, identifier: bytes, item: Proposal) -> Flow[None
     path = f"/memory-blobs/{id_text(identifier)}"
     params = ("version", str(item.version))
     answer = decode_msgpack((yield from get_packed(state, path, params)), _RecordAnswer)
-    if answer.record.digest != item.digest or not can_open(state, answer.record):
+    named = Wanted(item.digest, current=False, author=item.app_id)
+    wanted = {(identifier, item.version): named}
+    found = list(check_records(state, wanted, [(b"", answer.record)], {}))
+    if not found or not can_open(state, found[0].record):
         message = "the app sealed this so that it does not open; it can only be rejected"
         raise ConflictError(message)
-    state.store.put_records([StoredRecord(identifier, item.version, answer.record)])
+    state.store.put_records(found)
 
 
 def _rewrite(
