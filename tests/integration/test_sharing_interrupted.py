@@ -1,0 +1,57 @@
+"""Approvals that were interrupted, and approvals without a look."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from unittest.mock import patch
+
+import pytest
+
+from coffret_vault.errors import (
+    ConflictError,
+    GrantError,
+    InputError,
+    NetworkError,
+)
+from harness.world import ask
+
+if TYPE_CHECKING:
+    from harness.world import Owner, World
+
+
+def test_an_interrupted_approval_is_finished_where_it_was_decided(either: World) -> None:
+    """What is shared is settled at the decision, and only the device that made it goes on."""
+    owner, app = either.owner(), either.app()
+    owner.vault.remember("a")
+    request_id = ask(app, owner)
+    _approve_without_handing_over(owner, request_id)
+    with pytest.raises(GrantError):
+        app.access(request_id)
+    owner.vault.remember("written after the decision")
+    other = either.device(owner)
+    other.requests(None)
+    with pytest.raises(ConflictError):
+        other.approve(request_id)
+    with pytest.raises(ConflictError, match="other terms"):
+        owner.vault.approve(request_id, duration=timedelta(hours=2))
+    owner.vault.approve(request_id)
+    assert [memory.content for memory in app.access(request_id).memories()] == ["a"]
+
+
+def test_an_approval_needs_a_look(either: World) -> None:
+    """An id that an app passed on approves nothing before the owner has seen what it stands for."""
+    owner, app = either.owner(), either.app()
+    request_id = ask(app, owner)
+    with pytest.raises(InputError, match="look at the request"):
+        owner.vault.approve(request_id)
+    assert app.status(request_id) == "pending"
+
+
+def _approve_without_handing_over(owner: Owner, request_id: str) -> None:
+    owner.vault.requests(None)
+    with (
+        patch("coffret.flows.approval._hand_over", side_effect=NetworkError),
+        pytest.raises(NetworkError),
+    ):
+        owner.vault.approve(request_id)
