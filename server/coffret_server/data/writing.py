@@ -49,7 +49,7 @@ async def write_records(call: Call) -> Reply:
     now = call.services.clock()
 
     async def job(tx: Tx) -> tuple[int, list[int]]:
-        state = await load_state(tx, account)
+        state = await load_state(tx, account)  # first its lock: a revocation may be on its way
         grant = await grants.usable_grant(tx, grant_id, app, now)
         if grant.account != account:
             refuse("not-found", "there is no such grant")
