@@ -20,7 +20,7 @@ from coffret.flows.keys import (
 from coffret.flows.memories import current, find, update
 from coffret.flows.session import get_packed
 from coffret.flows.sync import check_records
-from coffret_vault.errors import ConflictError, NotFoundError, OpenError
+from coffret_vault.errors import ConflictError, NotFoundError, OpenError, TrustError
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.author import OWNER
 from coffret_vault.formats.entry import Entry
@@ -194,6 +194,9 @@ def _readable(state: VaultState, identifier: bytes, item: Proposal) -> Flow[None
     path = f"/memory-blobs/{id_text(identifier)}"
     params = ("version", str(item.version))
     answer = decode_msgpack((yield from get_packed(state, path, params)), _RecordAnswer)
+    if answer.record.digest != item.digest:
+        message = "the server shows another version than the one in the log"
+        raise TrustError(message)
     named = Wanted(item.digest, current=False, author=item.app_id)
     wanted = {(identifier, item.version): named}
     found = list(check_records(state, wanted, [(b"", answer.record)], {}))
