@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -10,6 +10,7 @@ from coffret.flows.apps import send
 from coffret.flows.http import (
     MSGPACK,
     Count,
+    Cursor,
     Request,
     VersionConflictError,
     decode_msgpack,
@@ -59,7 +60,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PAGE = 1_000
-_CURSOR = 1_024
 _STATUS = {"accepted": APPROVED, "pending": PENDING}
 
 
@@ -73,7 +73,7 @@ class _Item(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _Page(msgspec.Struct, frozen=True, array_like=True):
-    next: Annotated[str, msgspec.Meta(max_length=_CURSOR)] | None
+    next: Cursor | None
     items: list[_Item]
 
 
@@ -109,11 +109,17 @@ def read_all(state: AppState, held: Held) -> Flow[dict[str, Readable]]:
 
     Raises:
         GrantError: the grant is paused, revoked or expired, or does not include reading.
+        FormatError: the server's pages have no end.
     """
     _check_live(state, held)
     found: dict[str, Readable] = {}
+    asked: set[str] = set()
     cursor: str | None = ""
     while cursor is not None:
+        if cursor in asked:
+            message = "the server's pages lead back to one that was read"
+            raise FormatError(message)
+        asked.add(cursor)
         params = (("limit", str(_PAGE)),) + ((("cursor", cursor),) if cursor else ())
         path = f"/grants/{id_text(held.grant.grant_id)}/records"
         request = Request("GET", path, media=MSGPACK, params=params)

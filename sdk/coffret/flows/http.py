@@ -27,6 +27,9 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Bearer = Annotated[str, msgspec.Meta(min_length=1, max_length=4_096, pattern=r"\A[!-~]+\Z")]
 """A token or key in an answer, which goes into a header later: printable ASCII, no spaces."""
 
+Cursor = Annotated[str, msgspec.Meta(max_length=1_024)]
+"""Where the next page begins, in the server's words, which go into an address."""
+
 
 class Request(msgspec.Struct, frozen=True):
     """One request. ``path`` begins behind ``/api/v1``; ``token`` never shows in a repr.
