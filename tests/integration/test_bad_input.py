@@ -269,6 +269,20 @@ def test_a_device_whose_clock_is_wrong_still_works(world: World, days: int) -> N
     assert owner.vault.update(memory.id, content="on time again").version == 3
 
 
+def test_an_app_whose_clock_is_behind_the_owners_can_write(world: World) -> None:
+    """A grant by a clock that is some minutes ahead is no grant from the future to its app."""
+    owner, app = world.owner(), world.app()
+    owner.vault.remember("a")
+    world.clock.offset = timedelta(minutes=5)
+    _, access = world.granted(owner, app)
+    world.clock.offset = timedelta()
+    access.remember("written at once")
+    owner.vault.sync()
+    assert [item.proposed.content for item in owner.vault.pending() if item.proposed] == [
+        "written at once"
+    ]
+
+
 def test_a_session_that_is_over_is_begun_again(world: World) -> None:
     """A device whose session ended logs in by itself, and goes on with what it was doing."""
     network = Recorder()

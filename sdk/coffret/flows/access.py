@@ -168,6 +168,11 @@ def _wrapping(held: Held) -> Wrapping:
     return Wrapping(Kek(grant_id=held.grant.grant_id), held.key)
 
 
+def _now(state: AppState, held: Held) -> int:
+    """The time; never before the grant, whose owner's clock may be ahead of ours."""
+    return max(state.ambient.now(), held.grant.created)
+
+
 def _check_scope(held: Held, scope: str) -> None:
     if scope not in held.grant.scopes:
         message = f"the grant does not include {scope}"
@@ -183,7 +188,7 @@ def remember(state: AppState, held: Held, fields: Fields) -> Flow[Memory]:
     """
     _check_live(state, held)
     _check_scope(held, "create")
-    now = state.ambient.now()
+    now = _now(state, held)
     stamp = Stamp(
         account_id=held.grant.account_id,
         memory_id=state.ambient.new_id(),
@@ -221,7 +226,7 @@ def update(
             key_number=known.header.key_number,
             author=Author(state.manifest.app_id),
             created=known.header.created,
-            updated=max(state.ambient.now(), known.header.created),
+            updated=max(_now(state, held), known.header.created),
         )
         return (yield from _write(state, held, stamp, fields, known.key))
 
@@ -281,7 +286,7 @@ def forget(state: AppState, held: Held, known: Readable) -> Flow[None]:
             version=newest + 1,
             digest=digest,
             author=Author(state.manifest.app_id),
-            time=state.ambient.now(),
+            time=_now(state, held),
         )
         yield from _submit(state, held, entry, ())
 
