@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from coffret_vault.errors import InputError
+from coffret_vault.formats.unshown import Unshown
 
 if TYPE_CHECKING:
     from coffret_vault.records.memory import Fields
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 _SHOWN = ("title", "summary", "type", "tags", "importance", "confidence", "source", "labels")
 
 
-class _Form(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class _Form(Unshown, msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     title: str = ""
     summary: str = ""
     type: str = "contextual"

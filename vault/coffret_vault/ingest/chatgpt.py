@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from coffret_vault.formats.unshown import Unshown
 from coffret_vault.ingest.episodes import read_conversations
 from coffret_vault.ingest.errors import SourceEmptyError
 from coffret_vault.ingest.limits import DEFAULT_LIMITS, Limits
@@ -42,7 +43,7 @@ class _Author(msgspec.Struct):
     role: str | None = None
 
 
-class _Content(msgspec.Struct):
+class _Content(Unshown, msgspec.Struct):
     content_type: str = "text"
     parts: list[object] | None = None
 
@@ -66,7 +67,7 @@ class _Node(msgspec.Struct):
     children: list[str] | None = None
 
 
-class _Conversation(msgspec.Struct):
+class _Conversation(Unshown, msgspec.Struct):
     mapping: dict[str, _Node]
     current_node: str | None = None
     title: str | None = None

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from coffret_vault.formats.unshown import Unshown
 from coffret_vault.ingest.draft import Imported, ImportSkipped
 from coffret_vault.ingest.episodes import read_conversations, read_episodes
 from coffret_vault.ingest.errors import SourceDamagedError, SourceEmptyError
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 KIND = "chat"
 
 
-class _Message(msgspec.Struct):
+class _Message(Unshown, msgspec.Struct):
     content: str
     id: str | int | None = None
     role: str | None = None
@@ -58,7 +59,7 @@ class _Message(msgspec.Struct):
     conversation: str | int | None = None
 
 
-class _Conversation(msgspec.Struct):
+class _Conversation(Unshown, msgspec.Struct):
     messages: list[msgspec.Raw]
     id: str | int | None = None
     title: str | None = None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from coffret_vault.formats.unshown import Unshown
 from coffret_vault.ingest.episodes import read_conversations
 from coffret_vault.ingest.errors import SourceEmptyError
 from coffret_vault.ingest.limits import DEFAULT_LIMITS, Limits
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 KIND = "claude"
 
 
-class _Block(msgspec.Struct):
+class _Block(Unshown, msgspec.Struct):
     type: str = ""
     text: str | None = None
 
@@ -43,7 +44,7 @@ class _File(msgspec.Struct):
     file_name: str | None = None
 
 
-class _Message(msgspec.Struct):
+class _Message(Unshown, msgspec.Struct):
     uuid: str | None = None
     sender: str | None = None
     text: str | None = None

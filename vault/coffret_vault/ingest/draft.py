@@ -8,6 +8,8 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
+from coffret_vault.formats.unshown import Unshown
+
 Unit: TypeAlias = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 """A number from 0 to 1."""
 
@@ -18,7 +20,7 @@ Micros: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MAX_TIME)]
 """Microseconds since 1970-01-01 UTC."""
 
 
-class Draft(msgspec.Struct, frozen=True, kw_only=True):
+class Draft(Unshown, msgspec.Struct, frozen=True, kw_only=True):
     """A memory read from a source, before it is sealed.
 
     Everything here is plaintext on the owner's device. Once stored in ``plain`` mode the server

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from coffret_vault.formats.unshown import Unshown
 from coffret_vault.ingest.episodes import read_conversations
 from coffret_vault.ingest.errors import SourceEmptyError
 from coffret_vault.ingest.limits import DEFAULT_LIMITS, Limits
@@ -50,7 +51,7 @@ class _File(msgspec.Struct):
     session_meta: _Meta = msgspec.field(default_factory=_Meta)
 
 
-class _Message(msgspec.Struct):
+class _Message(Unshown, msgspec.Struct):
     content: str
     message_id: str | None = None
     create_time: str | float | None = None

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from coffret_vault.formats.unshown import Unshown
 from coffret_vault.ingest.draft import Draft, Imported, ImportSkipped
 from coffret_vault.ingest.errors import IngestError, SourceEmptyError
 from coffret_vault.ingest.folders import NOT_REGULAR, FoundFile, walk
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 EMPTY = "empty"
 
 
-class _Document(msgspec.Struct, frozen=True):
+class _Document(Unshown, msgspec.Struct, frozen=True):
     """What holds for every section of a file."""
 
     name: str

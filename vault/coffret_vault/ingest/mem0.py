@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from coffret_vault.formats.unshown import Unshown
 from coffret_vault.ingest.draft import Draft, Imported, ImportSkipped
 from coffret_vault.ingest.errors import SourceDamagedError, SourceEmptyError
 from coffret_vault.ingest.fits import check_fits
@@ -27,7 +28,7 @@ KIND = "mem0"
 _LABELS = {"user_id": "user", "agent_id": "agent", "app_id": "app", "run_id": "session"}
 
 
-class _Memory(msgspec.Struct):
+class _Memory(Unshown, msgspec.Struct):
     id: str
     memory: str
     created_at: str | float | None = None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from markdown_it import MarkdownIt
 
+from coffret_vault.formats.unshown import Unshown
 from coffret_vault.ingest.names import clean_line, day_in, hashtags, slug
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _DIARY_DAYS = 2
 """So many headings that begin with a date make a text a diary."""
 
 
-class Section(msgspec.Struct, frozen=True):
+class Section(Unshown, msgspec.Struct, frozen=True):
     """A piece of a text.
 
     Attributes:
@@ -46,7 +47,7 @@ class Section(msgspec.Struct, frozen=True):
     tags: tuple[str, ...] = ()
 
 
-class _Block(msgspec.Struct, frozen=True):
+class _Block(Unshown, msgspec.Struct, frozen=True):
     text: str
     level: int = 0
     heading: str = ""

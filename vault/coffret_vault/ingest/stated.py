@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from coffret_vault.formats.unshown import Unshown
 from coffret_vault.ingest.names import clean_line, clean_tags, clean_title
 from coffret_vault.ingest.times import parse_time
 
@@ -19,7 +20,7 @@ T = TypeVar("T")
 _MAX_TYPE_CHARS = 64
 
 
-class Stated(msgspec.Struct, frozen=True, kw_only=True):
+class Stated(Unshown, msgspec.Struct, frozen=True, kw_only=True):
     """The fields of a ``Draft`` that a source's header fills; the rest is in ``metadata``."""
 
     title: str

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from coffret_vault.formats.unshown import Unshown
 from coffret_vault.ingest.draft import ImportSkipped
 from coffret_vault.ingest.errors import SourceDamagedError
 from coffret_vault.ingest.names import clean_line
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _MAX_NAME_CHARS = 100
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
+class Message(Unshown, msgspec.Struct, frozen=True, kw_only=True):
     """One turn.
 
     Attributes:
@@ -36,7 +37,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     role: str
 
 
-class Conversation(msgspec.Struct, frozen=True, kw_only=True):
+class Conversation(Unshown, msgspec.Struct, frozen=True, kw_only=True):
     """What every chat export comes down to.
 
     Attributes:

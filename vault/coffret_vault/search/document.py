@@ -7,11 +7,13 @@ from typing import Literal
 
 import msgspec
 
+from coffret_vault.formats.unshown import Unshown
+
 Mode = Literal["fused", "semantic", "words"]
 Reason = Literal["semantic", "words"]
 
 
-class Document(msgspec.Struct, frozen=True, kw_only=True):
+class Document(Unshown, msgspec.Struct, frozen=True, kw_only=True):
     """One opened memory, as the search needs it. Times are microseconds since 1970, UTC."""
 
     id: bytes
