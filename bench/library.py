@@ -142,8 +142,8 @@ def _approve(url: str, vault: Vault, plan: Plan) -> list[Row]:
                 duration=timedelta(days=1),
                 everything=True,
             )
-            started = time.perf_counter()
             vault.requests(None)
+            started = time.perf_counter()
             grant = vault.approve(request)
             times.append(time.perf_counter() - started)
             assert vault.grant(grant).memories == COUNT

@@ -22,7 +22,7 @@ from coffret.flows.requests import (
     PENDING,
     Narrowing,
     fetch_request,
-    matching_memories,
+    matching_ids,
     request_digest,
     warnings_about,
 )
@@ -144,7 +144,7 @@ def _terms(state: VaultState, asked: CheckedRequest, narrowing: Narrowing) -> Te
 
 
 def _listed(state: VaultState, selector: Selector, narrowing: Narrowing) -> Selector:
-    found = {view.id for _, view in matching_memories(state, selector)}
+    found = set(map(id_text, matching_ids(state, selector)))
     chosen = found if narrowing.memories is None else narrowing.memories
     unknown = (chosen | narrowing.exclude) - found
     if unknown:
@@ -193,12 +193,7 @@ def _chosen(state: VaultState, terms: Terms) -> bytes:
     """The ids of the memories that are shared, one after another: settled when it is decided."""
     if not terms.scopes & NEED_KEYS:
         return b""
-    if terms.selector.everything:
-        return b"".join(memory_id for memory_id, _ in state.store.states())
-    if terms.selector == Selector(ids=terms.selector.ids):
-        return b"".join(sorted(terms.selector.ids))
-    found = matching_memories(state, terms.selector)
-    return b"".join(opened.header.memory_id for opened, _ in found)
+    return b"".join(matching_ids(state, terms.selector))
 
 
 def _grant_change(

@@ -19,9 +19,10 @@ from coffret.sharing import AccessRequestInfo, AppInfo, from_wire, shown
 from coffret_vault.errors import TrustError
 from coffret_vault.formats.account import keys_hash
 from coffret_vault.formats.layout import id_text
+from coffret_vault.formats.memory import HEADER
 from coffret_vault.grants.approve import check_request
 from coffret_vault.grants.apps import Signed
-from coffret_vault.grants.select import matches
+from coffret_vault.grants.select import matches, matches_unopened
 from coffret_vault.grants.words import fingerprint
 from coffret_vault.records.memory import from_micros
 from coffret_vault.records.seal import to_memory
@@ -147,10 +148,23 @@ def _keys_differ(one: Manifest, other: Manifest) -> bool:
 def matching_memories(state: VaultState, selector: Selector) -> Iterator[tuple[Opened, Memory]]:
     """The current memories that a selector means now, opened."""
     for row in state.store.current_records():
+        if matches_unopened(selector, HEADER.parse(row.record.header)) is False:
+            continue
         opened = open_record(state, row.record)
         memory = to_memory(opened.header, opened.payload)
         if matches(selector, memory):
             yield opened, memory
+
+
+def matching_ids(state: VaultState, selector: Selector) -> Iterator[bytes]:
+    """The ids of those memories; envelopes are opened only where the header does not tell."""
+    for memory_id, _, record in state.store.current_records():
+        fits = matches_unopened(selector, HEADER.parse(record.header))
+        if fits is None:
+            opened = open_record(state, record)
+            fits = matches(selector, to_memory(opened.header, opened.payload))
+        if fits:
+            yield memory_id
 
 
 def fetch_request(

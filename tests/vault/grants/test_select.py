@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from coffret_vault.formats.author import OWNER
+from coffret_vault.formats.memory import Header
 from coffret_vault.formats.sharing import Selector
-from coffret_vault.grants.select import matches
+from coffret_vault.grants.select import matches, matches_unopened
 from coffret_vault.records.memory import Memory, to_micros
 
 MOMENT = datetime(2024, 1, 1, tzinfo=UTC)
@@ -53,3 +55,39 @@ def test_a_memory_without_importance_is_less_than_any() -> None:
         **{**{n: getattr(MEMORY, n) for n in MEMORY.__struct_fields__}, "importance": None}
     )
     assert not matches(Selector(importance=0), plain)
+
+
+def _header(*, sealed: bool) -> Header:
+    return Header(
+        account_id=bytes(16),
+        memory_id=ID,
+        version=1,
+        key_number=1,
+        author=OWNER,
+        created=NOW,
+        updated=NOW,
+        sealed=sealed,
+        title="",
+        importance=None if sealed else 500_000,
+        tags=frozenset() if sealed else frozenset(MEMORY.tags),
+    )
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize(("selector", "expected"), CASES)
+def test_a_header_alone_never_contradicts_the_memory(
+    selector: dict[str, Any],
+    expected: bool,  # noqa: FBT001 - a case
+    sealed: bool,  # noqa: FBT001 - a case
+) -> None:
+    """What the header tells is what the memory tells; where it cannot tell, it does not."""
+    told = matches_unopened(Selector(**selector), _header(sealed=sealed))
+    assert told in {expected, None}
+    needs_opening = "types" in selector or (sealed and {"tags", "importance"} & selector.keys())
+    assert (told is None) <= bool(needs_opening)
+
+
+def test_a_sealed_memory_is_opened_for_what_it_hides() -> None:
+    """Tags and importance inside an envelope are never taken for absent."""
+    for selector in ({"tags": frozenset(["travel"])}, {"importance": 1}):
+        assert matches_unopened(Selector(**selector), _header(sealed=True)) is None

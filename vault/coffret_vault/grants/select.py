@@ -9,6 +9,7 @@ from coffret_vault.formats.memory import IMPORTANCE_ONE
 from coffret_vault.records.memory import to_micros
 
 if TYPE_CHECKING:
+    from coffret_vault.formats.memory import Header
     from coffret_vault.formats.sharing import Selector
     from coffret_vault.records.memory import Memory
 
@@ -25,3 +26,29 @@ def matches(selector: Selector, memory: Memory) -> bool:
         and (selector.importance is None or importance >= selector.importance)
         and (selector.since is None or to_micros(memory.updated) >= selector.since)
     )
+
+
+def matches_unopened(selector: Selector, header: Header) -> bool | None:
+    """As :func:`matches`, from a header alone; None where the envelope has to be opened.
+
+    A sealed memory keeps its tags and importance inside, and every memory its type.
+    """
+    if selector.everything:
+        return True
+    shown = not header.sealed
+    fits = (
+        (not selector.ids or header.memory_id in selector.ids)
+        and (selector.since is None or header.updated >= selector.since)
+        and not (shown and selector.tags and selector.tags.isdisjoint(header.tags))
+        and not (
+            shown
+            and selector.importance is not None
+            and (header.importance is None or header.importance < selector.importance)
+        )
+    )
+    if not fits:
+        return False
+    inside = selector.types or (
+        header.sealed and (selector.tags or selector.importance is not None)
+    )
+    return None if inside else True
