@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 CANARY = "canary-7f3a"
+PACKAGES = {"coffret", "coffret_vault"}
 SECRET = {
     *("token", "api_key", "developer_key", "access_token", "seeds", "body"),
     *("payload", "content", "text", "parts", "memory", "title", "summary"),
@@ -49,7 +50,9 @@ def _structs() -> set[type[msgspec.Struct]]:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.endswith("__main__"):
                 importlib.import_module(module.name)
-    return {kind for kind in _below(msgspec.Struct) if kind.__module__.startswith("coffret")}
+    return {
+        kind for kind in _below(msgspec.Struct) if kind.__module__.partition(".")[0] in PACKAGES
+    }
 
 
 def _is_plain(kind: type[msgspec.Struct], name: str) -> bool:
