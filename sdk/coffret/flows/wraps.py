@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.grantfeed import grant_wrapping, wrapping_for
-from coffret.flows.http import decode_json, decode_msgpack
+from coffret.flows.http import Cursor, decode_json, decode_msgpack
 from coffret.flows.keys import live_grants
 from coffret.flows.session import get, get_packed
 from coffret_vault.errors import FormatError, OpenError, TrustError
@@ -34,7 +34,7 @@ class _CountAnswer(msgspec.Struct, frozen=True):
 
 
 class _WrapsAnswer(msgspec.Struct, frozen=True, array_like=True):
-    next: str | None
+    next: Cursor | None
     wraps: list[tuple[bytes, int, bytes]]
 
 
@@ -60,6 +60,7 @@ def follow_wraps(state: VaultState) -> Flow[None]:
 def _read_wraps(state: VaultState, grant_id: bytes) -> Flow[None]:
     cursor: str | None = ""
     found: dict[bytes, int] = {}
+    seen: set[bytes] = set()
     row = state.store.grants.get(grant_id)
     if row is None:
         return
@@ -73,7 +74,9 @@ def _read_wraps(state: VaultState, grant_id: bytes) -> Flow[None]:
             for memory_id, number, wrap in page.wraps
             if _holds(state, wrapping, (memory_id, number, wrap))
         )
-        if page.next is not None and (not page.wraps or page.next == cursor):
+        before = len(seen)
+        seen.update(memory_id for memory_id, _, _ in page.wraps)
+        if page.next is not None and len(seen) == before:
             message = "the server's list of a grant's memories does not end"
             raise TrustError(message)
         cursor = page.next
