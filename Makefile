@@ -12,7 +12,7 @@ PORT ?= 8440
 DATABASE ?= sqlite:///coffret.db
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check format bench bench-peers vectors lock clean setup
+.PHONY: help demo serve test attacks check format bench bench-peers vectors lock clean setup
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -25,6 +25,10 @@ serve: $(VENV)/.run  ## run the server on this machine; PORT=8440 DATABASE=sqlit
 
 test: $(VENV)/.dev  ## every test
 	@$(BIN)/python -m pytest
+
+attacks: $(VENV)/.dev  ## carry out every attack of docs/attacks.md, and write that page anew
+	@$(BIN)/python -m pytest -m "attack or control" $$(PYTHONPATH=tests $(BIN)/python -m architecture.attacks_table --files)
+	@PYTHONPATH=tests $(BIN)/python -m architecture.attacks_table
 
 check: $(VENV)/.dev  ## lint, format, types, import contracts
 	@$(BIN)/ruff check .
