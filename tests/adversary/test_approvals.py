@@ -221,6 +221,7 @@ def _new_keys(app: App, request_id: str) -> tuple[Identity, dict[str, str]]:
     return forger, shown | _signed(app, forger, request_id)
 
 
+@pytest.mark.attack(22)
 def test_changed_keys_are_shown_and_not_approved(world: World) -> None:
     """An app that was approved before and has other keys now: a warning, an error, no keys."""
     evil = Evil()
@@ -240,6 +241,7 @@ def test_changed_keys_are_shown_and_not_approved(world: World) -> None:
     owner.vault.approve(request_id)
 
 
+@pytest.mark.control(22)
 def test_a_client_that_does_not_compare_keys_seals_to_the_server(world: World) -> None:
     """Control: without the comparison the server opens the grant's key."""
     evil = Evil()

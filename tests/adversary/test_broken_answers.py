@@ -94,6 +94,7 @@ def test_a_lie_that_is_told_again_at_acceptance_is_refused(victim: Victim) -> No
     assert accepted.content == "honest note"
 
 
+@pytest.mark.attack(2)
 def test_a_lie_about_a_grant_s_key_does_not_last(victim: Victim) -> None:
     """A grant whose key the owner cannot open is refused; later everything works."""
     app = victim.world.app()

@@ -189,6 +189,7 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> tuple[Life, dict[str, byte
     return life, places
 
 
+@pytest.mark.attack(7)
 def test_no_secret_is_anywhere(scan: tuple[Life, dict[str, bytes]]) -> None:
     """Secrets, keys, contents and questions are in no request, database, file, log or error."""
     life, places = scan

@@ -53,6 +53,7 @@ def _kdf(**values: object) -> Any:
     return lambda answer: answer["kdf"].update(values)
 
 
+@pytest.mark.attack(8, 9)
 @pytest.mark.parametrize(
     "values",
     [
@@ -85,6 +86,7 @@ def test_passphrase_parameters_out_of_bounds_are_refused_unused(
     assert evil.paths == ["/auth/challenge"]
 
 
+@pytest.mark.control(8)
 def test_a_weak_derivation_is_used_by_a_client_without_the_floor(
     world: World, owner: Owner
 ) -> None:
@@ -96,6 +98,7 @@ def test_a_weak_derivation_is_used_by_a_client_without_the_floor(
     assert evil.paths == ["/auth/challenge", "/auth/login"]
 
 
+@pytest.mark.attack(8, 12)
 @pytest.mark.parametrize(
     "values",
     [{"algorithm": "argon2i"}, {"algorithm": "scrypt"}, {"salt": ""}, {"salt": b64(bytes(15))}],
@@ -111,6 +114,7 @@ def test_another_algorithm_is_refused(
     assert evil.paths == ["/auth/challenge"]
 
 
+@pytest.mark.attack(12)
 def test_a_challenge_of_another_kind_is_refused(world: World, owner: Owner) -> None:
     """A passphrase is not answered with a recovery slot's challenge, nor the reverse."""
     evil = Evil()
@@ -127,6 +131,7 @@ def test_a_challenge_of_another_kind_is_refused(world: World, owner: Owner) -> N
         )  # fmt: skip
 
 
+@pytest.mark.attack(10)
 def test_a_salt_that_the_server_chose_opens_nothing(world: World, owner: Owner) -> None:
     """Another salt gives other keys, which neither log in nor open the account's keyslot."""
     evil = Evil()
@@ -136,6 +141,7 @@ def test_a_salt_that_the_server_chose_opens_nothing(world: World, owner: Owner) 
     assert "/accounts/me" not in evil.paths
 
 
+@pytest.mark.attack(10)
 def test_a_challenge_for_another_account_logs_nobody_in(world: World, owner: Owner) -> None:
     """The account's id is in every key: a challenge for another account cannot be answered."""
     other = world.owner()
@@ -170,6 +176,7 @@ def _problem(code: str, status: int) -> httpx.Response:
     return httpx.Response(status, json=body, headers=headers)
 
 
+@pytest.mark.attack(4)
 @pytest.mark.parametrize("path", ["/auth/challenge", "/auth/login", "/accounts/me"])
 @pytest.mark.parametrize("status", [401, 404, 409, 422, 500])
 def test_no_error_at_login_leads_to_a_sign_up(
@@ -195,6 +202,7 @@ def test_no_error_at_login_leads_to_a_sign_up(
         }
 
 
+@pytest.mark.attack(1, 3, 13)
 def test_fields_that_name_keys_or_places_are_ignored(world: World, owner: Owner) -> None:
     """Organisation keys, recovery keys, feature flags and addresses in an answer change nothing."""
     evil, honest = Evil(), Recorder()
@@ -226,6 +234,7 @@ def test_fields_that_name_keys_or_places_are_ignored(world: World, owner: Owner)
     ]
 
 
+@pytest.mark.attack(3)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed(world: World, owner: Owner, status: int) -> None:
     """A server cannot send a device to another place, with its proofs or without."""
@@ -239,6 +248,7 @@ def test_a_redirect_is_not_followed(world: World, owner: Owner, status: int) -> 
     assert len(evil.requests) == before + 1
 
 
+@pytest.mark.attack(3)
 def test_addresses_are_checked_before_anything_is_sent() -> None:
     """Plain http goes to this machine only, and an address is a scheme and a host."""
     for url in (
@@ -253,6 +263,7 @@ def test_addresses_are_checked_before_anything_is_sent() -> None:
     assert check_url("http://[::1]:8080") == "http://[::1]:8080"
 
 
+@pytest.mark.attack(15, 21, 24)
 def test_an_account_of_the_server_s_making_is_refused(world: World, owner: Owner) -> None:
     """Card, keyslots, identity or generation of another account or making open nothing."""
     other = world.owner().vault._state.account
@@ -283,6 +294,7 @@ def test_an_account_of_the_server_s_making_is_refused(world: World, owner: Owner
         assert "/sync" not in evil.paths
 
 
+@pytest.mark.attack(4)
 def test_a_sign_up_is_for_the_account_that_was_made_here(world: World) -> None:
     """A server that registers another account than ours is refused, and nothing is kept."""
     evil = Evil()

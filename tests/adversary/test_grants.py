@@ -191,6 +191,7 @@ def test_a_device_that_was_behind_does_not_write_for_a_revoked_app(world: World)
         access.memories()
 
 
+@pytest.mark.attack(2)
 def test_a_grant_s_wraps_are_not_taken_on_the_server_s_word(world: World) -> None:
     """A server that names a private memory among a grant's gets no key of it for the app."""
     owner, app, _, private, grant_id, access = granted(world)
@@ -216,6 +217,7 @@ def _check_not_held(device: Vault, access: Access, grant_id: str, memory_id: str
     assert not opens(access, hoard(access), record_of(device, memory_id), [])
 
 
+@pytest.mark.control(2)
 def test_a_client_that_takes_the_server_s_word_hands_the_next_key_over(world: World) -> None:
     """Control: a device that believes the named wraps gives the app the private memory's key."""
     owner, _, _, private, grant_id, access = granted(world)

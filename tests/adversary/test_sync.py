@@ -64,6 +64,7 @@ def _alter(part: int, at: int = -1) -> Callable[[Page], None]:
 # -- records ------------------------------------------------------------------------------------
 
 
+@pytest.mark.attack(5, 11)
 @pytest.mark.parametrize("part", [0, 1, 2, 3], ids=["header", "envelope", "kek", "wrap"])
 def test_an_altered_record_is_refused(victim: Victim, part: int) -> None:
     """A bit changed in a header, an envelope, a wrap or its name is noticed before it is kept."""
@@ -76,6 +77,7 @@ def test_an_altered_record_is_refused(victim: Victim, part: int) -> None:
     assert victim.dump() == before
 
 
+@pytest.mark.control(5)
 def test_altered_records_are_taken_by_a_client_that_does_not_compare(victim: Victim) -> None:
     """Control: a client that neither compares nor opens what it gets keeps the altered record."""
     memory = victim.owner.vault.remember("new")
@@ -93,6 +95,7 @@ def test_altered_records_are_taken_by_a_client_that_does_not_compare(victim: Vic
         victim.vault.get(memory.id)
 
 
+@pytest.mark.attack(6)
 def test_records_of_two_memories_cannot_be_exchanged(victim: Victim) -> None:
     """The header, envelope or wrap of one memory beside the rest of another is refused."""
     for part in (0, 1, 3):
@@ -107,6 +110,7 @@ def test_records_of_two_memories_cannot_be_exchanged(victim: Victim) -> None:
         victim.refuses(TrustError)
 
 
+@pytest.mark.attack(16)
 def test_a_withheld_record_is_noticed(victim: Victim) -> None:
     """A memory whose record never comes is missed; the log says that there is one."""
     victim.owner.vault.remember("withheld")
@@ -124,6 +128,7 @@ def test_a_withheld_record_is_noticed(victim: Victim) -> None:
     assert {memory.content for memory in victim.vault.list()} == {"seen by both", "withheld"}
 
 
+@pytest.mark.attack(18)
 def test_an_older_version_is_not_taken_for_the_newest(victim: Victim) -> None:
     """The record of a version that was replaced does not pass for the current one."""
     old: list[Any] = []
@@ -171,6 +176,7 @@ def _change_time(items: list[Any]) -> None:
     items[0][0] = ENTRY.serialize(msgspec.structs.replace(entry, time=entry.time + 1))
 
 
+@pytest.mark.attack(16)
 @pytest.mark.parametrize("attack", [_drop, _repeat, _reorder, _change_time])
 def test_leaves_are_the_ones_that_were_signed(
     victim: Victim, attack: Callable[[list[Any]], None]
@@ -183,6 +189,7 @@ def test_leaves_are_the_ones_that_were_signed(
     victim.refuses(TrustError)
 
 
+@pytest.mark.control(16)
 def test_altered_leaves_are_taken_by_a_client_that_does_not_compare_roots(victim: Victim) -> None:
     """Control: without the comparison of roots an entry with another time is believed."""
     victim.owner.vault.remember("one")
@@ -201,6 +208,7 @@ def test_altered_leaves_are_taken_by_a_client_that_does_not_compare_roots(victim
     assert victim.vault.status().entries == before + 2
 
 
+@pytest.mark.attack(17)
 def test_a_rollback_to_an_older_head_is_noticed(victim: Victim) -> None:
     """A server that goes back to an earlier state is refused, whether it says so or hides it."""
     older: list[Page] = []
@@ -214,6 +222,7 @@ def test_a_rollback_to_an_older_head_is_noticed(victim: Victim) -> None:
     victim.refuses(TrustError, "shorter")
 
 
+@pytest.mark.attack(16, 17)
 def test_a_hidden_tail_is_noticed(victim: Victim) -> None:
     """An app's entry that this device has seen cannot be taken back by the server."""
     app = victim.world.app()
@@ -237,6 +246,7 @@ def _under(note: str, page: Page) -> Page:
     return [page[0], note, page[2]]
 
 
+@pytest.mark.attack(19)
 def test_a_fork_is_noticed(victim: Victim) -> None:
     """A head that the owner signed over other entries of the same length is refused."""
     head = victim.vault._state.position().head
@@ -252,6 +262,7 @@ def test_a_fork_is_noticed(victim: Victim) -> None:
         victim.refuses(TrustError)
 
 
+@pytest.mark.attack(20)
 def test_a_head_by_another_key_is_refused(victim: Victim) -> None:
     """A head over the server's own entries under the server's own key is nobody's."""
     victim.owner.vault.remember("new")
@@ -278,6 +289,7 @@ def test_a_head_by_another_key_is_refused(victim: Victim) -> None:
 # -- what hangs on the log ----------------------------------------------------------------------
 
 
+@pytest.mark.attack(20, 22)
 def test_a_grant_is_the_one_that_the_log_names(victim: Victim) -> None:
     """A grant shown with another app, other keys or another owner's signature is refused."""
     app, other = victim.world.app(), victim.world.app("Other")
@@ -306,6 +318,7 @@ def test_a_grant_is_the_one_that_the_log_names(victim: Victim) -> None:
     assert len(victim.vault.grants()) == 2
 
 
+@pytest.mark.attack(20, 24)
 def test_keyslots_are_those_that_the_log_names(victim: Victim) -> None:
     """A keyslot that the server adds, keeps or exchanges is not taken over."""
     old = list(victim.vault._state.account.keyslots)

@@ -52,6 +52,7 @@ def _with_tail(leaf: bytes) -> Callable[[Page], Page]:
     return rewrite
 
 
+@pytest.mark.attack(20)
 def test_an_owner_s_entry_beyond_the_head_is_refused(victim: Victim) -> None:
     """What claims to be the owner's but is under no signature of theirs is not believed."""
     leaf = ENTRY.serialize(_forged(victim, OWNER))
@@ -59,6 +60,7 @@ def test_an_owner_s_entry_beyond_the_head_is_refused(victim: Victim) -> None:
     victim.refuses(TrustError, "not under the owner's signature")
 
 
+@pytest.mark.control(20)
 def test_an_owner_s_entry_is_believed_by_a_client_that_does_not_look(victim: Victim) -> None:
     """Control: without the rule about the tail the forged entry hides the memory."""
     leaf = ENTRY.serialize(_forged(victim, OWNER))
@@ -81,6 +83,7 @@ class _Trusting(Verifier):
         return super()._fold(signed)
 
 
+@pytest.mark.attack(20)
 def test_an_app_s_entry_needs_a_grant(victim: Victim) -> None:
     """An entry signed by an app that was granted nothing is refused."""
     app = victim.world.app()
@@ -91,6 +94,7 @@ def test_an_app_s_entry_needs_a_grant(victim: Victim) -> None:
     victim.refuses(TrustError, "not granted")
 
 
+@pytest.mark.attack(20)
 @pytest.mark.parametrize("scopes", [("read",), ("read", "create"), ("read", "delete")])
 def test_an_app_s_entry_needs_the_scope(victim: Victim, scopes: tuple[str, ...]) -> None:
     """A change by an app whose grant does not include changing is refused."""
@@ -103,6 +107,7 @@ def test_an_app_s_entry_needs_the_scope(victim: Victim, scopes: tuple[str, ...])
     victim.refuses(TrustError, "not granted")
 
 
+@pytest.mark.attack(20)
 def test_an_app_s_entry_needs_the_app_s_signature(victim: Victim) -> None:
     """An entry in the name of a granted app that another signed is refused."""
     app, other = victim.world.app(), victim.world.app("Other")
@@ -118,6 +123,7 @@ def test_an_app_s_entry_needs_the_app_s_signature(victim: Victim) -> None:
     victim.refuses(BadSignatureError)
 
 
+@pytest.mark.attack(20)
 def test_an_app_s_entry_after_its_revocation_is_refused(victim: Victim) -> None:
     """A revoked app's entry is not believed, though the server puts it into the log."""
     app = victim.world.app()
@@ -130,6 +136,7 @@ def test_an_app_s_entry_after_its_revocation_is_refused(victim: Victim) -> None:
     victim.refuses(TrustError, "not granted")
 
 
+@pytest.mark.attack(20)
 def test_an_entry_of_another_account_is_refused(victim: Victim) -> None:
     """Another vault's log, honest as it is, is not this one's."""
     other = victim.world.owner()

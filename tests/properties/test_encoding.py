@@ -21,6 +21,7 @@ kinds = st.sampled_from(sorted(SAMPLES))
 CODES = {SECRET_KEY: 20, RECOVERY_CODE: 32}
 
 
+@pytest.mark.attack(30)
 @bounded
 @given(purposes, fields, purposes, fields)
 def test_two_tuples_never_encode_alike(
@@ -31,6 +32,7 @@ def test_two_tuples_never_encode_alike(
     assert (pae(purpose, *values) == pae(other_purpose, *others)) == same
 
 
+@pytest.mark.attack(30)
 @bounded
 @given(st.lists(st.binary(max_size=12), min_size=2, max_size=6), st.data())
 def test_bytes_moved_between_neighbours_change_the_encoding(
@@ -46,6 +48,7 @@ def test_bytes_moved_between_neighbours_change_the_encoding(
     assert pae("example", *moved) != pae("example", *values)
 
 
+@pytest.mark.attack(30)
 @bounded
 @given(purposes, fields)
 def test_pae_reads_back(purpose: str, values: list[bytes]) -> None:
@@ -89,6 +92,7 @@ def _outcome(kind: str, data: bytes) -> Any:
         return None
 
 
+@pytest.mark.attack(30)
 @settings(max_examples=400, deadline=None)
 @given(kinds, st.data())
 def test_a_changed_byte_is_refused_or_is_another_object(kind: str, data: st.DataObject) -> None:
@@ -103,6 +107,7 @@ def test_a_changed_byte_is_refused_or_is_another_object(kind: str, data: st.Data
         assert LAYOUTS[kind].serialize(parsed) == bytes(changed)
 
 
+@pytest.mark.attack(30)
 @settings(max_examples=200, deadline=None)
 @given(kinds, st.data())
 def test_bytes_put_in_or_taken_out_are_refused(kind: str, data: st.DataObject) -> None:
@@ -115,6 +120,7 @@ def test_bytes_put_in_or_taken_out_are_refused(kind: str, data: st.DataObject) -
     assert _outcome(kind, encoded[:at] + encoded[at + gone :]) is None
 
 
+@pytest.mark.attack(30)
 @pytest.mark.parametrize("kind", sorted(SAMPLES))
 def test_every_first_kilobyte_of_bits(kind: str) -> None:
     """Every bit of every object's beginning: refused, or parsed to exactly what it then says."""

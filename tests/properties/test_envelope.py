@@ -56,6 +56,7 @@ def test_what_was_sealed_opens(plaintext: bytes, header: bytes) -> None:
     assert len(sealed) == len(plaintext) + OVERHEAD
 
 
+@pytest.mark.attack(11)
 def test_every_bit_of_an_envelope_counts() -> None:
     """With any one bit changed it does not open."""
     sealed = seal("memory", KEY, b"header", b"a small secret", random=os.urandom)
@@ -66,6 +67,7 @@ def test_every_bit_of_an_envelope_counts() -> None:
             open_envelope("memory", KEY, b"header", bytes(changed))
 
 
+@pytest.mark.attack(11)
 def test_every_length_of_an_envelope_counts() -> None:
     """Cut anywhere, or with bytes behind it, it does not open."""
     sealed = seal("memory", KEY, b"header", b"a small secret", random=os.urandom)
@@ -100,6 +102,7 @@ def test_every_bit_of_key_and_header_counts(key_bit: int, header_bit: int) -> No
         open_envelope("memory", KEY, bytes(changed), sealed)
 
 
+@pytest.mark.attack(14)
 def test_all_failures_look_alike() -> None:
     """Neither message, nor hint, nor cause tells why something did not open."""
     sealed = seal("memory", KEY, b"header", bytes(32), random=os.urandom)
@@ -125,6 +128,7 @@ def test_all_failures_look_alike() -> None:
     assert seen == {(OpenError, "This could not be opened.", "", None)}
 
 
+@pytest.mark.attack(29)
 def test_every_wrap_opens_only_as_what_it_is() -> None:
     """No wrapped key or sealed content opens with the purpose or the header of another kind."""
     wraps = {
@@ -141,6 +145,7 @@ def test_every_wrap_opens_only_as_what_it_is() -> None:
             unwrap_key(other, KEY, HEADERS[other], wraps[one])
 
 
+@pytest.mark.attack(29)
 def test_no_object_parses_as_another_kind() -> None:
     """Every kind of object is refused by the parser of every other kind."""
     encoded = {kind: LAYOUTS[kind].serialize(sample) for kind, sample in SAMPLES.items()}
@@ -161,6 +166,7 @@ def test_no_object_parses_as_another_kind() -> None:
                 parse_leaf(data)
 
 
+@pytest.mark.attack(29)
 def test_no_signature_verifies_as_another_kind() -> None:
     """A signature of one kind over some bytes is none of any other kind over them."""
     message = LAYOUTS["grant"].serialize(SAMPLES["grant"])
@@ -173,6 +179,7 @@ def test_no_signature_verifies_as_another_kind() -> None:
                     verify_statement(OWNER_KEYS.signing.public, other, message, signature)
 
 
+@pytest.mark.attack(11)
 @bounded
 @given(st.integers(0, 8 * (1120 + 48) - 1))
 def test_every_bit_of_a_sealed_key_counts(bit: int) -> None:
@@ -227,6 +234,8 @@ def _salamander(pairs: list[tuple[bytes, bytes]], aad: bytes) -> bytes:
     return ciphertext + tag.to_bytes(16, "big")
 
 
+@pytest.mark.attack(26, 27)
+@pytest.mark.control(26, 27)
 def test_an_invisible_salamander_lives_in_gcm_and_dies_at_the_commitment() -> None:
     """A text made for two keys opens under both in AES-GCM (the control), as an envelope under one.
 
@@ -248,6 +257,7 @@ def test_an_invisible_salamander_lives_in_gcm_and_dies_at_the_commitment() -> No
             assert open_envelope("memory", other, header, forged) == opened[1 - number]
 
 
+@pytest.mark.attack(27)
 def test_an_envelope_names_one_key() -> None:
     """Of many candidate keys exactly the one it was sealed with opens it."""
     keys = [SecretBytes(bytes([n]) * 32) for n in range(40)]
@@ -262,6 +272,7 @@ def test_an_envelope_names_one_key() -> None:
     assert opened == [7]
 
 
+@pytest.mark.attack(28)
 def test_no_key_and_nonce_repeat_though_a_clone_repeats_itself() -> None:
     """Two envelopes never share key or nonce, also where two machines began from one image."""
     seen = {seal("memory", KEY, b"header", b"", random=os.urandom)[1:65] for _ in range(500)}

@@ -85,6 +85,7 @@ def test_an_identity_opens_under_its_account_key_alone(keyring: Keyring) -> None
         open_identity(keyring, _card(identity), envelope)
 
 
+@pytest.mark.attack(15)
 @pytest.mark.parametrize("half", ["signing_public", "sealing_public"])
 def test_a_card_with_another_key_opens_nothing(half: str) -> None:
     """A server that swaps either public key gets no signature and no decapsulation out of it."""
@@ -95,6 +96,7 @@ def test_a_card_with_another_key_opens_nothing(half: str) -> None:
         open_identity(_keyring(), swapped, envelope)
 
 
+@pytest.mark.attack(15)
 @pytest.mark.parametrize("seeds", [b"2" * 64, b"1" * 32 + b"2" * 32, b"2" * 32 + b"1" * 32])
 def test_seeds_that_are_not_the_cards_are_refused(seeds: bytes) -> None:
     """Seeds sealed under the right header but of other keys are caught before any use."""

@@ -52,6 +52,7 @@ def test_a_slot_opens_for_what_it_was_made_with(make: Any) -> None:
     assert open_keyslot(make(), PLACE, slot) == ACCOUNT_KEY
 
 
+@pytest.mark.attack(21)
 @pytest.mark.parametrize(
     "keys",
     [
@@ -70,6 +71,7 @@ def test_a_slot_opens_for_nothing_else(keys: SlotKeys) -> None:
     assert str(caught.value) == CredentialsError.sentence()
 
 
+@pytest.mark.attack(21)
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -122,6 +124,7 @@ def test_login_and_unlock_keys_are_apart() -> None:
     assert len(publics | {key.unlock.reveal() for key in keys}) == 4
 
 
+@pytest.mark.attack(10)
 def test_accounts_with_one_salt_have_different_keys() -> None:
     """A server that gives two accounts one salt gains nothing: the account is in the derivation."""
     one, other = _by_passphrase(), _by_passphrase(place=Place(PLACE.origin, b"b" * 16))

@@ -120,6 +120,7 @@ def test_sealing_refuses_what_is_no_key() -> None:
             seal_to(key, SecretBytes(bytes(32)), b"info")
 
 
+@pytest.mark.attack(23)
 def test_half_of_a_key_swapped_opens_nothing() -> None:
     """Sealed to a key of which either half is another's, it does not open for the first."""
     mine, other = SealingKey(SEED), SealingKey(SecretBytes(bytes(32)))
