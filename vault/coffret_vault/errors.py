@@ -5,6 +5,8 @@
     CoffretError
      ├─ InputError            what was asked for makes no sense (a bad tag, an empty memory)
      │   ├─ CodeTypoError     a Secret Key or recovery code that was mistyped
+ │   ├─ WordsError        eight words that are not those of the keys at hand
+ │   ├─ AppUnconfirmedError an app that nothing shows to be who it says it is
      │   └─ TooLargeError     over a published size cap
      ├─ FormatError           bytes that are not what the specification says
      │   └─ UnknownSuiteError a cryptographic suite that this version does not know
@@ -14,7 +16,10 @@
      ├─ TrustError            the server, or an app, showed something that cannot be true
      │   ├─ BadSignatureError a signature does not verify
      │   ├─ WeakKeyError      a public key for which any message would verify
-     │   └─ WeakKdfError      the server named passphrase parameters outside our limits
+     │   ├─ WeakKdfError      the server named passphrase parameters outside our limits
+ │   ├─ AppKeyChangedError an app shows other keys than those that were approved
+ │   ├─ AppDomainError    an app's own domain names other apps than this one
+ │   └─ OwnerKeyChangedError an owner shows other keys than this app knew
      ├─ NotFoundError         no such memory, grant, request, app or account
      ├─ ConflictError         someone else changed it first, or it exists already
      ├─ GrantError            a grant does not cover this
@@ -80,6 +85,18 @@ class CodeTypoError(InputError):
     """That code has a typing mistake in it: its check does not fit."""
 
     code = "code-typo"
+
+
+class WordsError(InputError):
+    """Those eight words are not the words of these keys."""
+
+    code = "wrong-words"
+
+
+class AppUnconfirmedError(InputError):
+    """Nothing shows yet that this app is who it says it is."""
+
+    code = "app-unconfirmed"
 
 
 class TooLargeError(InputError):
@@ -148,6 +165,24 @@ class WeakKdfError(TrustError):
     """The server named passphrase parameters outside the limits in this program."""
 
     code = "kdf-out-of-bounds"
+
+
+class AppKeyChangedError(TrustError):
+    """This app's keys are not the ones it had when you last approved it; its grants were ended."""
+
+    code = "app-key-changed"
+
+
+class AppDomainError(TrustError):
+    """The app's own website names other apps or other keys; nothing was approved."""
+
+    code = "app-domain"
+
+
+class OwnerKeyChangedError(TrustError):
+    """The owner's keys are not the ones that this app knows; nothing was changed here."""
+
+    code = "owner-key-changed"
 
 
 class NotFoundError(CoffretError):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from functools import cache
 from importlib.resources import files
 
-from coffret_vault.errors import CoffretError
+from coffret_vault.errors import CoffretError, WordsError
 
 _WORDS = 7_776
 _COUNT = 8
@@ -39,3 +40,43 @@ def fingerprint(keys_hash: bytes) -> str:
         number, digit = divmod(number, _WORDS)
         words.append(_words()[digit])
     return " ".join(words)
+
+
+def check_words(typed: str, keys_hash: bytes) -> None:
+    """Go on only if these are the eight words of a pair of public keys.
+
+    Capitals, spaces, hyphens, numbering and punctuation do not count, since people read words to
+    each other; every letter does. No word of the list begins another (yoyo and yo-yo apart), so
+    the letters alone tell which words they are.
+
+    Raises:
+        WordsError: they are others. It never says which of them, nor what they should be.
+    """
+    if _letters(typed) == _letters(fingerprint(keys_hash)):
+        return
+    mistyped = _unlisted(typed)
+    if mistyped:
+        message = f"word {mistyped} is not a word that Coffret uses: is it mistyped?"
+        raise WordsError(message)
+    raise WordsError(
+        hint="Read them again where the app or person shows them. If they are what is shown "
+        "there, somebody has put other keys in place of the right ones: stop."
+    )
+
+
+def _letters(text: str) -> str:
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(symbol for symbol in folded if symbol.isalpha())
+
+
+def _unlisted(typed: str) -> int:
+    """Which of eight words is in no list, counted from one; 0 if all are, or they are not eight."""
+    words = [word for word in map(_letters, typed.split()) if word]
+    listed = _listed()
+    wrong = [number for number, word in enumerate(words, 1) if word not in listed]
+    return wrong[0] if wrong and len(words) == _COUNT else 0
+
+
+@cache
+def _listed() -> frozenset[str]:
+    return frozenset(map(_letters, _words()))
