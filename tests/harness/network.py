@@ -130,6 +130,23 @@ class Evil(Recorder):
         return httpx.Response(response.status_code, content=content, headers={"content-type": kind})
 
 
+class Fabricating(Recorder):
+    """A hostile server that answers some paths itself, whatever the real one would say."""
+
+    def __init__(self) -> None:
+        """Begin honest."""
+        super().__init__()
+        self.invented: dict[str, httpx.Response] = {}
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer, or send it on."""
+        answer = self.invented.get(request.url.path.removeprefix(BASE))
+        if answer is None:
+            return super().handle_request(request)
+        self.requests.append(request)
+        return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
+
+
 def updating(values: Mapping[str, Any]) -> Callable[[Any], Any]:
     """Rewrites some fields of an answer."""
 
