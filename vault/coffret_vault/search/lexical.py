@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -29,6 +30,14 @@ class LexicalParts(NamedTuple):
     lengths: npt.NDArray[np.uint32]
 
 
+class _Restored(NamedTuple):
+    """What the rows' terms are found from: the postings' sizes and rows, and which rows live."""
+
+    sizes: npt.NDArray[np.uint32]
+    rows: npt.NDArray[np.uint32]
+    live: npt.NDArray[np.bool_]
+
+
 class LexicalIndex:
     """Terms of rows 0, 1, 2, ..; a removed row leaves none behind, not even in the vocabulary."""
 
@@ -38,26 +47,36 @@ class LexicalIndex:
         self._names: list[str] = []
         self._postings: list[Postings] = []
         self._unused: list[int] = []
-        self._terms_of: dict[int, array[int]] = {}
+        self._live = 0
+        self._restored: _Restored | None = None
         self._lengths = Growing(np.uint32)
         self._damping: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self._lengths)
 
+    @cached_property
+    def _terms_of(self) -> dict[int, array[int]]:
+        """The term numbers of each row; of a restored index not made before something changes."""
+        restored, self._restored = self._restored, None
+        return {} if restored is None else _terms_by_row(restored)
+
     def add(self, counts: Mapping[str, int]) -> None:
         """Add the next row, which has these terms this often."""
-        row = len(self._lengths)
+        terms_of, row = self._terms_of, len(self._lengths)
         numbers = array("I", map(self._number, counts))
         for number, count in zip(numbers, counts.values(), strict=True):
             self._postings[number].append(row, count)
-        self._terms_of[row] = numbers
+        terms_of[row] = numbers
+        self._live += 1
         self._lengths.append(sum(counts.values()))
         self._damping = None
 
     def remove(self, row: int) -> None:
         """Forget the terms of ``row``; the row itself stays, empty."""
-        for number in self._terms_of.pop(row, ()):
+        numbers = self._terms_of.pop(row, None)
+        self._live -= numbers is not None
+        for number in numbers or ():
             self._postings[number].discard(row)
             if not self._postings[number]:
                 del self._numbers[self._names[number]]
@@ -115,7 +134,7 @@ class LexicalIndex:
         """
         index = cls()
         ends = np.cumsum(parts.sizes, dtype=np.int64)
-        rows, counts = parts.rows.tobytes(), parts.counts.tobytes()
+        rows, counts = memoryview(parts.rows.tobytes()), memoryview(parts.counts.tobytes())
         start = 0
         for end in ends.tolist():
             index._postings.append(Postings(rows[4 * start : 4 * end], counts[2 * start : 2 * end]))
@@ -123,7 +142,8 @@ class LexicalIndex:
         index._names = list(parts.terms)
         index._numbers = {name: number for number, name in enumerate(index._names)}
         index._lengths.replace(parts.lengths)
-        index._terms_of = _terms_by_row(parts, live)
+        index._live = int(np.count_nonzero(live))
+        index._restored = _Restored(parts.sizes.copy(), np.frombuffer(rows, np.uint32), live.copy())
         return index
 
     def _number(self, term: str) -> int:
@@ -139,13 +159,13 @@ class LexicalIndex:
 
     def _rarity(self, having: int) -> float:
         """The inverse document frequency, in the form that is never negative."""
-        return math.log1p((len(self._terms_of) - having + 0.5) / (having + 0.5))
+        return math.log1p((self._live - having + 0.5) / (having + 0.5))
 
     def _row_damping(self) -> npt.NDArray[np.float32]:
         """k1 (1 - b + b length / mean length), by row; kept until the next change."""
         if self._damping is None:
             lengths = self._lengths.view.astype(np.float32)
-            mean = max(float(lengths.sum()) / max(len(self._terms_of), 1), 1.0)
+            mean = max(float(lengths.sum()) / max(self._live, 1), 1.0)
             share = np.float32(_LENGTH_WEIGHT / mean)
             self._damping = np.float32(_SATURATION) * (1 - _LENGTH_WEIGHT + share * lengths)
         return self._damping
@@ -155,14 +175,14 @@ def _joined(arrays: list[npt.NDArray[Scalar]], dtype: type[Scalar]) -> npt.NDArr
     return np.concatenate(arrays) if arrays else np.zeros(0, dtype)
 
 
-def _terms_by_row(parts: LexicalParts, live: npt.NDArray[np.bool_]) -> dict[int, array[int]]:
+def _terms_by_row(restored: _Restored) -> dict[int, array[int]]:
     """The term numbers of each row, from the rows of each term."""
-    numbers = np.repeat(np.arange(len(parts.sizes), dtype=np.uint32), parts.sizes)
-    order = np.argsort(parts.rows, kind="stable")
-    ordered = numbers[order].tobytes()
-    sizes = np.bincount(parts.rows, minlength=len(parts.lengths))
-    ends = np.cumsum(sizes)
-    spans = zip((ends - sizes).tolist(), ends.tolist(), strict=True)
+    sizes, rows, live = restored
+    numbers = np.repeat(np.arange(len(sizes), dtype=np.uint32), sizes)
+    ordered = numbers[np.argsort(rows, kind="stable")].tobytes()
+    having = np.bincount(rows, minlength=len(live))
+    ends = np.cumsum(having)
+    spans = zip((ends - having).tolist(), ends.tolist(), strict=True)
     return {
         row: array("I", ordered[4 * start : 4 * end])
         for row, (start, end) in enumerate(spans)

@@ -19,24 +19,29 @@ class Postings:
 
     __slots__ = ("_counts", "_rows")
 
-    def __init__(self, rows: bytes = b"", counts: bytes = b"") -> None:
-        """Start empty, or from ``rows`` (uint32) and ``counts`` (uint16) in native byte order."""
-        self._rows = array("I", rows)
-        self._counts = array("H", counts)
+    def __init__(self, rows: bytes | memoryview = b"", counts: bytes | memoryview = b"") -> None:
+        """Start empty, or from ``rows`` (uint32) and ``counts`` (uint16) in native byte order.
+
+        They are copied when they first change: of a snapshot's many lists most never do.
+        """
+        self._rows: array[int] | memoryview = memoryview(rows).cast("B").cast("I")
+        self._counts: array[int] | memoryview = memoryview(counts).cast("B").cast("H")
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def append(self, row: int, count: int = 1) -> None:
         """Add ``row``, which is higher than every row so far."""
-        self._rows.append(row)
-        self._counts.append(min(count, _MOST))
+        rows, counts = self._own()
+        rows.append(row)
+        counts.append(min(count, _MOST))
 
     def discard(self, row: int) -> None:
         """Forget ``row``, if it is here."""
-        place = bisect_left(self._rows, row)
-        if place < len(self._rows) and self._rows[place] == row:
-            del self._rows[place], self._counts[place]
+        if row in self:
+            rows, counts = self._own()
+            place = bisect_left(rows, row)
+            del rows[place], counts[place]
 
     def __contains__(self, row: int) -> bool:
         place = bisect_left(self._rows, row)
@@ -55,3 +60,11 @@ class Postings:
     def renumber(self, new_row: npt.NDArray[np.int64]) -> None:
         """Give every row its number in ``new_row``, which keeps their order."""
         self._rows = array("I", new_row[self.rows].astype(np.uint32).tobytes())
+
+    def _own(self) -> tuple[array[int], array[int]]:
+        """The lists as ones that may change."""
+        if isinstance(self._rows, memoryview):
+            self._rows = array("I", self._rows.tobytes())
+        if isinstance(self._counts, memoryview):
+            self._counts = array("H", self._counts.tobytes())
+        return self._rows, self._counts
