@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from coffret.flows.keys import open_record, review_of
+from coffret.flows.keys import open_memory
 from coffret_vault.errors import IndexDamagedError, LockedError, StoreError
 from coffret_vault.formats.layout import parse_id
 from coffret_vault.records.memory import Memory, to_micros
-from coffret_vault.records.seal import to_memory
 from coffret_vault.store.snapshot import load_snapshot, save_snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from coffret.flows.state import VaultState
     from coffret.flows.sync import Progress
     from coffret_vault.search import Document, Embedder, Filters, Hit, SearchIndex
 
-_SAVE_EVERY = 512
+_READ_TOGETHER = 64
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -122,12 +122,27 @@ def document(memory: Memory) -> Document:
     )
 
 
+def _load_ahead(embedder: Embedder) -> None:
+    """Begin to load a model that can be loaded, while this thread reads the index.
+
+    If it fails, so will the search that needs it, which says why.
+    """
+    load = getattr(embedder, "load", None)
+    if callable(load):
+        pool = ThreadPoolExecutor(1, "coffret-model")
+        pool.submit(load)
+        pool.shutdown(wait=False)
+
+
 def find(
-    index: SearchIndex, question: str, search: Search, read: Callable[[bytes], Memory]
+    index: SearchIndex,
+    question: str,
+    search: Search,
+    read: Callable[[Sequence[bytes]], Iterable[Memory]],
 ) -> list[Found]:
-    """Search an index and open the hits."""
+    """Search an index and open the hits; ``read`` gives the memories with these ids, in order."""
     hits = index.search(question, filters=search.filters(), limit=search.limit, mode=search.mode)
-    return [_found(hit, read(hit.id)) for hit in hits]
+    return list(map(_found, hits, read([hit.id for hit in hits])))
 
 
 def _found(hit: Hit, memory: Memory) -> Found:
@@ -170,21 +185,21 @@ class Finder:
         """The index, caught up with the store."""
         if self._state.is_locked:
             raise LockedError
-        size = self._state.position().size
-        at = (size, self._state.store.changes)
+        at = self._state.store.version()
         if self._index is None:
             self._index = self._load()
         if self._at != at:
             self._catch_up(self._index, progress)
             self._at = at
             if self._unsaved:
-                self._save(self._index, size)
+                self._save(self._index, self._state.position().size)
         return self._index
 
     def _load(self) -> SearchIndex:
         from coffret_vault.search import SearchIndex  # noqa: PLC0415 - loads numpy: only to search
 
         embedder = self._make_embedder()
+        _load_ahead(embedder)
         try:
             kept = load_snapshot(self._path, self._state.keys.keyring)
             if kept is not None:
@@ -200,19 +215,19 @@ class Finder:
         if stale.to_remove:
             index.remove(stale.to_remove)
         if total:
-            done = (document(self._read(key)) for key in stale.to_put)
+            done = map(document, self._read(stale.to_put))
             index.put(done, progress=lambda count: progress("index", count, total))
         self._unsaved += total + len(stale.to_remove)
 
-    def _read(self, memory_id: bytes) -> Memory:
-        store = self._state.store
-        memory = store.state(memory_id)
-        record = None if memory is None else store.record(memory_id, memory.current)
-        if memory is None or record is None:
-            raise StoreError
-        opened = open_record(self._state, record)
-        review = review_of(memory, memory.current)
-        return to_memory(opened.header, opened.payload, review)
+    def _read(self, memory_ids: Sequence[bytes]) -> Iterator[Memory]:
+        for first in range(0, len(memory_ids), _READ_TOGETHER):
+            together = memory_ids[first : first + _READ_TOGETHER]
+            standing = self._state.store.standing(together)
+            if len(standing) < len(together):
+                raise StoreError
+            for key in together:
+                memory, record = standing[key]
+                yield open_memory(self._state, record, memory)
 
     def _save(self, index: SearchIndex, size: int) -> None:
         try:

@@ -8,12 +8,11 @@ from coffret.arguments import many
 from coffret.finding import Found, Search, default_embedder, document, find
 from coffret.flows.access import Readable, one
 from coffret.flows.apps import Ask
-from coffret.flows.requests import app_info
-from coffret.sharing import Selection
+from coffret.sharing import Selection, app_info
 from coffret_vault.formats.layout import id_text, parse_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from datetime import datetime, timedelta
 
     from coffret.flows.apps import Held
@@ -112,8 +111,8 @@ class Shelf:
         known = {parse_id(key): item.memory.version for key, item in self._readable.items()}
         stale = self._index.stale(known)
         self._index.remove(stale.to_remove)
-        self._index.put(document(self._memory(key)) for key in stale.to_put)
-        return find(self._index, question, search, self._memory)
+        self._index.put(map(document, self._read(stale.to_put)))
+        return find(self._index, question, search, self._read)
 
-    def _memory(self, key: bytes) -> Memory:
-        return self._readable[id_text(key)].memory
+    def _read(self, keys: Iterable[bytes]) -> Iterator[Memory]:
+        return (self._readable[id_text(key)].memory for key in keys)

@@ -183,6 +183,31 @@ def test_current_records_come_with_their_versions(store: Store) -> None:
     assert [key for key, _ in store.states(pending=True)] == [MEMORY]
 
 
+def test_memories_are_read_together_as_one_by_one(store: Store) -> None:
+    """Several memories come with where they stand and their current versions; others are absent."""
+    log = Log(store)
+    log.commit(entry("put", 1, 1, subject=OTHER), entry("put", 1, 1), entry("put", 2, 2, app=APP))
+    found = store.standing([MEMORY, OTHER, bytes(16)])
+    assert found.keys() == {MEMORY, OTHER}
+    for memory_id, (state, record) in found.items():
+        assert state == store.state(memory_id)
+        assert record == store.record(memory_id, state.current)
+    assert store.standing([]) == {}
+
+
+def test_the_version_tells_of_every_writer(store: Store) -> None:
+    """Reading leaves the version as it is; a write here or through another connection does not."""
+    before = store.version()
+    assert store.version() == before
+    Log(store).commit(entry("put", 1, 1))
+    written = store.version()
+    assert written != before
+    other = Store(store.path)
+    other.set_meta("x", b"y")
+    other.close()
+    assert store.version() != written
+
+
 def test_wraps_follow_what_grants_were_given_and_lost(store: Store) -> None:
     """Wraps come and go with a commit, by themselves, and with the memory."""
     log = Log(store)

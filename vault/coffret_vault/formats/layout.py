@@ -190,8 +190,9 @@ SIGNATURE_BYTES = 64
 
 
 def id_text(identifier: bytes) -> str:
-    """An id as people and JSON see it."""
-    return str(UUID(bytes=identifier))
+    """The 16 bytes of an id as people and JSON see them: a lower-case hyphenated UUID."""
+    digits = identifier.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def parse_id(value: str) -> bytes:

@@ -239,6 +239,8 @@ def _inside(value: object) -> list[object] | None:
 
 def _check_shown(payload: Payload) -> None:
     """What a sealed memory hides here keeps to the rules that a header has for it."""
+    if not (payload.title or payload.tags or payload.importance):
+        return
     _TITLE.encode(payload.title)
     if payload.importance is not None and not 0 <= payload.importance <= IMPORTANCE_ONE:
         message = "importance is between 0 and 1"

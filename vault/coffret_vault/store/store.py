@@ -16,7 +16,7 @@ from coffret_vault.store.grants import GrantRow, GrantTable
 from coffret_vault.store.schema import blob, connect, integer, mapped, transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 
@@ -69,6 +69,12 @@ class Store:
         """Counts what was written here, for those who keep something made from it."""
         self._database = connect(path)
         self.grants = GrantTable(self._database)
+
+    def version(self) -> tuple[int, int]:
+        """Differs whenever something was written, here or by another program."""
+        with mapped():
+            (by_others,) = self._database.execute("PRAGMA data_version").fetchone()
+        return self.changes, integer(by_others)
 
     def close(self) -> None:
         """Close the database; the store cannot be used any more."""
@@ -236,6 +242,18 @@ class Store:
                 (memory_id, version),
             ).fetchone()
         return Record(*map(blob, found)) if found else None
+
+    def standing(self, memory_ids: Sequence[bytes]) -> dict[bytes, tuple[MemoryState, Record]]:
+        """Where memories stand, and their current versions; those without one here are left out."""
+        places = ", ".join("?" * len(memory_ids))
+        query = (
+            "SELECT m.memory_id, m.state, r.header, r.envelope, r.kek, r.wrap FROM memories m "  # noqa: S608 - question marks
+            "JOIN records r ON r.memory_id = m.memory_id AND r.version = m.current "
+            f"WHERE m.memory_id IN ({places})"
+        )
+        with mapped():
+            rows = self._database.execute(query, memory_ids).fetchall()
+        return {blob(row[0]): (_state(row[1]), Record(*map(blob, row[2:]))) for row in rows}
 
     def current_records(self) -> Iterator[StoredRecord]:
         """The record of every current version, in order of memory id."""
