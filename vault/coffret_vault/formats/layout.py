@@ -158,9 +158,11 @@ def set_of(item: Codec[T], *, most: int) -> Codec[frozenset[T]]:
     """A set of at most ``most`` items."""
 
     def encode(values: frozenset[T]) -> bytes:
-        packed = pack_set(item.encode(value) for value in values)
-        read_set(packed, most=most)
-        return packed
+        items = {item.encode(value) for value in values}
+        if len(items) > most:
+            message = "a set has too many items"
+            raise FormatError(message)
+        return pack_set(items)
 
     return Codec(
         encode, lambda data: frozenset([item.decode(part) for part in read_set(data, most=most)])

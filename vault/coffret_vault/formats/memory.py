@@ -103,6 +103,38 @@ HEADER: Layout[Header] = Layout(
 )
 
 
+_OWN_HEADER = Template("memory-header", (16, 16, 8, 8, b"\0", 8, 8, 1), more=3)
+"""A header by the owner: all but title, importance and tags is of one length."""
+
+
+def serialize_header(header: Header) -> bytes:
+    """``HEADER.serialize(header)``, sooner for the owner's. Errors are the same."""
+    if header.author.app_id is not None:
+        return HEADER.serialize(header)
+    _check_header(header)
+    importance = header.importance
+    return _OWN_HEADER.write(
+        (
+            header.account_id,
+            header.memory_id,
+            u64(header.version),
+            u64(header.key_number),
+            u64(header.created),
+            u64(header.updated),
+            b"\1" if header.sealed else b"\0",
+        ),
+        (
+            _TITLE.encode(header.title),
+            _NOTHING if importance is None else _ONE_NUMBER + u64(importance),
+            _TAGS.encode(header.tags),
+        ),
+    )
+
+
+_NOTHING = u64(0)
+_ONE_NUMBER = u64(1) + u64(8)
+
+
 class Peek(msgspec.Struct, frozen=True, gc=False):
     """What stands at fixed places of a header by the owner; the rest of it was not looked at."""
 
@@ -209,7 +241,7 @@ def _check_payload(payload: Payload) -> None:
     if not payload.content:
         message = "a memory has no content"
         raise FormatError(message)
-    if len(payload.content.encode("utf-8", "surrogatepass")) > MAX_CONTENT:
+    if _is_over(payload.content, MAX_CONTENT):
         message = "a memory's content is at most 1 MiB"
         raise TooLargeError(message)
     if payload.confidence is not None and not 0 <= payload.confidence <= 1:
@@ -217,6 +249,11 @@ def _check_payload(payload: Payload) -> None:
         raise FormatError(message)
     _check_plain(payload.metadata, _MOST_NESTING)
     _check_shown(payload)
+
+
+def _is_over(text: str, most: int) -> bool:
+    """Whether a text has more than ``most`` bytes. A character has four at the most."""
+    return len(text) * 4 > most and len(text.encode("utf-8", "surrogatepass")) > most
 
 
 def _check_plain(value: object, room: int) -> None:
@@ -239,6 +276,8 @@ def _inside(value: object) -> list[object] | None:
 
 def _check_shown(payload: Payload) -> None:
     """What a sealed memory hides here keeps to the rules that a header has for it."""
+    if not payload.title and not payload.tags and payload.importance is None:
+        return
     if not (payload.title or payload.tags or payload.importance):
         return
     _TITLE.encode(payload.title)
@@ -287,11 +326,17 @@ def _checked_kek(data: bytes) -> bytes:
 KEK: Codec[Kek] = Codec(_write_kek, _read_kek)
 
 
+_WRAP_HEADERS = {
+    size: Template("memory-key-wrap", (16, 16, 8, size)) for size in _KEK_LENGTH.values()
+}
+
+
 def memory_key_wrap_header(
     account_id: bytes, memory_id: bytes, key_number: int, kek: bytes
 ) -> bytes:
     """The header under which a memory key is wrapped; ``kek`` is serialised."""
-    return pae("memory-key-wrap", account_id, memory_id, u64(key_number), kek)
+    template = _WRAP_HEADERS[len(kek)]
+    return template.write((account_id, memory_id, u64(key_number), kek))
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):

@@ -95,8 +95,12 @@ def _refuse_prefix(prefix: bytes, data: bytes) -> None:
 
 def pack_list(items: Iterable[bytes]) -> bytes:
     """A ``list`` field: the count, then each item behind its length."""
-    parts = list(items)
-    return b"".join((u64(len(parts)), *(u64(len(part)) + part for part in parts)))
+    found = list(items)
+    parts = [len(found).to_bytes(_U64, "big")]
+    for item in found:
+        parts.append(len(item).to_bytes(_U64, "big"))
+        parts.append(item)
+    return b"".join(parts)
 
 
 def pack_set(items: Iterable[bytes]) -> bytes:

@@ -11,7 +11,6 @@ from coffret_vault.errors import FormatError, InputError, OpenError
 from coffret_vault.formats.author import Author
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.memory import (
-    HEADER,
     IMPORTANCE_ONE,
     KEK,
     PAYLOAD_FORMAT,
@@ -22,6 +21,7 @@ from coffret_vault.formats.memory import (
     Record,
     memory_key_wrap_header,
     parse_payload,
+    serialize_header,
     serialize_payload,
 )
 from coffret_vault.formats.padding import pad, unpad
@@ -64,7 +64,7 @@ def seal_version(
         InputError: the fields cannot be a memory; says which and why.
     """
     try:
-        header = HEADER.serialize(_header(stamp, fields))
+        header = serialize_header(_header(stamp, fields))
         plaintext = serialize_payload(_payload(fields))
     except FormatError as error:
         raise InputError(str(error)) from None
@@ -212,7 +212,30 @@ def to_memory(header: Header, payload: Payload, review: Review = _APPROVED) -> M
 
 def written_memory(stamp: Stamp, fields: Fields) -> Memory:
     """The owner's view of a version that was just sealed from these fields."""
-    return to_memory(_header(stamp, fields), _payload(fields))
+    importance = _importance(fields.importance)
+    created = from_micros(stamp.created)
+    return Memory(
+        id=id_text(stamp.memory_id),
+        version=stamp.version,
+        author=author_text(stamp.author),
+        created=created,
+        updated=created if stamp.updated == stamp.created else from_micros(stamp.updated),
+        review=_APPROVED,
+        content=fields.content,
+        title=fields.title,
+        summary=fields.summary,
+        type=fields.type,
+        tags=tuple(sorted(set(fields.tags))),
+        importance=None if importance is None else importance / IMPORTANCE_ONE,
+        confidence=fields.confidence,
+        source=fields.source,
+        labels=fields.labels,
+        metadata=fields.metadata,
+        sealed=fields.sealed,
+        valid_from=_moment(_micros(fields.valid_from)),
+        valid_until=_moment(_micros(fields.valid_until)),
+        provenance=fields.provenance,
+    )
 
 
 def _moment(micros: int | None) -> datetime | None:
