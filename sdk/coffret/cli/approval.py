@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from coffret.cli.naming import full_id, short
-from coffret.cli.showing import days, memories, name_of, request_lines
+from coffret.cli.showing import days, memories, name_of, one_line, request_lines
 from coffret_vault.errors import InputError
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def show_request(desk: Desk, request: AccessRequestInfo) -> None:
     desk.out.note(f"Matching now: {memories(len(matching))}")
     for at in range(0, len(matching), _PAGE):
         for number, memory in enumerate(matching[at : at + _PAGE], at + 1):
-            tags = f"  ({', '.join(memory.tags)})" if memory.tags else ""
+            tags = f"  ({one_line(', '.join(memory.tags))})" if memory.tags else ""
             desk.out.note(f"  {number:4}  {short(memory.id)}  {name_of(memory)}{tags}")
         more = len(matching) - at - _PAGE
         if more > 0 and desk.asker.interactive and _stops(desk, more):

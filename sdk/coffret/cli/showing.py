@@ -33,9 +33,14 @@ def days(span: timedelta) -> str:
     return f"{span.total_seconds() / 3600:g} hours"
 
 
+def one_line(text: str) -> str:
+    """A text in one line, so that no title by an app looks like a line of ours."""
+    return " ".join(text.split())
+
+
 def name_of(memory: Memory) -> str:
     """A memory's title, or how its content begins."""
-    return memory.title or snippet(memory.content, 60)
+    return one_line(memory.title) or snippet(memory.content, 60)
 
 
 def memories(count: int) -> str:
@@ -45,7 +50,7 @@ def memories(count: int) -> str:
 
 def snippet(text: str, most: int = _SNIPPET) -> str:
     """How a text begins, in one line."""
-    words = " ".join(text.split())
+    words = one_line(text)
     return words if len(words) <= most else words[: most - 1].rstrip() + "…"
 
 
@@ -62,7 +67,11 @@ def memory_rows(memories: Iterable[Memory]) -> Iterator[tuple[str, ...]]:
 
 
 def memory_head(memory: Memory) -> Iterator[tuple[str, str]]:
-    """Everything about a memory but its content, named."""
+    """Everything about a memory but its content, named; each in one line."""
+    return ((name, one_line(value)) for name, value in _head(memory))
+
+
+def _head(memory: Memory) -> Iterator[tuple[str, str]]:
     yield "Id", memory.id
     yield "Title", memory.title
     yield "Type", memory.type
@@ -96,7 +105,7 @@ def found_lines(place: int, found: Found) -> Iterator[str]:
     reasons = {"semantic": f"meaning {found.semantic or 0:.2f}", "words": _words(found)}
     why = ", ".join(reasons[reason] for reason in found.why)
     yield f"{place:2}. {found.score:.3f}  {name_of(memory)}  [{short(memory.id)}]"
-    tags = f"  tags: {', '.join(memory.tags)}" if memory.tags else ""
+    tags = f"  tags: {one_line(', '.join(memory.tags))}" if memory.tags else ""
     yield f"    {memory.created:%Y-%m-%d}  {why}{tags}"
     yield f"    {snippet(memory.content)}"
 
@@ -135,6 +144,7 @@ def request_lines(request: AccessRequestInfo) -> Iterator[str]:
     yield f"Retention:    {request.retention or 'it promises nothing'}"
     yield f"How long:     {days(request.duration)}"
     yield f"Later ones:   {'asks for memories written later too' if request.standing else 'no'}"
+    yield from (f"Warning:      {warning}" for warning in request.warnings)
 
 
 def request_shape(request: AccessRequestInfo) -> dict[str, Any]:

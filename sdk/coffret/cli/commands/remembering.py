@@ -28,7 +28,7 @@ from coffret.cli.options import (
     labels_of,
     moment,
 )
-from coffret.cli.showing import memory_head, memory_rows, version_rows
+from coffret.cli.showing import memory_head, memory_rows, one_line, version_rows
 from coffret_vault.errors import CoffretError, InputError, NotFoundError
 from coffret_vault.records.memory import Fields
 
@@ -230,7 +230,7 @@ def forget(
         raise NotFoundError
     if not yes:
         for identifier in gone:
-            desk.out.note(f"  {identifier}  {vault.get(identifier).title}")
+            desk.out.note(f"  {identifier}  {one_line(vault.get(identifier).title)}")
         if not desk.asker.confirm(f"Delete {len(gone)} for good?"):
             message = "nothing was deleted"
             raise InputError(message)

@@ -1,0 +1,286 @@
+"""What an owner is shown when an app asks: the request that was signed, and all that it covers."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import msgspec
+import pytest
+
+from cli_harness import Cli
+from coffret.cli.showing import request_lines
+from coffret.cli.writing import clean
+from coffret.flows.http import b64
+from coffret_vault.errors import InputError, OpenError, TrustError
+from coffret_vault.formats.layout import parse_id
+from coffret_vault.formats.sharing import ACCESS_REQUEST
+from coffret_vault.grants.approve import CheckedRequest, check_request
+from coffret_vault.records.seal import open_version
+from harness.network import Evil
+from harness.world import MONTH, ask
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from coffret import Vault
+    from coffret_vault.grants.apps import Signed
+    from coffret_vault.primitives.secret import SecretBytes
+    from harness.world import World
+
+OVERRIDE, ISOLATE, MARK, JOINER, ESCAPE = "\u202e", "\u2066", "\u200f", "\u200d", "\x1b[2K"
+UNSEEN = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"}
+NAME = f"Planner{OVERRIDE}{JOINER}{ESCAPE}"
+PURPOSE = f"maps{ISOLATE}\u2028Wants to:     read\r\nApproved.{ESCAPE}{MARK}" + "very " * 150
+TAG = f"travel{OVERRIDE}"
+LIE = "Wants to:     read"
+SHOWN = """\
+App:          Planner[2K
+Homepage:     https://planner.example
+Wants to:     create, delete, read, update
+Which:        memories tagged travel
+What for:     mapsWants to:     readApproved.[2K{very}
+Retention:    it promises nothing
+How long:     30 days
+Later ones:   asks for memories written later too
+""".format(very=("very " * 150))
+
+
+def written(vault: Vault) -> str:
+    """What a person reads on a terminal about the one request."""
+    (request,) = vault.requests()
+    return clean("\n".join(request_lines(request)))
+
+
+def unseen(text: str) -> set[str]:
+    """The characters of a text, line ends apart, that show nothing or move others about."""
+    return {sign for sign in text if sign != "\n" and unicodedata.category(sign) in UNSEEN}
+
+
+@pytest.mark.attack(36)
+def test_what_an_app_says_of_itself_cannot_rewrite_the_screen(world: World) -> None:
+    """Bidirectional and control characters, new lines and long texts leave each thing in its line.
+
+    A snapshot: the eight words and the id are different each time, and nothing else is.
+    """
+    owner = world.owner()
+    ask(world.app(NAME), owner, tags=[TAG], purpose=PURPOSE, standing=True)
+    lines = written(owner.vault).splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith(("Request:", "Fingerprint:", " "))]
+    assert "".join(kept) + "\n" == SHOWN
+    assert unseen("".join(lines)) == set()
+    assert sum(line.startswith("Wants to:") for line in lines) == 1
+
+
+@pytest.mark.control(36)
+def test_a_screen_that_shows_texts_as_they_come_is_rewritten(world: World) -> None:
+    """Control: without the cleaning a line appears that the device did not write."""
+    owner = world.owner()
+    ask(world.app(NAME), owner, tags=[TAG], purpose=PURPOSE, standing=True)
+    with ExitStack() as stack:
+        for where in ("flows.requests", "cli.showing", "sharing"):
+            stack.enter_context(patch(f"coffret.{where}.shown", str))
+        (request,) = owner.vault.requests()
+        text = "\n".join(request_lines(request))
+    assert {OVERRIDE, ISOLATE, "\x1b"} <= unseen(text)
+    assert LIE in text.splitlines()
+
+
+TITLES = (f"A{OVERRIDE}\n{LIE}", f"B\u2028{LIE}", f"C\r\x0b{LIE}" + "x" * 150)
+
+
+def listed(world: World, folder: Path) -> tuple[Cli, str]:
+    """An owner on the command line, with memories of misleading titles, and who asks for them."""
+    cli = Cli(folder)
+    username = f"shown-{os.urandom(4).hex()}"
+    cli.init(world.url, username)
+    for number, title in enumerate(TITLES):
+        cli("remember", f"memory {number}", "--title", title, "--tag", f"travel\u2028{LIE}")
+    app = world.app(NAME)
+    request_id = app.request_access(
+        username, scopes=["read"], purpose=PURPOSE, duration=MONTH, everything=True
+    )
+    return cli, request_id
+
+
+@pytest.mark.attack(36)
+def test_what_is_listed_cannot_be_rewritten_by_titles(world: World, tmp_path: Path) -> None:
+    """Titles and tags, which apps may have written, take one line of each list and view."""
+    cli, request_id = listed(world, tmp_path / "home")
+    shown = cli("approve", request_id, "--yes").err
+    assert unseen(shown) == set()
+    assert sum(line.startswith(LIE) for line in shown.splitlines()) == 1
+    assert sum("Wants to: read" in line for line in shown.splitlines()) == len(TITLES)
+    for memory in cli("list", "--json").data():
+        view = cli("show", memory["id"]).out
+        assert not any(line.startswith(LIE) for line in view.splitlines())
+        assert unseen(view) == set()
+    found = cli("search", "memory").out
+    assert not any(line.startswith(LIE) for line in found.splitlines())
+
+
+@pytest.mark.control(36)
+def test_a_list_that_takes_titles_as_they_come_is_rewritten(world: World, tmp_path: Path) -> None:
+    """Control: were titles not brought into one line, what they hold would be lines."""
+    cli, request_id = listed(world, tmp_path / "home")
+    with (
+        patch("coffret.cli.showing.one_line", str),
+        patch("coffret.cli.approval.one_line", str),
+    ):
+        shown = cli("approve", request_id, "--yes").err
+    assert sum(line.startswith(LIE) for line in shown.splitlines()) > len(TITLES)
+
+
+@pytest.mark.attack(36)
+def test_fields_for_showing_that_a_server_adds_are_not_shown(world: World) -> None:
+    """Names, scopes and texts beside the signed bytes change nothing that the owner reads."""
+    owner, evil = world.owner(), Evil()
+    ask(world.app(), owner)
+    honest = written(owner.vault)
+    victim = world.device(owner, transport=evil)
+    fields = {
+        "name": "Your own device", "app": {"name": "Trusted"}, "scopes": ["read"], "purpose": "-",
+        "selection": {"ids": []}, "duration": 60, "matching": [], "warnings": [], "fingerprint": "",
+        "display": LIE,
+    }  # fmt: skip
+    evil.rewrite["/access-requests"] = partial(_all, fields)
+    assert written(victim) == honest
+
+
+def _all(fields: dict[str, Any], answer: list[dict[str, Any]]) -> None:
+    for item in answer:
+        item.update(fields)
+
+
+def smaller(app: Any, request_id: str) -> dict[str, str]:
+    """The request as a server would like the owner to see it."""
+    request = msgspec.structs.replace(
+        app._state.asked(request_id).parse(), scopes=frozenset(("read",)), seconds=3_600
+    )
+    return {"request": b64(ACCESS_REQUEST.serialize(request))}
+
+
+@pytest.mark.attack(36)
+def test_an_app_under_another_s_name_is_shown_with_a_warning(world: World) -> None:
+    """Who asks under the name or homepage of an app that was approved is not shown without it."""
+    owner = world.owner()
+    world.granted(owner, world.app("Planner"))
+    ask(world.app(f"PLAN{JOINER}NER{OVERRIDE}"), owner)
+    warned = [line for line in written(owner.vault).splitlines() if line.startswith("Warning:")]
+    assert [line.partition(" app ")[2] for line in warned] == [
+        "that you approved has this name",
+        "that you approved names this homepage",
+    ]
+
+
+@pytest.mark.attack(36)
+def test_a_smaller_request_than_the_signed_one_is_not_shown(world: World) -> None:
+    """A server cannot show the owner less than the app asked for."""
+    owner, app, evil = world.owner(), world.app(), Evil()
+    request_id = ask(app, owner)
+    victim = world.device(owner, transport=evil)
+    evil.rewrite["/access-requests"] = partial(_all, smaller(app, request_id))
+    with pytest.raises(TrustError):
+        victim.requests()
+
+
+@pytest.mark.control(36)
+def test_a_device_that_shows_what_the_server_says_is_deceived(world: World) -> None:
+    """Control: shown from unsigned fields, a request for everything looks like a modest one."""
+    owner, app, evil = world.owner(), world.app(), Evil()
+    request_id = ask(app, owner)
+    victim = world.device(owner, transport=evil)
+    evil.rewrite["/access-requests"] = partial(_all, {"scopes": ["read"]})
+
+    def believing(signed: Signed, *others: Any) -> CheckedRequest:
+        asked = check_request(signed, *others)
+        told = msgspec.structs.replace(asked.request, scopes=frozenset(("read",)))
+        return msgspec.structs.replace(asked, request=told)
+
+    with patch("coffret.flows.requests.check_request", believing):
+        assert LIE in written(victim).splitlines()
+    assert "Wants to:     create, delete, read, update" in written(owner.vault)
+    assert app.status(request_id) == "pending"
+
+
+# -- an app that asks for everything ------------------------------------------------------------
+
+
+def hoarded(access: Any) -> list[SecretBytes]:
+    """Every key that an app can lay hands on."""
+    access.refresh()
+    return [access._held.key, *(item.key for item in access._shelf._readable.values())]
+
+
+def opened(vault: Vault, keys: list[SecretBytes]) -> set[str]:
+    """The memories of which any of these keys opens the version that stands."""
+    found = set()
+    for memory_id in vault.memory_ids():
+        state = vault._state.store.state(parse_id(memory_id))
+        assert state is not None
+        record = vault._state.store.record(parse_id(memory_id), state.current)
+        assert record is not None
+        for key in keys:
+            try:
+                open_version(record.header, record.envelope, key)
+            except OpenError:
+                continue
+            found.add(memory_id)
+    return found
+
+
+@pytest.mark.attack(37)
+def test_who_asks_for_everything_is_shown_to_ask_for_everything(world: World) -> None:
+    """The owner sees each memory that it covers, can leave any out, and no request is endless."""
+    owner, app = world.owner(), world.app()
+    all_ids = {owner.vault.remember(f"memory {n}", sealed=n % 2 == 0).id for n in range(8)}
+    with pytest.raises(InputError):
+        ask(app, owner, duration=MONTH * 130)
+    request_id = ask(app, owner, duration=MONTH * 12, standing=True)
+    (request,) = owner.vault.requests()
+    assert {memory.id for memory in request.matching} == all_ids
+    assert request.selection.everything
+    assert "every memory" in written(owner.vault)
+    out = set(list(all_ids)[:3])
+    owner.vault.approve(request_id, exclude=out, scopes=["read"], duration=MONTH)
+    access = app.access(request_id)
+    assert {memory.id for memory in access.memories()} == all_ids - out
+    assert opened(owner.vault, hoarded(access)) == all_ids - out
+
+
+@pytest.mark.attack(37)
+@pytest.mark.attack(38)
+def test_a_hoard_of_every_key_opens_nothing_that_is_written_later(world: World) -> None:
+    """An app that had everything reads nothing that was written, changed or rotated afterwards."""
+    owner, app = world.owner(), world.app()
+    memories = [owner.vault.remember(f"memory {n}") for n in range(6)]
+    grant_id, access = world.granted(owner, app, standing=True, approve_standing=True)
+    keys = hoarded(access)
+    assert opened(owner.vault, keys) == {memory.id for memory in memories}
+    owner.vault.revoke(grant_id)
+    for memory in memories[:3]:
+        owner.vault.update(memory.id, content="changed")
+    new = owner.vault.remember("new")
+    assert opened(owner.vault, keys) == {memory.id for memory in memories[3:]}
+    owner.vault.rotate()
+    assert opened(owner.vault, keys) == set()
+    assert new.id in owner.vault.memory_ids()
+
+
+@pytest.mark.control(37)
+@pytest.mark.control(38)
+def test_with_one_key_for_ever_a_hoard_opens_what_is_written_later(world: World) -> None:
+    """Control: a vault that keeps its keys after a revocation is read by whoever had them."""
+    owner, app = world.owner(), world.app()
+    memories = [owner.vault.remember(f"memory {n}") for n in range(3)]
+    grant_id, access = world.granted(owner, app)
+    keys = hoarded(access)
+    owner.vault.revoke(grant_id)
+    with patch("coffret.flows.keys.is_stale", return_value=False):
+        for memory in memories:
+            owner.vault.update(memory.id, content="changed")
+    assert opened(owner.vault, keys) == {memory.id for memory in memories}
