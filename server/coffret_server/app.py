@@ -1,13 +1,16 @@
 """The ASGI application."""
 
 import contextlib
+import functools
 import time
 from collections.abc import AsyncIterator, Callable
+from typing import Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from coffret_server import __version__
 from coffret_server.control.accounts import accounts
@@ -22,6 +25,19 @@ from coffret_server.gate import Gate
 from coffret_server.openapi import describe
 from coffret_server.services import Limits, running, system_clock
 from coffret_server.settings import Settings
+
+_REFUSALS: Final = (HTTPException, RequestValidationError, Exception)
+
+
+class Server(FastAPI):
+    """The application behind its gate, which stands before every layer of the framework's own."""
+
+    gate: Gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        scope["app"] = self
+        await self.gate(scope, receive, send)
 
 
 def create_app(
@@ -44,12 +60,12 @@ def create_app(
             app.state.services = services
             yield
 
-    app = FastAPI(
+    app = Server(
         title="Coffret server",
         version=__version__,
         summary="A blind memory vault: it keeps ciphertext that it cannot open.",
         lifespan=lifespan,
-        exception_handlers={HTTPException: _pass_on, RequestValidationError: _pass_on},
+        exception_handlers=dict.fromkeys(_REFUSALS, _pass_on),
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
@@ -63,8 +79,8 @@ def create_app(
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     app.add_api_route("/healthz", healthy, methods=["GET"], tags=["health"])
     app.add_api_route("/readyz", ready, methods=["GET"], tags=["health"])
-    app.add_middleware(
-        Gate,
+    app.gate = Gate(
+        functools.partial(FastAPI.__call__, app),
         limits=app.state.limits,
         fast=fixed_paths(),
         trust_forwarded=settings.trust_forwarded,

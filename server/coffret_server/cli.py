@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import logging
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,8 @@ from typing import Final
 import uvicorn
 
 from coffret_server.app import create_app
+from coffret_server.joined import JoinedProtocol
+from coffret_server.lines import BatchedHandler
 from coffret_server.settings import Settings
 from coffret_server.storage.open import DatabaseError, check, migrate
 
@@ -47,9 +50,12 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 def _configure_logging() -> None:
     """One JSON line a request on standard output, errors on standard error."""
     lines = logging.Formatter("%(message)s")
-    for name, stream in (("access", sys.stdout), ("errors", sys.stderr)):
+    handlers = {
+        "access": BatchedHandler(sys.stdout),
+        "errors": logging.StreamHandler(sys.stderr),
+    }
+    for name, handler in handlers.items():
         logger = logging.getLogger(f"coffret_server.{name}")
-        handler = logging.StreamHandler(stream)
         handler.setFormatter(lines)
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
@@ -65,7 +71,9 @@ def serve(arguments: argparse.Namespace) -> int:
         "coffret_server.app:create_app",
         host=arguments.host,
         port=arguments.port,
+        http=JoinedProtocol,
         access_log=False,
+        proxy_headers=False,  # the gate reads them, where the operator says whose word counts
         server_header=False,
         log_level="warning",
         timeout_keep_alive=75,
@@ -80,6 +88,8 @@ def serve(arguments: argparse.Namespace) -> int:
     config.app = create_app(settings)
     print(f"listening on http://{arguments.host}:{port}", flush=True)  # noqa: T201 - what a person waits for
     server = uvicorn.Server(config)
+    gc.collect()
+    gc.freeze()  # modules stay for good: not to be looked through again with every collection
     server.run(sockets=[listening])
     return 0 if server.started else EXIT_DATABASE
 

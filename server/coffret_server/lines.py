@@ -1,0 +1,66 @@
+"""A log handler that writes many lines at once.
+
+To write and flush each line by itself takes a server longer than to check a memory's signature.
+Lines keep their order, are written within a twentieth of a second, and at the end of the process
+all of them are: `logging` closes its handlers then.
+"""
+
+import contextlib
+import logging
+import threading
+from collections import deque
+from typing import Final, TextIO
+
+_SECONDS: Final = 0.05
+MOST: Final = 10_000
+"""Lines that may wait; whoever adds one more writes them, so that memory stays bounded."""
+
+
+class BatchedHandler(logging.Handler):
+    """Writes to a stream from a thread of its own, which begins with the first line."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Write to `stream`."""
+        super().__init__()
+        self._stream = stream
+        self._waiting: deque[str] = deque()
+        self._arrived = threading.Event()
+        self._ended = threading.Event()
+        self._writing = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a line."""
+        self._waiting.append(self.format(record))
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="coffret-log", daemon=True)
+            self._thread.start()
+        if len(self._waiting) > MOST:
+            self.flush()
+        elif not self._arrived.is_set():
+            self._arrived.set()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        with self._writing:
+            lines = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            if lines:
+                self._stream.write("\n".join((*lines, "")))
+                self._stream.flush()
+
+    def close(self) -> None:
+        """End the thread, and write what waits."""
+        self._ended.set()
+        self._arrived.set()
+        if self._thread is not None:
+            self._thread.join()
+        self.flush()
+        super().close()
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            self._arrived.wait()
+            self._ended.wait(_SECONDS)
+            self._arrived.clear()
+            with contextlib.suppress(OSError):  # a log that cannot be written stops nobody
+                self.flush()
