@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
 
 from coffret.testing import Server
+from harness.database import Database
+from harness.stage import Stage
 from harness.victim import Victim
 from harness.world import Clock, World
 
@@ -39,3 +42,17 @@ def world(coffret_url: str, tmp_path: Path) -> Iterator[World]:
 def victim(world: World) -> Victim:
     """An owner with two devices, one of which talks to a hostile server."""
     return Victim(world)
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A vault for the module whose server writes into its database, and puts it back."""
+    folder = tmp_path_factory.mktemp("stage")
+    with (
+        Server(f"sqlite:///{folder / 'server.db'}") as server,
+        World(server.url, folder) as world,
+        patch("coffret.transport._TRIES", 1),
+    ):
+        database = Database(folder / "server.db")
+        yield Stage(world, database)
+        database.close()
