@@ -40,7 +40,7 @@ def on_the_wire(request: Request) -> bytes:
     head = (
         f"{request.method} /api/v1{request.path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         f"Content-Type: {request.media}\r\nAccept: {request.media}\r\n"
-        f"Authorization: Bearer {request.token}\r\nContent-Length: {len(request.body)}\r\n\r\n"
+        f"Authorization: DPoP {request.token}\r\nContent-Length: {len(request.body)}\r\n\r\n"
     )
     return head.encode() + request.body
 

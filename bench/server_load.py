@@ -43,12 +43,18 @@ class Connection:
         return status, await self.reader.readexactly(length)
 
 
-def request(method: str, path: str, body: bytes = b"", token: str = "", kind: str = PACK) -> bytes:
-    """The bytes of a request."""
-    bearer = f"Authorization: Bearer {token}\r\n" if token else ""
+def request(
+    method: str,
+    path: str,
+    body: bytes = b"",
+    shown: dict[str, str] | None = None,
+    kind: str = PACK,
+) -> bytes:
+    """The bytes of a request; `shown` are the headers by which the caller is known."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in (shown or {}).items())
     head = (
         f"{method} /api/v1{path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n"
-        f"{bearer}Content-Length: {len(body)}\r\n\r\n"
+        f"{lines}Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 
@@ -83,7 +89,8 @@ def appends(owner: forge.Owner, count: int, batch: int) -> list[bytes]:
     for _ in range(count):
         append = owner.put(*[owner.memory() for _ in range(batch)])
         owner.commit(append)
-        found.append(request("POST", path, msgspec.msgpack.encode(append), owner.token))
+        shown = {"Authorization": f"DPoP {owner.token}"}
+        found.append(request("POST", path, msgspec.msgpack.encode(append), shown))
     return found
 
 
@@ -101,13 +108,14 @@ async def timed(connections: list[Connection], plans: list[list[bytes]]) -> floa
     return time.perf_counter() - started
 
 
-async def read_all(connection: Connection, owner: forge.Owner, limit: int) -> float:
+async def read_all(connection: Connection, owner: forge.Owner, origin: str, limit: int) -> float:
     """Seconds to fetch the whole sync feed in pages, without opening it."""
     started, index = time.perf_counter(), 0
     while index < owner.tree.size:
-        status, _ = await connection.send(
-            request("GET", f"/sync?from={index}&limit={limit}", token=owner.token)
-        )
+        path = f"/sync?from={index}&limit={limit}"
+        url, now = f"{origin}/api/v1{path}", int(time.time())
+        shown = forge.bound("GET", url, token=owner.token, at=now, key=owner.session)
+        status, _ = await connection.send(request("GET", path, shown=shown))
         assert status == 200
         index += limit
     return time.perf_counter() - started
@@ -128,7 +136,7 @@ async def main() -> dict[str, Any]:
     hundreds = [appends(owners[0], batches, 100)]
     batched = batches * 100 / await timed(connections[:1], hundreds)
     pages = {
-        limit: owners[0].tree.size / await read_all(connections[0], owners[0], limit)
+        limit: owners[0].tree.size / await read_all(connections[0], owners[0], origin, limit)
         for limit in (500, 2000, 2000)
     }
     return {

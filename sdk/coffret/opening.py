@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from coffret.flows.proof import pack_session, unpack_session
+from coffret.flows.session import LOG_IN_AGAIN
 from coffret.flows.signup import (
     Entered,
     Prepared,
@@ -14,8 +16,19 @@ from coffret.flows.signup import (
     unlock_with_passphrase,
 )
 from coffret.flows.slots import own_slots
-from coffret.flows.state import Ambient, VaultState, load_account, save_account
-from coffret_vault.errors import ConflictError, NotFoundError
+from coffret.flows.state import (
+    Ambient,
+    VaultState,
+    load_account,
+    load_intended,
+    save_account,
+)
+from coffret_vault.errors import (
+    ConflictError,
+    CredentialsError,
+    KeysChangedError,
+    NotFoundError,
+)
 from coffret_vault.formats.codes import RECOVERY_CODE, SECRET_KEY, read_code
 from coffret_vault.formats.unshown import Unshown
 from coffret_vault.keyslots.slots import Place
@@ -104,7 +117,7 @@ def join(folder: Path, entered: Entered, ambient: Ambient) -> VaultState:
     save_account(store, entered.account)
     state = VaultState(store, entered.place, entered.account, ambient)
     state.unlock(entered.keys)
-    state.token = entered.token
+    state.session = entered.session
     return state
 
 
@@ -140,10 +153,31 @@ def _reopened(store: Store, ambient: Ambient) -> VaultState:
 def unlock(state: VaultState, passphrase: str, secret_key: SecretBytes) -> None:
     """Open a locked vault with what the person knows and has. No network.
 
+    Where it is not known whether the server took a change, what is to be opens as well.
+
     Raises:
         CredentialsError: they do not open this vault.
+        KeysChangedError: they are those of a key change that was interrupted here.
     """
-    state.unlock(unlock_with_passphrase(state.account, passphrase, secret_key, state.ambient))
+    try:
+        state.unlock(unlock_with_passphrase(state.account, passphrase, secret_key, state.ambient))
+    except CredentialsError:
+        intended = load_intended(state.store)
+        if intended is None:
+            raise
+        keys = unlock_with_passphrase(intended, passphrase, secret_key, state.ambient)
+        if intended.generation != state.account.generation:
+            raise KeysChangedError(hint=LOG_IN_AGAIN) from None
+        state.unlock(keys)
+
+
+def check_secrets(state: VaultState, passphrase: str, secret_key: SecretBytes) -> None:
+    """Refuse what does not open this vault: nobody is to lock themselves out with a typo.
+
+    Raises:
+        CredentialsError: they do not open it.
+    """
+    unlock_with_passphrase(state.account, passphrase, secret_key, state.ambient)
 
 
 class HeldKeys(Unshown, msgspec.Struct, frozen=True):
@@ -152,12 +186,12 @@ class HeldKeys(Unshown, msgspec.Struct, frozen=True):
     Attributes:
         account_key: of the newest generation; opens everything of the account.
         login_seed: logs in at the server.
-        token: the session at the server, or empty.
+        session: that at the server, packed, or empty.
     """
 
     account_key: SecretBytes
     login_seed: SecretBytes
-    token: str
+    session: SecretBytes
 
 
 def held_keys(state: VaultState) -> HeldKeys:
@@ -167,7 +201,8 @@ def held_keys(state: VaultState) -> HeldKeys:
         LockedError: the vault is locked.
     """
     keys = state.keys
-    return HeldKeys(keys.keyring.account_key(), keys.login.key.seed(), state.token)
+    session = pack_session(state.session)
+    return HeldKeys(keys.keyring.account_key(), keys.login.key.seed(), session)
 
 
 def unlock_held(state: VaultState, held: HeldKeys) -> None:
@@ -178,4 +213,4 @@ def unlock_held(state: VaultState, held: HeldKeys) -> None:
     """
     login = SigningKey(held.login_seed)
     state.unlock(reopen_account(state.place, state.account, login, held.account_key))
-    state.token = held.token
+    state.session = unpack_session(held.session, state.ambient)

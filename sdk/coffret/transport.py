@@ -3,7 +3,8 @@
 Retries: almost every request of ours may be sent twice without harm (reads; appends, which the
 server recognises; creations, which carry an ``Idempotency-Key``), so a lost connection is tried
 again. The exception is marked: a login, whose nonce works once.
-Redirects are not followed, cookies not kept, and no other host is ever talked to: the drivers use
+Redirects are not followed, cookies not kept, and no other host is ever talked to, but for an app's
+own domain when its owner looks at it (``coffret.wellknown``): the drivers use
 httpx's transports, without the client above them that would do all this and takes longer than the
 rest of a request. Bodies are taken as they come: what a server says is compressed is refused, since
 a few bytes of that can become any number of them.
@@ -23,10 +24,12 @@ import httpx
 import msgspec
 
 from coffret.flows.http import MAX_ANSWER, Request, Response, retry_after
+from coffret.wellknown import Web
 from coffret_vault.errors import FormatError, InputError, NetworkError, TimedOutError
 from coffret_vault.formats.account import normal_origin
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Future
 
     from coffret.flows.http import Flow
@@ -102,15 +105,20 @@ def _build(origin: str, request: Request) -> httpx.Request:
     if request.body:
         headers["Content-Type"] = request.media
     if request.token:
-        headers["Authorization"] = f"Bearer {request.token}"
-    return httpx.Request(
+        scheme = "Bearer" if request.prover is None else "DPoP"
+        headers["Authorization"] = f"{scheme} {request.token}"
+    address = origin + _BASE + request.path
+    built = httpx.Request(
         request.method,
-        _address(origin + _BASE + request.path),
+        _address(address),
         params=httpx.QueryParams(list(request.params)) if request.params else None,
         headers=headers,
         content=request.body,
         extensions={"timeout": _TIMEOUT},
     )
+    if request.prover is not None and not request.by_head:
+        built.headers["DPoP"] = request.prover.prove(request, address, built.url.query)
+    return built
 
 
 def probe(url: str, *, transport: httpx.BaseTransport | None = None) -> Response:
@@ -161,6 +169,7 @@ class SyncDriver:
         """Talk to ``origin`` only. ``transport`` replaces the network, for tests."""
         self._origin = origin
         self._transport = transport or httpx.HTTPTransport(proxy=_proxy(origin))
+        self.web: Callable[[str], Response] = Web()
         self._pool: ThreadPoolExecutor | None = None
         self._coming: tuple[Request, Future[Response]] | None = None
 
@@ -195,6 +204,8 @@ class SyncDriver:
 
     def _answer(self, request: Request) -> Response:
         """Send a request, or take the answer to it that is on its way already."""
+        if request.host:
+            return self.web(request.host)
         coming, self._coming = self._coming, None
         if coming is not None and coming[0] == msgspec.structs.replace(request, ahead=None):
             response = coming[1].result()
@@ -242,6 +253,7 @@ class AsyncDriver:
         """Talk to ``origin`` only. ``transport`` replaces the network, for tests."""
         self._origin = origin
         self._transport = transport or httpx.AsyncHTTPTransport(proxy=_proxy(origin))
+        self.web: Callable[[str], Response] = Web()
         self._turn = asyncio.Lock()
         self._coming: tuple[Request, asyncio.Task[Response]] | None = None
 
@@ -280,6 +292,8 @@ class AsyncDriver:
 
     async def _answer(self, request: Request) -> Response:
         """Send a request, or take the answer to it that is on its way already."""
+        if request.host:
+            return await asyncio.to_thread(self.web, request.host)
         coming, self._coming = self._coming, None
         if coming is not None and coming[0] == msgspec.structs.replace(request, ahead=None):
             response = await coming[1]

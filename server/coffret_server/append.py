@@ -73,6 +73,7 @@ class Prepared(msgspec.Struct, frozen=True):
     """An append whose every byte was checked that can be checked without the database."""
 
     account: bytes
+    signer: bytes
     base: int
     head: Head
     text: str
@@ -129,6 +130,7 @@ def prepare(append: Append, vault: Vault) -> Prepared:
     vault.verifier.verify(head.signature, head.signed)
     return Prepared(
         account=owner,
+        signer=vault.verifier.public_key,
         base=append.base,
         head=head,
         text=append.head,
@@ -222,8 +224,14 @@ async def apply(
         ProblemError: `log-moved` if the log is not at `base`; or what the append breaks.
     """
     state = await load_state(tx, prepared.account)
+    if state.signing_key != prepared.signer:
+        refuse("bad-signature", "the head is signed by a key that was replaced")
     if state.size != prepared.base:
         return _moved(state, prepared)
+    if state.head == prepared.text:
+        return Applied(
+            state.size, repeated=True
+        )  # a head counts once, with whatever lies beside it
     _check_expected(prepared, expected)
     ledger = Ledger(tx, prepared.account, state)
     wanted = prepared.memories()

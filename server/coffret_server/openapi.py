@@ -39,6 +39,11 @@ _OPEN: Final = frozenset(
     | {f"{BASE}{path}" for path in ("/auth/challenge", "/auth/login", "/auth/token")}
     | {f"{BASE}{path}" for path in ("/accounts", "/developers")}
 )
+_DEVELOPERS: Final = ("create_app_", "create_key_", "list_keys_", "delete_key_")
+_PROOF: Final = (
+    "A session's or an app's token, with a proof in the header DPoP (RFC 9449), which has to have"
+    " the claim bdg as well. An owner's append needs none: it carries a head that they signed."
+)
 _PROBLEM: Final = {
     "type": "object",
     "required": ["type", "title", "status", "detail", "code", "request_id"],
@@ -66,7 +71,10 @@ def describe(app: "FastAPI") -> dict[str, Any]:
     schemas["Problem"] = _PROBLEM
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    found["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+    found["components"]["securitySchemes"] = {
+        "dpop": {"type": "http", "scheme": "dpop", "description": _PROOF},
+        "developer": {"type": "http", "scheme": "bearer", "description": "A developer's key"},
+    }
     for method, path, handler in ROUTES:
         operation = _operation(method, path, handler.__name__, handler.__doc__ or "")
         found["paths"].setdefault(BASE + path, {})[method.lower()] = operation
@@ -123,4 +131,5 @@ def _finish(path: str, operation: dict[str, Any]) -> None:
         "content": {MEDIA_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}}},
     }
     if path not in _OPEN:
-        operation["security"] = [{"bearer": []}]
+        is_developers = operation.get("operationId", "").startswith(_DEVELOPERS)
+        operation["security"] = [{"developer" if is_developers else "dpop": []}]

@@ -12,6 +12,8 @@ import msgspec
 
 from coffret_server import tokens
 from coffret_server.append import Vault
+from coffret_server.problems import ProblemError
+from coffret_server.proofs import thumbprint
 from coffret_server.signatures import Verifier
 from coffret_server.storage import Storage, Tx
 
@@ -20,7 +22,7 @@ SEEN_EVERY: Final = 300_000_000
 SECOND: Final = 1_000_000
 _LIMIT: Final = 50_000
 _FIND_SESSION: Final = (
-    "SELECT s.session_id, s.expires, s.last_seen, a.signing_key FROM sessions s"
+    "SELECT s.session_id, s.expires, s.last_seen, a.signing_key, s.session_key FROM sessions s"
     " JOIN accounts a ON a.account_id = s.account_id"
     " WHERE s.account_id = ? AND s.token_hash = ?"
 )
@@ -31,21 +33,22 @@ _FIND_APP: Final = (
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """The owner of a vault, on one of their devices."""
+    """The owner of a vault, on one of their devices; `holder` verifies the session's proofs."""
 
     account: bytes
     account_id: UUID
     session: bytes
     vault: Vault
+    holder: Verifier
 
 
 class AppCaller(msgspec.Struct, frozen=True):
-    """A developer's app; `key` is the API key that it came with."""
+    """A developer's app; `key` is the API key that it came with, `holder` its registered key."""
 
     app: bytes
     app_id: UUID
     key: UUID
-    verifier: Verifier
+    holder: Verifier
     keys_hash: bytes
 
 
@@ -95,6 +98,14 @@ class Principals:
             if _came_with(known.caller) != ended
         }
 
+    def forget_account(self, account: bytes) -> None:
+        """Look the tokens of an account's owner up again, whose keys were changed."""
+        self._known = {
+            token: known
+            for token, known in self._known.items()
+            if not (isinstance(known.caller, Owner) and known.caller.account == account)
+        }
+
     def _remember(self, token: str, caller: Owner | AppCaller, ends: int) -> None:
         if len(self._known) >= _LIMIT:
             self._known.clear()
@@ -103,19 +114,23 @@ class Principals:
     async def _owner(self, token: str) -> Owner:
         account, token_hash = tokens.read(tokens.SESSION, token)
 
-        async def find(tx: Tx) -> tuple[bytes, int, int, bytes] | None:
+        async def find(tx: Tx) -> tuple[bytes, int, int, bytes, bytes] | None:
             row = await tx.one(_FIND_SESSION, account, token_hash)
-            return None if row is None else (row[0], row[1], row[2], row[3])
+            return None if row is None else (row[0], row[1], row[2], row[3], row[4])
 
         row = await self._storage.query(find)
         now = self._clock()
-        if row is None or row[1] <= now:
+        if row is None:
+            code = "session-ended"
+            raise ProblemError(code, "the session was ended; log in again")
+        if row[1] <= now:
             raise tokens.unauthenticated()
-        session, expires, seen, signing_key = row
+        session, expires, seen, signing_key, holder = row
         if now - seen > SEEN_EVERY:
             await self._see(account, session, now)
         uuid = UUID(bytes=account)
-        owner = Owner(account, uuid, session, Vault.of(uuid, Verifier(signing_key)))
+        vault = Vault.of(uuid, Verifier(signing_key))
+        owner = Owner(account, uuid, session, vault, Verifier(holder))
         self._remember(token, owner, expires)
         return owner
 
@@ -131,15 +146,16 @@ class Principals:
         await self._storage.submit(mark)
 
     async def _app(self, token: str) -> AppCaller:
-        app_id, key, ends = tokens.read_app_token(self._jwt_key, token, self._clock() / SECOND)
+        given = tokens.read_app_token(self._jwt_key, token, self._clock() / SECOND)
+        app_id, key = given.app, given.api_key
 
         async def find(tx: Tx) -> tuple[bytes, bytes] | None:
             row = await tx.one(_FIND_APP, app_id.bytes, key.bytes)
             return None if row is None else (row[0], row[1])
 
         row = await self._storage.query(find)
-        if row is None:
+        if row is None or given.bound_to != thumbprint(row[0]):
             raise tokens.unauthenticated()
         app = AppCaller(app_id.bytes, app_id, key, Verifier(row[0]), row[1])
-        self._remember(token, app, ends * SECOND)
+        self._remember(token, app, given.ends * SECOND)
         return app

@@ -11,6 +11,8 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "malformed": (400, "The request is not in the published form"),
     "wrong-credentials": (401, "The credentials are wrong"),
     "unauthenticated": (401, "A valid token is needed"),
+    "session-ended": (401, "The session was ended"),
+    "invalid-proof": (401, "A proof that the caller holds the token's key is needed"),
     "forbidden": (403, "This token may not do that"),
     "not-granted": (403, "The grant does not allow that"),
     "grant-activating": (403, "The grant is still being set up"),
@@ -40,6 +42,8 @@ CODES: Final[dict[str, tuple[int, str]]] = {
 """Every code this server answers with: its HTTP status and its title."""
 
 MEDIA_TYPE: Final = "application/problem+json"
+BEARER: Final = "Bearer"
+"""The scheme of developer keys, the only tokens that are bound to no other key."""
 
 
 class ProblemError(Exception):
@@ -50,6 +54,8 @@ class ProblemError(Exception):
         detail: one sentence for a developer; it never repeats what the client sent.
         current: for `log-moved`, the size and the head that are in force.
         retry_after: for 429, whole seconds to wait.
+        authenticate: for 401, what `WWW-Authenticate` says behind `DPoP`, or instead of it.
+        nonce: for 401, what the next proof may carry (RFC 9449 §8).
     """
 
     def __init__(
@@ -59,12 +65,16 @@ class ProblemError(Exception):
         *,
         current: "Mapping[str, object] | None" = None,
         retry_after: int | None = None,
+        authenticate: str = "",
+        nonce: str = "",
     ) -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
         self.current = current
         self.retry_after = retry_after
+        self.authenticate = authenticate
+        self.nonce = nonce
 
     @property
     def status(self) -> int:
@@ -77,8 +87,15 @@ class ProblemError(Exception):
         if self.retry_after is not None:
             found.append((b"retry-after", str(self.retry_after).encode()))
         if self.status == CODES["unauthenticated"][0]:
-            found.append((b"www-authenticate", b"Bearer"))
+            found.append((b"www-authenticate", self._challenge().encode()))
+        if self.nonce:
+            found.append((b"dpop-nonce", self.nonce.encode()))
         return found
+
+    def _challenge(self) -> str:
+        if self.authenticate == BEARER:
+            return BEARER
+        return ", ".join(filter(None, ('DPoP algs="EdDSA"', self.authenticate)))
 
     def document(self, request_id: str) -> bytes:
         """The `application/problem+json` body."""

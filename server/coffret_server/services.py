@@ -10,6 +10,7 @@ from sqlalchemy import select
 from coffret_server import tokens
 from coffret_server.limits import Limiter
 from coffret_server.principals import Principals
+from coffret_server.proofs import Proofs
 from coffret_server.schema import Setting
 from coffret_server.settings import Settings
 from coffret_server.storage import Storage, open_storage
@@ -43,6 +44,7 @@ class Services:
         self.clock = clock
         self.origins = settings.origins
         self.principals = Principals(storage, secrets.jwt_key, clock)
+        self.proofs = Proofs(settings.origins, secrets.nonce_key, clock)
 
 
 class Limits:

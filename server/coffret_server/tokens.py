@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import jwt
+import msgspec
 
 from coffret_server.problems import ProblemError
 
@@ -71,29 +72,53 @@ def digest(token: str) -> bytes:
     return sha256(token.encode()).digest()
 
 
-def sign_app_token(key: bytes, app: UUID, api_key: UUID, now: int, seconds: int) -> str:
-    """A JWT that says which app its bearer is, by which API key, until `now + seconds`."""
-    claims = {"iss": _ISSUER, "sub": str(app), "iat": now, "exp": now + seconds}
-    claims["api_key"] = str(api_key)
+class AppToken(msgspec.Struct, frozen=True):
+    """What an app's JWT says.
+
+    Attributes:
+        app: whose it is.
+        api_key: the id of the API key that it was given for.
+        bound_to: the thumbprint of the key that its holder has to prove (RFC 9449, `cnf.jkt`).
+        ends: seconds since 1970.
+    """
+
+    app: UUID
+    api_key: UUID
+    bound_to: str
+    ends: int
+
+
+def sign_app_token(key: bytes, given: AppToken, now: int) -> str:
+    """A JWT that says this, given at `now`."""
+    claims = {
+        "iss": _ISSUER,
+        "sub": str(given.app),
+        "iat": now,
+        "exp": given.ends,
+        "api_key": str(given.api_key),
+        "cnf": {"jkt": given.bound_to},
+    }
     return jwt.encode(claims, key, algorithm=_ALGORITHM)
 
 
-def read_app_token(key: bytes, token: str, now: float) -> tuple[UUID, UUID, int]:
-    """The app of a JWT, the id of the API key it was given for, and when it ends.
+def read_app_token(key: bytes, token: str, now: float) -> AppToken:
+    """What a JWT of ours says, while it is good.
 
     Raises:
         ProblemError: `unauthenticated`.
     """
     options: Options = {
-        "require": ["iss", "sub", "iat", "exp", "api_key"],
+        "require": ["iss", "sub", "iat", "exp", "api_key", "cnf"],
         "verify_exp": False,
         "verify_iat": False,
     }
     try:
         claims = jwt.decode(token, key, algorithms=[_ALGORITHM], issuer=_ISSUER, options=options)
-        app, api_key, ends = UUID(claims["sub"]), UUID(claims["api_key"]), int(claims["exp"])
-    except (jwt.InvalidTokenError, ValueError):
+        given = AppToken(
+            UUID(claims["sub"]), UUID(claims["api_key"]), claims["cnf"]["jkt"], int(claims["exp"])
+        )
+    except (jwt.InvalidTokenError, ValueError, TypeError, KeyError):
         raise unauthenticated() from None
-    if ends <= now:
+    if given.ends <= now:
         raise unauthenticated()
-    return app, api_key, ends
+    return given

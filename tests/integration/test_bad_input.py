@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import httpx
+import msgspec
 import pytest
 
 from coffret import Vault
@@ -168,7 +169,7 @@ def test_names_of_apps_are_shown_without_tricks(world: World) -> None:
     assert request.app.name == "Bankof Trust"
     assert (request.purpose, request.retention) == ("for you[31m", "none")
     owner.vault.requests(None)
-    owner.vault.approve(request.request_id)
+    owner.vault.approve(request.request_id, words=app.words)
     assert owner.vault.grants()[0].app.name == "Bankof Trust"
     for name in ("", "   ", "n" * 81, "nul\0"):
         with pytest.raises(InputError):
@@ -288,7 +289,9 @@ def test_a_session_that_is_over_is_begun_again(world: World) -> None:
     network = Recorder()
     owner = world.owner(transport=network)
     owner.vault.remember("one")
-    owner.vault._state.token = "over"
+    session = owner.vault._state.session
+    assert session is not None
+    owner.vault._state.session = msgspec.structs.replace(session, token="over")
     owner.vault.remember("two")
     assert network.paths.count("/auth/login") == 2
     assert world.device(owner).status().memories == 2
@@ -301,6 +304,7 @@ def test_an_app_s_token_that_is_over_is_taken_again(world: World, server_clock: 
     owner.vault.remember("one")
     _, access = world.granted(owner, app)
     server_clock.forward(minutes=16)
+    world.clock.forward(minutes=16)
     try:
         before = network.paths.count("/auth/token")
         assert len(access.memories()) == 1

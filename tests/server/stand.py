@@ -1,6 +1,7 @@
 """A server in the test's own process, and the steps that most tests begin with."""
 
 import contextlib
+import json
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -49,20 +50,39 @@ class Stand:
 
     async def get(self, path: str, token: str = "", **options: Any) -> httpx.Response:
         """GET below the base."""
-        return await self.http.get(f"/api/v1{path}", headers=_headers(token, options), **options)
+        return await self.request("GET", path, b"", token, options.pop("headers", {}))
 
     async def post(self, path: str, body: Any, token: str = "", **options: Any) -> httpx.Response:
         """POST a JSON body."""
-        headers = _headers(token, options)
-        return await self.http.post(f"/api/v1{path}", json=body, headers=headers, **options)
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        raw = b"" if body is None else json.dumps(body).encode()
+        return await self.request("POST", path, raw, token, headers | options.pop("headers", {}))
+
+    async def delete(self, path: str, token: str) -> httpx.Response:
+        """DELETE below the base."""
+        return await self.request("DELETE", path, b"", token)
+
+    async def request(
+        self, method: str, path: str, body: bytes, token: str = "", headers: Any = None
+    ) -> httpx.Response:
+        """Send a request, with a proof where there is a token."""
+        shown = self.bound(method, path, body, token) if token else {}
+        return await self.http.request(
+            method, f"/api/v1{path}", content=body, headers=shown | (headers or {})
+        )
+
+    def bound(self, method: str, path: str, body: bytes, token: str) -> dict[str, str]:
+        """The headers of a request under a token: itself, and a proof that it is ours."""
+        url = f"{ORIGIN}/api/v1{path}"
+        return forge.bound(method, url, body, token=token, at=self.clock.now // 1_000_000)
 
     async def send(
         self, method: str, path: str, body: Any, token: str = "", **options: Any
     ) -> httpx.Response:
         """Send a MessagePack body; bytes go as they are."""
         raw = body if isinstance(body, bytes) else msgspec.msgpack.encode(plain(body))
-        headers = {"Content-Type": PACK} | _headers(token, options)
-        return await self.http.request(method, f"/api/v1{path}", content=raw, headers=headers)
+        headers = {"Content-Type": PACK} | options.pop("headers", {})
+        return await self.request(method, path, raw, token, headers)
 
     async def sign_up(self, username: str = "ada") -> forge.Owner:
         """A new owner, logged in."""
@@ -81,6 +101,7 @@ class Stand:
         answer = await self.post("/auth/login", owner.login_body(challenge, ORIGIN))
         assert answer.status_code == 200, answer.text
         owner.token = answer.json()["token"]
+        forge.HOLDERS[owner.token] = owner.session
 
     async def append(
         self, owner: forge.Owner, append: dict[str, Any], path: str = "/log"
@@ -116,8 +137,17 @@ class Stand:
 
     async def authorize(self, app: forge.App) -> None:
         """A new token for an app."""
-        token = await self.post("/auth/token", {"api_key": app.api_key})
-        app.token = token.json()["access_token"]
+        answer = await self.take_token(app)
+        app.token = answer.json()["access_token"]
+        forge.HOLDERS[app.token] = app.key
+
+    async def take_token(self, app: forge.App, key: Any = None) -> httpx.Response:
+        """Ask for a token with an app's API key, proving its registered key or another."""
+        body, path = json.dumps({"api_key": app.api_key}).encode(), "/auth/token"
+        url, at = f"{ORIGIN}/api/v1{path}", self.clock.now // 1_000_000
+        proof = forge.bound("POST", url, body, token="", at=at, key=key or app.key)
+        headers = {"Content-Type": "application/json", "DPoP": proof["DPoP"]}
+        return await self.request("POST", path, body, headers=headers)
 
     async def ask(self, app: forge.App, owner: forge.Owner, **fields: Any) -> bytes:
         """A pending access request; its bytes."""
@@ -185,11 +215,6 @@ class Stand:
         assert answer.status_code == 200, answer.text
         found: list[Any] = msgspec.msgpack.decode(answer.content)
         return found
-
-
-def _headers(token: str, options: dict[str, Any]) -> dict[str, str]:
-    given: dict[str, str] = options.pop("headers", {})
-    return ({"Authorization": f"Bearer {token}"} if token else {}) | given
 
 
 def plain(value: Any) -> Any:

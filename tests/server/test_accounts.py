@@ -1,5 +1,6 @@
 """Accounts and keyslots."""
 
+import json
 import uuid
 from typing import Any
 
@@ -155,8 +156,8 @@ def keyslots_body(
 
 async def put_keyslots(stand: Stand, owner: forge.Owner, body: dict[str, Any]) -> Any:
     """Replace the keyslots."""
-    headers = {"Authorization": f"Bearer {owner.token}"}
-    return await stand.http.put("/api/v1/accounts/me/keyslots", json=body, headers=headers)
+    headers, raw = {"Content-Type": "application/json"}, json.dumps(body).encode()
+    return await stand.request("PUT", "/accounts/me/keyslots", raw, owner.token, headers)
 
 
 async def test_a_passphrase_change_replaces_a_slot(stand: Stand) -> None:

@@ -210,14 +210,9 @@ async def test_json_is_read_strictly_in_both_planes(sqlite_stand: Stand, name: s
     """JSON with a key twice, deep nesting or NaN is refused by every call."""
     owner = await sqlite_stand.sign_up()
     for path in ("/log", "/developers"):
-        answer = await sqlite_stand.http.post(
-            f"/api/v1{path}",
-            content=JSON_BODIES[name],
-            headers={
-                "Content-Type": "application/json",
-                "Authorization": f"Bearer {owner.token}",
-            },
-        )
+        headers = {"Content-Type": "application/json"}
+        body = JSON_BODIES[name]
+        answer = await sqlite_stand.send("POST", path, body, owner.token, headers=headers)
         assert code(answer) == (400, "malformed")
 
 

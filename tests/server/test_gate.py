@@ -156,7 +156,7 @@ async def test_bodies_are_capped(sqlite_stand: Stand) -> None:
             content=endless(),
             headers={
                 "Content-Type": "application/json",
-                "Authorization": f"Bearer {owner.token}",
+                "Authorization": f"DPoP {owner.token}",
             },
         )
         assert code(answer) == (413, "too-large")

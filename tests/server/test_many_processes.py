@@ -59,4 +59,4 @@ async def test_a_session_ended_elsewhere_ends_within_a_minute(pair: Pair, clock:
     assert (await second.get("/tags", owner.token)).status_code == 200
     assert (await first.post("/auth/logout", None, owner.token)).status_code == 204
     clock.advance(60)
-    assert code(await second.get("/tags", owner.token)) == (401, "unauthenticated")
+    assert code(await second.get("/tags", owner.token)) == (401, "session-ended")

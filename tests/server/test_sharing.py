@@ -63,19 +63,19 @@ async def test_api_keys_are_added_and_taken_back(stand: Stand) -> None:
     app, other = await stand.new_app(), await stand.new_app("Other")
     path = f"/apps/{app.app}/keys"
     made = (await stand.post(path, None, app.developer_key)).json()
-    body = {"api_key": made["api_key"]}
-    token = (await stand.post("/auth/token", body)).json()["access_token"]
+    twin = forge.App()
+    twin.key, twin.api_key = app.key, made["api_key"]
+    await stand.authorize(twin)
+    token = twin.token
     assert (await stand.get("/grants", token)).status_code == 200
     rows = (await stand.get(path, app.developer_key)).json()
     assert [row["last_used"] is None for row in rows] == [False, False]
     assert made["api_key"] not in str(rows)
     assert code(await stand.get(path, other.developer_key)) == (404, "not-found")
     for key_id, status in ((made["key_id"], 204), (made["key_id"], 404)):
-        answer = await stand.http.delete(
-            f"/api/v1{path}/{key_id}", headers={"Authorization": f"Bearer {app.developer_key}"}
-        )
+        answer = await stand.delete(f"{path}/{key_id}", app.developer_key)
         assert answer.status_code == status
-    assert code(await stand.post("/auth/token", body)) == (401, "wrong-credentials")
+    assert code(await stand.take_token(twin)) == (401, "wrong-credentials")
     assert code(await stand.get("/grants", token)) == (401, "unauthenticated")
     assert (await stand.get("/grants", app.token)).status_code == 200
 
@@ -288,8 +288,8 @@ async def test_a_grant_ends_by_time(stand: Stand) -> None:
     owner, app = await stand.sign_up(), await stand.new_app()
     grant = await stand.grant(owner, app)
     stand.clock.advance(86_400)
-    token = (await stand.post("/auth/token", {"api_key": app.api_key})).json()["access_token"]
-    answer = await stand.get(f"/grants/{grant}/records", token)
+    await stand.authorize(app)
+    answer = await stand.get(f"/grants/{grant}/records", app.token)
     assert code(answer) == (403, "grant-expired")
     assert (await stand.get(f"/grants/{grant}", owner.token)).json()["state"] == "ended"
     assert (await stand.set_state(owner, grant, "revoked", 2)).status_code == 200

@@ -35,6 +35,7 @@
      │   └─ TimedOutError
      └─ ServerError           the server answered with a problem of its own
          ├─ SessionError      the session or token is missing, expired or revoked
+         │   └─ SessionEndedError
          ├─ ForbiddenError    the server does not allow it
          ├─ RateLimitedError  too many requests; carries ``retry_after`` seconds
          └─ QuotaError        the account is full
@@ -66,6 +67,8 @@ class CoffretError(Exception):
         """
         super().__init__(detail or self.sentence())
         self.hint = hint
+        self.evidence = ""
+        """The file that shows what happened, where one was written."""
 
     @classmethod
     def sentence(cls) -> str:
@@ -133,6 +136,12 @@ class CredentialsError(CoffretError):
     code = "wrong-credentials"
     exit_code = 4
     http_status = 401
+
+
+class KeysChangedError(CredentialsError):
+    """The vault's passphrase or keys were changed elsewhere."""
+
+    code = "keys-changed"
 
 
 class LockedError(CoffretError):
@@ -286,6 +295,12 @@ class SessionError(ServerError):
     code = "unauthenticated"
     exit_code = 4
     http_status = 401
+
+
+class SessionEndedError(SessionError):
+    """This device's session was ended; unlock the vault to log in again."""
+
+    code = "session-ended"
 
 
 class ForbiddenError(ServerError):

@@ -56,7 +56,7 @@ class Held:
         """Hold what the agent was started with."""
         self._account_key = bytearray(start.account_key)
         self._login_seed = bytearray(start.login_seed)
-        self._token = start.token
+        self._session = bytearray(start.session)
         self._idle = start.idle
         self._clock = clock
         self._until = clock() + start.idle
@@ -76,16 +76,16 @@ class Held:
         if isinstance(asked, Look):
             return Left(self.left())
         if isinstance(asked, Keep):
-            self._token = asked.token
+            self._session = bytearray(asked.session)
             return Left(self.left())
         self._until = self._clock() + self._idle
-        return Keys(bytes(self._account_key), bytes(self._login_seed), self._token)
+        return Keys(bytes(self._account_key), bytes(self._login_seed), bytes(self._session))
 
     def wipe(self) -> None:
         """Overwrite the keys and let nobody have them any more."""
-        for key in (self._account_key, self._login_seed):
+        for key in (self._account_key, self._login_seed, self._session):
             key[:] = bytes(len(key))
-        self._token = ""
+        self._session = bytearray()
         self._until = -math.inf  # whatever the clock does next
 
 

@@ -45,9 +45,9 @@ class Agent:
         told = self._ask(Ask())
         return told if isinstance(told, Keys) else None
 
-    def keep(self, token: str) -> None:
-        """Give it a newer session token; no matter if it is gone."""
-        self._ask(Keep(token))
+    def keep(self, session: bytes) -> None:
+        """Give it a newer session; no matter if it is gone."""
+        self._ask(Keep(session))
 
     def seconds_left(self) -> float | None:
         """How long it holds the keys without use; None where no agent answers."""
@@ -67,7 +67,7 @@ class Agent:
         """
         check_possible()
         self.lock()
-        start = Start(os.fspath(self._path), idle, keys.account_key, keys.login_seed, keys.token)
+        start = Start(os.fspath(self._path), idle, keys.account_key, keys.login_seed, keys.session)
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "coffret.cli.agent"],
             stdin=subprocess.PIPE,

@@ -49,7 +49,7 @@ class Start(_Message, frozen=True, tag="start"):
     idle: float
     account_key: bytes
     login_seed: bytes
-    token: str
+    session: bytes
 
 
 class Ask(_Message, frozen=True, tag="ask"):
@@ -57,9 +57,9 @@ class Ask(_Message, frozen=True, tag="ask"):
 
 
 class Keep(_Message, frozen=True, tag="keep"):
-    """Hold this newer session token; answered by :class:`Left`."""
+    """Hold this newer session; answered by :class:`Left`."""
 
-    token: str
+    session: bytes
 
 
 class Look(_Message, frozen=True, tag="look"):
@@ -75,7 +75,7 @@ class Keys(_Message, frozen=True, tag="keys"):
 
     account_key: bytes
     login_seed: bytes
-    token: str
+    session: bytes
 
 
 class Left(_Message, frozen=True, tag="left"):

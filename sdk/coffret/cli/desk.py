@@ -140,21 +140,26 @@ class Desk:
             return False
         from coffret.opening import HeldKeys  # noqa: PLC0415 - loads ciphers, which vaults need
 
-        held = HeldKeys(SecretBytes(keys.account_key), SecretBytes(keys.login_seed), keys.token)
+        held = HeldKeys(*map(SecretBytes, (keys.account_key, keys.login_seed, keys.session)))
         try:
             vault.unlock_held(held)
         except CredentialsError:
             self.agent.lock()  # its keys were replaced by another device
             return False
-        self._open.callback(self._keep_token, vault, keys.token)
+        self._open.callback(self._keep_session, vault, keys.session)
         return True
 
-    def _keep_token(self, vault: Vault, before: str) -> None:
-        """Let the agent hold the session, so that the next command need not log in again."""
-        if not vault.is_locked:
-            token = vault.held_keys().token
-            if token != before:
-                self.agent.keep(token)
+    def _keep_session(self, vault: Vault, before: bytes) -> None:
+        """Let the agent hold the session, so that the next command need not log in again.
+
+        A vault that was locked meanwhile, because its session was ended, is locked there as well.
+        """
+        if vault.is_locked:
+            self.agent.lock()
+            return
+        session = vault.held_keys().session.reveal()
+        if session != before:
+            self.agent.keep(session)
 
 
 def request_of(app: App, request: str | None) -> str:
@@ -175,7 +180,7 @@ def request_of(app: App, request: str | None) -> str:
 def wire_keys(vault: Vault) -> Keys:
     """An unlocked vault's keys, for its agent."""
     held = vault.held_keys()
-    return Keys(held.account_key.reveal(), held.login_seed.reveal(), held.token)
+    return Keys(held.account_key.reveal(), held.login_seed.reveal(), held.session.reveal())
 
 
 def desk_of(context: typer.Context, *, as_json: bool = False) -> Desk:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from coffret_vault.log.replay import MemoryState
     from coffret_vault.log.tree import Frontier
     from coffret_vault.log.verify import Position
+    from coffret_vault.primitives.identity import SigningKey
 
     Wrap = tuple[bytes, bytes, int, bytes]
     Accept = tuple[bytes, int, bytes, bytes]
@@ -90,8 +91,10 @@ class Sent(msgspec.Struct, frozen=True):
     verified: Verified
 
 
-def build(state: VaultState, change: Change) -> Sent:
+def build(state: VaultState, change: Change, signing: SigningKey | None = None) -> Sent:
     """Turn a change into an append on top of what this device has verified, under a new head.
+
+    The head is signed with the owner's key, or with the ``signing`` key that is to follow it.
 
     Raises:
         TrustError: the change does not follow from what is there; it is ours, so it is a defect.
@@ -101,7 +104,8 @@ def build(state: VaultState, change: Change) -> Sent:
     frontier = position.frontier.copy()
     for leaf in (*position.tail, *leaves):
         frontier.append_hash(leaf_hash(leaf))
-    note = _next_head(state, position, frontier)
+    key = signing or state.keys.identity.signing
+    note = _next_head(state, position, frontier, key)
     append = Append(
         position.size,
         leaves,
@@ -134,7 +138,7 @@ def _states(state: VaultState, change: Change, size: int) -> dict[bytes, MemoryS
     return states
 
 
-def _next_head(state: VaultState, position: Position, frontier: Frontier) -> str:
+def _next_head(state: VaultState, position: Position, frontier: Frontier, key: SigningKey) -> str:
     known = position.head
     if known is not None and known.head.size == frontier.size:
         message = "a second head would be signed for one log"
@@ -142,7 +146,7 @@ def _next_head(state: VaultState, position: Position, frontier: Frontier) -> str
     before = NO_HEAD if known is None else known.digest
     now = state.ambient.now()
     head = Head(state.account_id, frontier.size, frontier.root(), before, now)
-    return sign_head(state.keys.identity.signing, head)
+    return sign_head(key, head)
 
 
 def keep(state: VaultState, sent: Sent) -> None:
@@ -227,4 +231,4 @@ def _keep_or_read(state: VaultState, sent: Sent) -> Flow[None]:
 
 
 def _plain(body: Append) -> Request:
-    return Request("POST", "/log", encode_msgpack(body), media=MSGPACK)
+    return Request("POST", "/log", encode_msgpack(body), media=MSGPACK, by_head=True)

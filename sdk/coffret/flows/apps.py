@@ -17,6 +17,8 @@ from coffret.flows.http import (
     succeed,
     unb64,
 )
+from coffret.flows.owners import check_owner
+from coffret.flows.proof import proved
 from coffret.sharing import Selection
 from coffret_vault.errors import (
     ConflictError,
@@ -41,6 +43,7 @@ from coffret_vault.grants.apps import (
     sign_request,
     verify_account_card,
 )
+from coffret_vault.grants.domain import homepage_host
 from coffret_vault.keyring.keyring import identity_from_seeds
 from coffret_vault.primitives.secret import SecretBytes
 
@@ -98,6 +101,7 @@ class Ask(msgspec.Struct, frozen=True):
     duration: timedelta
     retention: str = ""
     standing: bool = False
+    owner_words: str | None = None
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -129,6 +133,9 @@ def register_app(
     Raises:
         InputError: name or homepage cannot be in a manifest, or the developer key is not one.
     """
+    if homepage_host(homepage) is None:
+        message = "an app's homepage is https:// and a host name, without a port"
+        raise InputError(message)
     if not (developer_key.isascii() and developer_key.isprintable()):
         message = "that is not a developer key: it has characters that no key has"
         raise InputError(message)
@@ -163,16 +170,23 @@ def send(state: AppState, request: Request) -> Flow[Response]:
     """Send a request as the app, taking a token first or again where that is needed."""
     if not state.token:
         yield from _take_token(state)
-    response: Response = yield msgspec.structs.replace(request, token=state.token)
+    response = yield from _as_app(state, request)
     if response.status == SessionError.http_status:
         yield from _take_token(state)
-        response = yield msgspec.structs.replace(request, token=state.token)
+        response = yield from _as_app(state, request)
     return succeed(response)
+
+
+def _as_app(state: AppState, request: Request) -> Flow[Response]:
+    return (
+        yield from proved(msgspec.structs.replace(request, token=state.token, prover=state.prover))
+    )
 
 
 def _take_token(state: AppState) -> Flow[None]:
     body = encode_json({"api_key": state.file.api_key})
-    answer = decode_json(succeed((yield Request("POST", "/auth/token", body))), _TokenAnswer)
+    request = Request("POST", "/auth/token", body, prover=state.prover)
+    answer = decode_json(succeed((yield from proved(request))), _TokenAnswer)
     state.token = answer.access_token
 
 
@@ -185,8 +199,11 @@ def request_access(state: AppState, ask: Ask) -> Flow[str]:
     Raises:
         NotFoundError: there is no owner by that name.
         InputError: the request cannot be made like this.
+        WordsError: the server shows an owner whose words are others.
+        OwnerKeyChangedError: the server shows other keys of the owner than before.
     """
     card_bytes, card = yield from _owner(state, ask.username)
+    check_owner(state, card, ask.owner_words)
     ambient = state.ambient
     request = AccessRequest(
         request_id=ambient.new_id(),
@@ -246,19 +263,22 @@ def cancel(state: AppState, request_id: str) -> Flow[None]:
             raise
 
 
-def take_up(state: AppState, request_id: str) -> Flow[Held]:
+def take_up(state: AppState, request_id: str, owner_words: str | None = None) -> Flow[Held]:
     """Take up what an owner granted, verified against what was asked.
 
     Raises:
+        WordsError: the owner who was asked is not the one whose words these are.
+        OwnerKeyChangedError: the owner who was asked is not the one that this app knows now.
         ConflictError: it is not approved (yet).
         GrantError: the grant is paused, revoked, expired, or not ready yet.
         TrustError: what the server shows is not that owner's answer to that request.
     """
     asked = state.asked(request_id)
+    card = verify_account_card(Signed(asked.card, asked.card_signature))
+    check_owner(state, card, owner_words)
     path = f"/access-requests/{asked.id}/credentials"
     answer = decode_json((yield from send(state, Request("GET", path))), _CredentialsAnswer)
     signed = SignedGrant(unb64(answer.grant), unb64(answer.sealed_key), unb64(answer.signature))
-    card = verify_account_card(Signed(asked.card, asked.card_signature))
     grant, key = open_grant(state.identity, asked.parse(), card, signed)
     if grant.expires <= state.ambient.now():
         raise GrantExpiredError

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from coffret.flows.files import write_whole
+from coffret.flows.proof import Prover
 from coffret_vault.errors import NotFoundError, StoreDamagedError, StoreError
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.sharing import ACCESS_REQUEST, MANIFEST, AccessRequest, Manifest
@@ -46,6 +47,8 @@ class AppFile(Unshown, msgspec.Struct, frozen=True):
     seeds: bytes
     api_key: str
     asked: dict[str, Asked] = {}
+    owners: dict[str, bytes] = {}
+    """The hash over both public keys of each owner, by username: no other keys pass for theirs."""
 
 
 _encode = msgspec.json.Encoder().encode
@@ -75,16 +78,8 @@ def save_app(path: Path, file: AppFile) -> None:
     Raises:
         StoreError: it cannot be written; the older one stays.
     """
-    partial = path.with_suffix(".partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        partial.unlink(missing_ok=True)
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as out:
-            out.write(_encode(file))
-            out.flush()
-            os.fsync(out.fileno())
-        partial.replace(path)
+        write_whole(path, _encode(file))
     except OSError:
         message = "the app's file cannot be written"
         raise StoreError(message) from None
@@ -101,6 +96,7 @@ class AppState:
         self.identity: Identity = identity_from_seeds(file.seeds)
         self.manifest: Manifest = MANIFEST.parse(file.manifest)
         self.token = ""
+        self.prover = Prover(self.identity.signing, ambient)
 
     def __repr__(self) -> str:
         return f"<AppState {id_text(self.manifest.app_id)}>"
@@ -109,6 +105,12 @@ class AppState:
         """Remember what was asked: a grant is compared with it when it comes."""
         everything = {**self.file.asked, id_text(request_id): asked}
         self.file = msgspec.structs.replace(self.file, asked=everything)
+        self.save()
+
+    def keep_owner(self, username: str, keys: bytes) -> None:
+        """Remember by which keys an owner is known."""
+        everyone = {**self.file.owners, username: keys}
+        self.file = msgspec.structs.replace(self.file, owners=everyone)
         self.save()
 
     def save(self) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 
+from coffret.flows.proof import Prover
 from coffret_vault import errors
 
 if TYPE_CHECKING:
@@ -34,8 +35,11 @@ Cursor = Annotated[str, msgspec.Meta(max_length=1_024)]
 class Request(msgspec.Struct, frozen=True):
     """One request. ``path`` begins behind ``/api/v1``; ``token`` never shows in a repr.
 
+    ``prover`` proves that the token is ours, unless ``by_head``: then the body carries a new head,
+    which proves more.
     ``repeatable`` says that it may be sent again when its answer was lost. ``ahead`` is what will
-    be asked next: a driver may fetch it meanwhile.
+    be asked next: a driver may fetch it meanwhile. Where ``host`` is set, the request is not to the
+    server: it asks that host for the file of its apps, and nothing else of it is sent.
     """
 
     method: str
@@ -43,10 +47,13 @@ class Request(msgspec.Struct, frozen=True):
     body: bytes = b""
     media: str = JSON
     token: str = ""
+    prover: Prover | None = None
+    by_head: bool = False
     headers: dict[str, str] = {}
     params: tuple[tuple[str, str], ...] = ()
     repeatable: bool = True
     ahead: Request | None = None
+    host: str = ""
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.path}>"
@@ -69,6 +76,8 @@ if TYPE_CHECKING:
 _BY_CODE: dict[str, type[errors.CoffretError]] = {
     "wrong-credentials": errors.CredentialsError,
     "unauthenticated": errors.SessionError,
+    "invalid-proof": errors.SessionError,
+    "session-ended": errors.SessionEndedError,
     "forbidden": errors.ForbiddenError,
     "not-granted": errors.GrantError,
     "grant-activating": errors.GrantError,

@@ -111,11 +111,12 @@ def remember(state: VaultState, new: NewMemory) -> Flow[Memory]:
 
 
 def _create(body: Append) -> Request:
-    return Request("POST", "/memory-blobs", encode_msgpack(body), media=MSGPACK)
+    return Request("POST", "/memory-blobs", encode_msgpack(body), media=MSGPACK, by_head=True)
 
 
 def _create_batch(body: Append) -> Request:
-    return Request("POST", "/memory-blobs/batch", encode_msgpack(body), media=MSGPACK)
+    path = "/memory-blobs/batch"
+    return Request("POST", path, encode_msgpack(body), media=MSGPACK, by_head=True)
 
 
 def remember_many(
@@ -263,7 +264,9 @@ def _put(identifier: bytes, made: list[Written]) -> Callable[[Append], Request]:
         before = made[0].memory.version - 1
         headers = {"If-Match": f'"{before}"'}
         path = f"/memory-blobs/{id_text(identifier)}"
-        return Request("PUT", path, encode_msgpack(body), media=MSGPACK, headers=headers)
+        return Request(
+            "PUT", path, encode_msgpack(body), media=MSGPACK, headers=headers, by_head=True
+        )
 
     return request
 

@@ -15,18 +15,22 @@ from coffret.flows.http import (
     b64,
     decode_json,
     encode_json,
+    problem,
     succeed,
     unb64,
 )
+from coffret.flows.proof import Prover, Session, proved
 from coffret_vault.envelope.signature import sign_statement
 from coffret_vault.errors import (
     CredentialsError,
     FormatError,
+    KeysChangedError,
     NetworkError,
+    SessionEndedError,
     SessionError,
     TrustError,
 )
-from coffret_vault.formats.account import LOGIN, Kdf
+from coffret_vault.formats.account import KEYSLOT, LOGIN, Kdf
 from coffret_vault.formats.account import Login as LoginStatement
 from coffret_vault.formats.layout import id_text, parse_id
 from coffret_vault.formats.unshown import Unshown
@@ -94,14 +98,19 @@ def _kdf(answer: _KdfAnswer | None) -> Kdf | None:
     return Kdf(salt, answer.m, answer.t, answer.p)
 
 
+LOG_IN_AGAIN = (
+    "Log in again with your passphrase and Secret Key of now (coffret login). What is on this "
+    "device stays. If you changed nothing, do not: someone else has your keys, or the server lies."
+)
+_NOT_TAKEN = "The new passphrase did not reach the server; unlock with the one before it."
 _SALT = 16
 _TRIES = 3
 
 
 def answer_challenge(
     place: Place, username: str, asked: Challenge, login: Login, ambient: Ambient
-) -> Flow[str]:
-    """Sign a challenge and give the session's token.
+) -> Flow[Session]:
+    """Sign a challenge and give the session, with a key made for it.
 
     A challenge works once, so where the answer is lost another one is asked for.
 
@@ -109,9 +118,10 @@ def answer_challenge(
         CredentialsError: the server did not accept it; it does not say why.
         TrustError: asked again, the server challenges for something else.
     """
+    key = SigningKey(generate_key(ambient.random))
     for _ in range(_TRIES - 1):
         try:
-            response = yield _signed(place, asked, login.key, ambient)
+            response = yield _signed(place, asked, login.key, key.public)
         except NetworkError:
             again = yield from challenge(username, login.kind)
             if msgspec.structs.replace(again, nonce=asked.nonce) != asked:
@@ -119,22 +129,24 @@ def answer_challenge(
                 raise TrustError(message) from None
             asked = again
         else:
-            return decode_json(succeed(response), _LoginAnswer).token
-    response = yield _signed(place, asked, login.key, ambient)
-    return decode_json(succeed(response), _LoginAnswer).token
+            return _session(response, key, ambient)
+    return _session((yield _signed(place, asked, login.key, key.public)), key, ambient)
 
 
-def _signed(place: Place, asked: Challenge, login: SigningKey, ambient: Ambient) -> Request:
-    session = SigningKey(generate_key(ambient.random))
+def _session(response: Response, key: SigningKey, ambient: Ambient) -> Session:
+    return Session(decode_json(succeed(response), _LoginAnswer).token, Prover(key, ambient))
+
+
+def _signed(place: Place, asked: Challenge, login: SigningKey, session: bytes) -> Request:
     statement = LOGIN.serialize(
-        LoginStatement(place.origin, place.account_id, asked.slot_id, asked.nonce, session.public)
+        LoginStatement(place.origin, place.account_id, asked.slot_id, asked.nonce, session)
     )
     body = encode_json(
         {
             "account_id": id_text(place.account_id),
             "slot_id": id_text(asked.slot_id),
             "nonce": b64(asked.nonce),
-            "session_public_key": b64(session.public),
+            "session_public_key": b64(session),
             "signature": b64(sign_statement(login, "login", statement)),
         }
     )
@@ -146,7 +158,7 @@ def log_in(state: VaultState) -> Flow[None]:
 
     Raises:
         TrustError: the server's challenge is for another account than ours.
-        CredentialsError: the slot was replaced: unlock with the new passphrase or Secret Key.
+        KeysChangedError: the slot was replaced: log in again with the new passphrase.
     """
     login = state.keys.login
     asked = yield from challenge(state.account.username, login.kind)
@@ -154,30 +166,43 @@ def log_in(state: VaultState) -> Flow[None]:
         message = "the server answers for another account than the one on this device"
         raise TrustError(message)
     if asked.slot_id != login.slot_id:
-        raise CredentialsError(hint="The keyslot was replaced on another device; log in again.")
+        if asked.slot_id in {KEYSLOT.parse(slot).slot_id for slot in state.account.keyslots}:
+            raise CredentialsError(hint=_NOT_TAKEN)
+        raise KeysChangedError(hint=LOG_IN_AGAIN)
     username = state.account.username
-    state.token = yield from answer_challenge(state.place, username, asked, login, state.ambient)
+    state.session = yield from answer_challenge(state.place, username, asked, login, state.ambient)
 
 
 def send(state: VaultState, request: Request) -> Flow[Response]:
     """Send a request as the owner, logging in first or again where that is needed.
 
     Returns whatever the server answered, errors included.
+
+    Raises:
+        SessionEndedError: the owner ended the session elsewhere; the vault is locked then.
     """
-    if not state.token:
-        yield from log_in(state)
-    response: Response = yield _as_owner(state, request)
+    response = yield from _as_owner(state, request)
     if response.status == SessionError.http_status:
-        yield from log_in(state)
-        response = yield _as_owner(state, request)
+        if isinstance(problem(response), SessionEndedError):
+            state.lock()
+            raise SessionEndedError
+        state.session = None
+        response = yield from _as_owner(state, request)
     return response
 
 
-def _as_owner(state: VaultState, request: Request) -> Request:
-    ahead = request.ahead
-    if ahead is not None:
-        ahead = msgspec.structs.replace(ahead, token=state.token)
-    return msgspec.structs.replace(request, token=state.token, ahead=ahead)
+def _as_owner(state: VaultState, request: Request) -> Flow[Response]:
+    if state.session is None:
+        yield from log_in(state)
+    return (yield from proved(in_session(request, state.session)))
+
+
+def in_session(request: Request, session: Session | None) -> Request:
+    """A request, and the one after it, with a session's token and proof."""
+    if session is None:
+        return request
+    ahead = None if request.ahead is None else in_session(request.ahead, session)
+    return msgspec.structs.replace(request, token=session.token, prover=session.prover, ahead=ahead)
 
 
 def get(

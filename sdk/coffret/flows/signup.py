@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.http import Count, Request, decode_json, encode_json, succeed, unb64
-from coffret.flows.session import answer_challenge, challenge
+from coffret.flows.proof import Session, proved
+from coffret.flows.session import answer_challenge, challenge, in_session
 from coffret.flows.state import AccountFile, Login, Unlocked
 from coffret.kit import RecoveryKit
 from coffret_vault.envelope.signature import sign_head, sign_statement
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from coffret.flows.state import Ambient
     from coffret_vault.primitives.identity import SigningKey
 
-_SALT = 16
+SALT = 16
 FIRST_GENERATION = 1
 
 
@@ -84,13 +85,13 @@ def prepare_vault(origin: str, username: str, passphrase: str, ambient: Ambient)
     recovery_code = SecretBytes(random(RECOVERY_CODE_BYTES))
     keyring = Keyring(place.account_id, FIRST_GENERATION, generate_key(random))
     identity, sealed_identity = generate_identity(keyring, random=random)
-    card, signature = _make_card(identity, place.account_id, username, now)
-    kdf = ambient.limits.choose(random(_SALT))
+    card, signature = make_card(identity, place.account_id, username, now)
+    kdf = ambient.limits.choose(random(SALT))
     by_passphrase = derive_passphrase_keys(
         passphrase, secret_key, place, kdf, limits=ambient.limits
     )
     slots = [
-        _make_slot(keys, place, keyring, ambient)
+        make_slot(keys, place, keyring, ambient)
         for keys in (by_passphrase, derive_recovery_keys(recovery_code, place))
     ]
     verified = _first_entries(identity, place.account_id, card, slots, now)
@@ -126,16 +127,18 @@ def prepare_vault(origin: str, username: str, passphrase: str, ambient: Ambient)
     )
 
 
-def _make_card(
+def make_card(
     identity: Identity, account_id: bytes, username: str, now: int
 ) -> tuple[bytes, bytes]:
+    """An account card with its own signature."""
     card = ACCOUNT_CARD.serialize(
         AccountCard(account_id, username, identity.signing.public, identity.sealing.public, now)
     )
     return card, sign_statement(identity.signing, "account", card)
 
 
-def _make_slot(keys: SlotKeys, place: Place, keyring: Keyring, ambient: Ambient) -> Keyslot:
+def make_slot(keys: SlotKeys, place: Place, keyring: Keyring, ambient: Ambient) -> Keyslot:
+    """A new keyslot for the keyring's newest generation."""
     plan = SlotPlan(ambient.new_id(), keyring.generation, ambient.now())
     return make_keyslot(keys, place, plan, keyring.account_key(), random=ambient.random)
 
@@ -215,7 +218,7 @@ class Entered(Unshown, msgspec.Struct, frozen=True):
     place: Place
     account: AccountFile
     keys: Unlocked
-    token: str
+    session: Session
     slot_keys: SlotKeys
 
 
@@ -236,8 +239,8 @@ def enter_with_passphrase(
         raise CredentialsError
     keys = derive_passphrase_keys(passphrase, secret_key, place, asked.kdf, limits=ambient.limits)
     login = Login(asked.slot_id, keys.kind, keys.login)
-    token = yield from answer_challenge(place, username, asked, login, ambient)
-    return (yield from _enter(place, username, token, keys))
+    session = yield from answer_challenge(place, username, asked, login, ambient)
+    return (yield from _enter(place, username, session, keys))
 
 
 def enter_with_recovery(
@@ -249,13 +252,13 @@ def enter_with_recovery(
     place = Place(origin, asked.account_id)
     keys = derive_recovery_keys(recovery_code, place)
     login = Login(asked.slot_id, keys.kind, keys.login)
-    token = yield from answer_challenge(place, username, asked, login, ambient)
-    return (yield from _enter(place, username, token, keys))
+    session = yield from answer_challenge(place, username, asked, login, ambient)
+    return (yield from _enter(place, username, session, keys))
 
 
-def _enter(place: Place, username: str, token: str, keys: SlotKeys) -> Flow[Entered]:
-    response = succeed((yield Request("GET", "/accounts/me", token=token)))
-    answer = decode_json(response, _MeAnswer)
+def _enter(place: Place, username: str, session: Session, keys: SlotKeys) -> Flow[Entered]:
+    request = in_session(Request("GET", "/accounts/me"), session)
+    answer = decode_json(succeed((yield from proved(request))), _MeAnswer)
     account = AccountFile(
         origin=place.origin,
         username=username,
@@ -266,7 +269,7 @@ def _enter(place: Place, username: str, token: str, keys: SlotKeys) -> Flow[Ente
         generation=answer.identity.generation,
         identity=unb64(answer.identity.envelope),
     )
-    return Entered(place, account, open_account(place, account, keys), token, keys)
+    return Entered(place, account, open_account(place, account, keys), session, keys)
 
 
 def open_account(place: Place, account: AccountFile, keys: SlotKeys) -> Unlocked:

@@ -5,20 +5,25 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from coffret.flows.http import Response
 from coffret_vault.errors import FormatError, LockedError, StoreDamagedError
 from coffret_vault.formats.account import ACCOUNT_CARD, AccountCard
 from coffret_vault.formats.memory import Kek
 from coffret_vault.keyring import Identity, Keyring
 from coffret_vault.keyslots.kdf import PUBLISHED, KdfLimits
+from coffret_vault.log.lineage import Reign
 from coffret_vault.primitives.identity import SigningKey
 from coffret_vault.primitives.symmetric import Random
 from coffret_vault.records.seal import Wrapping
 
 if TYPE_CHECKING:
+    from coffret.flows.proof import Session
+    from coffret.sharing import AppCheck
     from coffret_vault.keyslots.slots import Place
     from coffret_vault.log.verify import Position
     from coffret_vault.store import Store
@@ -29,11 +34,15 @@ def _micros() -> int:
 
 
 class Ambient(msgspec.Struct, frozen=True):
-    """What the core never looks up itself: randomness, the clock, and limits on passphrases."""
+    """What the core never looks up itself: randomness, the clock, and limits on passphrases.
+
+    ``web`` asks the domain of an app for the file of its apps; the real one when None.
+    """
 
     random: Random = os.urandom
     now: Callable[[], int] = _micros
     limits: KdfLimits = PUBLISHED
+    web: Callable[[str], Response] | None = None
 
     def new_id(self) -> bytes:
         """A UUIDv7 (RFC 9562): 48 bits of milliseconds, then randomness."""
@@ -44,7 +53,10 @@ class Ambient(msgspec.Struct, frozen=True):
 
 
 class AccountFile(msgspec.Struct, frozen=True):
-    """What a device keeps about its account. All of it is public or sealed."""
+    """What a device keeps about its account. All of it is public or sealed.
+
+    ``earlier`` are the account cards before a key change, oldest first.
+    """
 
     origin: str
     username: str
@@ -55,9 +67,22 @@ class AccountFile(msgspec.Struct, frozen=True):
     generation: int
     identity: bytes
     confirmed: bool = False
+    earlier: tuple[Reign, ...] = ()
+
+    def changed_at(self) -> int:
+        """The index of the last ``rotate`` entry; -1 if the keys were never changed."""
+        return self.earlier[-1].until if self.earlier else -1
+
+    def signing_public(self, index: int) -> bytes:
+        """The Ed25519 key that spoke for the owner at an index of the log."""
+        for reign in self.earlier:
+            if index < reign.until:
+                return _card(reign.card).signing_public
+        return _card(self.card).signing_public
 
 
 _NAME = "account"
+_INTENDED = "intended account"
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(AccountFile).decode
 
@@ -79,8 +104,22 @@ def load_account(store: Store) -> AccountFile | None:
     Raises:
         StoreDamagedError: what is there is not an account.
     """
-    kept = store.meta(_NAME)
-    if kept is None:
+    return _load(store, _NAME)
+
+
+def intended_meta(account: AccountFile | None) -> dict[str, bytes]:
+    """An account with keyslots that the server is about to be told of, as it is kept."""
+    return {_INTENDED: b"" if account is None else _encode(account)}
+
+
+def load_intended(store: Store) -> AccountFile | None:
+    """An account with keyslots of which it is not known whether the server took them."""
+    return _load(store, _INTENDED)
+
+
+def _load(store: Store, name: str) -> AccountFile | None:
+    kept = store.meta(name)
+    if not kept:
         return None
     try:
         return _decode(kept)
@@ -104,9 +143,10 @@ class Unlocked(msgspec.Struct, frozen=True):
     login: Login
 
 
-def _card(account: AccountFile) -> AccountCard:
+@lru_cache(maxsize=64)
+def _card(card: bytes) -> AccountCard:
     try:
-        return ACCOUNT_CARD.parse(account.card)
+        return ACCOUNT_CARD.parse(card)
     except FormatError:
         raise StoreDamagedError from None
 
@@ -120,10 +160,12 @@ class VaultState:
         self.place = place
         self.ambient = ambient
         self.account = account
-        self.card = _card(account)
-        self.token = ""
+        self.card = _card(account.card)
+        self.session: Session | None = None
         self.asked: dict[bytes, bytes] = {}
         """The digest of each access request that was shown, by its id: that one is approved."""
+        self.checked: dict[bytes, AppCheck] = {}
+        """What the domains of apps said since requests were looked at, by the manifest's hash."""
         self._unlocked: Unlocked | None = None
 
     def __repr__(self) -> str:
@@ -155,11 +197,11 @@ class VaultState:
         self._unlocked = keys
 
     def lock(self) -> None:
-        """Forget the keys and the session's token."""
+        """Forget the keys and the session."""
         if self._unlocked is not None:
             self._unlocked.keyring.wipe()
         self._unlocked = None
-        self.token = ""
+        self.session = None
 
     def position(self) -> Position:
         """How far this device has verified the log."""
@@ -171,8 +213,21 @@ class VaultState:
         return Wrapping(Kek(generation=keyring.generation), keyring.kek("memory"))
 
     def reload(self) -> None:
-        """Take the account from the store, where a sync has changed it."""
-        self.account = load_account(self.store) or self.account
+        """Take the account from the store, where a sync has changed it.
+
+        Keys of before a key change, which another process of this device made, are let go.
+        """
+        self._take(load_account(self.store) or self.account)
+        if self._unlocked and self._unlocked.keyring.generation != self.account.generation:
+            self.lock()
+
+    def adopt(self, account: AccountFile, keys: Unlocked) -> None:
+        """Work with an account after its keys were changed; nothing is kept."""
+        self._take(account)
+        self.unlock(keys)
+
+    def _take(self, account: AccountFile) -> None:
+        self.account, self.card = account, _card(account.card)
 
     def update_account(self, account: AccountFile) -> None:
         """Keep a changed account."""

@@ -24,8 +24,10 @@ from coffret_server.control.web import (
     router,
     uuid,
 )
+from coffret_server.data.call import shown
 from coffret_server.problems import ProblemError, refuse
-from coffret_server.schema import Account, ApiKey, Keyslot, Session, UsedNonce
+from coffret_server.proofs import thumbprint
+from coffret_server.schema import Account, ApiKey, App, Keyslot, Session, UsedNonce
 from coffret_server.services import Services
 from coffret_server.signatures import Verifier
 from coffret_server.wire import pae
@@ -99,7 +101,7 @@ class TokenAnswer(Answer):
     """A short token for an app."""
 
     access_token: str
-    token_type: Literal["Bearer"]
+    token_type: Literal["DPoP"]
     expires_in: int
 
 
@@ -212,7 +214,7 @@ def _verify_login(services: Services, login_key: bytes, body: LoginBody) -> None
     """Verify the login statement for one of our origins."""
     try:
         verifier = Verifier(login_key)
-        pae.read_fixed(body.session_public_key, pae.KEY_SIZE)
+        Verifier(pae.read_fixed(body.session_public_key, pae.KEY_SIZE))
     except ProblemError:
         raise _wrong() from None
     for origin in services.origins:
@@ -284,25 +286,30 @@ async def logout(owner: CurrentOwner, services: CurrentServices) -> Response:
 
 @auth.post("/auth/token", response_model=TokenAnswer)
 async def app_token(request: Request, body: TokenBody, services: CurrentServices) -> Response:
-    """A JWT for an app's API key."""
+    """A JWT for an app's API key, for whoever proves to hold the app's registered key."""
     limit_address(request)
     try:
         app, key_hash = tokens.read(tokens.API_KEY, body.api_key)
     except ProblemError:
         raise _wrong() from None
     now = services.clock()
-    async with services.storage.write() as session:
+    sent = shown(request.scope, await request.body())
+    async with services.storage.read() as session:
         rows = (await session.scalars(select(ApiKey).where(ApiKey.app_id == app))).all()
         found = [row for row in rows if hmac.compare_digest(row.key_hash, key_hash)]
         if not found:
             raise _wrong()
+        holder = Verifier((await session.get_one(App, app)).signing_key)
+    services.proofs.check(sent, "", holder)
+    async with services.storage.write() as session:
         await session.execute(
             update(ApiKey)
             .where(ApiKey.app_id == app, ApiKey.key_id == found[0].key_id)
             .values(last_used=now)
         )
-    seconds = min(services.settings.token_seconds, 900)
-    token = tokens.sign_app_token(
-        services.secrets.jwt_key, uuid(app), uuid(found[0].key_id), now // 1_000_000, seconds
+    seconds, issued = min(services.settings.token_seconds, 900), now // 1_000_000
+    given = tokens.AppToken(
+        uuid(app), uuid(found[0].key_id), thumbprint(holder.public_key), issued + seconds
     )
-    return answer({"access_token": token, "token_type": "Bearer", "expires_in": seconds})
+    token = tokens.sign_app_token(services.secrets.jwt_key, given, issued)
+    return answer({"access_token": token, "token_type": "DPoP", "expires_in": seconds})

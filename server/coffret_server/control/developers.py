@@ -27,7 +27,7 @@ from coffret_server.control.web import (
     services_of,
     uuid,
 )
-from coffret_server.problems import refuse
+from coffret_server.problems import BEARER, ProblemError, refuse
 from coffret_server.schema import ApiKey, App, Developer
 from coffret_server.signatures import Verifier
 from coffret_server.wire import apps as wire
@@ -93,13 +93,21 @@ async def _developer(request: Request) -> bytes:
     limit_address(request)
     kind, _, token = request.headers.get("authorization", "").partition(" ")
     if kind.lower() != "bearer":
-        raise tokens.unauthenticated()
-    developer, key_hash = tokens.read(tokens.DEVELOPER, token)
+        raise _unknown_developer()
+    try:
+        developer, key_hash = tokens.read(tokens.DEVELOPER, token)
+    except ProblemError:
+        raise _unknown_developer() from None
     async with services_of(request).storage.read() as session:
         row = await session.get(Developer, developer)
     if row is None or not hmac.compare_digest(row.key_hash, key_hash):
-        raise tokens.unauthenticated()
+        raise _unknown_developer()
     return developer
+
+
+def _unknown_developer() -> ProblemError:
+    code = "unauthenticated"
+    return ProblemError(code, "a developer's key is needed", authenticate=BEARER)
 
 
 CurrentDeveloper = Annotated[bytes, Depends(_developer)]

@@ -124,7 +124,7 @@ async def create(
 ) -> Response:
     """Ask an owner for access; an earlier pending request of the app to them is superseded."""
     asked = wire.parse_request(body.request)
-    app.verifier.verify_kind("access-request", body.signature, body.request)
+    app.holder.verify_kind("access-request", body.signature, body.request)
     now = services.clock()
     if asked.app != app.app_id or not hmac.compare_digest(asked.app_keys, app.keys_hash):
         refuse("invalid-input", "the request is not of this app and its keys")

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from coffret_server import gate, strict
 from coffret_server.append import Append, Prepared, prepare
-from coffret_server.data.call import authenticate, parse_id
+from coffret_server.data.call import authenticate, parse_id, shown
 from coffret_server.principals import AppCaller, Owner
 from coffret_server.problems import malformed, refuse
 from coffret_server.services import Services
@@ -55,9 +55,9 @@ def services_of(request: Request) -> Services:
 
 
 async def _caller(request: Request) -> Owner | AppCaller:
-    header = request.headers.get("authorization")
+    sent = shown(request.scope, await request.body())
     info = gate.info_of(request.scope)
-    return await authenticate(header, services_of(request), request.app.state.limits, info)
+    return await authenticate(sent, services_of(request), request.app.state.limits, info)
 
 
 async def _owner(request: Request) -> Owner:

@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from coffret_server import gate, strict
 from coffret_server.principals import AppCaller, Owner
 from coffret_server.problems import ProblemError, malformed, refuse
+from coffret_server.proofs import Shown
 from coffret_server.tokens import unauthenticated
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
 MSGPACK: Final = b"application/msgpack"
 JSON: Final = b"application/json"
-_BEARER: Final = b"bearer "
 _pack = msgspec.msgpack.Encoder(uuid_format="bytes").encode
 _write_json = msgspec.json.Encoder().encode
 _MAP_16: Final = 0xDE
@@ -30,25 +30,60 @@ _FIXMAP: Final = 0x80
 _LARGEST: Final = (1 << 63) - 1
 
 
-async def authenticate(
-    header: bytes | str | None, services: "Services", limits: "Limits", info: gate.Info
-) -> Owner | AppCaller:
-    """Who calls, counted against their rate limit.
+def shown(scope: "Scope", body: bytes) -> Shown:
+    """What a request shows of itself; a header that counts may be there once.
 
     Raises:
-        ProblemError: `unauthenticated` or `rate-limited`.
+        ProblemError: `malformed`.
     """
-    raw = header.decode("latin-1") if isinstance(header, bytes) else header or ""
-    kind, _, token = raw.partition(" ")
-    if kind.lower() != "bearer" or not token:
+    found = {b"authorization": b"", b"dpop": b""}
+    for name, value in scope["headers"]:
+        if name in found:
+            if found[name]:
+                refuse("malformed", "a header is given twice")
+            found[name] = value
+    return Shown(
+        authorization=found[b"authorization"],
+        proof=found[b"dpop"],
+        method=scope["method"],
+        path=scope["path"],
+        query=scope["query_string"],
+        body=body,
+    )
+
+
+async def authenticate(
+    request: Shown,
+    services: "Services",
+    limits: "Limits",
+    info: gate.Info,
+    *,
+    by_head: bool = False,
+) -> Owner | AppCaller:
+    """Who calls, with a proof that they hold their token's key, counted against their rate limit.
+
+    Args:
+        request: what was sent.
+        services: the server's.
+        limits: of this process.
+        info: of the request.
+        by_head: the body carries a new head, signed by the owner: that is proof enough.
+
+    Raises:
+        ProblemError: `unauthenticated`, `session-ended`, `invalid-proof` or `rate-limited`.
+    """
+    token = request.token("dpop")
+    if not token:
         raise unauthenticated()
     caller = services.principals.remembered(token)
-    if caller is None:
-        try:
+    try:
+        if caller is None:
             caller = await services.principals.caller(token)
-        except ProblemError:
-            info.allowance = limits.open.take(info.address)
-            raise
+        if request.proof or not by_head:
+            services.proofs.check(request, token, caller.holder)
+    except ProblemError:
+        info.allowance = limits.open.take(info.address)
+        raise
     key = caller.account if isinstance(caller, Owner) else caller.app
     info.allowance = limits.account.take(key)
     return caller
@@ -66,7 +101,7 @@ class Reply(msgspec.Struct, frozen=True):
 class Call:
     """One request to the data plane."""
 
-    __slots__ = ("_body", "headers", "info", "limits", "path", "scope", "services")
+    __slots__ = ("_body", "_shown", "headers", "info", "limits", "path", "scope", "services")
 
     def __init__(self, scope: "Scope", body: bytes) -> None:
         self.scope = scope
@@ -76,14 +111,15 @@ class Call:
         self.limits: Limits = scope["app"].state.limits
         self.info = gate.info_of(scope)
         self._body = body
+        self._shown = shown(scope, body)
 
-    async def owner(self) -> Owner:
-        """The owner who calls.
+    async def owner(self, *, by_head: bool = False) -> Owner:
+        """The owner who calls; `by_head` where the body carries a head that they signed.
 
         Raises:
-            ProblemError: `unauthenticated`, or `forbidden` for an app.
+            ProblemError: as `authenticate`, or `forbidden` for an app.
         """
-        caller = await self._caller()
+        caller = await self._caller(by_head=by_head)
         if not isinstance(caller, Owner):
             refuse("forbidden", "this call is for owners")
         return caller
@@ -92,16 +128,22 @@ class Call:
         """The app that calls.
 
         Raises:
-            ProblemError: `unauthenticated`, or `forbidden` for an owner.
+            ProblemError: as `authenticate`, or `forbidden` for an owner.
         """
-        caller = await self._caller()
+        caller = await self._caller(by_head=False)
         if not isinstance(caller, AppCaller):
             refuse("forbidden", "this call is for apps")
         return caller
 
-    async def _caller(self) -> Owner | AppCaller:
-        header = self.headers.get(b"authorization")
-        return await authenticate(header, self.services, self.limits, self.info)
+    @property
+    def is_proved(self) -> bool:
+        """Whether a proof came with it, which `owner` and `app` have taken then."""
+        return bool(self._shown.proof)
+
+    async def _caller(self, *, by_head: bool) -> Owner | AppCaller:
+        return await authenticate(
+            self._shown, self.services, self.limits, self.info, by_head=by_head
+        )
 
     def body(self, kind: type[S]) -> S:
         """The body, as MessagePack or JSON by its content type.

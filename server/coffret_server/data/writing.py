@@ -95,7 +95,7 @@ def _app_entry(leaf: bytes, app: AppCaller) -> Entry:
     entry = parse_entry(raw)
     if entry.author != app.app or entry.kind not in {"put", "delete"}:
         refuse("invalid-input", "an entry is not a put or delete by this app")
-    app.verifier.verify_kind("app-entry", signature, raw)
+    app.holder.verify_kind("app-entry", signature, raw)
     return entry
 
 

@@ -19,6 +19,7 @@ ROUNDS = 3
 ACKNOWLEDGED_BEFORE_KILL = 25
 PATIENCE_SECONDS = 30.0
 PACK = {"Content-Type": "application/msgpack"}
+ORIGIN = "http://crash.example"
 
 
 class Server:
@@ -63,6 +64,7 @@ def sign_up(http: httpx.Client, name: str, origin: str) -> forge.Owner:
     body = {"username": name, "kind": "passphrase"}
     challenge = http.post("/auth/challenge", json=body).json()
     owner.token = http.post("/auth/login", json=owner.login_body(challenge, origin)).json()["token"]
+    forge.HOLDERS[owner.token] = owner.session
     return owner
 
 
@@ -77,7 +79,7 @@ class Writer:
     def run(self, address: str) -> None:
         """Write until the connection breaks."""
         acknowledged = 0
-        headers = PACK | {"Authorization": f"Bearer {self.owner.token}"}
+        headers = PACK | {"Authorization": f"DPoP {self.owner.token}"}
         with httpx.Client(base_url=f"{address}/api/v1", timeout=10) as http:
             while True:
                 self.last = self.owner.put(self.owner.memory())
@@ -96,7 +98,8 @@ class Writer:
 
     def check(self, http: httpx.Client) -> None:
         """Everything acknowledged is there; the append in flight is whole or absent."""
-        headers = {"Authorization": f"Bearer {self.owner.token}"}
+        url, now = f"{ORIGIN}/api/v1/sync?limit=5000", int(time.time())
+        headers = forge.bound("GET", url, token=self.owner.token, at=now)
         answer = http.get("/sync?limit=5000", headers=headers)
         size, head, items = msgspec.msgpack.decode(answer.content)
         if size == self.owner.tree.size + 1 and self.last is not None:
@@ -112,7 +115,7 @@ class Writer:
 @pytest.mark.timeout(120)
 def test_acknowledged_appends_survive_a_kill(tmp_path: Path) -> None:
     """Killed in the middle of writing, several times, the server has lost nothing it confirmed."""
-    origin = "http://crash.example"
+    origin = ORIGIN
     database = tmp_path / "coffret.db"
     writers: list[Writer] = []
     log = tmp_path / "log"

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-START = Start("/nowhere", 60.0, b"A" * 32, b"L" * 32, "token")
-KEYS = Keys(START.account_key, START.login_seed, "token")
+START = Start("/nowhere", 60.0, b"A" * 32, b"L" * 32, b"session")
+KEYS = Keys(START.account_key, START.login_seed, b"session")
 
 
 class Clock:
@@ -67,8 +67,8 @@ def test_keys_are_held_until_nobody_has_used_them_for_a_while() -> None:
     assert held.answer(Ask()) == KEYS
     clock.now += 59
     assert held.answer(Look()) == Left(1.0)
-    assert held.answer(Keep("newer")) == Left(1.0)
-    assert held.answer(Ask()) == Keys(KEYS.account_key, KEYS.login_seed, "newer")
+    assert held.answer(Keep(b"newer")) == Left(1.0)
+    assert held.answer(Ask()) == Keys(KEYS.account_key, KEYS.login_seed, b"newer")
     clock.now += 61
     assert held.answer(Ask()) == Left(0.0)
     clock.now -= 60
@@ -81,13 +81,13 @@ def test_lock_overwrites_the_keys() -> None:
     assert held.answer(Lock()) == Left(0.0)
     assert held.left() == 0
     assert not any(held._account_key + held._login_seed)
-    assert held._token == ""
+    assert held._session == b""
 
 
 def test_the_messages_survive_the_wire_and_show_nothing() -> None:
     """What is written is what is read; no repr holds a key or a token."""
     stream = io.BytesIO()
-    for message in (START, Ask(), Keep("secret"), KEYS, Left(3.0)):
+    for message in (START, Ask(), Keep(b"secret"), KEYS, Left(3.0)):
         write_frame(stream, message)
         assert "secret" not in repr(message)
         assert "AAAA" not in repr(message)
@@ -95,7 +95,7 @@ def test_the_messages_survive_the_wire_and_show_nothing() -> None:
     assert (read_start(stream), read_asked(stream), read_asked(stream)) == (
         START,
         Ask(),
-        Keep("secret"),
+        Keep(b"secret"),
     )
     assert (read_told(stream), read_told(stream)) == (KEYS, Left(3.0))
 
@@ -116,10 +116,10 @@ def test_an_agent_answers_and_ends(running: tuple[Agent, Path]) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert agent.keys() == agent.keys() == KEYS
-    agent.keep("newer")
+    agent.keep(b"newer")
     found = agent.keys()
     assert found is not None
-    assert found.token == "newer"
+    assert found.session == b"newer"
     left = agent.seconds_left()
     assert left is not None
     assert 0 < left <= 60

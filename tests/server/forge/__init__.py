@@ -36,8 +36,17 @@ from server.forge.owner import (
     Keyslot,
     Owner,
 )
+from server.forge.proof import (
+    HOLDERS,
+    b64url,
+    bound,
+    claims_of,
+    header_of,
+    jws,
+)
 
 __all__ = [
+    "HOLDERS",
     "App",
     "Keyslot",
     "Owner",
@@ -47,12 +56,17 @@ __all__ = [
     "as_json",
     "author",
     "b64",
+    "b64url",
+    "bound",
+    "claims_of",
     "digest_of",
     "entry",
     "grant_statement",
     "hash_of",
     "header",
+    "header_of",
     "identity_of",
+    "jws",
     "listing",
     "new_id",
     "now",

@@ -75,6 +75,7 @@ class Owner:
         self.tree = Tree()
         self.head = ""
         self.token = ""
+        self.session = Ed25519PrivateKey.generate()
         self.statements: dict[uuid.UUID, bytes] = {}
 
     def card(self) -> bytes:
@@ -169,7 +170,7 @@ class Owner:
 
     def login_body(self, challenge: dict[str, Any], origin: str, slot: int = 0) -> dict[str, Any]:
         """The signed answer to a challenge."""
-        session_key = public(Ed25519PrivateKey.generate())
+        session_key = public(self.session)
         statement = pae(
             "login",
             origin.encode(),
