@@ -2,7 +2,8 @@
 
 docs/spec/5-log.md. A device that enters a vault has no past to compare; a hostile server could show
 it an old state. Any head that the owner's key signed and that another place remembers (the recovery
-kit, another device) settles that, up to its size.
+kit, another device, an app's receipt) settles that, up to its size; where it does not fit, the two
+heads are evidence.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from coffret.flows.evidence import conflict, folder_of, keep_evidence, subject
 from coffret_vault.envelope.signature import verify_head
 from coffret_vault.errors import FormatError, InputError, TrustError
 from coffret_vault.formats.checkpoint import parse_head
-from coffret_vault.log.tree import Frontier
+from coffret_vault.log import evidence
+from coffret_vault.log.tree import inclusion_proof, leaf_hash, root_of
 
 if TYPE_CHECKING:
     from coffret.flows.state import VaultState
+    from coffret_vault.formats.checkpoint import SignedHead
 
 
 def confirm(state: VaultState, note: str) -> int:
@@ -34,26 +38,44 @@ def confirm(state: VaultState, note: str) -> int:
     Raises:
         InputError: that is not a head's text.
         TrustError: it is of another vault, or this device was shown a log that does not contain
-            it: the vault was turned back, or forked.
+            it: the vault was turned back, or forked. The error names a file of evidence.
     """
     try:
         signed = parse_head(_head_in(note))
     except FormatError:
         message = "that is not a head: copy it with all its lines"
         raise InputError(message) from None
-    head = verify_head(state.card.signing_public, signed)
+    head = verify_head(state.account.signing_public(signed.head.size - 1), signed)
     if head.account_id != state.account_id:
         message = "that head is of another vault"
         raise TrustError(message)
-    frontier = Frontier()
-    for _, leaf in state.store.leaves(0, head.size):
-        frontier.append(leaf)
-    if frontier.size != head.size or frontier.root() != head.root:
+    hashes = [leaf_hash(leaf) for _, leaf in state.store.leaves(0, head.size)]
+    if len(hashes) != head.size or root_of(hashes) != head.root:
         message = "the server shows this device another log than the one that head was signed for"
-        raise TrustError(message)
+        error = TrustError(message)
+        made = _contradiction(state, signed)
+        if made is not None:
+            keep_evidence(folder_of(state.store.path), made, error)
+        raise error
     state.reload()  # another process may have replaced the keyslots since
     state.update_account(msgspec.structs.replace(state.account, confirmed=True))
     return head.size
+
+
+def _contradiction(state: VaultState, other: SignedHead) -> bytes | None:
+    """Evidence out of our own log and a head from elsewhere that does not fit it."""
+    position, about, size = state.position(), subject(state.account), other.head.size
+    own = position.head
+    if own is None:
+        return None
+    if size > position.size:
+        return evidence.rolled_back(about, other, size, own, position.size)
+    if size > own.head.size:
+        return evidence.altered(about, own, position.frontier, other, position.tail)
+    if size == own.head.size:
+        return conflict(about, own, other)
+    hashes = [leaf_hash(leaf) for _, leaf in state.store.leaves(0, own.head.size)]
+    return evidence.fork(about, other, own, hashes[size], inclusion_proof(hashes, size))
 
 
 def _head_in(text: str) -> str:

@@ -14,6 +14,7 @@ from coffret.finding import Finder, default_embedder
 from coffret.flows import grants as grant_flows
 from coffret.flows import memories as memory_flows
 from coffret.flows import review as review_flows
+from coffret.flows.evidence import FOLDER, list_evidence
 from coffret.importing import current_memories, exported
 from coffret_vault.formats.account import keys_hash
 from coffret_vault.formats.layout import id_text
@@ -86,6 +87,11 @@ class LocalVault:
         """A sentence to show once, when search is slower than it could be on this machine."""
         return self._finder.notice
 
+    @property
+    def words(self) -> str:
+        """Eight words for the owner's keys: tell them to apps, which can compare them."""
+        return self.status().fingerprint
+
     def unlock(self, passphrase: str, secret_key: str) -> None:
         """Bring the keys back into memory.
 
@@ -139,7 +145,11 @@ class LocalVault:
         )
 
     def confirm(self, head: str) -> int:
-        """Compare this device's log with a head from the recovery kit or another device.
+        """Compare this device's log with a head seen elsewhere.
+
+        Args:
+            head: from the recovery kit, from ``status().head`` of another device, or from an app's
+                ``receipt()``.
 
         After it, ``status().confirmed`` holds: the server did not show this device an old state.
 
@@ -148,9 +158,17 @@ class LocalVault:
 
         Raises:
             InputError: that is not a head's text.
-            TrustError: this device was shown another log than the one the head was signed for.
+            TrustError: this device was shown another log than the one the head was signed for;
+                ``error.evidence`` names the file that shows it.
         """
         return confirm(self._state, head)
+
+    def evidence(self) -> Sequence[Path]:
+        """The files that show where the log contradicted itself, oldest first.
+
+        Each is public and stands for itself: ``coffret verify-evidence FILE`` judges it.
+        """
+        return list_evidence(self.folder / FOLDER)
 
     def check(self) -> int:
         """Look through the local store, and give how many memories it lacks; sync brings those.

@@ -53,6 +53,7 @@ def check_everything(desk: Desk, server: str | None) -> Iterator[Check]:
         with vault:
             origin = origin or vault.status().origin
             yield _check_store(vault)
+            yield _check_evidence(vault)
         yield _check_index(desk)
         yield _check_secret_key(desk)
         yield _check_agent(desk)
@@ -93,6 +94,14 @@ def _check_store(vault: coffret.Vault) -> Check:
     if missing:
         return Check("store", BAD, f"{memories(missing)} not here.", "Run coffret sync.")
     return Check("store", GOOD, f"{memories(status.memories)}, {status.entries} log entries.")
+
+
+def _check_evidence(vault: coffret.Vault) -> Check:
+    found = vault.evidence()
+    if not found:
+        return Check("evidence", GOOD, "the log never contradicted itself here.")
+    advice = f"Look at the newest: coffret verify-evidence {found[-1]}"
+    return Check("evidence", BAD, f"{len(found)} in {found[-1].parent}.", advice)
 
 
 def _check_index(desk: Desk) -> Check:

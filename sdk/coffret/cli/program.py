@@ -77,6 +77,7 @@ def commands() -> dict[str, dict[str, Callable[..., None]]]:
         "The system": {
             "server-view": looking.server_view,
             "doctor": looking.doctor,
+            "verify-evidence": looking.verify_evidence,
             "serve": serving.serve,
         },
     }
@@ -88,6 +89,8 @@ def app_commands() -> dict[str, Callable[..., None]]:
         "register-developer": developing.register_developer,
         "register": developing.register,
         "info": developing.info,
+        "words": developing.words,
+        "manifest": developing.manifest,
         "request": developing.request,
         "requests": developing.requests,
         "status": developing.status,

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
+from coffret.flows.evidence import Shown, testify
 from coffret.flows.grantfeed import Rows, check_app_leaf, follow_grants, wrapping_for
 from coffret.flows.http import MSGPACK, Request, decode_msgpack, succeed
+from coffret.flows.lineage import check_generation, follow_lineage
 from coffret.flows.session import get_packed, send
 from coffret.flows.slots import follow_slots
+from coffret.flows.state import account_meta
 from coffret.flows.wraps import WRAPS_MAY_HAVE_MOVED, follow_wraps
 from coffret_vault.envelope.signature import verify_head
 from coffret_vault.errors import FormatError, OpenError, TrustError
@@ -74,7 +77,7 @@ def sync(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]:
     entries = records = 0
     for _ in range(_ROUNDS):
         page = yield from _page(state, state.position().size)
-        found, taken = yield from _take_entries(state, page, progress)
+        found, taken = yield from _take_or_testify(state, page, progress)
         taken += yield from _fetch_records(state, progress)
         entries, records = entries + found, records + taken
         if not found:
@@ -96,7 +99,20 @@ def _asking(at: int) -> Request:
     return Request("GET", "/sync", media=MSGPACK, params=params)
 
 
-def _take_entries(state: VaultState, page: _Page, progress: Progress) -> Flow[tuple[int, int]]:
+def _take_or_testify(state: VaultState, page: _Page, progress: Progress) -> Flow[tuple[int, int]]:
+    """As :func:`_take_entries`; a log that contradicts what is held here leaves evidence."""
+    shown = Shown()
+    shown.take(page.size, page.head, (leaf for leaf, _ in page.items))
+    try:
+        return (yield from _take_entries(state, page, progress, shown))
+    except (TrustError, FormatError) as error:
+        yield from testify(state, error, shown)
+        raise
+
+
+def _take_entries(
+    state: VaultState, page: _Page, progress: Progress, shown: Shown
+) -> Flow[tuple[int, int]]:
     """Verify and keep the entries behind our position; the first page's records with them."""
     before, rows = state.position(), Rows()
     if page.size < before.size:
@@ -105,20 +121,25 @@ def _take_entries(state: VaultState, page: _Page, progress: Progress) -> Flow[tu
     verifier = Verifier(before, load, lambda leaf: check_app_leaf(state, rows, leaf))
     parsed = [verifier.take(leaf) for leaf, _ in page.items]
     size, head = page.size, page.head
+    check_generation(state, parsed)
     _check_size(state, size, head)
     while verifier.size < size:
         more = yield from _leaves(state, verifier.size)
         _check_size(state, more.size, more.head)
         parsed += [verifier.take(leaf) for leaf in more.leaves]
         size, head = more.size, more.head
+        shown.take(size, head, more.leaves)
         progress("log", verifier.size, size)
     indexed = list(enumerate(parsed, before.size))
-    rows.update((yield from follow_grants(state, indexed)))
+    account = msgspec.structs.replace(
+        state.account, earlier=(yield from follow_lineage(state, indexed))
+    )
+    rows.update((yield from follow_grants(state, account, indexed)))
     verified = verifier.finish(parse_head(head))
     taken = list(_checked(state, verified, page, rows))
     slots = yield from follow_slots(state, parsed)
     if verified.leaves or verified.position.head != before.head:
-        meta = WRAPS_MAY_HAVE_MOVED | (slots.meta(state.account) if slots else {})
+        meta = WRAPS_MAY_HAVE_MOVED | (slots.meta(account) if slots else account_meta(account))
         state.store.commit(verified, taken, rows.values(), meta=meta)
         state.reload()
     return len(verified.leaves), len(taken)

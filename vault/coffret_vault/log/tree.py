@@ -97,21 +97,76 @@ def verify_inclusion(
     Raises:
         TrustError: it is not, or the proof is of another shape.
     """
+    if _climb(index, size, leaf_hash(leaf), proof)[0] != root:
+        raise TrustError(_INCLUSION)
+
+
+def prefix_root(hashed: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> bytes:
+    """The root over the first ``index`` leaves, out of the inclusion proof of the leaf after them.
+
+    What stands to the left of a leaf on its way up is the frontier of the log before it, so an
+    inclusion proof fixes what any log under that root held at that size.
+
+    Args:
+        hashed: the leaf's hash.
+        index: the leaf's index, and the size that is asked about; at least 1.
+        size: the log's.
+        proof: the leaf's inclusion proof.
+        root: the log's.
+
+    Raises:
+        TrustError: the proof does not verify.
+    """
+    found, left = _climb(index, size, hashed, proof)
+    if found != root:
+        raise TrustError(_INCLUSION)
+    return Frontier(index, left[::-1]).root()
+
+
+def _climb(
+    index: int, size: int, current: bytes, proof: Sequence[bytes]
+) -> tuple[bytes, list[bytes]]:
+    """The root over a leaf's hash by its proof, and the parts that stand to its left, upwards."""
     if not 0 <= index < size:
         raise TrustError(_INCLUSION)
-    fn, sn, current = index, size - 1, leaf_hash(leaf)
+    fn, sn, left = index, size - 1, []
     for part in proof:
         if not sn:
             raise TrustError(_INCLUSION)
         if fn & 1 or fn == sn:
+            left.append(part)
             current = node_hash(part, current)
             while fn and not fn & 1:
                 fn, sn = fn >> 1, sn >> 1
         else:
             current = node_hash(current, part)
         fn, sn = fn >> 1, sn >> 1
-    if sn or current != root:
+    if sn:
         raise TrustError(_INCLUSION)
+    return current, left
+
+
+def inclusion_proof(hashes: Sequence[bytes], index: int) -> list[bytes]:
+    """The inclusion proof of a leaf (RFC 6962, 2.1.1), from the hashes of all leaves."""
+    path: list[bytes] = []
+    start, stop = 0, len(hashes)
+    while stop - start > 1:
+        middle = start + (1 << (stop - start - 1).bit_length() - 1)
+        if index < middle:
+            path.append(root_of(hashes[middle:stop]))
+            stop = middle
+        else:
+            path.append(root_of(hashes[start:middle]))
+            start = middle
+    return path[::-1]
+
+
+def root_of(hashes: Iterable[bytes]) -> bytes:
+    """The root over leaves with these hashes."""
+    frontier = Frontier()
+    for digest in hashes:
+        frontier.append_hash(digest)
+    return frontier.root()
 
 
 _INCLUSION = "an inclusion proof does not verify"

@@ -1,5 +1,6 @@
 """Look at what the server holds, and at whether everything is well."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -8,6 +9,13 @@ from coffret.cli.checking import BAD, GOOD, check_everything
 from coffret.cli.desk import desk_of
 from coffret.cli.options import Json
 from coffret.cli.showing import snippet
+from coffret.cli.writing import plain
+from coffret_vault.errors import InputError
+from coffret_vault.formats.account import keys_hash
+from coffret_vault.formats.layout import id_text
+from coffret_vault.grants.words import fingerprint
+from coffret_vault.log.evidence import MAX_EVIDENCE
+from coffret_vault.log.judging import verify_evidence as judge
 
 _CELL = 48
 
@@ -40,6 +48,39 @@ def _print_table(line: Any, table: dict[str, Any], most: int) -> None:  # noqa: 
         cells = zip(table.get("columns", []), row, strict=False)
         line("  " + "  ".join(f"{name}={snippet(str(value), _CELL)}" for name, value in cells))
     line()
+
+
+def verify_evidence(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A file that an error of Coffret named.")],
+    *,
+    json: Json = False,
+) -> None:
+    """Judge a file of evidence: what it proves, and what it does not. Needs no vault."""
+    desk = desk_of(context, as_json=json)
+    found = judge(_read(file))
+    card, verdict = found.card, found.verdict
+    words = fingerprint(keys_hash(card.signing_public, card.sealing_public))
+    if desk.out.as_json:
+        log = {"origin": found.origin, "username": card.username, "fingerprint": words}
+        account, heads = id_text(card.account_id), [found.held.size, found.shown.size]
+        desk.out.data({**plain(verdict), **log, "account_id": account, "sizes": heads})
+        return
+    desk.out.line(f"{'Proof' if verdict.proven else 'Record'} ({verdict.kind}): {verdict.proves}")
+    for text in verdict.unproven:
+        desk.out.line(f"Not shown:    {text}")
+    desk.out.line(f"Log:          {card.username} at {found.origin}")
+    desk.out.line(f"Owner's key:  {words}")
+    desk.out.line("              (whose key that is, the owner says: compare these eight words)")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_EVIDENCE + 1)
+    except OSError:
+        message = "that file cannot be read"
+        raise InputError(message) from None
 
 
 def doctor(

@@ -1,0 +1,204 @@
+"""Forks, rollbacks and alterations leave evidence that anybody can check without a vault."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import pytest
+
+from coffret.flows.evidence import FOLDER
+from coffret_vault.envelope.signature import sign_head
+from coffret_vault.errors import CoffretError, TrustError
+from coffret_vault.formats.checkpoint import Head, parse_head
+from coffret_vault.log.judging import Finding, verify_evidence
+from coffret_vault.log.tree import inclusion_proof, leaf_hash, root_of
+from harness.network import Evil, updating
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from coffret import Vault
+    from harness.victim import Victim
+    from harness.world import World
+
+
+def _found(error: CoffretError) -> Finding:
+    """What the file says that an error names; it is private to its user."""
+    path = Path(error.evidence)
+    assert str(path) in error.hint
+    assert path.parent.name == FOLDER
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    return verify_evidence(path.read_bytes())
+
+
+def _caught(call: Callable[[], Any]) -> CoffretError:
+    with pytest.raises(TrustError) as raised:
+        call()
+    return raised.value
+
+
+def _signed(vault: Vault, leaves: list[bytes], time: int = 5) -> str:
+    """A head over these leaves, signed as the owner's devices sign."""
+    known = vault._state.position().head
+    assert known is not None
+    hashes = [leaf_hash(leaf) for leaf in leaves]
+    head = Head(vault._state.account_id, len(leaves), root_of(hashes), known.digest, time)
+    return sign_head(vault._state.keys.identity.signing, head)
+
+
+def _leaves(vault: Vault) -> list[bytes]:
+    return [leaf for _, leaf in vault._state.store.leaves()]
+
+
+def _other_history(victim: Victim) -> str:
+    """The head that a device signs over a history that the owner's other device never sees."""
+    victim.vault.sync()
+    before = _leaves(victim.vault)
+    victim.owner.vault.remember("on one branch")
+    last = _leaves(victim.owner.vault)[-1]
+    return _signed(victim.vault, [*before, last[:-1] + bytes([last[-1] ^ 1])])
+
+
+@pytest.mark.attack(19)
+def test_two_devices_that_exchange_heads_prove_a_fork(victim: Victim) -> None:
+    """A head of the other history, compared on a device, gives a proof: of one size or not."""
+    other = _other_history(victim)
+    for _ in range(2):
+        found = _found(_caught(lambda: victim.owner.vault.confirm(other)))
+        assert (found.verdict.kind, found.verdict.proven) == ("fork", True)
+        assert found.card.username == victim.owner.username
+        victim.owner.vault.remember("one more on ours")
+    assert len(victim.owner.vault.evidence()) == 2
+
+
+@pytest.mark.control(19)
+def test_the_same_history_is_no_fork(victim: Victim) -> None:
+    """Heads of one history confirm each other whatever their sizes, and leave no evidence."""
+    early = victim.vault.status().head
+    victim.owner.vault.remember("later")
+    victim.vault.sync()
+    assert victim.vault.confirm(victim.owner.vault.status().head)
+    assert victim.vault.confirm(early)
+    assert victim.vault.evidence() == []
+
+
+@pytest.mark.attack(19, 60)
+def test_a_sync_onto_another_history_proves_the_fork_where_the_server_helps(
+    victim: Victim,
+) -> None:
+    """A server that went on from other entries, and answers truly about them, convicts itself."""
+    victim.vault.sync()
+    ours = _leaves(victim.vault)
+    other = [*ours[:-1], victim.owner.vault._state.store.leaf(0) or b"", b"more"]
+    note = _signed(victim.vault, other)
+    hashes = [leaf_hash(leaf) for leaf in other]
+    size = len(ours)
+    victim.owner.vault.remember("so that the real server has as many entries to answer about")
+    victim.evil.rewrite["/sync"] = lambda _: [len(other), note, [[other[-1], None]]]
+    victim.evil.rewrite["/log"] = updating({"leaves": [other[size]]})
+    victim.evil.rewrite["/log/proof"] = updating({"proof": inclusion_proof(hashes, size)})
+    with pytest.raises(CoffretError) as raised:
+        victim.vault.sync()
+    assert _found(raised.value).verdict.kind == "fork"
+
+
+@pytest.mark.attack(60)
+@pytest.mark.parametrize("at", [0, 1])
+def test_altered_entries_leave_a_record(victim: Victim, at: int) -> None:
+    """Entries that are not under their head are kept with it, and say that they prove no more."""
+    victim.owner.vault.remember("one")
+    victim.owner.vault.remember("two")
+
+    def rewrite(page: list[Any]) -> None:
+        leaf = page[2][at][0]
+        page[2][at][0] = leaf[:-1] + bytes([leaf[-1] ^ 1])
+
+    victim.evil.rewrite["/sync"] = rewrite
+    errors = [_caught(victim.vault.sync) for _ in range(3)]
+    found = _found(errors[0])
+    assert (found.verdict.kind, found.verdict.proven) == ("altered", False)
+    assert len({error.evidence for error in errors}) == 1
+    assert [str(path) for path in victim.vault.evidence()] == [errors[0].evidence]
+
+
+@pytest.mark.attack(17, 60)
+def test_a_rollback_leaves_a_record_that_claims_no_more_than_it_shows(victim: Victim) -> None:
+    """The newer signed head and the older one are kept; what the server said stays its word."""
+    early = victim.vault.status()
+    victim.owner.vault.remember("later")
+    victim.vault.sync()
+    victim.evil.rewrite["/sync"] = lambda _: [early.entries, early.head, []]
+    found = _found(_caught(victim.vault.sync))
+    assert (found.verdict.kind, found.verdict.proven) == ("rolled-back", False)
+    assert found.held.size == found.shown.size + 1
+    assert any("not signed" in text for text in found.verdict.unproven)
+
+
+@pytest.mark.attack(17)
+def test_a_fresh_device_that_was_shown_yesterday_has_a_record_of_it(victim: Victim) -> None:
+    """The head of another device is newer than all that the fresh one was shown: an alarm."""
+    victim.owner.vault.remember("today")
+    error = _caught(lambda: victim.vault.confirm(victim.owner.vault.status().head))
+    assert _found(error).verdict.kind == "rolled-back"
+    assert not victim.vault.status().confirmed
+
+
+@pytest.mark.attack(19)
+def test_two_heads_over_one_log_are_shown_to_be_just_that(victim: Victim) -> None:
+    """The same entries signed twice prove two signatures, and no other entry."""
+    victim.vault.sync()
+    note = _signed(victim.vault, _leaves(victim.vault))
+    size = victim.vault.status().entries
+    victim.evil.rewrite["/sync"] = lambda _: [size, note, []]
+    assert _found(_caught(victim.vault.sync)).verdict.kind == "two-heads"
+
+
+def test_nothing_that_anybody_could_make_up_is_evidence(victim: Victim) -> None:
+    """A head by another key is an error, and no file: it says nothing about the owner's log."""
+    victim.vault.sync()
+    note = victim.vault.status().head
+    flipped = parse_head(note).note[:-10] + "AAAAAAA=\n"
+    size = victim.vault.status().entries
+    victim.evil.rewrite["/sync"] = lambda _: [size - 1, flipped, []]
+    with pytest.raises(CoffretError) as raised:
+        victim.vault.sync()
+    assert raised.value.evidence == ""
+    assert victim.vault.evidence() == []
+
+
+def test_a_device_without_a_past_keeps_no_evidence(world: World) -> None:
+    """A fresh device has no head of its own that could be contradicted; it just refuses."""
+    owner, evil = world.owner(), Evil()
+
+    def rewrite(page: list[Any]) -> None:
+        page[2][-1][0] = page[2][0][0]
+
+    evil.rewrite["/sync"] = rewrite
+    with pytest.raises(CoffretError) as raised:
+        world.device(owner, transport=evil)
+    assert raised.value.evidence == ""
+
+
+def test_a_hostile_server_does_not_fill_the_disk(victim: Victim) -> None:
+    """There is a most of files; after it, the error says so and none is added."""
+    early = victim.vault.status()
+    victim.owner.vault.remember("later")
+    victim.vault.sync()
+    victim.evil.rewrite["/sync"] = lambda _: [early.entries, early.head, []]
+    with patch("coffret.flows.evidence._MOST_FILES", 0):
+        error = _caught(victim.vault.sync)
+    assert "already" in error.hint
+    assert victim.vault.evidence() == []
+
+
+def test_a_disk_that_cannot_be_written_does_not_hide_the_error(victim: Victim) -> None:
+    """Where evidence cannot be kept, the contradiction is reported all the same."""
+    early = victim.vault.status()
+    victim.owner.vault.remember("later")
+    victim.vault.sync()
+    victim.evil.rewrite["/sync"] = lambda _: [early.entries, early.head, []]
+    (victim.vault.folder / FOLDER).write_text("in the way")
+    assert "could not be written" in _caught(victim.vault.sync).hint
