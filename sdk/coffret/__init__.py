@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from coffret.async_vault import AsyncVault
     from coffret.finding import Found
     from coffret.flows.history import Version
+    from coffret.flows.keychange import KeyChange
     from coffret.flows.memories import NewMemory
     from coffret.flows.review import Pending
     from coffret.flows.sync import SyncReport
@@ -41,6 +42,7 @@ _HOMES = {
     "Found": "coffret.finding",
     "GrantInfo": "coffret.sharing",
     "ImportReport": "coffret.importing",
+    "KeyChange": "coffret.flows.keychange",
     "Memory": "coffret_vault.records.memory",
     "NewMemory": "coffret.flows.memories",
     "Pending": "coffret.flows.review",
@@ -69,6 +71,7 @@ __all__ = [
     "Found",
     "GrantInfo",
     "ImportReport",
+    "KeyChange",
     "Memory",
     "NewMemory",
     "Pending",

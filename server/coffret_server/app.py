@@ -17,6 +17,7 @@ from coffret_server.control.accounts import accounts
 from coffret_server.control.auth import auth
 from coffret_server.control.developers import developers
 from coffret_server.control.grants import grants
+from coffret_server.control.keys import keys
 from coffret_server.control.listing import listing
 from coffret_server.control.requests import requests
 from coffret_server.control.web import CurrentServices
@@ -74,7 +75,7 @@ def create_app(
     )
     app.state.limits = Limits(settings, monotonic)
     app.router.routes.extend(data_routes())
-    for part in (auth, accounts, listing, developers, requests, grants):
+    for part in (auth, accounts, keys, listing, developers, requests, grants):
         app.include_router(part)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     app.add_api_route("/healthz", healthy, methods=["GET"], tags=["health"])

@@ -101,8 +101,9 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct, frozen=True):
-    """Where the log stands."""
+    """Where the log stands, and the key that signs its heads."""
 
+    signing_key: bytes
     size: int
     frontier: bytes
     head: str
@@ -116,7 +117,8 @@ class State(msgspec.Struct, frozen=True):
 async def load_state(tx: Tx, account: bytes) -> State:
     """Lock and read where an account's log stands."""
     row = await tx.one(
-        "SELECT size, frontier, head, base, memories, bytes, quota_memories, quota_bytes"  # noqa: S608 - no value is put into the text
+        "SELECT (SELECT signing_key FROM accounts a WHERE a.account_id = logs.account_id),"  # noqa: S608 - no value is put into the text
+        " size, frontier, head, base, memories, bytes, quota_memories, quota_bytes"
         " FROM logs WHERE account_id = ?" + tx.for_update,
         account,
     )

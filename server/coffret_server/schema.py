@@ -57,6 +57,29 @@ class Keyslot(Base):
     keyslot: Mapped[bytes]
 
 
+class Succession(Base):
+    """How one account card followed another: the step, its signature, and the card before."""
+
+    __tablename__ = "successions"
+    account_id: Mapped[bytes] = mapped_column(primary_key=True)
+    generation: Mapped[int] = mapped_column(primary_key=True)
+    succession: Mapped[bytes]
+    signature: Mapped[bytes]
+    card: Mapped[bytes]
+
+
+class Rewrap(Base):
+    """A memory key wrapped for the generation that a key change begins, until it does."""
+
+    __tablename__ = "rewraps"
+    __table_args__ = (_COMPACT,)
+    account_id: Mapped[bytes] = mapped_column(primary_key=True)
+    memory_id: Mapped[bytes] = mapped_column(primary_key=True)
+    key_number: Mapped[int] = mapped_column(primary_key=True)
+    change_id: Mapped[bytes]
+    wrap: Mapped[bytes]
+
+
 class UsedNonce(Base):
     """A login nonce that has worked once, kept until it would have expired."""
 

@@ -19,7 +19,15 @@ _SMALL_ORDER: Final = frozenset(
 _SIGN_BIT: Final = 0x7F
 _LAYOUTS: Final = {
     kind: pae.Layout(f"sign/{kind}", 1)
-    for kind in ("account", "login", "app-entry", "app-manifest", "access-request", "grant")
+    for kind in (
+        "account",
+        "login",
+        "app-entry",
+        "app-manifest",
+        "access-request",
+        "grant",
+        "succession",
+    )
 }
 
 

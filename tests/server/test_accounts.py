@@ -178,24 +178,6 @@ async def test_a_passphrase_change_replaces_a_slot(stand: Stand) -> None:
     assert sorted(found["keyslots"]) == sorted(forge.b64(s.raw()) for s in owner.slots)
 
 
-async def test_a_rotation_takes_the_next_generation(stand: Stand) -> None:
-    """A new generation comes with every slot anew and a `rotate` entry."""
-    owner = await stand.sign_up()
-    old = owner.slots
-    owner.slots = [forge.Keyslot(owner.account, generation=2)]
-    owner.identity = forge.sealed(64)
-    leaves = [
-        *(owner.entry("keyslot-remove", s.slot, 1, forge.hash_of(s.raw())) for s in old),
-        *(owner.entry("keyslot", s.slot, 2, forge.hash_of(s.raw())) for s in owner.slots),
-        owner.entry("rotate", owner.account, 2, forge.hash_of(owner.identity)),
-    ]
-    body, append = keyslots_body(owner, owner.slots, leaves, 2)
-    assert (await put_keyslots(stand, owner, body)).status_code == 204
-    owner.commit(append)
-    found = (await stand.get("/accounts/me", owner.token)).json()
-    assert found["identity"]["generation"] == 2
-
-
 async def test_keyslots_change_only_with_their_entries(stand: Stand) -> None:
     """A set of keyslots whose entries are missing, or say something else, is refused."""
     owner = await stand.sign_up()

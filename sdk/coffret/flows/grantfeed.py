@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from coffret.flows.http import Flow
-    from coffret.flows.state import VaultState
+    from coffret.flows.state import AccountFile, VaultState
     from coffret_vault.formats.entry import Entry, Leaf
 
 ACTIVATING = "activating"
@@ -47,8 +47,12 @@ class _GrantAnswer(msgspec.Struct, frozen=True):
     manifest_signature: str
 
 
-def follow_grants(state: VaultState, leaves: Iterable[tuple[int, Leaf]]) -> Flow[Rows]:
+def follow_grants(
+    state: VaultState, account: AccountFile, leaves: Iterable[tuple[int, Leaf]]
+) -> Flow[Rows]:
     """The grants that these log entries make or change, as they stand after them.
+
+    ``account`` knows who spoke for the owner at each entry.
 
     Raises:
         TrustError: the server's grant is not the one that the entry names, or not the owner's.
@@ -59,18 +63,18 @@ def follow_grants(state: VaultState, leaves: Iterable[tuple[int, Leaf]]) -> Flow
         if entry.kind not in GRANT_KINDS:
             continue
         if entry.kind == kinds.GRANT:
-            rows[entry.subject] = yield from _fetch(state, entry, index)
+            rows[entry.subject] = yield from _fetch(state, account, entry, index)
         else:
             row = rows.get(entry.subject) or state.store.grants.get(entry.subject)
             rows[entry.subject] = move_grant(row, entry, index)
     return rows
 
 
-def _fetch(state: VaultState, entry: Entry, index: int) -> Flow[GrantRow]:
+def _fetch(state: VaultState, account: AccountFile, entry: Entry, index: int) -> Flow[GrantRow]:
     response = yield from get(state, f"/grants/{id_text(entry.subject)}")
     answer = decode_json(response, _GrantAnswer)
     signed = SignedGrant(unb64(answer.grant), unb64(answer.sealed_key), unb64(answer.signature))
-    grant = verify_own_grant(state.card.signing_public, signed)
+    grant = verify_own_grant(account.signing_public(index), signed)
     manifest_bytes = unb64(answer.manifest)
     manifest = verify_manifest(Signed(manifest_bytes, unb64(answer.manifest_signature)))
     fits = (

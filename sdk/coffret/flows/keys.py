@@ -76,11 +76,13 @@ def open_memory(state: VaultState, record: Record, memory: MemoryState) -> Memor
 
 
 def is_stale(state: VaultState, memory: MemoryState) -> bool:
-    """Whether a grant was revoked or ended since the memory's key was known to be fresh.
+    """Whether the owner's keys changed, or a grant ended, since its key was known to be fresh.
 
     Decided from the signed log alone, so that a server which hides what a grant held cannot keep a
     revoked app's key in use (docs/spec/6-grants.md, After a revocation).
     """
+    if memory.begun < state.account.changed_at():
+        return True
     leaf = state.store.leaf(memory.begun)
     begun = parse_leaf(leaf).entry if leaf else None
     # An app chooses the time of its entries, so for what it created no end of a grant is past.

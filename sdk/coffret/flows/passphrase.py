@@ -10,7 +10,7 @@ from coffret.flows.append import Append, Change, append
 from coffret.flows.http import Request, encode_json
 from coffret.flows.signup import keyslot_entry
 from coffret.flows.slots import own_slots
-from coffret.flows.state import Login
+from coffret.flows.state import Login, intended_meta
 from coffret_vault.errors import ConflictError
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.account import KEYSLOT, PASSPHRASE
@@ -37,6 +37,9 @@ def replace_passphrase(state: VaultState, passphrase: str, secret_key: SecretByt
     kept = [slot for slot in map(KEYSLOT.parse, state.account.keyslots) if slot.kind != PASSPHRASE]
     before = state.account.keyslots
     slots = tuple(KEYSLOT.serialize(slot) for slot in (new, *kept))
+    intended = msgspec.structs.replace(state.account, keyslots=slots)
+    # Should this stop before the answer is here, either passphrase still opens this device.
+    state.store.take_over((), (), intended_meta(intended))
     now = ambient.now()
     entries = (
         keyslot_entry(new, kinds.KEYSLOT, now),

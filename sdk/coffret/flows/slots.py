@@ -9,7 +9,7 @@ import msgspec
 
 from coffret.flows.http import Count, decode_json, decode_msgpack, unb64
 from coffret.flows.session import get, get_packed
-from coffret.flows.state import account_meta
+from coffret.flows.state import account_meta, intended_meta
 from coffret_vault.errors import TrustError
 from coffret_vault.formats import entry as kinds
 
@@ -43,7 +43,8 @@ class NewSlots(msgspec.Struct, frozen=True):
     def meta(self, account: AccountFile) -> dict[str, bytes]:
         """What is kept of them, beside the entries."""
         changed = msgspec.structs.replace(account, keyslots=self.keyslots)
-        return {_NAME: b"".join(sorted(self.digests)), **account_meta(changed)}
+        digests = b"".join(sorted(self.digests))
+        return {_NAME: digests, **account_meta(changed), **intended_meta(None)}
 
 
 def own_slots(keyslots: tuple[bytes, ...]) -> NewSlots:

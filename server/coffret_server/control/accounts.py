@@ -103,7 +103,7 @@ class AccountAnswer(CardAnswer):
     usage: UsageAnswer
 
 
-def _read_keyslots(slots: list[bytes], account: UUID, generation: int) -> list[identity.Keyslot]:
+def read_keyslots(slots: list[bytes], account: UUID, generation: int) -> list[identity.Keyslot]:
     """Keyslots of one account and generation, of distinct ids, with sound login keys."""
     found = [identity.parse_keyslot(slot) for slot in slots]
     for slot in found:
@@ -131,7 +131,7 @@ async def create(
     if card.username != body.username:
         refuse("invalid-input", "the card is of another username")
     identity.check_identity(body.identity.envelope)
-    slots = _read_keyslots(body.keyslots, card.account, body.identity.generation)
+    slots = read_keyslots(body.keyslots, card.account, body.identity.generation)
     ready = prepare(decode_append(body.append), Vault.of(card.account, verifier))
     caller = b"new:" + card.account.bytes
     try:
@@ -180,11 +180,11 @@ async def _store(
             quota_bytes=services.settings.quota_bytes,
         )
     )
-    session.add_all(_slot_rows(account, body.keyslots, slots))
+    session.add_all(slot_rows(account, body.keyslots, slots))
     await session.flush()
 
 
-def _slot_rows(account: bytes, raw: list[bytes], slots: list[identity.Keyslot]) -> list[Keyslot]:
+def slot_rows(account: bytes, raw: list[bytes], slots: list[identity.Keyslot]) -> list[Keyslot]:
     return [
         Keyslot(account_id=account, slot_id=slot.slot.bytes, kind=slot.kind, keyslot=data)
         for data, slot in zip(raw, slots, strict=True)
@@ -261,26 +261,23 @@ async def read_card(username: str, _: CurrentCaller, services: CurrentServices) 
 async def replace_keyslots(
     body: KeyslotsBody, owner: CurrentOwner, services: CurrentServices
 ) -> Response:
-    """Replace the whole set of keyslots, and the sealed identity with a new generation."""
+    """Replace the whole set of keyslots; the generation and the sealed identity stay."""
     identity.check_identity(body.identity.envelope)
-    slots = _read_keyslots(body.keyslots, owner.account_id, body.identity.generation)
+    slots = read_keyslots(body.keyslots, owner.account_id, body.identity.generation)
     ready = prepared(body.append, owner)
     async with services.storage.write() as session:
         tx = await session_tx(session)
         account = await session.get_one(Account, owner.account, with_for_update=True)
         kept = await session.scalars(select(Keyslot).where(Keyslot.account_id == owner.account))
         before = {row.slot_id: row.keyslot for row in kept}
-        expected = _changes(before, body.keyslots, slots)
-        if body.identity.generation != account.identity_generation:
-            expected.append(_rotation(account, body.identity))
-        elif body.identity.envelope != account.identity:
-            refuse("invalid-input", "a new identity envelope needs a new generation")
+        expected = keyslot_changes(before, body.keyslots, slots)
+        kept_identity = (account.identity_generation, account.identity)
+        if (body.identity.generation, body.identity.envelope) != kept_identity:
+            refuse("invalid-input", "another identity takes a key change")
         applied = await apply(tx, ready, expected)
         if not applied.repeated:
-            account.identity_generation = body.identity.generation
-            account.identity = body.identity.envelope
             await session.execute(delete(Keyslot).where(Keyslot.account_id == owner.account))
-            rows = _slot_rows(owner.account, body.keyslots, slots)
+            rows = slot_rows(owner.account, body.keyslots, slots)
             await session.execute(
                 insert(Keyslot),
                 [
@@ -296,7 +293,7 @@ async def replace_keyslots(
     return nothing()
 
 
-def _changes(
+def keyslot_changes(
     before: dict[bytes, bytes], raw: list[bytes], slots: list[identity.Keyslot]
 ) -> list[Expected]:
     """The entries that turn one set of keyslots into another."""
@@ -312,9 +309,3 @@ def _changes(
             digest = sha256(data).digest()
             found.append(Expected("keyslot-remove", slot_id, gone.generation, digest))
     return found
-
-
-def _rotation(account: Account, new: Identity) -> Expected:
-    if new.generation != account.identity_generation + 1:
-        refuse("invalid-input", "the generation is not the next")
-    return Expected("rotate", account.account_id, new.generation, sha256(new.envelope).digest())

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.routing import BaseRoute, Route
 
-from coffret_server.data import apps, owner, writing
+from coffret_server.data import apps, keys, owner, writing
 from coffret_server.data.call import Endpoint, Handler
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("DELETE", "/memory-blobs/{id}", owner.change_one),
     ("GET", "/memory-blobs/{id}", owner.read_one),
     ("GET", "/memory-blobs/{id}/versions", owner.read_versions),
+    ("GET", "/accounts/me/memory-keys", keys.read_memory_keys),
+    ("POST", "/accounts/me/rewraps", keys.stage_rewraps),
     ("POST", "/grants/{id}/wraps", apps.add_wraps),
     ("GET", "/grants/{id}/wraps", apps.read_wraps),
     ("GET", "/grants/{id}/records", apps.read_records),

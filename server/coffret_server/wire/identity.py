@@ -13,6 +13,7 @@ from coffret_server.wire import pae
 CARD: Final = pae.Layout("account", 5)
 KEYSLOT: Final = pae.Layout("keyslot", 8)
 LOGIN: Final = pae.Layout("login", 5)
+SUCCESSION: Final = pae.Layout("succession", 6)
 KEYS: Final = pae.Layout("identity-keys", 2)
 SEALING_KEY_SIZE: Final = 1216
 WRAP_SIZE: Final = 113
@@ -106,6 +107,29 @@ def _parse_kdf(data: bytes) -> Kdf | None:
         memory=pae.read_time(items[2]),
         passes=pae.read_time(items[3]),
         lanes=pae.read_time(items[4]),
+    )
+
+
+class Succession(msgspec.Struct, frozen=True):
+    """A step from one card to the next, by their hashes."""
+
+    account: UUID
+    generation: int
+    before: bytes
+    after: bytes
+    identity: bytes
+
+
+def parse_succession(data: bytes) -> Succession:
+    """Read a succession."""
+    account, generation, before, after, envelope, created = SUCCESSION.split(data)
+    pae.read_time(created)
+    return Succession(
+        account=pae.read_id(account),
+        generation=pae.read_time(generation),
+        before=pae.read_fixed(before, pae.DIGEST_SIZE),
+        after=pae.read_fixed(after, pae.DIGEST_SIZE),
+        identity=pae.read_fixed(envelope, pae.DIGEST_SIZE),
     )
 
 

@@ -192,6 +192,29 @@ class Store:
         with transaction(self._database):
             self._database.executemany(_PUT_RECORD, map(_flat, records))
 
+    def records_under(self, kek: bytes) -> list[StoredRecord]:
+        """The records whose memory key is wrapped under what this ``kek`` names."""
+        query = f"SELECT {_FIELDS} FROM records WHERE kek = ?"  # noqa: S608 - a constant
+        with mapped():
+            rows = self._database.execute(query, (kek,)).fetchall()
+        return [
+            StoredRecord(blob(row[0]), integer(row[1]), Record(*map(blob, row[2:]))) for row in rows
+        ]
+
+    def take_over(
+        self,
+        records: Iterable[StoredRecord],
+        grants: Iterable[GrantRow],
+        meta: Mapping[str, bytes],
+    ) -> None:
+        """Replace wraps in records and grants, and values with them, or nothing of it."""
+        self.changes += 1
+        with transaction(self._database):
+            self._database.executemany(_PUT_RECORD, map(_flat, records))
+            for row in grants:
+                self.grants.put(row)
+            self._database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
+
     def leaf(self, index: int) -> bytes | None:
         """A leaf of the log."""
         with mapped():

@@ -1,0 +1,262 @@
+"""Change every key of a vault, because someone may know them. docs/spec/3-keys.md, Key change.
+
+What the keys are changed to is made here and nowhere else: the server names no key, no recipient
+and no memory that is not in the log. Until it took the change, in one step, everything is as it
+was; from then on everything is new. The new kit is handed out before that step, so that whatever
+happens the owner has what opens the vault.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from coffret.flows.append import Append, Change, Sent, build
+from coffret.flows.grantfeed import REVOKED, grant_wrapping, move_grant
+from coffret.flows.http import (
+    MSGPACK,
+    Count,
+    LogMovedError,
+    Request,
+    decode_msgpack,
+    encode_json,
+    encode_msgpack,
+    succeed,
+)
+from coffret.flows.newkeys import NewKeys, make_keys
+from coffret.flows.session import LOG_IN_AGAIN, get_packed, send
+from coffret.flows.signup import keyslot_entry
+from coffret.flows.slots import own_slots
+from coffret.flows.state import intended_meta
+from coffret.flows.sync import silent, sync
+from coffret_vault.envelope import wrap_key
+from coffret_vault.errors import KeysChangedError, OpenError, StoreMovedError, TrustError
+from coffret_vault.formats import entry as kinds
+from coffret_vault.formats.account import KEYSLOT
+from coffret_vault.formats.author import OWNER
+from coffret_vault.formats.entry import Entry
+from coffret_vault.formats.layout import id_text
+from coffret_vault.formats.memory import HEADER, KEK, Kek, peek_header
+from coffret_vault.formats.sharing import grant_key_wrap_header
+from coffret_vault.log.lineage import Reign
+from coffret_vault.records.rewrap import KeyName, rewrap
+from coffret_vault.records.seal import Wrapping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from coffret.flows.http import Flow
+    from coffret.flows.state import AccountFile, VaultState
+    from coffret.flows.sync import Progress
+    from coffret.kit import RecoveryKit
+    from coffret_vault.formats.memory import Record
+    from coffret_vault.store import GrantRow, StoredRecord
+
+    Wraps = dict[KeyName, bytes]
+
+_PAGE = 5_000
+_ROUNDS = 100
+
+
+class KeyChange(msgspec.Struct, frozen=True):
+    """What a key change did.
+
+    Attributes:
+        memory_keys: how many memory keys were wrapped anew.
+        grants: the ids of the grants that it ended; their apps have to ask again.
+    """
+
+    memory_keys: int
+    grants: tuple[str, ...]
+
+
+class KeysPage(msgspec.Struct, frozen=True, array_like=True):
+    """Memory keys as the server keeps them, and where the next ones begin."""
+
+    next: Count | None
+    keys: list[tuple[bytes, int, bytes, bytes]]
+
+
+def change_keys(
+    state: VaultState,
+    passphrase: str,
+    hand_out: Callable[[RecoveryKit], None],
+    progress: Progress = silent,
+) -> Flow[KeyChange]:
+    """Make every key anew, and end every grant and every other session.
+
+    Args:
+        state: the vault, unlocked.
+        passphrase: the new one.
+        hand_out: gives the new kit to the owner; called before anything is sent. If it raises,
+            nothing was changed.
+        progress: told how many memory keys are wrapped.
+
+    Raises:
+        KeysChangedError: another device changed them first; or the server took this change and
+            this device was stopped before it kept it. Log in again, with the new kit.
+        TrustError: the server's wraps do not open, or it shows another log.
+    """
+    yield from sync(state, progress)
+    made = make_keys(state, passphrase)
+    hand_out(made.kit)
+    state.store.take_over((), (), intended_meta(made.account))
+    wraps: Wraps = {}
+    for _ in range(_ROUNDS):
+        yield from _stage(state, made, wraps, progress)
+        done = yield from _switch(state, made, wraps)
+        if done is not None:
+            return done
+    raise LogMovedError
+
+
+def key_name(record: Record) -> KeyName:
+    """Which memory key seals a record."""
+    header = peek_header(record.header) or HEADER.parse(record.header)
+    return KeyName(header.memory_id, header.key_number)
+
+
+def _stage(state: VaultState, made: NewKeys, staged: Wraps, progress: Progress) -> Flow[None]:
+    """Wrap every memory key anew and have the server keep the wraps for the change.
+
+    What is here counts; of the server's wraps those are taken that older versions need.
+    """
+    found: Wraps = {}
+    for row in state.store.records_under(_kek(state.account)):
+        found.setdefault(key_name(row.record), row.record.wrap)
+    for name, wrap in (yield from _kept_wraps(state)).items():
+        found.setdefault(name, wrap)
+    new = [(name, wrap) for name, wrap in found.items() if name not in staged]
+    total = len(staged) + len(new)
+    for at in range(0, len(new), _PAGE):
+        part = _rewrapped(state, made, new[at : at + _PAGE])
+        wraps = [(*name, wrap) for name, wrap in part.items()]
+        body = encode_msgpack({"change_id": made.change_id, "wraps": wraps})
+        request = Request("POST", "/accounts/me/rewraps", body, media=MSGPACK)
+        succeed((yield from send(state, request)))
+        staged.update(part)
+        progress("keys", len(staged), total)
+
+
+def _kek(account: AccountFile) -> bytes:
+    return KEK.encode(Kek(generation=account.generation))
+
+
+def _kept_wraps(state: VaultState) -> Flow[Wraps]:
+    """What the server has, which may know of older versions than this device keeps."""
+    found: Wraps = {}
+    at: int | None = 0
+    while at is not None:
+        params = (("from", str(at)), ("limit", str(_PAGE)))
+        response = yield from get_packed(state, "/accounts/me/memory-keys", *params)
+        page = decode_msgpack(response, KeysPage)
+        for memory_id, number, _, wrap in page.keys:
+            found.setdefault(KeyName(memory_id, number), wrap)
+        if page.next is not None and page.next <= at:
+            message = "the server's list of memory keys does not end"
+            raise TrustError(message)
+        at = page.next
+    return found
+
+
+def _rewrapped(state: VaultState, made: NewKeys, part: list[tuple[KeyName, bytes]]) -> Wraps:
+    ring = made.keys.keyring
+    after = Wrapping(Kek(generation=ring.generation), ring.kek("memory"))
+    under, random = (state.owner_wrapping(), after), state.ambient.random
+    try:
+        return {name: rewrap(state.account_id, name, wrap, under, random) for name, wrap in part}
+    except OpenError:
+        message = "the server shows a memory key that does not open; nothing was changed"
+        raise TrustError(message) from None
+
+
+def _switch(state: VaultState, made: NewKeys, wraps: Wraps) -> Flow[KeyChange | None]:
+    """Have the server take the change; None if others wrote in between."""
+    change, rows = _change(state, made)
+    sent = build(state, change, made.keys.identity.signing)
+    body = encode_json(_body(made, rows, sent.append))
+    try:
+        succeed((yield from send(state, Request("POST", "/accounts/me/keys", body))))
+    except LogMovedError:
+        yield from sync(state)
+        if state.position().size == sent.append.base:
+            message = "the server says that others wrote, and shows nothing that they did"
+            raise TrustError(message) from None
+        return None
+    _keep(state, made, sent, wraps)
+    ended = [id_text(e.subject) for e in change.entries if e.kind == kinds.REVOKE]
+    return KeyChange(len(wraps), tuple(ended))
+
+
+def _body(made: NewKeys, rows: tuple[GrantRow, ...], append: Append) -> dict[str, object]:
+    account = made.account
+    return {
+        "change_id": id_text(made.change_id),
+        "account_card": account.card,
+        "card_signature": account.card_signature,
+        "succession": made.succession,
+        "succession_signature": made.signature,
+        "keyslots": account.keyslots,
+        "identity": {"generation": account.generation, "envelope": account.identity},
+        "grants": [
+            {"grant_id": id_text(row.statement().grant_id), "owner_wrap": row.owner_wrap}
+            for row in rows
+        ],
+        "append": append,
+    }
+
+
+def _change(state: VaultState, made: NewKeys) -> tuple[Change, tuple[GrantRow, ...]]:
+    """The entries of the change, its own first, and every grant as it is after them."""
+    now = state.ambient.now()
+    digest = hashlib.sha256(made.succession).digest()
+    entries = [_entry(state, kinds.ROTATE, state.account_id, made.account.generation, digest)]
+    entries += [keyslot_entry(slot, kinds.KEYSLOT, now) for slot in made.slots]
+    gone = map(KEYSLOT.parse, state.account.keyslots)
+    entries += [keyslot_entry(slot, kinds.KEYSLOT_REMOVE, now) for slot in gone]
+    rows = []
+    for before in state.store.grants.all():
+        row = _rewrapped_grant(state, made, before)
+        if row.state != REVOKED:
+            subject, version = row.statement().grant_id, row.version + 1
+            digest = hashlib.sha256(row.grant).digest()
+            entry = _entry(state, kinds.REVOKE, subject, version, digest)
+            row = move_grant(row, entry, state.position().size + len(entries))
+            entries.append(entry)
+        rows.append(row)
+    return Change(entries=tuple(entries), grants=tuple(rows)), tuple(rows)
+
+
+def _entry(state: VaultState, kind: str, subject: bytes, version: int, digest: bytes) -> Entry:
+    now = state.ambient.now()
+    return Entry(state.account_id, kind, subject, version, digest, OWNER, now)
+
+
+def _rewrapped_grant(state: VaultState, made: NewKeys, row: GrantRow) -> GrantRow:
+    """A grant whose key is wrapped anew: what its app wrote before can still be read."""
+    ring, grant_id = made.keys.keyring, row.statement().grant_id
+    header = grant_key_wrap_header(state.account_id, grant_id, ring.generation)
+    key = grant_wrapping(state, row).key
+    wrap = wrap_key("grant-key", ring.kek("grant"), header, key, random=state.ambient.random)
+    return msgspec.structs.replace(row, owner_wrap=wrap, generation=ring.generation)
+
+
+def _keep(state: VaultState, made: NewKeys, sent: Sent, wraps: Wraps) -> None:
+    """Keep what the server took, whole."""
+    reign = Reign(state.account.card, sent.append.base)
+    account = msgspec.structs.replace(made.account, earlier=(*state.account.earlier, reign))
+    meta = own_slots(account.keyslots).meta(account)
+    rows = state.store.records_under(_kek(state.account))
+    records = [_rewrapped_record(row, wraps, _kek(account)) for row in rows]
+    try:
+        state.store.commit(sent.verified, records, sent.change.grants, meta=meta)
+    except StoreMovedError:
+        raise KeysChangedError(hint=LOG_IN_AGAIN) from None
+    state.adopt(account, made.keys)
+
+
+def _rewrapped_record(row: StoredRecord, wraps: Wraps, kek: bytes) -> StoredRecord:
+    record = msgspec.structs.replace(row.record, kek=kek, wrap=wraps[key_name(row.record)])
+    return row._replace(record=record)

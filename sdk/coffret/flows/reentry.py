@@ -1,0 +1,172 @@
+"""Enter a vault again on a device that has it, after its passphrase or keys were changed.
+
+docs/spec/3-keys.md, Key change. What is here stays: only the account's own part and the wraps of
+memory keys are replaced, in one step, by what opens with the passphrase and Secret Key of now. That
+they open is the proof that the owner made them: no signature of the keys before could be, since
+those may be what a thief has.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from coffret.flows.http import decode_json, decode_msgpack, unb64
+from coffret.flows.keychange import KeysPage, key_name
+from coffret.flows.review import accept_automatically
+from coffret.flows.session import get, get_packed
+from coffret.flows.signup import enter_with_passphrase
+from coffret.flows.state import account_meta, intended_meta
+from coffret.flows.sync import SyncReport, silent, sync
+from coffret_vault.errors import OpenError, TrustError
+from coffret_vault.formats.layout import id_text
+from coffret_vault.formats.memory import KEK, Kek
+from coffret_vault.grants.approve import open_owner_wrap
+from coffret_vault.records.rewrap import KeyName, open_wrap
+from coffret_vault.records.seal import check_opens
+
+if TYPE_CHECKING:
+    from coffret.flows.http import Flow
+    from coffret.flows.signup import Entered
+    from coffret.flows.state import AccountFile, VaultState
+    from coffret.flows.sync import Progress
+    from coffret_vault.primitives.secret import SecretBytes
+    from coffret_vault.store import GrantRow, StoredRecord
+
+_PAGE = 5_000
+
+
+class _GrantAnswer(msgspec.Struct, frozen=True):
+    owner_wrap: str
+    generation: int
+
+
+def log_in_again(
+    state: VaultState, passphrase: str, secret_key: SecretBytes, progress: Progress = silent
+) -> Flow[SyncReport]:
+    """Enter with the passphrase and Secret Key of now, keep what is here, and sync.
+
+    Raises:
+        CredentialsError: they do not open the vault as it is now.
+        TrustError: the server shows another vault, an older one, or wraps that do not open.
+    """
+    account = state.account
+    entered = yield from enter_with_passphrase(
+        account.origin, account.username, passphrase, secret_key, state.ambient
+    )
+    _check_same_vault(account, entered.account)
+    before = state._unlocked  # noqa: SLF001 - put back if this fails
+    try:
+        yield from _take_over(state, entered, progress)
+    except BaseException:
+        state.lock()
+        state.reload()
+        if before is not None:
+            state.unlock(before)
+        raise
+    if before is not None:
+        before.keyring.wipe()
+    report = yield from sync(state, progress)
+    if _outdated(state):
+        message = "the server withholds the keys of memories that are on this device"
+        raise TrustError(message)
+    accepted = yield from accept_automatically(state)
+    state.store.take_over((), (), intended_meta(None))
+    return msgspec.structs.replace(report, entries=report.entries + accepted)
+
+
+def _check_same_vault(here: AccountFile, there: AccountFile) -> None:
+    if here.account_id != there.account_id:
+        message = "the server answers for another account than the one on this device"
+        raise TrustError(message)
+    if there.generation < here.generation:
+        message = "the server shows keys of before a key change that this device has seen"
+        raise TrustError(message)
+    if there.generation == here.generation and there.card != here.card:
+        message = "the server shows other keys of the owner than this device has seen"
+        raise TrustError(message)
+
+
+def _take_over(state: VaultState, entered: Entered, progress: Progress) -> Flow[None]:
+    here = state.account
+    account = msgspec.structs.replace(
+        entered.account, confirmed=here.confirmed, earlier=here.earlier
+    )
+    state.adopt(account, entered.keys)
+    state.session = entered.session
+    waiting = _outdated(state)
+    records = (yield from _rewrapped_records(state, waiting, progress)) if waiting else []
+    if account.generation > here.generation:
+        grants = yield from _rewrapped_grants(state)
+        state.store.take_over(records, grants, account_meta(account))
+        return
+    # The sync that follows compares the keyslots with the log, and keeps them.
+    state.store.take_over(records, (), {})
+
+
+def _outdated(state: VaultState) -> dict[KeyName, list[StoredRecord]]:
+    """The records of this device whose keys are wrapped under an earlier account key."""
+    found: dict[KeyName, list[StoredRecord]] = {}
+    for generation in range(1, state.account.generation):
+        for row in state.store.records_under(KEK.encode(Kek(generation=generation))):
+            found.setdefault(key_name(row.record), []).append(row)
+    return found
+
+
+def _rewrapped_records(
+    state: VaultState, waiting: dict[KeyName, list[StoredRecord]], progress: Progress
+) -> Flow[list[StoredRecord]]:
+    """The records of this device with the wraps of now, each of which opens what it is of.
+
+    One that is not among them may have been deleted: the sync that follows tells.
+    """
+    done: list[StoredRecord] = []
+    total, at = len(waiting), 0
+    while waiting:
+        params = (("from", str(at)), ("limit", str(_PAGE)))
+        response = yield from get_packed(state, "/accounts/me/memory-keys", *params)
+        page = decode_msgpack(response, KeysPage)
+        for memory_id, number, _, wrap in page.keys:
+            name = KeyName(memory_id, number)
+            done += _under_now(state, name, wrap, waiting.pop(name, []))
+        progress("keys", total - len(waiting), total)
+        if page.next is None or page.next <= at:
+            break
+        at = page.next
+    return done
+
+
+def _under_now(
+    state: VaultState, name: KeyName, wrap: bytes, rows: list[StoredRecord]
+) -> list[StoredRecord]:
+    if not rows:
+        return []
+    wrapping = state.owner_wrapping()
+    kek = KEK.encode(wrapping.name)
+    try:
+        key = open_wrap(state.account_id, name, wrap, wrapping)
+        for row in rows:
+            check_opens(row.record.header, row.record.envelope, key)
+    except OpenError:
+        message = "the server shows a key that does not open a memory of this device"
+        raise TrustError(message) from None
+    return [
+        row._replace(record=msgspec.structs.replace(row.record, kek=kek, wrap=wrap)) for row in rows
+    ]
+
+
+def _rewrapped_grants(state: VaultState) -> Flow[list[GrantRow]]:
+    rows = []
+    for row in state.store.grants.all():
+        grant_id = row.statement().grant_id
+        response = yield from get(state, f"/grants/{id_text(grant_id)}")
+        answer = decode_json(response, _GrantAnswer)
+        wrap = unb64(answer.owner_wrap)
+        try:
+            open_owner_wrap(state.keys.keyring, grant_id, answer.generation, wrap)
+        except OpenError:
+            message = "the server shows a grant whose key the owner cannot open"
+            raise TrustError(message) from None
+        rows.append(msgspec.structs.replace(row, owner_wrap=wrap, generation=answer.generation))
+    return rows

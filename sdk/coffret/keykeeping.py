@@ -1,0 +1,82 @@
+"""Passphrase and keys over time: the part of ``Vault`` that changes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from coffret import opening
+from coffret.flows.keychange import change_keys
+from coffret.flows.passphrase import replace_passphrase
+from coffret.flows.reentry import log_in_again
+from coffret.flows.sync import silent
+from coffret.local import LocalVault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from coffret.flows.keychange import KeyChange
+    from coffret.flows.sync import Progress, SyncReport
+    from coffret.kit import RecoveryKit
+    from coffret.transport import SyncDriver
+
+
+class KeyKeeping(LocalVault):
+    """What :class:`coffret.Vault` does with its own keys."""
+
+    _driver: SyncDriver
+
+    def change_passphrase(self, passphrase: str, new_passphrase: str, secret_key: str) -> None:
+        """Put a new passphrase in the place of the old one; the Secret Key stays.
+
+        Other devices go on until they next log in, and ask for the new one then. Whoever may know
+        more than the passphrase is shut out by :meth:`change_keys` only.
+
+        Raises:
+            CodeTypoError: the Secret Key was mistyped.
+            CredentialsError: passphrase and Secret Key are not this vault's; nothing was changed.
+            ConflictError: another device changed the keyslots at the same time.
+        """
+        key = opening.read_secret_key(secret_key)
+        opening.check_secrets(self._state, passphrase, key)
+        self._driver.run(replace_passphrase(self._state, new_passphrase, key))
+
+    def change_keys(
+        self,
+        passphrase: str,
+        hand_out: Callable[[RecoveryKit], None],
+        progress: Progress = silent,
+    ) -> KeyChange:
+        """Make every key anew, because someone may know the old ones.
+
+        Ends every grant and every other session; other devices log in again with the new
+        passphrase and Secret Key. Memories get fresh keys as they are next written, or all at once
+        with :meth:`rotate`. What somebody has read or copied already cannot be unread.
+
+        Args:
+            passphrase: the new one.
+            hand_out: gives the new recovery kit to the owner, before anything is sent. The old kit
+                opens nothing afterwards.
+            progress: told how many memory keys are wrapped anew.
+
+        Raises:
+            KeysChangedError: another device was quicker.
+            TrustError: the server shows something that cannot be true.
+        """
+        flow = change_keys(self._state, passphrase, hand_out, progress)
+        return self._driver.run(flow)
+
+    def log_in_again(
+        self, passphrase: str, secret_key: str, progress: Progress = silent
+    ) -> SyncReport:
+        """Enter with the passphrase and Secret Key of now, after they were changed elsewhere.
+
+        Everything on this device stays. The vault is unlocked afterwards.
+
+        Raises:
+            CodeTypoError: the Secret Key was mistyped.
+            CredentialsError: they do not open the vault as it is now.
+            TrustError: the server shows something that cannot be true.
+        """
+        key = opening.read_secret_key(secret_key)
+        flow = log_in_again(self._state, passphrase, key, progress)
+        return self._driver.run(flow)

@@ -1,0 +1,261 @@
+"""Key changes: a new generation of every key of an account, in one step."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from uuid import UUID
+
+import msgspec
+from pydantic import Field
+from sqlalchemy import delete, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.responses import Response
+
+from coffret_server.append import Expected, Vault, apply, prepare
+from coffret_server.control.accounts import Identity, keyslot_changes, read_keyslots, slot_rows
+from coffret_server.control.web import (
+    Answer,
+    AppendBody,
+    Body,
+    Bytes,
+    CurrentOwner,
+    CurrentServices,
+    Id,
+    answer,
+    decode_append,
+    nothing,
+    router,
+)
+from coffret_server.problems import refuse
+from coffret_server.schema import (
+    AccessRequest,
+    Account,
+    Grant,
+    Keyslot,
+    Rewrap,
+    Session,
+    Succession,
+)
+from coffret_server.signatures import Verifier
+from coffret_server.storage import Tx, session_tx
+from coffret_server.storage.base import Row
+from coffret_server.wire import identity, records
+
+keys = router("keys")
+_PAGE = 500
+_REVOKED = "revoked"
+_packed = msgspec.msgpack.Encoder().encode
+
+
+class GrantWrap(Body):
+    """The owner's copy of a grant's key, under the new generation."""
+
+    grant_id: Id
+    owner_wrap: Bytes
+
+
+class ChangeBody(Body):
+    """A whole new set of keys; the wraps of memory keys were staged under `change_id` before."""
+
+    change_id: Id
+    account_card: Bytes
+    card_signature: Bytes
+    succession: Bytes
+    succession_signature: Bytes
+    keyslots: list[Bytes] = Field(min_length=1, max_length=identity.KEYSLOTS_LIMIT)
+    identity: Identity
+    grants: list[GrantWrap]
+    append: AppendBody
+
+
+class StepAnswer(Answer):
+    """How one card followed another."""
+
+    account_id: UUID
+    generation: int
+    succession: str
+    signature: str
+    card: str
+
+
+@keys.get("/accounts/me/successions", response_model=list[StepAnswer])
+async def read_successions(owner: CurrentOwner, services: CurrentServices) -> Response:
+    """Every key change of the account, oldest first."""
+    async with services.storage.read() as session:
+        rows = await session.scalars(
+            select(Succession)
+            .where(Succession.account_id == owner.account)
+            .order_by(Succession.generation)
+        )
+        found = [
+            {
+                "account_id": owner.account_id,
+                "generation": row.generation,
+                "succession": row.succession,
+                "signature": row.signature,
+                "card": row.card,
+            }
+            for row in rows
+        ]
+    return answer(found)
+
+
+@keys.post("/accounts/me/keys", status_code=204)
+async def change_keys(body: ChangeBody, owner: CurrentOwner, services: CurrentServices) -> Response:
+    """Replace card, identity, keyslots and the wraps of all keys; end grants and other sessions."""
+    card = identity.parse_card(body.account_card)
+    verifier = Verifier(card.signing_key)
+    verifier.verify_kind("account", body.card_signature, body.account_card)
+    identity.check_identity(body.identity.envelope)
+    slots = read_keyslots(body.keyslots, owner.account_id, body.identity.generation)
+    ready = prepare(decode_append(body.append), Vault.of(owner.account_id, verifier))
+    async with services.storage.write() as session:
+        account = await session.get_one(Account, owner.account, with_for_update=True)
+        if account.card == body.account_card:
+            return nothing()  # the answer to this very call was lost
+        before = account.card
+        _check_card(account, card)
+        _check_succession(account, body)
+        expected = [_rotation(account, body)]
+        expected += await _replace_slots(session, owner.account, body.keyslots, slots)
+        expected += await _end_grants(session, owner.account, body)
+        _replace_account(account, card, body)
+        tx = await session_tx(session)
+        await apply(tx, ready, expected, services.clock())
+        await _rewrap(tx, owner.account, body)
+        session.add(_step(owner.account, body, before))
+        await _end_the_rest(session, owner.account, owner.session)
+    services.principals.forget_account(owner.account)
+    return nothing()
+
+
+def _check_card(account: Account, card: identity.Card) -> None:
+    same = (card.account.bytes, card.username) == (account.account_id, account.username)
+    if not same or card.signing_key == account.signing_key:
+        refuse("invalid-input", "the card is of another account, or changes no key")
+
+
+def _check_succession(account: Account, body: ChangeBody) -> None:
+    """The keys before say what follows them."""
+    told = identity.parse_succession(body.succession)
+    wanted = identity.Succession(
+        account=told.account,
+        generation=account.identity_generation + 1,
+        before=sha256(account.card).digest(),
+        after=sha256(body.account_card).digest(),
+        identity=sha256(body.identity.envelope).digest(),
+    )
+    fits = told.account.bytes == account.account_id
+    if not fits or told != wanted or body.identity.generation != told.generation:
+        refuse("invalid-input", "the succession does not lead from the old keys to the new")
+    verifier = Verifier(account.signing_key)
+    verifier.verify_kind("succession", body.succession_signature, body.succession)
+
+
+def _rotation(account: Account, body: ChangeBody) -> Expected:
+    digest = sha256(body.succession).digest()
+    return Expected("rotate", account.account_id, body.identity.generation, digest)
+
+
+async def _replace_slots(
+    session: AsyncSession, account: bytes, raw: list[bytes], slots: list[identity.Keyslot]
+) -> list[Expected]:
+    kept = await session.scalars(select(Keyslot).where(Keyslot.account_id == account))
+    before = {row.slot_id: row.keyslot for row in kept}
+    if any(slot.slot.bytes in before for slot in slots):
+        refuse("invalid-input", "a keyslot of before stays")
+    await session.execute(delete(Keyslot).where(Keyslot.account_id == account))
+    session.add_all(slot_rows(account, raw, slots))
+    return keyslot_changes(before, raw, slots)
+
+
+async def _end_grants(session: AsyncSession, account: bytes, body: ChangeBody) -> list[Expected]:
+    """Every grant is revoked: whoever had the old keys has the keys of all grants too."""
+    rows = (await session.scalars(select(Grant).where(Grant.account_id == account))).all()
+    wraps = {item.grant_id: item.owner_wrap for item in body.grants}
+    if wraps.keys() != {row.grant_id for row in rows} or len(wraps) != len(body.grants):
+        refuse("conflict", "the grants are not those of the account")
+    expected = []
+    for row in rows:
+        records.check_wrap(wraps[row.grant_id])
+        row.owner_wrap, row.generation = wraps[row.grant_id], body.identity.generation
+        if row.state != _REVOKED:
+            digest = sha256(row.grant).digest()
+            expected.append(Expected("revoke", row.grant_id, row.changes + 1, digest))
+            row.state, row.changes = _REVOKED, row.changes + 1
+    return expected
+
+
+def _replace_account(account: Account, card: identity.Card, body: ChangeBody) -> None:
+    account.card, account.card_signature = body.account_card, body.card_signature
+    account.signing_key = card.signing_key
+    account.keys_hash = identity.keys_hash(card.signing_key, card.sealing_key)
+    account.identity_generation = body.identity.generation
+    account.identity = body.identity.envelope
+
+
+def _step(account: bytes, body: ChangeBody, before: bytes) -> Succession:
+    return Succession(
+        account_id=account,
+        generation=body.identity.generation,
+        succession=body.succession,
+        signature=body.succession_signature,
+        card=before,
+    )
+
+
+async def _rewrap(tx: Tx, account: bytes, body: ChangeBody) -> None:
+    """Put the staged wraps into the records; each that is wrapped for the owner must have one."""
+    rows = await tx.all(
+        "SELECT memory_id, key_number, wrap FROM rewraps WHERE account_id = ? AND change_id = ?",
+        account,
+        body.change_id,
+    )
+    staged = {(row[0], row[1]): row[2] for row in rows}
+    kek = bytes(1) + body.identity.generation.to_bytes(8, "big")
+    at = -1
+    while True:
+        page = await tx.all(
+            "SELECT seq, subject, key_number, record FROM entries WHERE account_id = ?"
+            " AND seq > ? AND record IS NOT NULL ORDER BY seq LIMIT ?",
+            account,
+            at,
+            _PAGE,
+        )
+        if not page:
+            break
+        at = page[-1][0]
+        await _rewrap_page(tx, account, page, staged, kek)
+    await tx.run("DELETE FROM rewraps WHERE account_id = ?", account)
+
+
+async def _rewrap_page(
+    tx: Tx,
+    account: bytes,
+    page: Sequence[Row],
+    staged: dict[tuple[bytes, int], bytes],
+    kek: bytes,
+) -> None:
+    changed: list[tuple[bytes, bytes, int]] = []
+    for seq, memory, key_number, record in page:
+        parts: list[bytes] = msgspec.msgpack.decode(record, type=list[bytes])
+        if records.parse_kek(parts[2]) is not None:
+            continue
+        wrap = staged.get((memory, key_number))
+        if wrap is None:
+            refuse("conflict", "a memory key has no new wrap")
+        changed.append((_packed([*parts[:2], kek, wrap]), account, seq))
+    if changed:
+        await tx.many("UPDATE entries SET record = ? WHERE account_id = ? AND seq = ?", changed)
+
+
+async def _end_the_rest(session: AsyncSession, account: bytes, kept: bytes) -> None:
+    """Log every other device out, and let requests to the old keys go."""
+    await session.execute(
+        delete(Session).where(Session.account_id == account, Session.session_id != kept)
+    )
+    await session.execute(
+        update(AccessRequest)
+        .where(AccessRequest.account_id == account, AccessRequest.state == "pending")
+        .values(state="superseded")
+    )
+    await session.execute(delete(Rewrap).where(Rewrap.account_id == account))

@@ -1,0 +1,89 @@
+"""The memory keys of an account as they are wrapped, and wraps that wait for a key change."""
+
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from coffret_server.data.call import Call, Reply
+from coffret_server.ledger import Ledger
+from coffret_server.problems import refuse
+from coffret_server.rows import load_state
+from coffret_server.storage import Tx
+from coffret_server.wire.records import check_wrap, parse_kek
+
+LIMIT: Final = 5_000
+_STAGE: Final = (
+    "INSERT INTO rewraps (account_id, memory_id, key_number, change_id, wrap)"
+    " VALUES (?, ?, ?, ?, ?) ON CONFLICT (account_id, memory_id, key_number)"
+    " DO UPDATE SET change_id = excluded.change_id, wrap = excluded.wrap"
+)
+_Parts = tuple[msgspec.Raw, msgspec.Raw, bytes, bytes]
+_unpack = msgspec.msgpack.Decoder(_Parts).decode
+
+
+class StageBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Memory keys wrapped for the generation that a change is to begin."""
+
+    change_id: UUID
+    wraps: list[tuple[UUID, int, bytes]]
+
+
+async def read_memory_keys(call: Call) -> Reply:
+    """Every memory key that is wrapped for the owner, once for each version it seals."""
+    owner = await call.owner()
+    start, limit = call.number("from", 0), call.number("limit", 1_000, LIMIT, 1)
+
+    async def job(tx: Tx) -> list[tuple[int, bytes, int, bytes]]:
+        rows = await tx.all(
+            "SELECT seq, subject, key_number, record FROM entries"
+            " WHERE account_id = ? AND seq >= ? AND record IS NOT NULL ORDER BY seq LIMIT ?",
+            owner.account,
+            start,
+            limit + 1,
+        )
+        return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+    rows = await call.services.storage.query(job)
+    following = rows[limit][0] if len(rows) > limit else None
+    return Reply((following, [item for row in rows[:limit] for item in _key(*row)]))
+
+
+def _key(
+    _seq: int, memory: bytes, key_number: int, record: bytes
+) -> list[tuple[UUID, int, bytes, bytes]]:
+    _, _, kek, wrap = _unpack(record)
+    if parse_kek(kek) is not None:
+        return []
+    return [(UUID(bytes=memory), key_number, kek, wrap)]
+
+
+async def stage_rewraps(call: Call) -> Reply:
+    """Keep wraps for a key change; what was kept for another change goes."""
+    owner = await call.owner()
+    body = call.body(StageBody)
+    if len(body.wraps) > LIMIT:
+        refuse("too-large", "at most 5,000 wraps at once")
+    for _, key_number, wrap in body.wraps:
+        check_wrap(wrap)
+        if key_number < 1:
+            refuse("malformed", "a key number is below 1")
+    change = body.change_id.bytes
+
+    async def job(tx: Tx) -> int:
+        ledger = Ledger(tx, owner.account, await load_state(tx, owner.account))
+        await ledger.load(memory.bytes for memory, _, _ in body.wraps)
+        for memory, key_number, _ in body.wraps:
+            found = ledger.find(memory.bytes)
+            if found is None or key_number > found.key_number:
+                refuse("conflict", "a wrap is for a memory or a key that does not exist")
+        await tx.run(
+            "DELETE FROM rewraps WHERE account_id = ? AND change_id <> ?", owner.account, change
+        )
+        rows = [(owner.account, m.bytes, number, change, wrap) for m, number, wrap in body.wraps]
+        if rows:
+            await tx.many(_STAGE, rows)
+        count = await tx.one("SELECT COUNT(*) FROM rewraps WHERE account_id = ?", owner.account)
+        return int(count[0]) if count else 0
+
+    return Reply({"staged": await call.services.storage.submit(job)})
