@@ -147,7 +147,6 @@ def ask(stage: Stage, vault: Vault, tag: str) -> tuple[App, str, str]:
     asked = vault.requests()[0]
     show.panel(
         f"{asked.app.name} ({asked.app.homepage})\n"
-        f"its words: {asked.app.fingerprint}\n"
         f"wants to:  {', '.join(sorted(asked.scopes))}\n"
         f"which:     {asked.selection.describe()} ({len(asked.matching)} match now)\n"
         f"what for:  {asked.purpose}\n"
@@ -160,8 +159,9 @@ def ask(stage: Stage, vault: Vault, tag: str) -> tuple[App, str, str]:
     withheld = [memory.id for memory in asked.matching[: max(1, len(asked.matching) // 5)]]
     if len(withheld) == len(asked.matching):
         withheld = []
+    show.say(f"  The app shows its eight words, and the owner types them: {app.words}")
     with show.timed("approved: a key for this grant, sealed to the app (X-Wing)"):
-        grant = vault.approve(request, exclude=withheld)
+        grant = vault.approve(request, exclude=withheld, words=app.words)
     shared, matching = vault.grant(grant).memories, len(asked.matching)
     show.say(f"  Shared {shared} of {matching}: {len(withheld)} were left out by the owner.")
     return app, request, grant

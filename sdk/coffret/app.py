@@ -10,7 +10,7 @@ from coffret.flows import access as access_flows
 from coffret.flows import apps as app_flows
 from coffret.flows.appstate import AppState, load_app
 from coffret.flows.state import Ambient
-from coffret.shelf import Shelf, ask_of, own_info
+from coffret.shelf import Shelf, ask_of, own_document, own_info
 from coffret.transport import SyncDriver, check_url
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class App:
             url: the server's address.
             developer_key: from :func:`register_developer`.
             name: what owners are shown, at most 80 bytes.
-            homepage: the app's address, at most 200 bytes.
+            homepage: the app's address, ``https://`` and a host name; at most 200 bytes.
             path: the file for the app's keys; only its user can read it.
             embedder: makes the model for search; the built-in one when None.
             ambient: randomness and clock, for tests.
@@ -131,6 +131,22 @@ class App:
         """Who this app is; show ``info.fingerprint`` to owners, so that they can compare it."""
         return own_info(self._state)
 
+    @property
+    def words(self) -> str:
+        """Eight words for this app's keys: show them to owners, who type them when they approve."""
+        return self.info.fingerprint
+
+    def manifest_file(self, beside: bytes | None = None) -> bytes:
+        """What to serve as ``/.well-known/coffret-app.json`` at the homepage's host.
+
+        Args:
+            beside: the file that is there already, whose other apps are to stay in it.
+
+        Raises:
+            FormatError: that is no such file, or it names too many apps.
+        """
+        return own_document(self._state, beside)
+
     def request_access(self, username: str, **asking: Unpack[Asking]) -> str:
         """Ask an owner for access, and give the request's id.
 
@@ -156,15 +172,21 @@ class App:
         """Withdraw a request that is still pending."""
         self._driver.run(app_flows.cancel(self._state, request_id))
 
-    def access(self, request_id: str) -> Access:
+    def access(self, request_id: str, *, owner_words: str | None = None) -> Access:
         """What an owner granted, verified.
 
+        Args:
+            request_id: which request.
+            owner_words: the eight words that the owner's vault shows, to be sure who granted it.
+
         Raises:
+            WordsError: another owner was asked than the one whose words these are.
+            OwnerKeyChangedError: another owner was asked than the one that this app knows.
             ConflictError: the owner has not approved it.
             GrantError: the grant is paused, revoked or over.
             TrustError: what the server shows is not the owner's answer.
         """
-        held = self._driver.run(app_flows.take_up(self._state, request_id))
+        held = self._driver.run(app_flows.take_up(self._state, request_id, owner_words))
         return Access(self._state, self._driver, held, self._embedder)
 
 

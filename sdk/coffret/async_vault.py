@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any, Self
 
 from coffret import opening
 from coffret.arguments import changed, fields_of, many, search_of
+from coffret.async_keykeeping import AsyncKeyKeeping
 from coffret.flows import entrance
 from coffret.flows import grants as grant_flows
 from coffret.flows import history as history_flows
 from coffret.flows import memories as memory_flows
 from coffret.flows import requests as request_flows
 from coffret.flows import review as review_flows
+from coffret.flows.appcheck import Confirmation
 from coffret.flows.approval import approve as approve_request
 from coffret.flows.grantfeed import ACTIVE, PAUSED, REVOKED
 from coffret.flows.requests import Narrowing
 from coffret.flows.state import Ambient
 from coffret.flows.sync import silent
 from coffret.importing import take_in
-from coffret.local import LocalVault
 from coffret.transport import AsyncDriver, check_url
 
 if TYPE_CHECKING:
@@ -39,13 +40,13 @@ if TYPE_CHECKING:
     from coffret.flows.sync import Progress, SyncReport
     from coffret.importing import ImportReport
     from coffret.kit import RecoveryKit
-    from coffret.sharing import AccessRequestInfo
+    from coffret.sharing import AccessRequestInfo, AppCheck
     from coffret_vault.ingest import Draft, ImportSkipped
     from coffret_vault.records.memory import Memory
     from coffret_vault.search import Embedder
 
 
-class AsyncVault(LocalVault):
+class AsyncVault(AsyncKeyKeeping):
     """As :class:`coffret.Vault`; what needs the server, or takes long, is awaited.
 
     Calls that are awaited together are made one after another. Errors are those of the method of
@@ -62,6 +63,8 @@ class AsyncVault(LocalVault):
         """Use the class methods instead."""
         super().__init__(state, folder, embedder)
         self._driver = driver
+        if state.ambient.web is not None:
+            driver.web = state.ambient.web
 
     @classmethod
     async def create(
@@ -281,9 +284,16 @@ class AsyncVault(LocalVault):
         duration: timedelta | None = None,
         standing: bool = False,
         auto_accept: bool = False,
+        words: str | None = None,
+        website: str | None = None,
+        check_domain: bool = True,
+        new_keys: bool = False,
         progress: Progress = silent,
     ) -> str:
         """Approve a request, as asked or narrower, and give the grant's id.
+
+        An app that was not approved before has to be told from others by what the owner brings
+        from elsewhere: its words, or its website where that confirms it. Have them typed.
 
         Args:
             request_id: which request.
@@ -293,11 +303,19 @@ class AsyncVault(LocalVault):
             duration: for no longer than this.
             standing: also memories that match and are written later.
             auto_accept: what the app writes needs no review.
+            words: the eight words that the app itself shows, as ``App.words`` has them.
+            website: the host name of the app's website, as the owner knows it.
+            check_domain: whether that website may be asked, which tells it this device's address.
+            new_keys: confirm keys that differ from those that were approved before.
             progress: told how many keys are handed over.
 
         Raises:
             ConflictError: the request was decided or withdrawn.
             InputError: the narrowing cannot be.
+            AppUnconfirmedError: neither words nor website tell that it is the app that was meant.
+            WordsError: the words are not those of the app that asks.
+            AppKeyChangedError: it has other keys than when it was approved; its grants were ended.
+            AppDomainError: its website names other apps, and not this one.
             TrustError: the request is not what the app signed, or would be widened.
         """
         narrowing = Narrowing(
@@ -308,7 +326,27 @@ class AsyncVault(LocalVault):
             standing,
             auto_accept,
         )
-        flow = approve_request(self._state, request_id, narrowing, progress)
+        given = Confirmation(words, website, check_domain, new_keys)
+        flow = approve_request(self._state, request_id, narrowing, given, progress)
+        return await self._driver.run(flow)
+
+    async def check_app(
+        self, request_id: str, *, words: str | None = None, check_domain: bool = True
+    ) -> AppCheck:
+        """Ask the website of the app that made a request whether the app is its own.
+
+        The one connection that is not to the server: the website learns this device's address.
+
+        Args:
+            request_id: which request.
+            words: the eight words that the app itself shows, to compare them before approving.
+            check_domain: whether the website may be asked.
+
+        Raises:
+            NotFoundError: there is no such request.
+            WordsError: the words are not those of the app that asks.
+        """
+        flow = request_flows.check_app(self._state, request_id, words, check_domain=check_domain)
         return await self._driver.run(flow)
 
     async def deny(self, request_id: str) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import unicodedata
 from datetime import datetime, timedelta
+from typing import Literal
 
 import msgspec
 
 from coffret_vault.errors import InputError
+from coffret_vault.formats.account import keys_hash
 from coffret_vault.formats.layout import id_text, parse_id
 from coffret_vault.formats.memory import IMPORTANCE_ONE
-from coffret_vault.formats.sharing import Selector
+from coffret_vault.formats.sharing import Manifest, Selector
+from coffret_vault.grants.words import fingerprint
 from coffret_vault.records.memory import Memory, from_micros, to_micros
 
 _UNSEEN = frozenset(("Cc", "Cf", "Co", "Cs", "Zl", "Zp"))
@@ -86,13 +89,39 @@ def from_wire(selector: Selector) -> Selection:
 class AppInfo(msgspec.Struct, frozen=True):
     """An app as its signed manifest describes it; text is cleaned for showing.
 
-    ``fingerprint`` is eight words for the app's keys: compare them with what the app itself shows.
+    ``fingerprint`` is eight words for the app's keys. It is empty while nothing has confirmed the
+    app: the words have to come from the app itself, and what is on the screen would be copied.
     """
 
     app_id: str
     name: str
     homepage: str
-    fingerprint: str
+    fingerprint: str = ""
+
+
+def app_info(manifest: Manifest, *, known: bool = True) -> AppInfo:
+    """An app as it is shown to a person; with its words if it is known to be that app."""
+    words = fingerprint(keys_hash(manifest.signing_public, manifest.sealing_public))
+    name, homepage = shown(manifest.name), shown(manifest.homepage)
+    return AppInfo(id_text(manifest.app_id), name, homepage, words if known else "")
+
+
+CONFIRMED: Literal["confirmed"] = "confirmed"
+DIFFERS: Literal["differs"] = "differs"
+
+
+class AppCheck(msgspec.Struct, frozen=True):
+    """What an app's own domain says of it.
+
+    ``state`` is ``confirmed`` (it names this very app), ``differs`` (it names others, and not this
+    one), ``absent`` (it says nothing: no website, or no file of apps there), ``unreachable``, or
+    ``unchecked``. ``host`` is the domain. ``ended`` names apps whose grants were ended because the
+    domain names them no longer.
+    """
+
+    state: Literal["confirmed", "differs", "absent", "unreachable", "unchecked"]
+    host: str
+    ended: tuple[str, ...] = ()
 
 
 class AccessRequestInfo(msgspec.Struct, frozen=True):

@@ -10,6 +10,8 @@ from coffret.flows.access import Readable, one
 from coffret.flows.apps import Ask
 from coffret.sharing import Selection, app_info
 from coffret_vault.formats.layout import id_text, parse_id
+from coffret_vault.grants.apps import Signed
+from coffret_vault.grants.domain import app_document, read_app_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -29,7 +31,8 @@ class Asking(TypedDict, total=False):
     owner reads; ``duration`` is between an hour and ten years. Which memories: ``everything``, or
     those that fit all of ``tags``, ``types``, ``memories`` (ids), ``importance`` and ``since`` that
     are given. ``retention`` says what the app promises about what it read; ``standing`` asks for
-    memories written later too.
+    memories written later too. ``owner_words`` are the eight words that the owner's own vault shows
+    (``Vault.words``): nobody else is asked then, whatever the server says.
     """
 
     scopes: Required[Collection[str]]
@@ -43,6 +46,7 @@ class Asking(TypedDict, total=False):
     since: datetime | None
     retention: str
     standing: bool
+    owner_words: str | None
 
 
 def ask_of(username: str, asking: Asking) -> Ask:
@@ -67,12 +71,20 @@ def ask_of(username: str, asking: Asking) -> Ask:
         duration=asking["duration"],
         retention=asking.get("retention", ""),
         standing=asking.get("standing", False),
+        owner_words=asking.get("owner_words"),
     )
 
 
 def own_info(state: AppState) -> AppInfo:
     """The app as owners are shown it."""
     return app_info(state.manifest)
+
+
+def own_document(state: AppState, beside: bytes | None) -> bytes:
+    """The file in which the app's domain names it, and the other apps that an older file names."""
+    others = () if beside is None else read_app_document(beside)
+    kept = [signed for signed, app in others if app.app_id != state.manifest.app_id]
+    return app_document([*kept, Signed(state.file.manifest, state.file.manifest_signature)])
 
 
 class Shelf:

@@ -24,13 +24,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from coffret.flows.http import Response
+
 _START_SECONDS = 30.0
 _GENEROUS = 1_000_000
 
 
 def cheap() -> Ambient:
-    """Real randomness and clock, with passphrases that are hardly stretched. For tests only."""
-    return Ambient(limits=CHEAPEST_FOR_TESTS)
+    """Real randomness and clock, with passphrases that are hardly stretched. For tests only.
+
+    No app's domain is asked about it: approve with the words that the app shows (``app.words``).
+    """
+    return Ambient(limits=CHEAPEST_FOR_TESTS, web=_nowhere)
+
+
+def _nowhere(_host: str) -> Response:
+    raise NetworkError
 
 
 class Server:

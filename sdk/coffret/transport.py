@@ -169,7 +169,7 @@ class SyncDriver:
         """Talk to ``origin`` only. ``transport`` replaces the network, for tests."""
         self._origin = origin
         self._transport = transport or httpx.HTTPTransport(proxy=_proxy(origin))
-        self.web: Callable[[str], Response] = Web()
+        self.web: Callable[[str], Response] = Web(context=httpx.create_ssl_context)
         self._pool: ThreadPoolExecutor | None = None
         self._coming: tuple[Request, Future[Response]] | None = None
 
@@ -253,7 +253,7 @@ class AsyncDriver:
         """Talk to ``origin`` only. ``transport`` replaces the network, for tests."""
         self._origin = origin
         self._transport = transport or httpx.AsyncHTTPTransport(proxy=_proxy(origin))
-        self.web: Callable[[str], Response] = Web()
+        self.web: Callable[[str], Response] = Web(context=httpx.create_ssl_context)
         self._turn = asyncio.Lock()
         self._coming: tuple[Request, asyncio.Task[Response]] | None = None
 

@@ -12,8 +12,15 @@ import msgspec
 import pytest
 
 from coffret.flows.http import b64
-from coffret.flows.requests import CHANGED_KEYS
-from coffret_vault.errors import CoffretError, ConflictError, InputError, NetworkError, TrustError
+from coffret.flows.pins import CHANGED_KEYS
+from coffret_vault.errors import (
+    AppKeyChangedError,
+    CoffretError,
+    ConflictError,
+    InputError,
+    NetworkError,
+    TrustError,
+)
 from coffret_vault.formats.sharing import GRANT, Selector, grant_key_info
 from coffret_vault.grants.apps import sign_manifest, sign_request
 from coffret_vault.keyring.keyring import identity_from_seeds
@@ -73,7 +80,7 @@ def test_another_grant_is_not_handed_keys(world: World, said: str, state: str) -
             vault.approve(request_id)
         assert writes(evil) == []
     else:
-        assert vault.approve(request_id) != grant_id
+        assert vault.approve(request_id, words=good.words) != grant_id
     assert not any(grant_id in path for path in writes(evil))
     assert contents(access) == ["lisbon"]
 
@@ -121,7 +128,7 @@ class Interrupted:
         """Try once, in vain."""
         self.network.lose = lambda request: request.url.path.endswith("/wraps")
         with patch("coffret.transport._TRIES", 1), pytest.raises(NetworkError):
-            self.owner.vault.approve(self.request_id, **terms)
+            self.owner.vault.approve(self.request_id, words=self.app.words, **terms)
         self.network.lose = lambda _: False
 
     def read(self) -> list[str]:
@@ -233,7 +240,8 @@ def test_changed_keys_are_shown_and_not_approved(world: World) -> None:
     evil.requests.clear()
     shown = {item.request_id: item for item in owner.vault.requests()}
     assert CHANGED_KEYS in shown[request_id].warnings
-    with pytest.raises(TrustError, match="keys"):
+    assert [grant.state for grant in owner.vault.grants()] == ["revoked"]
+    with pytest.raises(AppKeyChangedError, match="keys"):
         owner.vault.approve(request_id)
     assert writes(evil) == []
     evil.rewrite.clear()
@@ -252,7 +260,11 @@ def test_a_client_that_does_not_compare_keys_seals_to_the_server(world: World) -
     forger, shown = _new_keys(app, request_id)
     _shown(evil, request_id, shown)
     owner.vault.requests()
-    with patch("coffret.flows.approval._check_shown"), pytest.raises(CoffretError):
+    with (
+        patch("coffret.flows.approval._check_shown"),
+        patch("coffret.flows.approval.confirm_app", return_value=()),
+        pytest.raises(CoffretError),
+    ):
         owner.vault.approve(request_id)
     grant = sent_grant(evil)
     assert forger.sealing.open(grant["sealed_key"], grant_key_info(grant["grant"]))
@@ -306,7 +318,11 @@ def test_a_client_that_approves_by_id_alone_gives_everything(world: World) -> No
     owner.vault.remember("secret")
     request_id = ask(good, owner, scopes=["read"], tags=["travel"])
     evil.rewrite[f"/access-requests/{request_id}"] = updating(_greedy(bad, good, request_id))
-    with patch("coffret.flows.approval._check_shown"), pytest.raises(CoffretError):
+    with (
+        patch("coffret.flows.approval._check_shown"),
+        patch("coffret.flows.approval.confirm_app", return_value=()),
+        pytest.raises(CoffretError),
+    ):
         owner.vault.approve(request_id)
     grant = sent_grant(evil)
     signed = GRANT.parse(grant["grant"])

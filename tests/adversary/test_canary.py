@@ -120,7 +120,7 @@ class Life:
         )  # fmt: skip
         vault.requests()
         vault.requests(None)
-        grant_id = vault.approve(request_id)
+        grant_id = vault.approve(request_id, words=app.words)
         access = app.access(request_id)
         self.secrets["grant key"] = access._held.key.reveal()
         access.search(WORDS["query"])

@@ -97,7 +97,7 @@ def party(world: World, tag: str = "t") -> Party:
     owner.vault.remember("shared", tags=[tag])
     request_id = ask(app, owner, scopes=["read"], tags=[tag])
     owner.vault.requests(None)
-    owner.vault.approve(request_id)
+    owner.vault.approve(request_id, words=app.words)
     return Party(owner, app, evil, request_id, app.access(request_id))
 
 
@@ -249,7 +249,7 @@ def test_a_device_that_does_not_verify_grants_more_than_was_asked(world: World) 
     ):
         assert owner.vault.requests()[0].scopes == EVERY
         with pytest.raises(CoffretError):  # the honest server knows what was asked
-            owner.vault.approve(request_id)
+            owner.vault.approve(request_id, words=app.words)
     assert made[0].grant.scopes == EVERY
 
 

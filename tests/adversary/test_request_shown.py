@@ -40,7 +40,6 @@ TAG = f"travel{OVERRIDE}"
 LIE = "Wants to:     read"
 SHOWN = """\
 App:          Planner[2K
-Homepage:     https://planner.example
 Wants to:     create, delete, read, update
 Which:        memories tagged travel
 What for:     mapsWants to:     readApproved.[2K{very}
@@ -65,12 +64,12 @@ def unseen(text: str) -> set[str]:
 def test_what_an_app_says_of_itself_cannot_rewrite_the_screen(world: World) -> None:
     """Bidirectional and control characters, new lines and long texts leave each thing in its line.
 
-    A snapshot: the eight words and the id are different each time, and nothing else is.
+    A snapshot: the id is different each time, and nothing else is.
     """
     owner = world.owner()
     ask(world.app(NAME), owner, tags=[TAG], purpose=PURPOSE, standing=True)
     lines = written(owner.vault).splitlines(keepends=True)
-    kept = [line for line in lines if not line.startswith(("Request:", "Fingerprint:", " "))]
+    kept = [line for line in lines if not line.startswith(("Request:", " "))]
     assert "".join(kept) + "\n" == SHOWN
     assert unseen("".join(lines)) == set()
     assert sum(line.startswith("Wants to:") for line in lines) == 1
@@ -93,8 +92,8 @@ def test_a_screen_that_shows_texts_as_they_come_is_rewritten(world: World) -> No
 TITLES = (f"A{OVERRIDE}\n{LIE}", f"B\u2028{LIE}", f"C\r\x0b{LIE}" + "x" * 150)
 
 
-def listed(world: World, folder: Path) -> tuple[Cli, str]:
-    """An owner on the command line, with memories of misleading titles, and who asks for them."""
+def listed(world: World, folder: Path) -> tuple[Cli, tuple[str, ...]]:
+    """An owner on the command line, memories of misleading titles, and how to approve who asks."""
     cli = Cli(folder)
     username = f"shown-{os.urandom(4).hex()}"
     cli.init(world.url, username)
@@ -104,14 +103,14 @@ def listed(world: World, folder: Path) -> tuple[Cli, str]:
     request_id = app.request_access(
         username, scopes=["read"], purpose=PURPOSE, duration=MONTH, everything=True
     )
-    return cli, request_id
+    return cli, ("approve", request_id, "--yes", "--words", app.words)
 
 
 @pytest.mark.attack(36)
 def test_what_is_listed_cannot_be_rewritten_by_titles(world: World, tmp_path: Path) -> None:
     """Titles and tags, which apps may have written, take one line of each list and view."""
-    cli, request_id = listed(world, tmp_path / "home")
-    shown = cli("approve", request_id, "--yes").err
+    cli, approval = listed(world, tmp_path / "home")
+    shown = cli(*approval).err
     assert unseen(shown) == set()
     assert sum(line.startswith(LIE) for line in shown.splitlines()) == 1
     assert sum("Wants to: read" in line for line in shown.splitlines()) == len(TITLES)
@@ -126,12 +125,12 @@ def test_what_is_listed_cannot_be_rewritten_by_titles(world: World, tmp_path: Pa
 @pytest.mark.control(36)
 def test_a_list_that_takes_titles_as_they_come_is_rewritten(world: World, tmp_path: Path) -> None:
     """Control: were titles not brought into one line, what they hold would be lines."""
-    cli, request_id = listed(world, tmp_path / "home")
+    cli, approval = listed(world, tmp_path / "home")
     with (
         patch("coffret.cli.showing.one_line", str),
         patch("coffret.cli.approval.one_line", str),
     ):
-        shown = cli("approve", request_id, "--yes").err
+        shown = cli(*approval).err
     assert sum(line.startswith(LIE) for line in shown.splitlines()) > len(TITLES)
 
 
@@ -246,7 +245,7 @@ def test_who_asks_for_everything_is_shown_to_ask_for_everything(world: World) ->
     assert request.selection.everything
     assert "every memory" in written(owner.vault)
     out = set(list(all_ids)[:3])
-    owner.vault.approve(request_id, exclude=out, scopes=["read"], duration=MONTH)
+    owner.vault.approve(request_id, exclude=out, scopes=["read"], duration=MONTH, words=app.words)
     access = app.access(request_id)
     assert {memory.id for memory in access.memories()} == all_ids - out
     assert opened(owner.vault, hoarded(access)) == all_ids - out

@@ -11,6 +11,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Self
 
 from coffret.flows.state import Ambient
+from coffret_vault.errors import NetworkError
 from coffret_vault.keyslots.kdf import CHEAPEST_FOR_TESTS
 from harness.faces import SyncFace
 from search_reference import HashingEmbedder
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from coffret import Access, App, RecoveryKit, Vault
+    from coffret.flows.http import Response
     from coffret_vault.search import Embedder
     from harness.faces import Face
 
@@ -50,10 +52,17 @@ def embedder() -> Embedder:
     return HashingEmbedder()
 
 
-def ambient(clock: Clock | None = None) -> Ambient:
-    """Real randomness, passphrases that are hardly stretched, and the clock that is given."""
+def ambient(clock: Clock | None = None, web: Callable[[str], Response] | None = None) -> Ambient:
+    """Real randomness, passphrases that are hardly stretched, and the clock that is given.
+
+    ``web`` answers for the domains of apps; without it none of them can be reached.
+    """
     now = (clock or Clock()).now
-    return Ambient(random=os.urandom, now=now, limits=CHEAPEST_FOR_TESTS)
+    return Ambient(random=os.urandom, now=now, limits=CHEAPEST_FOR_TESTS, web=web or _nowhere)
+
+
+def _nowhere(_host: str) -> Response:
+    raise NetworkError
 
 
 @dataclass
@@ -80,6 +89,7 @@ class World:
         self.face: Face = face or SyncFace()
         self.clock = Clock()
         self.embedder: Callable[[], Embedder] = embedder
+        self.web: Callable[[str], Response] | None = None
         self._numbers = count(1)
         self._stack = ExitStack()
 
@@ -106,7 +116,7 @@ class World:
 
     def around(self, **options: Any) -> dict[str, Any]:
         """The keyword arguments of whoever is made here."""
-        return {"ambient": ambient(self.clock), "embedder": self.embedder, **options}
+        return {"ambient": ambient(self.clock, self.web), "embedder": self.embedder, **options}
 
     def owner(self, **options: Any) -> Owner:
         """A new owner, on their first device."""
@@ -147,7 +157,9 @@ class World:
         automatic = asking.pop("auto_accept", False)
         request_id = ask(app, owner, **asking)
         owner.vault.requests(None)
-        grant_id = owner.vault.approve(request_id, standing=standing, auto_accept=automatic)
+        grant_id = owner.vault.approve(
+            request_id, standing=standing, auto_accept=automatic, words=app.words
+        )
         return grant_id, app.access(request_id)
 
 

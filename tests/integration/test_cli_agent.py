@@ -197,6 +197,7 @@ def test_a_request_is_narrowed_at_a_terminal(owner: Cli, url: str) -> None:
         owner,
         ["approve", request],
         [
+            (b"eight words that it shows: ", owner("app", "words").out.strip().upper()),
             (b"Allow [create,read]: ", "read"),
             (b"Leave out which numbers (Enter for none): ", "1-2"),
             (b"For how many days [30]: ", "7"),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from cli_harness import Cli
+from cli_harness import Cli, Ran
 from coffret.testing import Server
 
 if TYPE_CHECKING:
@@ -34,8 +34,13 @@ class Two(NamedTuple):
             *("--scope", "read", "--scope", "create", "--scope", "update", "--scope", "delete"),
             *("--tag", "travel"),
         )
-        found: str = self.owner("approve", request, "--yes", *words, "--json").data()["grant_id"]
+        found: str = self.approve(request, *words, "--json").data()["grant_id"]
         return found
+
+    def approve(self, request: str, *words: str, code: int = 0) -> Ran:
+        """Approve a request without being asked, with the words that the app shows."""
+        shown = self.app("app", "words").out.strip()
+        return self.owner("approve", request, "--yes", "--words", shown, *words, code=code)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +88,7 @@ def test_registering_is_refused_without_a_key_and_over_an_app(two: Two, url: str
 
 
 def test_an_owner_sees_who_asks_for_what(two: Two) -> None:
-    """Name without bidirectional tricks, words to compare, purpose, and what matches."""
+    """Name without bidirectional tricks, purpose, and what matches; nothing that is to be typed."""
     request = two.ask()
     found = two.owner("requests", "--json")
     (shape,) = found.data()
@@ -94,7 +99,8 @@ def test_an_owner_sees_who_asks_for_what(two: Two) -> None:
     assert "a trip to" not in found.out
     ran = two.owner("approve", request, code=2)
     assert "Planner [b]" in ran.err
-    assert two.app("app", "info", "--json").data()["fingerprint"] in ran.err
+    assert two.app("app", "words").out.strip() not in ran.err + found.out
+    assert "planner.example" not in ran.err
     assert "Lisbon" in ran.err
     assert "Diary" not in ran.err
     assert "cannot be unread" not in ran.out
@@ -105,8 +111,8 @@ def test_an_approval_is_narrowed_by_options(two: Two) -> None:
     request = two.ask("--scope", "read", "--scope", "create", "--tag", "travel")
     (asked,) = two.owner("requests", "--json").data()
     lisbon = next(item["id"] for item in asked["matching"] if item["title"] == "Lisbon")
-    words = ("--scopes", "read", "--exclude", lisbon[-8:], "--days", "5", "--yes", "--json")
-    ran = two.owner("approve", request, *words)
+    words = ("--scopes", "read", "--exclude", lisbon[-8:], "--days", "5", "--json")
+    ran = two.approve(request, *words)
     assert "cannot be unread" in ran.err
     grant = ran.data()
     assert (grant["scopes"], grant["memories"], grant["state"]) == (["read"], 1, "active")
@@ -127,10 +133,10 @@ def test_an_approval_never_widens(two: Two) -> None:
         ("--exclude", "1"),
         ("--only", "zzzz"),
     ):
-        assert two.owner("approve", request, "--yes", *words, code=6 if "zzzz" in words else 2)
+        assert two.approve(request, *words, code=6 if "zzzz" in words else 2)
     (asked,) = two.owner("requests", "--json").data()
     everything = ",".join(item["id"] for item in asked["matching"])
-    two.owner("approve", request, "--yes", "--exclude", everything, code=2)
+    two.approve(request, "--exclude", everything, code=2)
     two.owner("approve", "ffffffff", "--yes", code=6)
     assert two.app("app", "status", "--json").data()["state"] == "pending"
 

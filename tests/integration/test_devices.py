@@ -179,7 +179,7 @@ def test_a_request_is_decided_once_by_two_devices(world: World) -> None:
     other = world.device(owner)
     request_id = ask(app, owner)
     owner.vault.requests(None)
-    owner.vault.approve(request_id)
+    owner.vault.approve(request_id, words=app.words)
     other.requests(None)
     with pytest.raises(ConflictError):
         other.approve(request_id)

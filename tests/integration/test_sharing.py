@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from coffret_vault.errors import (
@@ -37,7 +38,7 @@ def test_the_owner_sees_who_asks_for_what(either: World) -> None:
     )
     (request,) = owner.vault.requests()
     assert request.request_id == request_id
-    assert request.app == app.info
+    assert request.app == msgspec.structs.replace(app.info, fingerprint="")
     assert (request.scopes, request.purpose, request.retention) == (
         frozenset({"read"}),
         "plan trips",
@@ -56,7 +57,7 @@ def test_an_approval_can_be_narrowed_in_every_way(either: World) -> None:
     owner.vault.requests(None)
     grant_id = owner.vault.approve(
         request_id, scopes=["read"], memories=[kept.id, left.id], exclude=[left.id],
-        duration=timedelta(days=1),
+        duration=timedelta(days=1), words=app.words,
     )  # fmt: skip
     access = app.access(request_id)
     assert [memory.id for memory in access.memories()] == [kept.id]
@@ -92,7 +93,7 @@ def test_an_approval_cannot_be_widened(
     request_id = ask(app, owner, scopes=["read"])
     owner.vault.requests(None)
     with pytest.raises(error):
-        owner.vault.approve(request_id, **narrowing)  # type: ignore[arg-type]
+        owner.vault.approve(request_id, words=app.words, **narrowing)  # type: ignore[arg-type]
     assert app.status(request_id) == "pending"
     assert owner.vault.grants() == []
 
@@ -158,7 +159,7 @@ def test_an_approved_request_is_not_approved_again(either: World) -> None:
     memory = owner.vault.remember("a")
     request_id = ask(app, owner)
     owner.vault.requests(None)
-    grant_id = owner.vault.approve(request_id)
+    grant_id = owner.vault.approve(request_id, words=app.words)
     owner.vault.narrow(grant_id, [memory.id])
     owner.vault.requests(None)
     with pytest.raises(ConflictError):
@@ -231,7 +232,7 @@ def test_a_grant_ends_by_the_clock(either: World, server_clock: Clock) -> None:
     owner.vault.remember("a")
     request_id = ask(app, owner)
     owner.vault.requests(None)
-    grant_id = owner.vault.approve(request_id, duration=timedelta(hours=2))
+    grant_id = owner.vault.approve(request_id, duration=timedelta(hours=2), words=app.words)
     access = app.access(request_id)
     either.clock.forward(hours=3)
     with pytest.raises(GrantExpiredError):

@@ -17,6 +17,7 @@ from coffret_vault.errors import (
 from harness.world import ask
 
 if TYPE_CHECKING:
+    from coffret import App
     from harness.world import Owner, World
 
 
@@ -25,7 +26,7 @@ def test_an_interrupted_approval_is_finished_where_it_was_decided(either: World)
     owner, app = either.owner(), either.app()
     owner.vault.remember("a")
     request_id = ask(app, owner)
-    _approve_without_handing_over(owner, request_id)
+    _approve_without_handing_over(owner, app, request_id)
     with pytest.raises(GrantError):
         app.access(request_id)
     owner.vault.remember("written after the decision")
@@ -48,10 +49,10 @@ def test_an_approval_needs_a_look(either: World) -> None:
     assert app.status(request_id) == "pending"
 
 
-def _approve_without_handing_over(owner: Owner, request_id: str) -> None:
+def _approve_without_handing_over(owner: Owner, app: App, request_id: str) -> None:
     owner.vault.requests(None)
     with (
         patch("coffret.flows.approval._hand_over", side_effect=NetworkError),
         pytest.raises(NetworkError),
     ):
-        owner.vault.approve(request_id)
+        owner.vault.approve(request_id, words=app.words)

@@ -127,11 +127,13 @@ def hit_shape(found: Found) -> dict[str, Any]:
 
 
 def app_lines(app: AppInfo) -> Iterator[str]:
-    """Who an app is, and how to make sure of it."""
+    """Who an app is. Of one that is not known, nothing that its owner is to type."""
     yield f"App:          {app.name}"
-    yield f"Homepage:     {app.homepage}"
-    yield f"Fingerprint:  {app.fingerprint}"
-    yield "              (compare these eight words with what the app itself shows you)"
+    if app.fingerprint:
+        yield f"Homepage:     {app.homepage}"
+        yield f"Its words:    {app.fingerprint}"
+    else:
+        yield "              (you never approved it before; it chose that name itself)"
 
 
 def request_lines(request: AccessRequestInfo) -> Iterator[str]:

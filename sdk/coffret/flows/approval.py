@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from coffret.flows.appcheck import confirm_app
 from coffret.flows.append import Append, Change, append
 from coffret.flows.grantfeed import ACTIVATING, ACTIVE, grant_wrapping, wrapping_for
 from coffret.flows.http import (
@@ -18,13 +19,11 @@ from coffret.flows.http import (
 )
 from coffret.flows.keys import NEED_KEYS
 from coffret.flows.requests import (
-    CHANGED_KEYS,
     PENDING,
     Narrowing,
     fetch_request,
     matching_ids,
     request_digest,
-    warnings_about,
 )
 from coffret.flows.session import send
 from coffret.flows.sync import silent, sync
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from collections.abc import Set as AbstractSet
 
+    from coffret.flows.appcheck import Confirmation
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
     from coffret.flows.sync import Progress
@@ -56,7 +56,11 @@ _ID = 16
 
 
 def approve(
-    state: VaultState, request_id: str, narrowing: Narrowing, progress: Progress = silent
+    state: VaultState,
+    request_id: str,
+    narrowing: Narrowing,
+    given: Confirmation,
+    progress: Progress = silent,
 ) -> Flow[str]:
     """Approve a request, narrowed as the owner likes, and hand its keys to the server, wrapped.
 
@@ -69,8 +73,9 @@ def approve(
         NotFoundError: there is no such request.
         ConflictError: the request was decided already, or withdrawn.
         InputError: the narrowing cannot be, or the request was not looked at before.
+        AppUnconfirmedError: nothing shows who the app is: it needs its words.
         TrustError: the request is not what the app signed, or was shown; the app's keys have
-            changed; or the approval would widen it.
+            changed; its domain names others; or the approval would widen it.
     """
     yield from sync(state)
     answer, asked = yield from fetch_request(state, request_id)
@@ -80,6 +85,7 @@ def approve(
         grant_id = row.statement().grant_id
     elif answer.state == PENDING:
         _check_shown(state, asked)
+        yield from confirm_app(state, asked, given)
         grant_id = yield from _decide(state, asked, _terms(state, asked, narrowing))
     else:
         message = "this request has been decided or withdrawn"
@@ -121,8 +127,6 @@ def _check_shown(state: VaultState, asked: CheckedRequest) -> None:
     if known != request_digest(asked):
         message = "the server shows another request than the one that was looked at"
         raise TrustError(message)
-    if CHANGED_KEYS in warnings_about(state, asked.manifest):
-        raise TrustError(CHANGED_KEYS)
 
 
 def _terms(state: VaultState, asked: CheckedRequest, narrowing: Narrowing) -> Terms:

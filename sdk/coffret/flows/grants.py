@@ -10,9 +10,8 @@ from coffret.flows.grantfeed import ACTIVE, PAUSED, REVOKED, move_grant
 from coffret.flows.http import Request, encode_json
 from coffret.flows.keys import is_stale
 from coffret.flows.memories import BATCH, read_id, rekey
-from coffret.flows.requests import app_info
 from coffret.flows.sync import silent
-from coffret.sharing import GrantInfo, from_wire, shown
+from coffret.sharing import GrantInfo, app_info, from_wire, shown
 from coffret_vault.errors import ConflictError, GrantRevokedError, InputError, NotFoundError
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.author import OWNER

@@ -8,22 +8,25 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from coffret.flows.appcheck import end_grants, look_at_domain, not_checked
 from coffret.flows.http import (
     decode_json,
     unb64,
 )
 from coffret.flows.keys import open_record
 from coffret.flows.memories import read_id
+from coffret.flows.pins import app_keys, is_pinned, keys_changed, warnings_about
 from coffret.flows.session import create, get
-from coffret.sharing import AccessRequestInfo, AppInfo, from_wire, shown
+from coffret.sharing import AccessRequestInfo, app_info, from_wire, shown
 from coffret_vault.errors import TrustError
 from coffret_vault.formats.account import keys_hash
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.memory import HEADER
+from coffret_vault.formats.sharing import ACCESS_REQUEST
 from coffret_vault.grants.approve import check_request
 from coffret_vault.grants.apps import Signed
 from coffret_vault.grants.select import matches, matches_unopened
-from coffret_vault.grants.words import fingerprint
+from coffret_vault.grants.words import check_words
 from coffret_vault.records.memory import from_micros
 from coffret_vault.records.seal import to_memory
 
@@ -33,7 +36,8 @@ if TYPE_CHECKING:
     from coffret.flows.http import Flow
     from coffret.flows.keys import Opened
     from coffret.flows.state import VaultState
-    from coffret_vault.formats.sharing import Manifest, Selector
+    from coffret.sharing import AppCheck
+    from coffret_vault.formats.sharing import Selector
     from coffret_vault.grants.approve import CheckedRequest
     from coffret_vault.records.memory import Memory
 
@@ -71,14 +75,11 @@ class Narrowing(msgspec.Struct, frozen=True):
     auto_accept: bool = False
 
 
-def app_info(manifest: Manifest) -> AppInfo:
-    """An app as it is shown to a person."""
-    words = fingerprint(keys_hash(manifest.signing_public, manifest.sealing_public))
-    return AppInfo(id_text(manifest.app_id), shown(manifest.name), shown(manifest.homepage), words)
-
-
 def requests(state: VaultState, which: str | None = PENDING) -> Flow[list[AccessRequestInfo]]:
     """The requests to this owner in one state, or in any; each verified before it is shown.
+
+    Where one of them shows other keys of an app that was approved before, that app's grants are
+    ended. No app's domain is asked: a request that nobody looked at must not make a device call.
 
     Raises:
         TrustError: the server shows a request that no app signed, or that is to someone else.
@@ -86,8 +87,16 @@ def requests(state: VaultState, which: str | None = PENDING) -> Flow[list[Access
     params = (("state", which),) if which else ()
     response = yield from get(state, "/access-requests", *params)
     answers = decode_json(response, list[_RequestAnswer])
-    checked = [(_checked(state, answer), answer.state) for answer in answers]
+    checked = [
+        (_checked(state, answer), answer.state)
+        for answer in answers
+        if not (answer.state == PENDING and _asks_before(state, answer))
+    ]
     state.asked |= {asked.request.request_id: request_digest(asked) for asked, _ in checked}
+    state.checked.clear()
+    for asked, where in checked:
+        if where == PENDING and keys_changed(state, asked.manifest):
+            yield from end_grants(state, asked.manifest.app_id)
     return [_info(state, asked, where) for asked, where in checked]
 
 
@@ -100,7 +109,16 @@ def _checked(state: VaultState, answer: _RequestAnswer) -> CheckedRequest:
     signed = Signed(unb64(answer.request), unb64(answer.signature))
     manifest = Signed(unb64(answer.manifest), unb64(answer.manifest_signature))
     owner = keys_hash(state.card.signing_public, state.card.sealing_public)
+    if answer.state != PENDING and _asks_before(state, answer):
+        owner = ACCESS_REQUEST.parse(signed.message).owner_keys_hash
     return check_request(signed, manifest, state.account_id, owner)
+
+
+def _asks_before(state: VaultState, answer: _RequestAnswer) -> bool:
+    """Whether a request is to keys that the owner has changed since: the app has to ask again."""
+    asked = ACCESS_REQUEST.parse(unb64(answer.request)).owner_keys_hash
+    cards = (reign.parse() for reign in state.account.earlier)
+    return any(keys_hash(card.signing_public, card.sealing_public) == asked for card in cards)
 
 
 def _info(state: VaultState, asked: CheckedRequest, where: str) -> AccessRequestInfo:
@@ -110,7 +128,7 @@ def _info(state: VaultState, asked: CheckedRequest, where: str) -> AccessRequest
         matching = tuple(view for _, view in matching_memories(state, request.selector))
     return AccessRequestInfo(
         request_id=id_text(request.request_id),
-        app=app_info(asked.manifest),
+        app=app_info(asked.manifest, known=is_pinned(state, asked.manifest)),
         state=where,
         scopes=request.scopes,
         selection=from_wire(request.selector),
@@ -121,27 +139,6 @@ def _info(state: VaultState, asked: CheckedRequest, where: str) -> AccessRequest
         created=from_micros(request.created),
         matching=matching,
         warnings=tuple(warnings_about(state, asked.manifest)),
-    )
-
-
-CHANGED_KEYS = "this app's keys are not the ones it had when you last approved it"
-
-
-def warnings_about(state: VaultState, manifest: Manifest) -> Iterator[str]:
-    """What a person should know about an app, from the apps that were approved before."""
-    known = {row.manifest: row.app() for row in state.store.grants.all()}.values()
-    if any(app.app_id == manifest.app_id and _keys_differ(app, manifest) for app in known):
-        yield CHANGED_KEYS
-    others = [app for app in known if app.app_id != manifest.app_id]
-    if any(shown(app.name).casefold() == shown(manifest.name).casefold() for app in others):
-        yield "another app that you approved has this name"
-    if manifest.homepage and any(app.homepage == manifest.homepage for app in others):
-        yield "another app that you approved names this homepage"
-
-
-def _keys_differ(one: Manifest, other: Manifest) -> bool:
-    return keys_hash(one.signing_public, one.sealing_public) != keys_hash(
-        other.signing_public, other.sealing_public
     )
 
 
@@ -183,6 +180,24 @@ def fetch_request(
         message = "the server shows another request than the one that was asked for"
         raise TrustError(message)
     return answer, asked
+
+
+def check_app(
+    state: VaultState, request_id: str, words: str | None = None, *, check_domain: bool = True
+) -> Flow[AppCheck]:
+    """Compare an app with its words, and ask its domain about it; nothing is approved.
+
+    Raises:
+        NotFoundError: there is no such request.
+        WordsError: the words are of another app.
+        TrustError: the server shows another request.
+    """
+    _, asked = yield from fetch_request(state, request_id)
+    if words is not None:
+        check_words(words, app_keys(asked.manifest))
+    if not check_domain:
+        return not_checked(asked)
+    return (yield from look_at_domain(state, asked))
 
 
 def deny(state: VaultState, request_id: str) -> Flow[None]:

@@ -22,7 +22,8 @@ from coffret.cli.options import (
 )
 from coffret.cli.places import DEFAULT, check_name
 from coffret.cli.private import write_private
-from coffret_vault.errors import ConflictError
+from coffret_vault.errors import ConflictError, InputError
+from coffret_vault.grants.domain import WELL_KNOWN
 
 if TYPE_CHECKING:
     from coffret.app import App
@@ -106,7 +107,7 @@ def _print_info(desk: Desk, app: "App", path: Path) -> None:
     desk.out.line(f"App:          {found.name}")
     desk.out.line(f"Id:           {found.app_id}")
     desk.out.line(f"Homepage:     {found.homepage}")
-    desk.out.line(f"Fingerprint:  {found.fingerprint}")
+    desk.out.line(f"Its words:    {found.fingerprint}")
     desk.out.line(f"Keys:         {path}")
 
 
@@ -118,6 +119,42 @@ def _info_shape(app: "App") -> dict[str, str]:
         "homepage": found.homepage,
         "fingerprint": found.fingerprint,
     }
+
+
+def words(
+    context: typer.Context, *, app: AppName = DEFAULT, file: AppFile = None, json: Json = False
+) -> None:
+    """Print the app's eight words, for an owner to type."""
+    desk = desk_of(context, as_json=json)
+    found = desk.app(app, file).words
+    desk.out.done(found, {"words": found})
+
+
+def manifest(
+    context: typer.Context,
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write this file; other apps in it stay in it."),
+    ] = None,
+    app: AppName = DEFAULT,
+    file: AppFile = None,
+    json: Json = False,
+) -> None:
+    """Make what the app's website has to serve as /.well-known/coffret-app.json."""
+    desk = desk_of(context, as_json=json)
+    made = desk.app(app, file)
+    if output is None:
+        desk.out.line(made.manifest_file().decode().rstrip())
+        return
+    try:
+        beside = output.read_bytes() if output.exists() else None
+        output.write_bytes(made.manifest_file(beside))
+    except OSError:
+        message = f"{output} cannot be written"
+        raise InputError(message) from None
+    where = f"{made.info.homepage.rstrip('/')}: serve it as {WELL_KNOWN}"
+    desk.out.done(f"{output} names the app at {where}", {"file": str(output)})
 
 
 def request(  # noqa: PLR0913 - each option is an argument
@@ -141,6 +178,9 @@ def request(  # noqa: PLR0913 - each option is an argument
     standing: Annotated[
         bool, typer.Option("--standing", help="Ask for memories written later too.")
     ] = False,
+    owner_words: Annotated[
+        str | None, typer.Option(help="The eight words that the owner's own vault shows.")
+    ] = None,
     app: AppName = DEFAULT,
     file: AppFile = None,
     json: Json = False,
@@ -160,6 +200,7 @@ def request(  # noqa: PLR0913 - each option is an argument
         since=moment(since),
         retention=retention,
         standing=standing,
+        owner_words=owner_words,
     )
     desk.out.done(
         f"Asked {username}: request {identifier}",

@@ -14,7 +14,8 @@ from coffret.cli.approval import (
     summary,
 )
 from coffret.cli.desk import Desk, desk_of
-from coffret.cli.naming import full_id
+from coffret.cli.identifying import Told, ask_which_app
+from coffret.cli.naming import full_id, short
 from coffret.cli.options import Json, RequestId, Yes
 from coffret.cli.showing import memories, request_rows, request_shape
 from coffret_vault.errors import ConflictError, InputError, NotFoundError
@@ -44,6 +45,9 @@ def requests(
         return
     titles = ("ID", "STATE", "APP", "WANTS TO", "WHICH", "MATCHING", "FOR")
     desk.out.table(titles, request_rows(found))
+    for request in found:
+        for warning in request.warnings:
+            desk.out.note(f"{short(request.request_id)} {request.app.name}: {warning}")
     if not found:
         desk.out.note("Nobody is asking.")
 
@@ -66,6 +70,22 @@ def approve(  # noqa: PLR0913 - every way of narrowing
         bool | None,
         typer.Option("--auto-accept/--review", help="What it writes needs no review."),
     ] = None,
+    words: Annotated[
+        str | None, typer.Option(help="The eight words that the app itself shows.")
+    ] = None,
+    website: Annotated[
+        str | None, typer.Option(help="Or the address of its website, which has to confirm it.")
+    ] = None,
+    domain_check: Annotated[
+        bool,
+        typer.Option(
+            "--domain-check/--no-domain-check",
+            help="Ask the app's website; it then learns this device's address.",
+        ),
+    ] = True,
+    new_keys: Annotated[
+        bool, typer.Option("--new-keys", help="Its keys have changed, and you know why.")
+    ] = False,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
@@ -73,8 +93,9 @@ def approve(  # noqa: PLR0913 - every way of narrowing
     desk = desk_of(context, as_json=json)
     vault = desk.synced()
     asked = _pending(vault, request)
+    told = Told(words, website, domain_check, new_keys)
     if asked.state == "approved":
-        _hand_over(desk, vault, asked, Choice())
+        _hand_over(desk, vault, asked, Choice(), told)
         return
     said = Choice(
         scopes=chosen_scopes(scopes, asked),
@@ -88,12 +109,13 @@ def approve(  # noqa: PLR0913 - every way of narrowing
     show_request(desk, asked)
     if not yes:
         desk.asker.check_person()
+    told = ask_which_app(desk, vault, asked, told)
     choice = check_choice(said if yes else ask_choice(desk, asked, said), asked)
     desk.out.note(f"{summary(asked, choice)} {_NO_RETURN}")
     if not yes and not desk.asker.confirm("Approve?"):
         message = "nothing was approved"
         raise InputError(message)
-    _hand_over(desk, vault, asked, choice)
+    _hand_over(desk, vault, asked, choice, told)
 
 
 def deny(context: typer.Context, request: RequestId, *, json: Json = False) -> None:
@@ -125,7 +147,9 @@ def _pending(vault: "Vault", text: str) -> "AccessRequestInfo":
     raise ConflictError(message)
 
 
-def _hand_over(desk: Desk, vault: "Vault", asked: "AccessRequestInfo", choice: Choice) -> None:
+def _hand_over(
+    desk: Desk, vault: "Vault", asked: "AccessRequestInfo", choice: Choice, told: Told
+) -> None:
     with desk.out.progress() as progress:
         identifier = vault.approve(
             asked.request_id,
@@ -135,6 +159,7 @@ def _hand_over(desk: Desk, vault: "Vault", asked: "AccessRequestInfo", choice: C
             duration=choice.duration(),
             standing=bool(choice.standing),
             auto_accept=bool(choice.auto_accept),
+            **told._asdict(),
             progress=progress,
         )
     grant = vault.grant(identifier)

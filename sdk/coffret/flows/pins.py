@@ -1,0 +1,66 @@
+"""Which apps this owner knows, and by which keys. docs/spec/6-grants.md, Who an app is.
+
+An owner's own grants are the pins: each names the app's keys under the owner's signature, stands in
+the log, and so is on every device of the owner. There is no other list that could say otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from coffret.sharing import shown
+from coffret_vault.formats.account import keys_hash
+from coffret_vault.grants.domain import homepage_host
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from coffret.flows.state import VaultState
+    from coffret_vault.formats.sharing import Manifest
+
+CHANGED_KEYS = (
+    "this app's keys are not the ones it had when you last approved it; its grants were ended"
+)
+
+
+def app_keys(manifest: Manifest) -> bytes:
+    """The hash over both public keys of an app."""
+    return keys_hash(manifest.signing_public, manifest.sealing_public)
+
+
+def pinned(state: VaultState) -> dict[bytes, Manifest]:
+    """Every app that was ever approved, by its id, as its newest grant has it."""
+    rows = sorted(state.store.grants.all(), key=lambda row: row.granted_at)
+    return {row.statement().app_id: row.app() for row in rows}
+
+
+def is_pinned(state: VaultState, manifest: Manifest) -> bool:
+    """Whether this app was approved before, last with these very keys."""
+    known = pinned(state).get(manifest.app_id)
+    return known is not None and app_keys(known) == app_keys(manifest)
+
+
+def keys_changed(state: VaultState, manifest: Manifest) -> bool:
+    """Whether this app was approved before, last with other keys."""
+    known = pinned(state).get(manifest.app_id)
+    return known is not None and app_keys(known) != app_keys(manifest)
+
+
+def neighbours(state: VaultState, manifest: Manifest) -> Iterator[Manifest]:
+    """The other apps that were approved before and are at the same host."""
+    host = homepage_host(manifest.homepage)
+    for app in pinned(state).values():
+        if app.app_id != manifest.app_id and host and homepage_host(app.homepage) == host:
+            yield app
+
+
+def warnings_about(state: VaultState, manifest: Manifest) -> Iterator[str]:
+    """What a person should know about an app, from the apps that were approved before."""
+    if keys_changed(state, manifest):
+        yield CHANGED_KEYS
+    others = [app for app in pinned(state).values() if app.app_id != manifest.app_id]
+    if any(shown(app.name).casefold() == shown(manifest.name).casefold() for app in others):
+        yield "another app that you approved has this name"
+    same = manifest.homepage and any(app.homepage == manifest.homepage for app in others)
+    if same or any(neighbours(state, manifest)):
+        yield "another app that you approved names this homepage"
