@@ -28,6 +28,7 @@ from coffret_vault.keyslots.slots import (
     derive_recovery_keys,
     open_keyslot,
 )
+from coffret_vault.log.judging import verify_evidence
 from coffret_vault.log.tree import Frontier, verify_consistency, verify_inclusion
 from coffret_vault.primitives.identity import SealingKey, SigningKey
 from coffret_vault.primitives.secret import SecretBytes
@@ -211,6 +212,17 @@ def _head(given: Values) -> Values:
     return shown | {"digest": signed.digest.hex()}
 
 
+def _evidence(given: Values) -> Values:
+    found = verify_evidence(given["file"].encode())
+    return {
+        "kind": found.verdict.kind,
+        "proven": found.verdict.proven,
+        "username": found.card.username,
+        "held": found.held.size,
+        "shown": found.shown.size,
+    }
+
+
 def _hpke(given: Values) -> Values:
     key, sealed = SealingKey(_key(given["seed"])), _hex(given["sealed"])
     return {"plaintext": key.open(sealed, _hex(given["info"])).reveal().hex()}
@@ -252,6 +264,7 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "inclusion": _inclusion,
     "consistency": _consistency,
     "head": _head,
+    "evidence": _evidence,
     "hpke-open": _hpke,
     "approval": _approval,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vectors.making import encoding, keys, log, sealed, sharing
+from vectors.making import encoding, evidence, keys, log, sealed, sharing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +31,7 @@ def books() -> Iterator[Book]:
     yield log.leaf_book()
     yield log.tree_book()
     yield log.head_book()
+    yield evidence.evidence_book()
     yield sharing.signature_book()
     yield sharing.hpke_book()
     yield sharing.approval_book()

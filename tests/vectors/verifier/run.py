@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vectors.verifier import encoding, hpke, keys, objects, tree
+from vectors.verifier import encoding, evidence, hpke, keys, objects, tree
 from vectors.verifier.curves import ed25519_public, ed25519_sign, ed25519_verify
 from vectors.verifier.encoding import pae, sha256
 from vectors.verifier.refusal import ACCEPT, BAD_SIGNATURE, Refused, require
@@ -171,6 +171,10 @@ def _head(given: Values) -> Values:
     return head
 
 
+def _evidence(given: Values) -> Values:
+    return evidence.judge(given["file"].encode())
+
+
 def _hpke(given: Values) -> Values:
     sealed, info = _hex(given["sealed"]), _hex(given["info"])
     return {"plaintext": hpke.hpke_open(_hex(given["seed"]), sealed, info).hex()}
@@ -213,6 +217,7 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "inclusion": _inclusion,
     "consistency": _consistency,
     "head": _head,
+    "evidence": _evidence,
     "hpke-open": _hpke,
     "approval": _approval,
 }

@@ -72,9 +72,33 @@ def _climb(leaf: bytes, index: int, size: int, proof: list[bytes]) -> bytes:
 
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: list[bytes], want: bytes) -> None:
     """Nothing, or ``untrustworthy``."""
+    verify_inclusion_of(sha256(b"\0" + leaf), index, size, proof, want)
+
+
+def verify_inclusion_of(
+    hashed: bytes, index: int, size: int, proof: list[bytes], want: bytes
+) -> None:
+    """The same for a leaf of which the hash is known."""
     require(0 <= index < size, UNTRUSTWORTHY)
-    got = _climb(sha256(b"\0" + leaf), index, size, list(proof))
-    require(got == want, UNTRUSTWORTHY)
+    require(_climb(hashed, index, size, list(proof)) == want, UNTRUSTWORTHY)
+
+
+def grown(size: int, frontier: list[bytes], leaves: list[bytes]) -> bytes:
+    """The root of a log of ``size`` leaves, known by its perfect trees, and more leaves."""
+    trees = [(1 << bit, part) for bit, part in zip(_bits(size), frontier, strict=True)]
+    for leaf in leaves:
+        trees.append((1, sha256(b"\0" + leaf)))
+        while len(trees) > 1 and trees[-1][0] == trees[-2][0]:
+            (count, left), (_, right) = trees[-2:]
+            trees[-2:] = [(2 * count, _node(left, right))]
+    while len(trees) > 1:
+        (count, left), (more, right) = trees[-2:]
+        trees[-2:] = [(count + more, _node(left, right))]
+    return trees[0][1] if trees else sha256(b"")
+
+
+def _bits(size: int) -> list[int]:
+    return [bit for bit in range(size.bit_length() - 1, -1, -1) if size >> bit & 1]
 
 
 def _both(first: int, size: int, proof: list[bytes], known: bytes | None) -> tuple[bytes, bytes]:

@@ -1,0 +1,167 @@
+"""Files of evidence, from docs/spec/5-log.md."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+from vectors.verifier import objects, tree
+from vectors.verifier.curves import ed25519_verify
+from vectors.verifier.encoding import pae, sha256
+from vectors.verifier.refusal import (
+    BAD_SIGNATURE,
+    MALFORMED,
+    TOO_LARGE,
+    UNTRUSTWORTHY,
+    Refused,
+    require,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Values = dict[str, Any]
+
+_EVERY = {"format", "kind", "origin", "card", "card_signature", "held", "shown"}
+_MORE: dict[str, set[str]] = {
+    "fork": {"leaf", "proof"},
+    "two-heads": set(),
+    "unlinked": set(),
+    "rolled-back": {"held_size", "shown_size"},
+    "altered": {"frontier", "leaves"},
+}
+_LISTS = {"proof", "frontier", "leaves"}
+_SIZES = {"held_size", "shown_size"}
+_PROOFS = {"fork", "two-heads"}
+
+
+def _bytes(text: str, size: int | None = None) -> bytes:
+    try:
+        data = base64.b64decode(text, validate=True)
+    except ValueError:
+        raise Refused(MALFORMED) from None
+    require(base64.b64encode(data).decode() == text)
+    require(size is None or len(data) == size)
+    return data
+
+
+def _read(data: bytes) -> Values:
+    require(len(data) <= 1 << 20, TOO_LARGE)
+    try:
+        file: Values = json.loads(data.decode("ascii"))
+    except (ValueError, RecursionError):
+        raise Refused(MALFORMED) from None
+    require(isinstance(file, dict) and isinstance(file.get("kind"), str))
+    require(file["kind"] in _MORE and set(file) == _EVERY | _MORE[file["kind"]])
+    again = json.dumps(file, sort_keys=True, separators=(",", ":"), ensure_ascii=True) + "\n"
+    require(again.encode() == data)
+    for name, value in file.items():
+        if name in _LISTS:
+            require(isinstance(value, list) and all(isinstance(item, str) for item in value))
+        elif name in _SIZES:
+            require(type(value) is int and 0 <= value < 1 << 63)
+        else:
+            require(isinstance(value, str))
+    require(file["format"] == "coffret/v1/evidence")
+    require(1 <= len(file["origin"]) <= 300 and all(" " <= c <= "~" for c in file["origin"]))
+    return file
+
+
+def _head(note: str, card: Values) -> Values:
+    head = objects.parse_head(note)
+    public = bytes.fromhex(card["signing_public"])
+    key_id = objects.head_key_id(bytes.fromhex(head["account_id"]), public)
+    require(head["key_id"] == key_id.hex(), BAD_SIGNATURE)
+    ed25519_verify(public, head["text"].encode(), bytes.fromhex(head["signature"]))
+    require(head["account_id"] == card["account_id"], UNTRUSTWORTHY)
+    return head
+
+
+def _left(index: int, size: int, proof: list[bytes]) -> list[bytes]:
+    """The parts of an inclusion proof to the left of its leaf, the leftmost first."""
+    if size == 1:
+        return []
+    k = 1 << (size - 1).bit_length() - 1
+    if index < k:
+        return _left(index, k, proof[:-1])
+    return [proof[-1], *_left(index - k, size - k, proof[:-1])]
+
+
+def _fold(parts: list[bytes]) -> bytes:
+    """The root over perfect trees, from the smallest, rightmost one."""
+    if not parts:
+        return sha256(b"")
+    root = parts[-1]
+    for part in parts[-2::-1]:
+        root = sha256(b"\1" + part + root)
+    return root
+
+
+def _is_fork(file: Values, held: Values, shown: Values) -> bool:
+    first, size = held["size"], shown["size"]
+    if not 0 < first <= size:
+        return False
+    if first == size:
+        bare = not file["leaf"] and not file["proof"]
+        return bare and held["root"] != shown["root"]
+    leaf, proof = _bytes(file["leaf"], 32), [_bytes(part, 32) for part in file["proof"]]
+    tree.verify_inclusion_of(leaf, first, size, proof, bytes.fromhex(shown["root"]))
+    return bool(_fold(_left(first, size, proof)).hex() != held["root"])
+
+
+def _is_two_heads(_: Values, held: Values, shown: Values) -> bool:
+    same = held["size"] == shown["size"] and held["root"] == shown["root"]
+    return same and held["text"] != shown["text"]
+
+
+def _is_rolled_back(file: Values, held: Values, shown: Values) -> bool:
+    sizes = file["held_size"], file["shown_size"]
+    if sizes[0] < held["size"] or sizes[1] < shown["size"]:
+        return False
+    return bool(shown["size"] < held["size"] or sizes[1] < sizes[0])
+
+
+def _is_altered(file: Values, held: Values, shown: Values) -> bool:
+    frontier = [_bytes(part, 32) for part in file["frontier"]]
+    leaves = [_bytes(leaf) for leaf in file["leaves"]]
+    require(len(frontier) == held["size"].bit_count())
+    covered = shown["size"] - held["size"]
+    if _fold(frontier).hex() != held["root"] or not 0 <= covered <= len(leaves):
+        return False
+    root = tree.grown(held["size"], frontier, leaves[:covered])
+    return root.hex() != shown["root"] or not all(map(_by_app, leaves[covered:]))
+
+
+def _by_app(leaf: bytes) -> bool:
+    try:
+        return bool(objects.parse_leaf(leaf)["signature"])
+    except Refused:
+        return False
+
+
+def judge(data: bytes) -> Values:
+    """What a file shows, or its outcome class."""
+    file = _read(data)
+    card_bytes, signature = _bytes(file["card"]), _bytes(file["card_signature"])
+    for name in ("held", "shown"):
+        objects.parse_head(file[name])
+    card = objects.parse("account", card_bytes)
+    public = bytes.fromhex(card["signing_public"])
+    ed25519_verify(public, pae("sign/account", card_bytes), signature)
+    held, shown = _head(file["held"], card), _head(file["shown"], card)
+    checks: dict[str, Callable[[Values, Values, Values], bool]] = {
+        "fork": _is_fork,
+        "two-heads": _is_two_heads,
+        "unlinked": lambda _, held, shown: bool(0 < held["size"] < shown["size"]),
+        "rolled-back": _is_rolled_back,
+        "altered": _is_altered,
+    }
+    require(checks[file["kind"]](file, held, shown), UNTRUSTWORTHY)
+    return {
+        "kind": file["kind"],
+        "proven": file["kind"] in _PROOFS,
+        "username": card["username"],
+        "held": held["size"],
+        "shown": shown["size"],
+    }
