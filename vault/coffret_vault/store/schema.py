@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from coffret_vault.errors import StoreDamagedError, StoreError, StoreFullError
+from coffret_vault.store.database import Database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 VERSION = 1
 _FILES = ("", "-wal", "-shm")
 _MODE = 0o600
+_LOG_PAGES = 4_000
+"""16 MB of write-ahead log, so that a first sync does not wait for the disk every few pages."""
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE leaves (at INTEGER PRIMARY KEY, leaf BLOB NOT NULL);
@@ -38,7 +41,7 @@ CREATE INDEX memories_pending ON memories (pending) WHERE pending > 0;
 """
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path) -> Database:
     """Open the database, making it where there is none, for its user only.
 
     ``synchronous=NORMAL`` with a write-ahead log never damages the file; a power cut can cost the
@@ -50,7 +53,9 @@ def connect(path: Path) -> sqlite3.Connection:
     """
     _keep_private(path)
     with mapped():
-        database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+        database = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, timeout=10, factory=Database
+        )
         try:
             _prepare(database)
         except BaseException:
@@ -76,6 +81,7 @@ def _prepare(database: sqlite3.Connection) -> None:
     database.execute("PRAGMA journal_mode=WAL")
     database.execute("PRAGMA synchronous=NORMAL")
     database.execute("PRAGMA secure_delete=ON")
+    database.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
     version = database.execute("PRAGMA user_version").fetchone()[0]
     if version == 0:
         database.executescript(f"BEGIN;{_TABLES}PRAGMA user_version={VERSION};COMMIT;")

@@ -28,7 +28,7 @@ class StoredRecord(NamedTuple):
     record: Record
 
 
-class Wanted(NamedTuple):
+class Wanted(msgspec.Struct, frozen=True, gc=False):
     """A version whose record the log names.
 
     Its digest, whether it is the one that counts, and the app that wrote it (empty: the owner).
@@ -51,7 +51,8 @@ class _Mark(msgspec.Struct, frozen=True):
 _encode = msgspec.msgpack.Encoder().encode
 _decode_state = msgspec.msgpack.Decoder(MemoryState).decode
 _decode_mark = msgspec.msgpack.Decoder(_Mark).decode
-_PUT_RECORD = "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?)"
+_PUT_RECORDS = "INSERT OR REPLACE INTO records VALUES"
+_PUT_RECORD = f"{_PUT_RECORDS} (?, ?, ?, ?, ?, ?)"
 _FIELDS = "memory_id, version, header, envelope, kek, wrap"
 
 
@@ -191,6 +192,15 @@ class Store:
         self.changes += 1
         with transaction(self._database):
             self._database.executemany(_PUT_RECORD, map(_flat, records))
+
+    def put_records_soon(self, records: Iterable[StoredRecord]) -> None:
+        """As :meth:`put_records`, while the caller goes on.
+
+        Whatever is asked of the store next waits for them, and raises what befell them.
+        """
+        self.changes += 1
+        with mapped():
+            self._database.insert_soon(_PUT_RECORDS, list(map(_flat, records)))
 
     def records_under(self, kek: bytes) -> list[StoredRecord]:
         """The records whose memory key is wrapped under what this ``kek`` names."""

@@ -1,0 +1,91 @@
+"""A connection that can write rows in a thread while its owner goes on.
+
+SQLite lets go of the interpreter while it runs a statement, and takes it back for every row of an
+``executemany``; so rows that are to be written meanwhile go into few statements of many rows each.
+Whatever is asked of the connection next waits for them first, and gets their error if they have
+one: to its owner everything happens in order, as if there were no thread.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Future
+
+    Row = tuple[bytes | int, ...]
+
+_ROWS = 500
+"""Rows of one statement; with six values each, a tenth of what SQLite takes."""
+
+
+class Database(sqlite3.Connection):
+    """One SQLite connection, for one thread besides its own."""
+
+    _pool: ThreadPoolExecutor | None = None
+    _pending: Future[None] | None = None
+
+    def insert_soon(self, insert: str, rows: Sequence[Row]) -> None:
+        """Write rows in a transaction of their own, all or none, while the caller goes on.
+
+        Args:
+            insert: the statement up to and with ``VALUES``.
+            rows: as many values each as the table has columns.
+        """
+        self.settle()
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(1, "coffret-store")
+        self._pending = self._pool.submit(self._insert, insert, rows)
+
+    def settle(self) -> None:
+        """Wait until what was given to :meth:`insert_soon` is written.
+
+        Raises:
+            sqlite3.Error: nothing of it could be.
+        """
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def _insert(self, insert: str, rows: Sequence[Row]) -> None:
+        execute = super().execute
+        execute("BEGIN IMMEDIATE")
+        try:
+            for start in range(0, len(rows), _ROWS):
+                part = rows[start : start + _ROWS]
+                marks = f"({', '.join('?' * len(part[0]))})"
+                every = ", ".join([marks] * len(part))
+                execute(f"{insert} {every}", [*chain.from_iterable(part)])
+            execute("COMMIT")
+        except BaseException:
+            if self.in_transaction:
+                execute("ROLLBACK")
+            raise
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:  # noqa: ANN401 - as SQLite's own
+        """As SQLite's own, in its turn."""
+        self.settle()
+        return super().execute(*arguments)
+
+    def executemany(self, *arguments: Any) -> sqlite3.Cursor:  # noqa: ANN401 - as SQLite's own
+        """As SQLite's own, in its turn."""
+        self.settle()
+        return super().executemany(*arguments)
+
+    def cursor(self, *arguments: Any) -> Any:  # noqa: ANN401 - as SQLite's own
+        """As SQLite's own, in its turn."""
+        self.settle()
+        return super().cursor(*arguments)
+
+    def close(self) -> None:
+        """Close it, after what is being written; what could not be, is not news any more."""
+        with suppress(sqlite3.Error):
+            self.settle()
+        if self._pool is not None:
+            self._pool.shutdown()
+        super().close()
