@@ -49,7 +49,7 @@ def _bytes(text: str, size: int | None = None) -> bytes:
 def _read(data: bytes) -> Values:
     require(len(data) <= 1 << 20, TOO_LARGE)
     try:
-        file: Values = json.loads(data.decode("ascii"))
+        file: Any = json.loads(data.decode("ascii"))
     except (ValueError, RecursionError):
         raise Refused(MALFORMED) from None
     require(isinstance(file, dict) and isinstance(file.get("kind"), str))
@@ -65,7 +65,8 @@ def _read(data: bytes) -> Values:
             require(isinstance(value, str))
     require(file["format"] == "coffret/v1/evidence")
     require(1 <= len(file["origin"]) <= 300 and all(" " <= c <= "~" for c in file["origin"]))
-    return file
+    values: Values = file
+    return values
 
 
 def _head(note: str, card: Values) -> Values:
@@ -111,8 +112,9 @@ def _is_fork(file: Values, held: Values, shown: Values) -> bool:
 
 
 def _is_two_heads(_: Values, held: Values, shown: Values) -> bool:
-    same = held["size"] == shown["size"] and held["root"] == shown["root"]
-    return same and held["text"] != shown["text"]
+    if (held["size"], held["root"]) != (shown["size"], shown["root"]):
+        return False
+    return bool(held["text"] != shown["text"])
 
 
 def _is_rolled_back(file: Values, held: Values, shown: Values) -> bool:
