@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import cast
 
 import pytest
+
 from coffret_server.joined import JoiningTransport
 
 pytestmark = pytest.mark.asyncio

@@ -1,16 +1,17 @@
 """SQLite in the process: one writer that commits in groups, and a reader, both on the event loop.
 
 A statement here is a few microseconds in the page cache, less than it costs to hand it to a thread
-and to fight for the interpreter lock afterwards. So the loop runs the statements, and only the
-commit, which waits for the disk, is handed to a thread. Whatever arrives meanwhile is the next
-group. Each job of a group has a savepoint: one that fails takes nothing else down. The journal is a
-WAL with synchronous=FULL, so what was acknowledged survives a crash of the process and of the
-machine.
+and to fight for the interpreter lock afterwards. So the loop runs the statements, and the commit
+too while the disk is quick; while it is not, a thread waits for it (see `pace`). Whatever arrives
+meanwhile is the next group. Each job of a group has a savepoint: one that fails takes nothing else
+down. The journal is a WAL with synchronous=FULL, so what was acknowledged survives a crash of the
+process and of the machine.
 """
 
 import asyncio
 import contextlib
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 
 from coffret_server.storage.base import DuplicateRowError, Job, Row, Tx, Value
 from coffret_server.storage.checkpoint import FALLBACK_PAGES, Checkpoints
+from coffret_server.storage.pace import Pace
 
 T = TypeVar("T")
 GROUP_LIMIT: Final = 64
@@ -146,6 +148,7 @@ class SqliteStorage:
         self._writer_tx = SqliteTx(self._writer)
         self._reader_tx = SqliteTx(self._reader)
         self._checkpoints = Checkpoints(connect(path))
+        self._pace = Pace()
         self._disk = ThreadPoolExecutor(1, "coffret-commit")
         self._task = asyncio.create_task(self._write_groups(), name="coffret-writer")
 
@@ -233,6 +236,14 @@ class SqliteStorage:
             await self._begin()
             for waiting in group:
                 self._attempt(waiting)
+            await self._commit()
+
+    async def _commit(self) -> None:
+        if self._pace.is_quick():
+            started = time.perf_counter()
+            self._writer.execute("COMMIT")
+            self._pace.took(time.perf_counter() - started)
+        else:
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._disk, self._writer.execute, "COMMIT")
 
