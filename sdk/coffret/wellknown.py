@@ -13,9 +13,9 @@ from __future__ import annotations
 import io
 import socket
 import ssl
-import time
 from http.client import HTTPException, HTTPResponse
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from time import monotonic
 from typing import TYPE_CHECKING
 from urllib.request import getproxies, proxy_bypass
 
@@ -100,7 +100,7 @@ class Web:
             NetworkError: it cannot be reached like this, or not in time.
             FormatError: the answer is too long, compressed, or not HTTP.
         """
-        deadline = time.monotonic() + _SECONDS
+        deadline = monotonic() + _SECONDS
         found = list(self._addresses(host))
         if not found or not all(self._allowed(address) for address, _ in found):
             message = "the app's website has no address on the internet"
@@ -132,7 +132,7 @@ def _connect(found: list[tuple[str, int]], deadline: float) -> socket.socket:
 
 
 def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
+    left = deadline - monotonic()
     if left <= 0:
         raise TimeoutError
     return left

@@ -140,14 +140,14 @@ class World:
         )
         return vault
 
-    def app(self, name: str = "Planner", **options: Any) -> App:
+    def app(
+        self, name: str = "Planner", homepage: str = "https://planner.example", **options: Any
+    ) -> App:
         """A new app of a new developer."""
         key = self.face.register_developer(self.url, "Dev", "dev@example.org")
         path = self.folder / f"app-{next(self._numbers)}.json"
         app: App = self.closing(
-            self.face.register_app(
-                self.url, key, name, "https://planner.example", path, **self.around(**options)
-            )
+            self.face.register_app(self.url, key, name, homepage, path, **self.around(**options))
         )
         return app
 
