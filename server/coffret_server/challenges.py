@@ -14,12 +14,15 @@ from uuid import UUID
 
 import msgspec
 
-from coffret_server.wire.identity import Kdf
+from coffret_server.wire import pae
+from coffret_server.wire.identity import KEYSLOT, SALT_SIZE, WRAP_SIZE, Kdf
 
 LIFETIME: Final = 120_000_000
 _MAC_SIZE: Final = 16
 _NONCE_SIZE: Final = 32
 _DEFAULT_KDF: Final = (65_536, 3, 4)
+_NOBODY: Final = bytes([9]) + bytes(31)
+"""A valid public key that nobody holds the other half of."""
 
 
 class Challenge(msgspec.Struct, frozen=True):
@@ -53,14 +56,27 @@ def nonce_expiry(key: bytes, account: bytes, slot: bytes, nonce: bytes, now: int
     return expires if hmac.compare_digest(mac, expected) and expires > now else None
 
 
-def fake_challenge(key: bytes, username: str, kind: str) -> Challenge:
-    """The challenge of a user, or of a slot, that does not exist."""
+def fake_slot(key: bytes, username: str, kind: str) -> tuple[bytes, bytes]:
+    """The account id, and the keyslot's bytes, of a user or of a slot that does not exist.
+
+    Bytes, so that what is done with the keyslot of a real user is done with it as well: the time
+    that an answer takes must not tell the two apart.
+    """
     name = username.encode()
-    kdf = None
-    if kind == "passphrase":
-        kdf = Kdf(_mac(key, b"fake-salt", name)[:16], *_DEFAULT_KDF)
     account = _uuid7(_mac(key, b"fake-account", name))
-    return Challenge(account, _uuid7(_mac(key, b"fake-slot", name, kind.encode())), kdf)
+    slot = _uuid7(_mac(key, b"fake-slot", name, kind.encode()))
+    salt = _mac(key, b"fake-salt", name)[:SALT_SIZE]
+    return account.bytes, stand_in(account, slot, kind, salt)
+
+
+def stand_in(account: UUID, slot: UUID, kind: str, salt: bytes) -> bytes:
+    """A keyslot for which nobody has a key."""
+    kdf: list[bytes] = []
+    if kind == "passphrase":
+        kdf = [b"argon2id", salt, *map(pae.u64, _DEFAULT_KDF)]
+    packed = pae.u64(len(kdf)) + b"".join(pae.u64(len(item)) + item for item in kdf)
+    fields = (account.bytes, slot.bytes, kind.encode(), pae.u64(1), packed, _NOBODY)
+    return KEYSLOT.build(*fields, pae.u64(0), pae.SUITE + bytes(WRAP_SIZE - 1))
 
 
 def _uuid7(seed: bytes) -> UUID:

@@ -1,6 +1,7 @@
 """Logging in and out."""
 
 import hmac
+from functools import cache
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
@@ -31,7 +32,7 @@ from coffret_server.schema import Account, ApiKey, App, Keyslot, Session, UsedNo
 from coffret_server.services import Services
 from coffret_server.signatures import Verifier
 from coffret_server.wire import pae
-from coffret_server.wire.identity import LOGIN, check_username, parse_keyslot
+from coffret_server.wire.identity import LOGIN, SALT_SIZE, check_username, parse_keyslot
 
 auth = router("auth")
 
@@ -135,9 +136,11 @@ async def challenge(request: Request, body: ChallengeBody, services: CurrentServ
             )
         ).first()
     key = services.secrets.nonce_key
-    found = challenges.fake_challenge(key, name, body.kind)
-    if row is not None:
-        found = _real(found, uuid(row[0]), row[1])
+    account, slot = challenges.fake_slot(key, name, body.kind)
+    if row is not None:  # a kind of slot that an account lacks is made up like a user's
+        account, slot = row[0], row[1] or slot
+    parsed = parse_keyslot(slot)
+    found = challenges.Challenge(uuid(account), parsed.slot, parsed.kdf)
     nonce, expires = challenges.new_nonce(key, found, services.clock())
     return answer(
         {
@@ -148,14 +151,6 @@ async def challenge(request: Request, body: ChallengeBody, services: CurrentServ
             "expires_at": expires,
         }
     )
-
-
-def _real(fake: challenges.Challenge, account: UUID, slot: bytes | None) -> challenges.Challenge:
-    """The challenge of an account; a kind of slot that it lacks is made up like a user's."""
-    if slot is None:
-        return challenges.Challenge(account, fake.slot, fake.kdf)
-    parsed = parse_keyslot(slot)
-    return challenges.Challenge(account, parsed.slot, parsed.kdf)
 
 
 def _kdf(found: challenges.Challenge) -> dict[str, Any] | None:
@@ -180,7 +175,7 @@ async def login(request: Request, body: LoginBody, services: CurrentServices) ->
     nonce_ends = challenges.nonce_expiry(key, body.account_id, body.slot_id, body.nonce, now)
     async with services.storage.read() as reading:
         slot = await reading.get(Keyslot, (body.account_id, body.slot_id))
-    login_key = parse_keyslot(slot.keyslot).login_key if slot else _DECOY
+    login_key = parse_keyslot(slot.keyslot if slot else _decoy()).login_key
     _verify_login(services, login_key, body)
     if slot is None or nonce_ends is None:
         raise _wrong()
@@ -206,8 +201,10 @@ async def login(request: Request, body: LoginBody, services: CurrentServices) ->
     return answer({"session_id": session_id, "token": token, "expires_at": expires})
 
 
-_DECOY = bytes([9]) + bytes(31)
-"""A valid key that nobody holds: an unknown slot costs a verification too."""
+@cache
+def _decoy() -> bytes:
+    """A keyslot that nobody has: an unknown one costs a parse and a verification too."""
+    return challenges.stand_in(UUID(int=0), UUID(int=0), "passphrase", bytes(SALT_SIZE))
 
 
 def _verify_login(services: Services, login_key: bytes, body: LoginBody) -> None:
