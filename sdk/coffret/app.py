@@ -10,8 +10,9 @@ from coffret.flows import access as access_flows
 from coffret.flows import apps as app_flows
 from coffret.flows.appstate import AppState, load_app
 from coffret.flows.state import Ambient
+from coffret.origins import check_url
 from coffret.shelf import Shelf, ask_of, own_document, own_info
-from coffret.transport import SyncDriver, check_url
+from coffret.transport import SyncDriver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

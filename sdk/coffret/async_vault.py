@@ -22,7 +22,8 @@ from coffret.flows.requests import Narrowing
 from coffret.flows.state import Ambient
 from coffret.flows.sync import silent
 from coffret.importing import take_in
-from coffret.transport import AsyncDriver, check_url
+from coffret.origins import check_url
+from coffret.transport import AsyncDriver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence

@@ -13,26 +13,28 @@ a few bytes of that can become any number of them.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
-from urllib.request import getproxies, proxy_bypass
 
 import httpx
 import msgspec
 
 from coffret.flows.http import MAX_ANSWER, Request, Response, retry_after
+from coffret.origins import check_url, proxy_of
 from coffret.wellknown import Web
-from coffret_vault.errors import FormatError, InputError, NetworkError, TimedOutError
-from coffret_vault.formats.account import normal_origin
+from coffret_vault.errors import FormatError, NetworkError, TimedOutError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from concurrent.futures import Future
 
     from coffret.flows.http import Flow
+
+    Content = Iterator[bytes] | AsyncIterator[bytes]
 
 T = TypeVar("T")
 
@@ -44,35 +46,6 @@ _PROBE_TIMEOUT = httpx.Timeout(5.0).as_dict()
 _ALWAYS = {"User-Agent": "coffret", "Accept-Encoding": "identity"}
 _TRY_LATER = frozenset((429, 503))
 _LONGEST_WAIT = 10.0
-_LOOPBACK = frozenset(("localhost", "127.0.0.1", "[::1]"))
-
-
-def check_url(url: str) -> str:
-    """The origin of a server's address.
-
-    Raises:
-        InputError: not an address, or plain http to anywhere but this machine.
-    """
-    origin = normal_origin(url)
-    if origin.startswith("http://") and _host(origin) not in _LOOPBACK:
-        message = "an address that is not this machine has to begin with https://"
-        raise InputError(message)
-    return origin
-
-
-def _host(origin: str) -> str:
-    rest = origin.partition("://")[2]
-    return rest if rest.startswith("[") and rest.endswith("]") else rest.rsplit(":", 1)[0]
-
-
-def _proxy(origin: str) -> str | None:
-    """The proxy that the environment names for a server; this machine is reached without one."""
-    host = _host(origin)
-    if host in _LOOPBACK or proxy_bypass(host):
-        return None
-    found = getproxies()
-    proxy = found.get("https") or found.get("all")
-    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
 def _pause(attempt: int, response: Response) -> float | None:
@@ -100,10 +73,13 @@ def _address(url: str) -> httpx.URL:
     return httpx.URL(url)
 
 
-def _build(origin: str, request: Request) -> httpx.Request:
+def _build(origin: str, request: Request, content: Content | None = None) -> httpx.Request:
+    """The request as httpx takes it. ``content`` is the body, piece by piece."""
     headers = {**_ALWAYS, "Accept": request.media, **request.headers}
     if request.body:
         headers["Content-Type"] = request.media
+    if content is not None:
+        headers["Content-Length"] = str(len(request.body))
     if request.token:
         scheme = "Bearer" if request.prover is None else "DPoP"
         headers["Authorization"] = f"{scheme} {request.token}"
@@ -113,7 +89,7 @@ def _build(origin: str, request: Request) -> httpx.Request:
         _address(address),
         params=httpx.QueryParams(list(request.params)) if request.params else None,
         headers=headers,
-        content=request.body,
+        content=request.body if content is None else content,
         extensions={"timeout": _TIMEOUT},
     )
     if request.prover is not None and not request.by_head:
@@ -131,7 +107,7 @@ def probe(url: str, *, transport: httpx.BaseTransport | None = None) -> Response
     origin = check_url(url)
     extensions = {"timeout": _PROBE_TIMEOUT}
     request = httpx.Request("GET", f"{origin}/readyz", headers=_ALWAYS, extensions=extensions)
-    with transport or httpx.HTTPTransport(proxy=_proxy(origin)) as network:
+    with transport or httpx.HTTPTransport(proxy=proxy_of(origin)) as network:
         try:
             answer = network.handle_request(request)
             answer.close()
@@ -162,19 +138,31 @@ class _Body:
         return Response(self._answer.status_code, self._answer.headers, bytes(self._data))
 
 
+def _pieces(body: bytes, sent: threading.Event) -> Iterator[bytes]:
+    """A body, and word when it was taken: whoever asks for more has sent what there was."""
+    yield body
+    sent.set()
+
+
+def _discard(coming: Future[httpx.Response]) -> None:
+    if coming.exception() is None:
+        coming.result().close()
+
+
 class SyncDriver:
     """Runs flows, one request after another, over one kept connection."""
 
     def __init__(self, origin: str, *, transport: httpx.BaseTransport | None = None) -> None:
         """Talk to ``origin`` only. ``transport`` replaces the network, for tests."""
         self._origin = origin
-        self._transport = transport or httpx.HTTPTransport(proxy=_proxy(origin))
+        self._transport = transport or httpx.HTTPTransport(proxy=proxy_of(origin))
         self.web: Callable[[str], Response] = Web(context=httpx.create_ssl_context)
         self._pool: ThreadPoolExecutor | None = None
-        self._coming: tuple[Request, Future[Response]] | None = None
+        self._coming: tuple[Request, Future[httpx.Response]] | None = None
 
     def close(self) -> None:
         """Close the connection."""
+        self._leave()
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
         self._transport.close()
@@ -206,21 +194,54 @@ class SyncDriver:
         """Send a request, or take the answer to it that is on its way already."""
         if request.host:
             return self.web(request.host)
-        coming, self._coming = self._coming, None
+        coming = self._coming
         if coming is not None and coming[0] == msgspec.structs.replace(request, ahead=None):
-            response = coming[1].result()
+            self._coming = None
+            response = self._arrived(request, coming[1])
         else:
-            response = self._send(request)
+            self._leave()
+            response = self._send(request) if request.meanwhile is None else self._both(request)
         if request.ahead is not None:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(1, "coffret-ahead")
-            self._coming = request.ahead, self._pool.submit(self._send, request.ahead)
+            self._coming = request.ahead, self._threads().submit(self._open, request.ahead)
         return response
 
-    def _send(self, request: Request) -> Response:
+    def _threads(self) -> ThreadPoolExecutor:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(1, "coffret-ahead")
+        return self._pool
+
+    def _arrived(self, request: Request, coming: Future[httpx.Response]) -> Response:
+        """Read an answer that was asked for ahead; where that failed, ask now.
+
+        Its body is read here: a thread that did would have to wait for the interpreter, which the
+        flow keeps busy, at each piece.
+        """
+        try:
+            response = self._read(coming.result())
+        except NetworkError:
+            return self._send(request)
+        return self._send(request) if response.status in _TRY_LATER else response
+
+    def _leave(self) -> None:
+        """Let go of an answer that nobody wants any more."""
+        coming, self._coming = self._coming, None
+        if coming is not None and not coming[1].cancel():
+            coming[1].add_done_callback(_discard)
+
+    def _both(self, request: Request) -> Response:
+        """Send a request, and once it is sent do what there is to do meanwhile."""
+        sent = threading.Event()
+        future = self._threads().submit(self._send, request, sent)
+        future.add_done_callback(lambda _: sent.set())
+        sent.wait()
+        if request.meanwhile is not None:
+            request.meanwhile()
+        return future.result()
+
+    def _send(self, request: Request, sent: threading.Event | None = None) -> Response:
         for attempt in count():
             try:
-                response = self._once(request)
+                response = self._read(self._open(request, sent))
             except NetworkError as failure:
                 wait = _backoff(request, attempt, failure)
             else:
@@ -231,9 +252,16 @@ class SyncDriver:
             time.sleep(wait)
         raise AssertionError
 
-    def _once(self, request: Request) -> Response:
+    def _open(self, request: Request, sent: threading.Event | None = None) -> httpx.Response:
+        """Send a request once, and wait until its answer begins."""
+        content = None if sent is None else _pieces(request.body, sent)
         try:
-            answer = self._transport.handle_request(_build(self._origin, request))
+            return self._transport.handle_request(_build(self._origin, request, content))
+        except httpx.HTTPError as error:
+            raise _failure(error) from None
+
+    def _read(self, answer: httpx.Response) -> Response:
+        try:
             try:
                 body = _Body(answer)
                 if not answer.is_stream_consumed:
@@ -246,13 +274,18 @@ class SyncDriver:
         return body.response()
 
 
+async def _async_pieces(body: bytes, sent: asyncio.Event) -> AsyncIterator[bytes]:
+    yield body
+    sent.set()
+
+
 class AsyncDriver:
     """The same for asyncio; flows themselves are the very same generators."""
 
     def __init__(self, origin: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         """Talk to ``origin`` only. ``transport`` replaces the network, for tests."""
         self._origin = origin
-        self._transport = transport or httpx.AsyncHTTPTransport(proxy=_proxy(origin))
+        self._transport = transport or httpx.AsyncHTTPTransport(proxy=proxy_of(origin))
         self.web: Callable[[str], Response] = Web(context=httpx.create_ssl_context)
         self._turn = asyncio.Lock()
         self._coming: tuple[Request, asyncio.Task[Response]] | None = None
@@ -300,16 +333,31 @@ class AsyncDriver:
         else:
             if coming is not None:
                 coming[1].cancel()
-            response = await self._send(request)
+            response = await self._both(request)
         if request.ahead is not None:
             task = asyncio.get_running_loop().create_task(self._send(request.ahead))
             self._coming = request.ahead, task
         return response
 
-    async def _send(self, request: Request) -> Response:
+    async def _both(self, request: Request) -> Response:
+        """Send a request, and once it is sent do what there is to do meanwhile."""
+        if request.meanwhile is None:
+            return await self._send(request)
+        sent = asyncio.Event()
+        task = asyncio.get_running_loop().create_task(self._send(request, sent))
+        task.add_done_callback(lambda _: sent.set())
+        try:
+            await sent.wait()
+            request.meanwhile()
+            return await task
+        except BaseException:
+            task.cancel()
+            raise
+
+    async def _send(self, request: Request, sent: asyncio.Event | None = None) -> Response:
         for attempt in count():
             try:
-                response = await self._once(request)
+                response = await self._once(request, sent)
             except NetworkError as failure:
                 wait = _backoff(request, attempt, failure)
             else:
@@ -320,9 +368,11 @@ class AsyncDriver:
             await asyncio.sleep(wait)
         raise AssertionError
 
-    async def _once(self, request: Request) -> Response:
+    async def _once(self, request: Request, sent: asyncio.Event | None) -> Response:
+        content = None if sent is None else _async_pieces(request.body, sent)
         try:
-            answer = await self._transport.handle_async_request(_build(self._origin, request))
+            built = _build(self._origin, request, content)
+            answer = await self._transport.handle_async_request(built)
             try:
                 body = _Body(answer)
                 if not answer.is_stream_consumed:

@@ -21,7 +21,8 @@ from coffret.flows.state import Ambient
 from coffret.flows.sync import silent
 from coffret.importing import take_in
 from coffret.keykeeping import KeyKeeping
-from coffret.transport import SyncDriver, check_url
+from coffret.origins import check_url
+from coffret.transport import SyncDriver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence

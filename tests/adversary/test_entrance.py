@@ -11,7 +11,7 @@ import pytest
 from coffret import Vault
 from coffret.flows.http import b64
 from coffret.flows.state import Ambient
-from coffret.transport import check_url
+from coffret.origins import check_url
 from coffret_vault.errors import (
     CoffretError,
     CredentialsError,

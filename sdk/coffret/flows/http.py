@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
@@ -38,7 +38,8 @@ class Request(msgspec.Struct, frozen=True):
     ``prover`` proves that the token is ours, unless ``by_head``: then the body carries a new head,
     which proves more.
     ``repeatable`` says that it may be sent again when its answer was lost. ``ahead`` is what will
-    be asked next: a driver may fetch it meanwhile. Where ``host`` is set, the request is not to the
+    be asked next: a driver may fetch it meanwhile; and ``meanwhile`` is work that a driver may do
+    while it waits for the answer, or leave. Where ``host`` is set, the request is not to the
     server: it asks that host for the file of its apps, and nothing else of it is sent.
     """
 
@@ -53,6 +54,7 @@ class Request(msgspec.Struct, frozen=True):
     params: tuple[tuple[str, str], ...] = ()
     repeatable: bool = True
     ahead: Request | None = None
+    meanwhile: Callable[[], None] | None = None
     host: str = ""
 
     def __repr__(self) -> str:

@@ -14,7 +14,7 @@ from coffret.flows.evidence import Shown, testify
 from coffret.flows.grantfeed import Rows, check_app_leaf, follow_grants, wrapping_for
 from coffret.flows.http import MSGPACK, Request, decode_msgpack, succeed
 from coffret.flows.lineage import check_generation, follow_lineage
-from coffret.flows.session import get_packed, send
+from coffret.flows.session import send
 from coffret.flows.slots import follow_slots
 from coffret.flows.state import account_meta
 from coffret.flows.wraps import WRAPS_MAY_HAVE_MOVED, follow_wraps
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     Progress = Callable[[str, int, int], None]
     """Called with what is being done, how much of it is done, and how much there is."""
+    Missing = dict[tuple[bytes, int], Wanted]
+    _Taken = tuple[int, int, tuple[int, Missing] | None]
 
 PAGE = 2_000
 _LEAVES = 10_000
@@ -77,11 +79,13 @@ def sync(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]:
     entries = records = 0
     for _ in range(_ROUNDS):
         page = yield from _page(state, state.position().size)
-        found, taken = yield from _take_or_testify(state, page, progress)
-        taken += yield from _fetch_records(state, progress)
+        found, taken, missing = yield from _take_or_testify(state, page, progress)
+        lacking = missing or state.store.wanted()
+        taken += yield from _fetch_records(state, *lacking, progress)
         entries, records = entries + found, records + taken
         if not found:
-            _nothing_withheld(state)
+            if lacking[1]:
+                _nothing_withheld(state)
             break
     yield from follow_wraps(state)
     return SyncReport(entries, records)
@@ -99,7 +103,7 @@ def _asking(at: int) -> Request:
     return Request("GET", "/sync", media=MSGPACK, params=params)
 
 
-def _take_or_testify(state: VaultState, page: _Page, progress: Progress) -> Flow[tuple[int, int]]:
+def _take_or_testify(state: VaultState, page: _Page, progress: Progress) -> Flow[_Taken]:
     """As :func:`_take_entries`; a log that contradicts what is held here leaves evidence."""
     shown = Shown()
     shown.take(page.size, page.head, (leaf for leaf, _ in page.items))
@@ -110,21 +114,24 @@ def _take_or_testify(state: VaultState, page: _Page, progress: Progress) -> Flow
         raise
 
 
-def _take_entries(
-    state: VaultState, page: _Page, progress: Progress, shown: Shown
-) -> Flow[tuple[int, int]]:
-    """Verify and keep the entries behind our position; the first page's records with them."""
+def _take_entries(state: VaultState, page: _Page, progress: Progress, shown: Shown) -> Flow[_Taken]:
+    """Verify and keep the entries behind our position; the first page's records with them.
+
+    Returns how many entries and records were new, and where the store was empty what is missing
+    now, and from where on: nobody has to look for it there.
+    """
     before, rows = state.position(), Rows()
     if page.size < before.size:
         _refuse("the log is shorter than one that this device has seen")
-    load = _nothing if state.store.is_empty() else state.store.state
+    fresh, behind = state.store.is_empty(), before.size + len(page.items)
+    load = _nothing if fresh else state.store.state
     verifier = Verifier(before, load, lambda leaf: check_app_leaf(state, rows, leaf))
     parsed = [verifier.take(leaf) for leaf, _ in page.items]
     size, head = page.size, page.head
     check_generation(state, parsed)
     _check_size(state, size, head)
     while verifier.size < size:
-        more = yield from _leaves(state, verifier.size)
+        more = yield from _leaves(state, verifier.size, size, behind)
         _check_size(state, more.size, more.head)
         parsed += [verifier.take(leaf) for leaf in more.leaves]
         size, head = more.size, more.head
@@ -136,13 +143,16 @@ def _take_entries(
     )
     rows.update((yield from follow_grants(state, account, indexed)))
     verified = verifier.finish(parse_head(head))
-    taken = list(_checked(state, verified, page, rows))
+    missing = _named(verified)
+    taken = list(check_records(state, missing, page.items, rows))
     slots = yield from follow_slots(state, parsed)
     if verified.leaves or verified.position.head != before.head:
         meta = WRAPS_MAY_HAVE_MOVED | (slots.meta(account) if slots else account_meta(account))
         state.store.commit(verified, taken, rows.values(), meta=meta)
         state.reload()
-    return len(verified.leaves), len(taken)
+    for row in taken:
+        missing.pop((row.memory_id, row.version), None)
+    return len(verified.leaves), len(taken), (behind, missing) if fresh and missing else None
 
 
 def _check_size(state: VaultState, size: int, note: str) -> None:
@@ -156,17 +166,23 @@ def _nothing(_memory_id: bytes) -> None:
     """The state of every memory in a store that has none."""
 
 
-def _leaves(state: VaultState, at: int) -> Flow[_Leaves]:
-    params = (("from", str(at)), ("limit", str(_LEAVES)))
-    more = decode_msgpack((yield from get_packed(state, "/log", *params)), _Leaves)
+def _leaves(state: VaultState, at: int, end: int, behind: int) -> Flow[_Leaves]:
+    """Leaves of the log; the next ones, or the records after them, are fetched meanwhile."""
+    following = _asking_log(at + _LEAVES) if at + _LEAVES < end else _asking(behind)
+    request = msgspec.structs.replace(_asking_log(at), ahead=following)
+    more = decode_msgpack(succeed((yield from send(state, request))), _Leaves)
     if not more.leaves:
         _refuse("the server's log is shorter than it says")
     return more
 
 
-def _checked(
-    state: VaultState, verified: Verified, page: _Page, rows: Rows
-) -> Iterable[StoredRecord]:
+def _asking_log(at: int) -> Request:
+    params = (("from", str(at)), ("limit", str(_LEAVES)))
+    return Request("GET", "/log", media=MSGPACK, params=params)
+
+
+def _named(verified: Verified) -> Missing:
+    """The versions that are to be kept after these entries, by memory and version."""
     wanted = {}
     for memory_id, memory in verified.states.items():
         for item in memory.pending:
@@ -176,7 +192,7 @@ def _checked(
         if memory.current:
             named = Wanted(memory.digest, current=True, author=memory.author)
             wanted[memory_id, memory.current] = named
-    return check_records(state, wanted, page.items, rows)
+    return wanted
 
 
 def check_records(
@@ -201,10 +217,11 @@ def check_records(
             continue
         if header.account_id != state.account_id or record.digest != named.digest:
             _refuse("a memory is not the one that the log names")
-        opens = _author(header) == named.author and opener.opens(header, record)
+        by_author = _author(header) == named.author
+        opens = by_author and opener.opens(header, record)
         if not opens and (named.current or not named.author):
             _refuse("a memory that the owner wrote or accepted does not open")
-        if opens or _author(header) == named.author:
+        if by_author:
             yield StoredRecord(header.memory_id, header.version, record)
 
 
@@ -253,16 +270,18 @@ class _Opener:
         return known
 
 
-def _fetch_records(state: VaultState, progress: Progress) -> Flow[int]:
-    """Fetch the records that verified entries name and that are not here yet, page by page."""
-    at, wanted = state.store.wanted()
+def _fetch_records(state: VaultState, at: int, wanted: Missing, progress: Progress) -> Flow[int]:
+    """Fetch the records that verified entries name and that are not here yet, page by page.
+
+    Each page is written while the next is opened.
+    """
     size, taken = state.position().size, 0
     while wanted and at < size:
         page = yield from _page(state, at, size)
         if not page.items:
             break
         checked = list(check_records(state, wanted, page.items, {}))
-        state.store.put_records(checked)
+        state.store.put_records_soon(checked)
         at, taken = at + len(page.items), taken + len(checked)
         progress("records", min(at, size), size)
     return taken

@@ -1,0 +1,38 @@
+"""Addresses of servers: which may be talked to, and by what way."""
+
+from __future__ import annotations
+
+from urllib.request import getproxies, proxy_bypass
+
+from coffret_vault.errors import InputError
+from coffret_vault.formats.account import normal_origin
+
+_LOOPBACK = frozenset(("localhost", "127.0.0.1", "[::1]"))
+
+
+def check_url(url: str) -> str:
+    """The origin of a server's address.
+
+    Raises:
+        InputError: not an address, or plain http to anywhere but this machine.
+    """
+    origin = normal_origin(url)
+    if origin.startswith("http://") and _host(origin) not in _LOOPBACK:
+        message = "an address that is not this machine has to begin with https://"
+        raise InputError(message)
+    return origin
+
+
+def _host(origin: str) -> str:
+    rest = origin.partition("://")[2]
+    return rest if rest.startswith("[") and rest.endswith("]") else rest.rsplit(":", 1)[0]
+
+
+def proxy_of(origin: str) -> str | None:
+    """The proxy that the environment names for a server; this machine is reached without one."""
+    host = _host(origin)
+    if host in _LOOPBACK or proxy_bypass(host):
+        return None
+    found = getproxies()
+    proxy = found.get("https") or found.get("all")
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
