@@ -8,7 +8,7 @@ import msgspec
 
 from coffret_vault.envelope import open_envelope, seal, unwrap_key
 from coffret_vault.envelope.signature import sign_statement, verify_head, verify_statement
-from coffret_vault.errors import CoffretError, FormatError
+from coffret_vault.errors import CoffretError, FormatError, WordsError
 from coffret_vault.formats.account import ACCOUNT_CARD, KDF, KEYSLOT, PASSPHRASE
 from coffret_vault.formats.checkpoint import parse_head
 from coffret_vault.formats.codes import read_code, write_code
@@ -17,7 +17,8 @@ from coffret_vault.formats.memory import Payload, parse_payload, record_digest, 
 from coffret_vault.formats.padding import pad, unpad
 from coffret_vault.formats.pae import pae, read_pae
 from coffret_vault.formats.sharing import grant_approval, grant_key_info
-from coffret_vault.grants.words import fingerprint
+from coffret_vault.grants.domain import homepage_host, is_on_the_internet, read_app_document
+from coffret_vault.grants.words import check_words, fingerprint
 from coffret_vault.keyring import Keyring, open_identity
 from coffret_vault.keyring.keyring import identity_from_seeds
 from coffret_vault.keyslots.kdf import PUBLISHED
@@ -29,7 +30,13 @@ from coffret_vault.keyslots.slots import (
     open_keyslot,
 )
 from coffret_vault.log.judging import verify_evidence
-from coffret_vault.log.tree import Frontier, verify_consistency, verify_inclusion
+from coffret_vault.log.tree import (
+    Frontier,
+    leaf_hash,
+    verify_batch,
+    verify_consistency,
+    verify_inclusion,
+)
 from coffret_vault.primitives.identity import SealingKey, SigningKey
 from coffret_vault.primitives.secret import SecretBytes
 from vectors.making.samples import LAYOUTS, seeds, show
@@ -199,6 +206,12 @@ def _inclusion(given: Values) -> Values:
     return {}
 
 
+def _many_leaves(given: Values) -> Values:
+    hashes = {index: leaf_hash(_hex(leaf)) for index, leaf in given["leaves"]}
+    verify_batch(hashes, given["size"], _many(given["nodes"]), _hex(given["root"]))
+    return {}
+
+
 def _consistency(given: Values) -> Values:
     roots = _hex(given["first_root"]), _hex(given["second_root"])
     proof = _many(given["proof"])
@@ -236,6 +249,26 @@ def _approval(given: Values) -> Values:
     return {"key": key.open(sealed, grant_key_info(statement)).reveal().hex()}
 
 
+def _homepage(given: Values) -> Values:
+    host = homepage_host(given["homepage"])
+    if host is None:
+        raise FormatError
+    return {"host": host, "asked": is_on_the_internet(host)}
+
+
+def _website_apps(given: Values) -> Values:
+    named = [signed.message for signed, _ in read_app_document(given["file"].encode())]
+    return {"says": "confirmed" if _hex(given["manifest"]) in named else "differs"}
+
+
+def _compare_words(given: Values) -> Values:
+    try:
+        check_words(given["typed"], _hex(given["hash"]))
+    except WordsError:
+        return {"same": False}
+    return {"same": True}
+
+
 OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "pae": _pae,
     "read-pae": _read_pae,
@@ -262,11 +295,15 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "record-digest": _digest,
     "tree-root": _root,
     "inclusion": _inclusion,
+    "many-leaves": _many_leaves,
     "consistency": _consistency,
     "head": _head,
     "evidence": _evidence,
     "hpke-open": _hpke,
     "approval": _approval,
+    "homepage": _homepage,
+    "website-apps": _website_apps,
+    "compare-words": _compare_words,
 }
 
 

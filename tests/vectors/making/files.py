@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vectors.making import encoding, evidence, keys, log, sealed, sharing
+from vectors.making import encoding, evidence, keys, log, sealed, sharing, website
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +35,9 @@ def books() -> Iterator[Book]:
     yield sharing.signature_book()
     yield sharing.hpke_book()
     yield sharing.approval_book()
+    yield website.website_book()
+    yield website.homepage_book()
+    yield website.words_book()
 
 
 def write_all(folder: Path = FOLDER) -> None:

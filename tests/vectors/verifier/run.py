@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vectors.verifier import encoding, evidence, hpke, keys, objects, tree
+from vectors.verifier import encoding, evidence, hpke, keys, objects, tree, website
 from vectors.verifier.curves import ed25519_public, ed25519_sign, ed25519_verify
 from vectors.verifier.encoding import pae, sha256
 from vectors.verifier.refusal import ACCEPT, BAD_SIGNATURE, Refused, require
@@ -155,6 +155,12 @@ def _inclusion(given: Values) -> Values:
     return {}
 
 
+def _many_leaves(given: Values) -> Values:
+    leaves = {int(index): _hex(leaf) for index, leaf in given["leaves"]}
+    tree.verify_many(leaves, given["size"], _many(given["nodes"]), _hex(given["root"]))
+    return {}
+
+
 def _consistency(given: Values) -> Values:
     roots = _hex(given["first_root"]), _hex(given["second_root"])
     proof = _many(given["proof"])
@@ -188,6 +194,19 @@ def _approval(given: Values) -> Values:
     return {"key": hpke.hpke_open(_hex(given["seed"]), _hex(given["sealed_key"]), info).hex()}
 
 
+def _homepage(given: Values) -> Values:
+    host = website.homepage_host(given["homepage"])
+    return {"host": host, "asked": website.is_asked(host)}
+
+
+def _website_apps(given: Values) -> Values:
+    return {"says": website.judge(given["file"].encode(), _hex(given["manifest"]))}
+
+
+def _compare_words(given: Values) -> Values:
+    return {"same": website.same_words(given["typed"], _hex(given["hash"]))}
+
+
 OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "pae": _pae,
     "read-pae": _read_pae,
@@ -215,11 +234,15 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "record-digest": _digest,
     "tree-root": _root,
     "inclusion": _inclusion,
+    "many-leaves": _many_leaves,
     "consistency": _consistency,
     "head": _head,
     "evidence": _evidence,
     "hpke-open": _hpke,
     "approval": _approval,
+    "homepage": _homepage,
+    "website-apps": _website_apps,
+    "compare-words": _compare_words,
 }
 
 
