@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.keys import open_memory
-from coffret.flows.memories import NewMemory, remember_many, update
+from coffret.flows.memories import WRITTEN_BY, NewMemory, remember_many, update
 from coffret.flows.sync import silent, sync
 from coffret_vault.ingest.draft import Draft, ImportSkipped
 from coffret_vault.ingest.export import ExportedMemory
@@ -118,8 +118,15 @@ def _fields(draft: Draft) -> Fields:
         sealed=draft.sealed,
         valid_from=_moment(draft.valid_from),
         valid_until=_moment(draft.valid_until),
-        provenance={**draft.provenance, **fields.provenance},
+        provenance={**draft.provenance, **_author(draft), **fields.provenance},
     )
+
+
+def _author(draft: ExportedMemory) -> dict[str, str]:
+    """The app that wrote what was exported, as the vault that takes it in keeps it."""
+    if draft.author is None or draft.author == "owner":
+        return {}
+    return {WRITTEN_BY: draft.author}
 
 
 def _moment(micros: int | None) -> datetime | None:

@@ -181,7 +181,7 @@ def test_the_time_that_an_app_chose_would_keep_its_key_in_use(world: World) -> N
     owner.vault.sync()
     owner.vault.accept(memory_id)
     world.clock.forward(days=3)
-    with patch("coffret.flows.keys.parse_leaf", _by_the_owner):
+    with patch("coffret.flows.freshness.parse_leaf", _by_the_owner):
         assert owner.vault.rotate() == 0
     assert owner.vault.rotate() == 1
 

@@ -319,7 +319,7 @@ def test_rotation_keeps_other_apps_in(either: World) -> None:
     memory = owner.vault.remember("shared")
     gone_id, _ = either.granted(owner, gone)
     other = either.device(owner)
-    _, access = either.granted(owner, stays)
+    _, access = either.granted(owner, stays, scopes=["read"])
     owner.vault.revoke(gone_id)
     assert other.update(memory.id, content="changed under a fresh key").version == 2
     assert access.get(memory.id).content == "changed under a fresh key"

@@ -9,6 +9,7 @@ import msgspec
 
 from coffret.flows.appcheck import confirm_app
 from coffret.flows.append import Append, Change, append
+from coffret.flows.freshness import NEED_KEYS, stale_among
 from coffret.flows.grantfeed import ACTIVATING, ACTIVE, grant_wrapping, wrapping_for
 from coffret.flows.http import (
     MSGPACK,
@@ -17,7 +18,7 @@ from coffret.flows.http import (
     encode_msgpack,
     succeed,
 )
-from coffret.flows.keys import NEED_KEYS
+from coffret.flows.memories import BATCH, rekey
 from coffret.flows.requests import (
     PENDING,
     Narrowing,
@@ -33,7 +34,7 @@ from coffret_vault.formats.author import OWNER
 from coffret_vault.formats.entry import Entry
 from coffret_vault.formats.layout import id_text, parse_id
 from coffret_vault.formats.memory import HEADER, KEK, peek_header
-from coffret_vault.formats.sharing import Selector
+from coffret_vault.formats.sharing import UPDATE, Selector
 from coffret_vault.grants.approve import Terms, make_grant
 from coffret_vault.records.seal import unwrap_memory_key, wrap_memory_key
 from coffret_vault.store import GrantRow
@@ -241,6 +242,8 @@ def _hand_over(state: VaultState, grant_id: bytes, progress: Progress) -> Flow[N
     path = f"/grants/{id_text(grant_id)}"
     kept = state.store.meta(_list_name(grant_id)) or b""
     wanted = {kept[at : at + _ID] for at in range(0, len(kept), _ID)}
+    if UPDATE in row.statement().scopes:
+        yield from _freshen(state, wanted)
     wraps = list(_wraps(state, row, wanted))
     for at in range(0, len(wraps), _WRAPS):
         part = wraps[at : at + _WRAPS]
@@ -253,6 +256,13 @@ def _hand_over(state: VaultState, grant_id: bytes, progress: Progress) -> Flow[N
     if now is not None and now.state == ACTIVATING:
         state.store.grants.put(msgspec.structs.replace(now, state=ACTIVE))
     state.store.set_meta(_list_name(grant_id), b"")
+
+
+def _freshen(state: VaultState, wanted: AbstractSet[bytes]) -> Flow[None]:
+    """Fresh keys for what the app may write to: it is not to write under a key that others know."""
+    stale = stale_among(state, sorted(wanted))
+    for at in range(0, len(stale), BATCH):
+        yield from rekey(state, stale[at : at + BATCH])
 
 
 def _wraps(

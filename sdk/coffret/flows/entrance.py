@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret import opening
+from coffret.flows.grants import freshen
 from coffret.flows.passphrase import replace_passphrase
-from coffret.flows.review import accept_automatically
+from coffret.flows.review import accept_automatically, read_again
 from coffret.flows.signup import (
     enter_with_passphrase,
     enter_with_recovery,
@@ -93,9 +94,11 @@ def recover(
 
 
 def sync_all(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]:
-    """Sync, and accept what the owner lets apps write unreviewed."""
+    """Sync, accept what may be accepted unseen, and leave no app that may write a stale key."""
     report = yield from sync(state, progress)
+    if state.is_locked:
+        return report
+    yield from read_again(state)
     accepted = yield from accept_automatically(state)
-    if accepted:
-        return msgspec.structs.replace(report, entries=report.entries + accepted)
-    return report
+    fresh = yield from freshen(state)
+    return msgspec.structs.replace(report, entries=report.entries + accepted + fresh)

@@ -6,9 +6,9 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from coffret.flows.append import Append, Change, append
+from coffret.flows.freshness import exposed, is_stale, maker
 from coffret.flows.grantfeed import ACTIVE, PAUSED, REVOKED, move_grant
 from coffret.flows.http import Request, encode_json
-from coffret.flows.keys import is_stale
 from coffret.flows.memories import BATCH, read_id, rekey
 from coffret.flows.sync import silent
 from coffret.sharing import GrantInfo, app_info, from_wire, shown
@@ -21,11 +21,12 @@ from coffret_vault.formats.sharing import ACCESS_REQUEST
 from coffret_vault.records.memory import from_micros
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
     from coffret.flows.sync import Progress
+    from coffret_vault.log.replay import MemoryState
     from coffret_vault.store import GrantRow
 
 ENDED = "ended"
@@ -74,6 +75,8 @@ def _info(state: VaultState, row: GrantRow) -> GrantInfo:
 def move(state: VaultState, grant_id: str, target: str) -> Flow[None]:
     """Bring a grant into the state ``paused``, ``active`` or ``revoked``; in force on return.
 
+    After a revocation, what other apps may write to gets a fresh key at once.
+
     Raises:
         NotFoundError: there is no such grant.
         GrantRevokedError: it is revoked, which is final.
@@ -104,6 +107,16 @@ def move(state: VaultState, grant_id: str, target: str) -> Flow[None]:
         return Request("POST", path, encode_json({"state": target, "append": body}))
 
     yield from append(state, describe, submit)
+    if target == REVOKED:
+        yield from freshen(state)
+
+
+def freshen(state: VaultState) -> Flow[int]:
+    """Give a fresh key to every memory with a stale one that an app may write under."""
+    memories = exposed(state)
+    for at in range(0, len(memories), BATCH):
+        yield from rekey(state, memories[at : at + BATCH])
+    return len(memories)
 
 
 def narrow(state: VaultState, grant_id: str, remove: Iterable[str]) -> Flow[int]:
@@ -130,28 +143,36 @@ def narrow(state: VaultState, grant_id: str, remove: Iterable[str]) -> Flow[int]
 def rotate(
     state: VaultState, grant_id: str | None = None, progress: Progress = silent
 ) -> Flow[int]:
-    """Give fresh keys, now, to the memories whose keys a revoked or ended grant may still have.
+    """Give fresh keys, now, to the memories whose keys someone may know who is to read no more.
 
     Args:
         state: the vault.
-        grant_id: only those that this grant held; None for all.
+        grant_id: only those that this grant held, or that its app made; None for all.
         progress: called after each batch.
 
     Returns:
         How many memories were written again. Interrupted, it goes on with the rest when called
         again, because what has a fresh key is not stale any more.
     """
-    held = None
-    if grant_id is not None:
-        identifier = read_id(grant_id)
-        _row(state, identifier)
-        held = state.store.grants.memories(identifier)
+    identifier = None if grant_id is None else read_id(grant_id)
+    knows = _everything if identifier is None else _knowing(state, identifier)
     stale = [
         memory_id
         for memory_id, memory in state.store.states()
-        if (held is None or memory_id in held) and is_stale(state, memory)
+        if knows(memory_id, memory) and is_stale(state, memory)
     ]
     for at in range(0, len(stale), BATCH):
         yield from rekey(state, stale[at : at + BATCH])
         progress("keys", min(at + BATCH, len(stale)), len(stale))
     return len(stale)
+
+
+def _everything(_memory_id: bytes, _memory: MemoryState) -> bool:
+    return True
+
+
+def _knowing(state: VaultState, grant_id: bytes) -> Callable[[bytes, MemoryState], bool]:
+    """Tells the memories whose keys a grant's app has: given to it, or of its own making."""
+    app_id = _row(state, grant_id).statement().app_id
+    held = state.store.grants.memories(grant_id)
+    return lambda memory_id, memory: memory_id in held or maker(state, memory) == app_id

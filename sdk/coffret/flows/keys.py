@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret.flows.grantfeed import ACTIVE, REVOKED, grant_wrapping, wrapping_for
+from coffret.flows.freshness import NEED_KEYS, is_stale
+from coffret.flows.grantfeed import ACTIVE, grant_wrapping, wrapping_for
 from coffret_vault.errors import FormatError, OpenError
-from coffret_vault.formats.entry import parse_leaf
 from coffret_vault.formats.memory import HEADER, KEK, Header, Payload, Record
-from coffret_vault.formats.sharing import READ, UPDATE
 from coffret_vault.grants.select import matches
 from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.primitives.symmetric import generate_key
@@ -30,10 +29,6 @@ if TYPE_CHECKING:
     from coffret_vault.log.replay import MemoryState
     from coffret_vault.records.seal import Stamp
     from coffret_vault.store import GrantRow
-
-
-NEED_KEYS = frozenset((READ, UPDATE))
-"""Scopes for which a grant is given the keys of memories."""
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -75,26 +70,6 @@ def open_memory(state: VaultState, record: Record, memory: MemoryState) -> Memor
     return to_memory(opened.header, opened.payload, review_of(memory, opened.header.version))
 
 
-def is_stale(state: VaultState, memory: MemoryState) -> bool:
-    """Whether the owner's keys changed, or a grant ended, since its key was known to be fresh.
-
-    Decided from the signed log alone, so that a server which hides what a grant held cannot keep a
-    revoked app's key in use (docs/spec/6-grants.md, After a revocation).
-    """
-    if memory.begun < state.account.changed_at():
-        return True
-    leaf = state.store.leaf(memory.begun)
-    begun = parse_leaf(leaf).entry if leaf else None
-    # An app chooses the time of its entries, so for what it created no end of a grant is past.
-    since = begun.time if begun and begun.author.is_owner else 0
-    now = state.ambient.now()
-    return any(
-        row.revoked_at > memory.begun
-        or (row.state != REVOKED and since < row.statement().expires <= now)
-        for row in state.store.grants.all()
-    )
-
-
 def next_key(
     state: VaultState, opened: Opened, memory: MemoryState, *, fresh: bool = False
 ) -> tuple[SecretBytes, int]:
@@ -107,16 +82,6 @@ def next_key(
     if fresh or memory.author or is_stale(state, memory):
         return generate_key(state.ambient.random), opened.header.key_number + 1
     return opened.key, opened.header.key_number
-
-
-def live_grants(state: VaultState) -> list[GrantRow]:
-    """The grants that are neither revoked nor past their end."""
-    now = state.ambient.now()
-    return [
-        row
-        for row in state.store.grants.all()
-        if row.state != REVOKED and row.statement().expires > now
-    ]
 
 
 def grant_wraps(

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.append import Append, Change, append
+from coffret.flows.freshness import live_grants
 from coffret.flows.http import MSGPACK, Request, encode_msgpack
-from coffret.flows.keys import grant_wraps, live_grants, next_key, open_memory, open_record
+from coffret.flows.keys import grant_wraps, next_key, open_memory, open_record
 from coffret.flows.sync import silent
-from coffret_vault.errors import ConflictError, FormatError, NotFoundError
+from coffret_vault.errors import CoffretError, ConflictError, FormatError, NotFoundError
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.author import OWNER
 from coffret_vault.formats.entry import Entry
@@ -30,11 +31,14 @@ if TYPE_CHECKING:
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
     from coffret.flows.sync import Progress
+    from coffret_vault.formats.author import Author
     from coffret_vault.formats.memory import Record
     from coffret_vault.log.replay import MemoryState
 
 _NOT_HERE = "this version is not on this device yet; sync first"
 BATCH = 500
+WRITTEN_BY = "written_by"
+"""Under this name ``provenance`` keeps the app that wrote what the owner's device wrote again."""
 _BATCH_BYTES = 8 << 20
 
 
@@ -114,9 +118,9 @@ def _create(body: Append) -> Request:
     return Request("POST", "/memory-blobs", encode_msgpack(body), media=MSGPACK, by_head=True)
 
 
-def _create_batch(body: Append) -> Request:
-    path = "/memory-blobs/batch"
-    return Request("POST", path, encode_msgpack(body), media=MSGPACK, by_head=True)
+def _create_batch(body: Append, meanwhile: Callable[[], None] | None = None) -> Request:
+    path, data = "/memory-blobs/batch", encode_msgpack(body)
+    return Request("POST", path, data, media=MSGPACK, by_head=True, meanwhile=meanwhile)
 
 
 def remember_many(
@@ -124,16 +128,50 @@ def remember_many(
 ) -> Flow[list[Memory]]:
     """Write many memories, in batches that are each kept whole.
 
+    While a batch is under way the next is sealed; it is put into the log when that is kept.
+
     Raises:
         InputError: one of them cannot be a memory; the batches before its own are kept.
     """
     everything = list(memories)
     done: list[Memory] = []
-    for batch in _batches(_new(state, item) for item in everything):
-        yield from append(state, partial(_change, state, batch), _create_batch)
+    sealing = _Sealing(_batches(_new(state, item) for item in everything))
+    while batch := sealing.take():
+        follows = len(done) + len(batch) < len(everything)
+        submit = partial(_create_batch, meanwhile=sealing.ahead if follows else None)
+        yield from append(state, partial(_change, state, batch), submit)
         done += [written.memory for written in batch]
         progress("memories", len(done), len(everything))
     return done
+
+
+class _Sealing:
+    """Gives batches of sealed memories, one of which can be sealed before it is asked for."""
+
+    def __init__(self, batches: Iterator[list[Written]]) -> None:
+        self._batches = batches
+        self._next: list[Written] | None = None
+        self._failure: CoffretError | None = None
+
+    def ahead(self) -> None:
+        """Seal the next batch now; an error is kept for whoever takes it."""
+        if self._next is None and self._failure is None:
+            try:
+                self._next = next(self._batches, [])
+            except CoffretError as failure:
+                self._failure = failure
+
+    def take(self) -> list[Written]:
+        """The next batch; empty after the last.
+
+        Raises:
+            CoffretError: what befell its sealing.
+        """
+        self.ahead()
+        if self._failure is not None:
+            raise self._failure
+        batch, self._next = self._next or [], None
+        return batch
 
 
 def _batches(items: Iterable[Written]) -> Iterator[list[Written]]:
@@ -248,8 +286,17 @@ def _next(
         updated=max(state.ambient.now(), opened.header.created),
     )
     before = to_memory(opened.header, opened.payload)
-    written = _seal(state, stamp, change(before.fields()), key)
+    fields = with_author(change(before.fields()), opened.header.author)
+    written = _seal(state, stamp, fields, key)
     return msgspec.structs.replace(written, before=opened.header.key_number)
+
+
+def with_author(fields: Fields, author: Author) -> Fields:
+    """Fields that an app wrote, as the owner's device writes them again: its mark stays."""
+    if author.app_id is None:
+        return fields
+    marked = {**fields.provenance, WRITTEN_BY: id_text(author.app_id)}
+    return msgspec.structs.replace(fields, provenance=marked)
 
 
 def _record(state: VaultState, identifier: bytes, version: int) -> Record:

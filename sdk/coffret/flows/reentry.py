@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from coffret.flows.entrance import sync_all
 from coffret.flows.http import decode_json, decode_msgpack, unb64
 from coffret.flows.keychange import KeysPage, key_name
-from coffret.flows.review import accept_automatically
 from coffret.flows.session import get, get_packed
 from coffret.flows.signup import enter_with_passphrase
 from coffret.flows.state import account_meta, intended_meta
-from coffret.flows.sync import SyncReport, silent, sync
+from coffret.flows.sync import silent
 from coffret_vault.errors import OpenError, TrustError
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.memory import KEK, Kek
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from coffret.flows.http import Flow
     from coffret.flows.signup import Entered
     from coffret.flows.state import AccountFile, VaultState
-    from coffret.flows.sync import Progress
+    from coffret.flows.sync import Progress, SyncReport
     from coffret_vault.primitives.secret import SecretBytes
     from coffret_vault.store import GrantRow, StoredRecord
 
@@ -67,13 +67,12 @@ def log_in_again(
         raise
     if before is not None:
         before.keyring.wipe()
-    report = yield from sync(state, progress)
+    report = yield from sync_all(state, progress)
     if _outdated(state):
         message = "the server withholds the keys of memories that are on this device"
         raise TrustError(message)
-    accepted = yield from accept_automatically(state)
     state.store.take_over((), (), intended_meta(None))
-    return msgspec.structs.replace(report, entries=report.entries + accepted)
+    return report
 
 
 def _check_same_vault(here: AccountFile, there: AccountFile) -> None:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from coffret.flows.append import Change, append
+from coffret.flows.freshness import is_stale, live_grants
 from coffret.flows.grantfeed import ACTIVE
 from coffret.flows.http import decode_msgpack
 from coffret.flows.keys import (
     Opened,
     can_open,
     grant_wraps,
-    live_grants,
     open_memory,
     open_record,
 )
-from coffret.flows.memories import current, find, update
+from coffret.flows.memories import current, find, rekey, update, with_author
 from coffret.flows.session import get_packed
 from coffret.flows.sync import check_records
 from coffret_vault.errors import ConflictError, NotFoundError, OpenError, TrustError
@@ -32,6 +33,7 @@ from coffret_vault.records.seal import to_memory, wrap_memory_key
 from coffret_vault.store import Wanted
 
 if TYPE_CHECKING:
+    from coffret.flows.append import Wrap
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
     from coffret_vault.formats.sharing import Grant
@@ -124,8 +126,13 @@ def accept(state: VaultState, memory_id: str, version: int | None = None) -> Flo
         yield from _readable(state, identifier, item)
         if _overtaken(state, identifier, memory, item):
             return (yield from _rewrite(state, memory_id, identifier, item))
-    yield from append(state, lambda: _acceptance(state, identifier, item))
-    return None if item.deletion else current(state, memory_id)
+    withheld: list[Wrap] = []
+    yield from append(state, lambda: _acceptance(state, identifier, item, withheld))
+    if item.deletion:
+        return None
+    if withheld:
+        yield from rekey(state, [identifier])
+    return current(state, memory_id)
 
 
 def _overtaken(state: VaultState, identifier: bytes, memory: MemoryState, item: Proposal) -> bool:
@@ -145,7 +152,13 @@ def _overtaken(state: VaultState, identifier: bytes, memory: MemoryState, item: 
     return not same_number or proposed.key != present.key
 
 
-def _acceptance(state: VaultState, identifier: bytes, item: Proposal) -> Change:
+def _acceptance(
+    state: VaultState, identifier: bytes, item: Proposal, withheld: list[Wrap]
+) -> Change:
+    """The change that accepts a version.
+
+    A stale key is given to nobody else: those who are to have it come into ``withheld``.
+    """
     memory = state.store.state(identifier)
     if memory is None or item not in memory.pending:
         message = "this was decided on another device in between"
@@ -163,7 +176,8 @@ def _acceptance(state: VaultState, identifier: bytes, item: Proposal) -> Change:
     view = to_memory(opened.header, opened.payload)
     number = opened.header.key_number
     wraps = tuple(grant_wraps(state, live_grants(state), view, opened.header, opened.key, number))
-    return Change(entries=(entry,), accepts=(accepted,), wraps=wraps)
+    withheld[:] = wraps if is_stale(state, memory) else ()
+    return Change(entries=(entry,), accepts=(accepted,), wraps=() if withheld else wraps)
 
 
 def _opened(state: VaultState, identifier: bytes, item: Proposal) -> Opened:
@@ -210,11 +224,12 @@ def _rewrite(
     state: VaultState, memory_id: str, identifier: bytes, item: Proposal
 ) -> Flow[Memory | None]:
     record = state.store.record(identifier, item.version)
-    memory = state.store.state(identifier)
-    if record is None or memory is None:
+    if record is None:
         raise NotFoundError
-    proposed = open_memory(state, record, memory)
-    written = yield from update(state, memory_id, lambda _: proposed.fields())
+    opened = open_record(state, record)
+    fields = to_memory(opened.header, opened.payload).fields()
+    fields = with_author(fields, opened.header.author)
+    written = yield from update(state, memory_id, lambda _: fields)
     yield from reject(state, memory_id, item.version)
     return written
 
@@ -229,6 +244,22 @@ def reject(state: VaultState, memory_id: str, version: int | None = None) -> Flo
     item = _chosen(memory, version)
     entry = _decision(state, identifier, item, kinds.REJECT)
     yield from append(state, lambda: Change(entries=(entry,)))
+
+
+def read_again(state: VaultState) -> Flow[None]:
+    """Ask once more for proposals that do not open, each once while the vault is unlocked.
+
+    What a server got wrong once is not to look like an app's bad writing.
+    """
+    for memory_id, memory in state.store.states(pending=True):
+        for item in memory.pending:
+            name = (memory_id, item.version)
+            record = None if item.deletion else state.store.record(*name)
+            if record is None or name in state.read_again or can_open(state, record):
+                continue
+            state.read_again.add(name)
+            with suppress(ConflictError):
+                yield from _readable(state, memory_id, item)
 
 
 def accept_automatically(state: VaultState) -> Flow[int]:

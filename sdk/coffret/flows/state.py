@@ -166,6 +166,8 @@ class VaultState:
         """The digest of each access request that was shown, by its id: that one is approved."""
         self.checked: dict[bytes, AppCheck] = {}
         """What the domains of apps said since requests were looked at, by the manifest's hash."""
+        self.read_again: set[tuple[bytes, int]] = set()
+        """Proposals that did not open and were asked for once more: memory and version."""
         self._unlocked: Unlocked | None = None
 
     def __repr__(self) -> str:

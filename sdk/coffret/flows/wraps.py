@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from coffret.flows.freshness import live_grants
 from coffret.flows.grantfeed import grant_wrapping, wrapping_for
 from coffret.flows.http import Cursor, decode_json, decode_msgpack
-from coffret.flows.keys import live_grants
 from coffret.flows.session import get, get_packed
 from coffret_vault.errors import FormatError, OpenError, TrustError
 from coffret_vault.formats.layout import id_text, parse_id
