@@ -84,6 +84,8 @@ class Server:
             auth_rate=_GENEROUS,
             open_rate=_GENEROUS,
             account_rate=_GENEROUS,
+            failure_rate=_GENEROUS,
+            login_failures=_GENEROUS,
         )
         config.app = create_app(settings, clock=self._clock or system_clock)
         self._server = uvicorn.Server(config)

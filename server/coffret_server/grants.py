@@ -55,7 +55,7 @@ async def find_grant(tx: Tx, grant: bytes, now: int, *, lock: bool = False) -> G
 async def usable_grant(
     tx: Tx, grant: bytes, app: AppCaller, now: int, *, lock: bool = False
 ) -> Grant:
-    """The active grant of an app.
+    """The active grant of an app, with the scopes that the app's API key is good for as well.
 
     Raises:
         ProblemError: `not-found`, or the `grant-…` code of its state.
@@ -65,7 +65,7 @@ async def usable_grant(
         refuse("not-found", "there is no such grant")
     if found.state != ACTIVE:
         refuse(*_REFUSALS[found.state])
-    return found
+    return msgspec.structs.replace(found, scopes=found.scopes & app.scopes)
 
 
 async def own_grant(tx: Tx, grant: bytes, account: bytes, now: int) -> Grant:

@@ -5,6 +5,8 @@ is one number a caller, the time at which its allowance will be whole again.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_network
 from math import ceil
 from typing import Final
 
@@ -14,6 +16,8 @@ from coffret_server.problems import ProblemError
 
 MINUTE: Final = 60.0
 _CALLERS: Final = 100_000
+_SUBSCRIBER: Final = 64
+"""Bits of an IPv6 address that are one subscriber's network (RFC 6177): the rest is theirs."""
 
 
 class Allowance(msgspec.Struct, frozen=True, gc=False):
@@ -42,6 +46,14 @@ class Limiter:
         self._monotonic = monotonic
         self._whole: dict[object, float] = {}
 
+    def check(self, caller: object) -> None:
+        """Whether a request of theirs would be let through, without counting one.
+
+        Raises:
+            ProblemError: as `take`.
+        """
+        self._next(caller, self._monotonic())
+
     def take(self, caller: object) -> Allowance:
         """Count one request.
 
@@ -49,18 +61,49 @@ class Limiter:
             ProblemError: `rate-limited`, with the seconds to wait.
         """
         now = self._monotonic()
-        whole = max(self._whole.get(caller, now), now) + self._step
-        if whole - now > MINUTE + self._step / 2:
-            code, wait = "rate-limited", max(1, ceil(whole - now - MINUTE))
-            raise ProblemError(code, "too many requests, wait and try again", retry_after=wait)
+        whole = self._next(caller, now)
         if len(self._whole) >= _CALLERS and caller not in self._whole:
             self._forget(now)
         self._whole[caller] = whole
         left = int((MINUTE - (whole - now)) / self._step + 0.5)
         return Allowance(self._policy, self._rate, max(left, 0), int(whole - now) + 1)
 
+    def _next(self, caller: object, now: float) -> float:
+        whole = max(self._whole.get(caller, now), now) + self._step
+        if whole - now > MINUTE + self._step / 2:
+            code, wait = "rate-limited", max(1, ceil(whole - now - MINUTE))
+            raise ProblemError(code, "too many requests, wait and try again", retry_after=wait)
+        return whole
+
     def _forget(self, now: float) -> None:
-        """Drop the callers whose allowance is whole, or else all: memory stays bounded."""
-        self._whole = {caller: whole for caller, whole in self._whole.items() if whole > now}
-        if len(self._whole) >= _CALLERS:
-            self._whole.clear()
+        """Drop the callers whose allowance is whole, and of the others the half that used least.
+
+        So memory stays bounded, and nobody is forgotten who used their allowance up.
+        """
+        kept = [item for item in self._whole.items() if item[1] > now]
+        kept.sort(key=lambda item: item[1])
+        self._whole = dict(kept[max(0, len(kept) - _CALLERS // 2) :])
+
+
+class AddressLimiter(Limiter):
+    """One limit over addresses, each counted with all of its subscriber's."""
+
+    def check(self, caller: object) -> None:
+        """As for any caller."""
+        super().check(network(str(caller)))
+
+    def take(self, caller: object) -> Allowance:
+        """As for any caller."""
+        return super().take(network(str(caller)))
+
+
+@lru_cache(maxsize=4_096)
+def network(address: str) -> str:
+    """The part of an address that is one subscriber's: an IPv6 /64, or the whole address."""
+    try:
+        found = IPv6Address(address)
+    except ValueError:
+        return address
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ip_network((int(found), _SUBSCRIBER), strict=False))

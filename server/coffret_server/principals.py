@@ -27,8 +27,8 @@ _FIND_SESSION: Final = (
     " WHERE s.account_id = ? AND s.token_hash = ?"
 )
 _FIND_APP: Final = (
-    "SELECT a.signing_key, a.keys_hash FROM api_keys k JOIN apps a ON a.app_id = k.app_id"
-    " WHERE k.app_id = ? AND k.key_id = ?"
+    "SELECT a.signing_key, a.keys_hash, k.scopes FROM api_keys k"
+    " JOIN apps a ON a.app_id = k.app_id WHERE k.app_id = ? AND k.key_id = ?"
 )
 
 
@@ -43,13 +43,23 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 class AppCaller(msgspec.Struct, frozen=True):
-    """A developer's app; `key` is the API key that it came with, `holder` its registered key."""
+    """A developer's app.
+
+    Attributes:
+        app: its id.
+        app_id: the same.
+        key: the API key that it came with.
+        holder: verifies by its registered key.
+        keys_hash: of its public keys.
+        scopes: what the API key is good for.
+    """
 
     app: bytes
     app_id: UUID
     key: UUID
     holder: Verifier
     keys_hash: bytes
+    scopes: frozenset[str]
 
 
 class _Known(msgspec.Struct, frozen=True):
@@ -149,13 +159,15 @@ class Principals:
         given = tokens.read_app_token(self._jwt_key, token, self._clock() / SECOND)
         app_id, key = given.app, given.api_key
 
-        async def find(tx: Tx) -> tuple[bytes, bytes] | None:
+        async def find(tx: Tx) -> tuple[bytes, bytes, str] | None:
             row = await tx.one(_FIND_APP, app_id.bytes, key.bytes)
-            return None if row is None else (row[0], row[1])
+            return None if row is None else (row[0], row[1], row[2])
 
         row = await self._storage.query(find)
         if row is None or given.bound_to != thumbprint(row[0]):
             raise tokens.unauthenticated()
-        app = AppCaller(app_id.bytes, app_id, key, Verifier(row[0]), row[1])
+        app = AppCaller(
+            app_id.bytes, app_id, key, Verifier(row[0]), row[1], frozenset(row[2].split())
+        )
         self._remember(token, app, given.ends * SECOND)
         return app

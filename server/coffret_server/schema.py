@@ -104,6 +104,15 @@ class Session(Base):
     expires: Mapped[int]
 
 
+class LoginFailure(Base):
+    """Until when failed logins count, of what `coffret_server.failures` counts them under."""
+
+    __tablename__ = "login_failures"
+    __table_args__ = (Index("ix_login_failures_whole", "whole"),)
+    subject: Mapped[bytes] = mapped_column(primary_key=True)
+    whole: Mapped[int]
+
+
 class Log(Base):
     """Where a vault's log stands: its size, Merkle frontier, newest head, and usage."""
 
@@ -288,7 +297,7 @@ class App(Base):
 
 
 class ApiKey(Base):
-    """One of an app's API keys, hashed."""
+    """One of an app's API keys, hashed; `scopes` are what it is good for, parted by spaces."""
 
     __tablename__ = "api_keys"
     app_id: Mapped[bytes] = mapped_column(primary_key=True)
@@ -296,6 +305,8 @@ class ApiKey(Base):
     key_hash: Mapped[bytes]
     created: Mapped[int]
     last_used: Mapped[int | None]
+    scopes: Mapped[str]
+    expires: Mapped[int | None]
 
 
 class Idempotency(Base):

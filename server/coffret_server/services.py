@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import select
 
 from coffret_server import tokens
-from coffret_server.limits import Limiter
+from coffret_server.limits import AddressLimiter, Limiter
 from coffret_server.principals import Principals
 from coffret_server.proofs import Proofs
 from coffret_server.schema import Setting
@@ -51,8 +51,9 @@ class Limits:
     """The limits of one process; they exist before the database is open."""
 
     def __init__(self, settings: Settings, monotonic: Callable[[], float]) -> None:
-        self.auth = Limiter("auth", settings.auth_rate, monotonic)
-        self.open = Limiter("address", settings.open_rate, monotonic)
+        self.auth = AddressLimiter("auth", settings.auth_rate, monotonic)
+        self.open = AddressLimiter("address", settings.open_rate, monotonic)
+        self.failed = AddressLimiter("failed", settings.failure_rate, monotonic)
         self.account = Limiter("account", settings.account_rate, monotonic)
 
 

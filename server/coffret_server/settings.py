@@ -24,6 +24,9 @@ class Settings:
         auth_rate: requests a minute of one address for challenges, logins and tokens.
         open_rate: requests a minute of one address without a token.
         account_rate: requests a minute of one account or app.
+        failure_rate: wrong tokens and keys a minute of one address.
+        login_failures: failed logins to an account from an address, at once; five times as many
+            from an address, ten times as many to an account.
         trust_forwarded: take the client's address from X-Forwarded-For (behind a proxy only).
     """
 
@@ -37,6 +40,8 @@ class Settings:
     auth_rate: int = 300
     open_rate: int = 1_200
     account_rate: int = 120_000
+    failure_rate: int = 60
+    login_failures: int = 10
     trust_forwarded: bool = False
 
     @classmethod

@@ -176,7 +176,9 @@ WRONG: dict[str, Callable[[Scene], dict[str, str]]] = {
     "a minute ahead": lambda it: it.proof(claims={"iat": int(time.time()) + 60}),
     "no time": lambda it: it.proof(claims={"iat": None}),
     "a time that is text": lambda it: it.proof(claims={"iat": str(int(time.time()))}),
-    "a nonce of the thief": lambda it: it.proof(claims={"nonce": forge.b64url(bytes(32))}),
+    "a nonce of the thief": lambda it: it.proof(
+        claims={"iat": 0, "nonce": forge.b64url(int(time.time()).to_bytes(8, "big") + bytes(24))}
+    ),
     "no jti": lambda it: it.proof(claims={"jti": None}),
     "a short jti": lambda it: it.proof(claims={"jti": "1"}),
     "a claim more": lambda it: it.proof(claims={"admin": True}),

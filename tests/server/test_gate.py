@@ -128,7 +128,7 @@ async def test_accounts_are_limited_each(tmp_path: Path, clock: Clock) -> None:
 
 async def test_strangers_are_limited(tmp_path: Path, clock: Clock) -> None:
     """Requests without a token, and with a wrong one, count against their address."""
-    async with await limited(tmp_path, clock, open_rate=4) as stand:
+    async with await limited(tmp_path, clock, open_rate=2, failure_rate=2) as stand:
         wrong = "cfs_" + forge.b64(bytes(48))
         tries = [await stand.get("/sync", wrong) for _ in range(2)]
         tries += [await stand.get("/tags") for _ in range(2)]

@@ -1,6 +1,8 @@
 """Logging in and out."""
 
 import hmac
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, Literal
 from uuid import UUID, uuid4
@@ -11,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from coffret_server import challenges, gate, tokens
+from coffret_server import challenges, failures, gate, tokens
 from coffret_server.control.web import (
     Answer,
     Body,
@@ -26,7 +28,8 @@ from coffret_server.control.web import (
     uuid,
 )
 from coffret_server.data.call import shown
-from coffret_server.problems import ProblemError, refuse
+from coffret_server.limits import network
+from coffret_server.problems import CODES, ProblemError, refuse
 from coffret_server.proofs import thumbprint
 from coffret_server.schema import Account, ApiKey, App, Keyslot, Session, UsedNonce
 from coffret_server.services import Services
@@ -112,6 +115,20 @@ def limit_address(request: Request) -> None:
     info.allowance = request.app.state.limits.auth.take(info.address)
 
 
+@contextmanager
+def failures_of_address(request: Request) -> Iterator[None]:
+    """Count keys that are wrong, and look at none from where too many were."""
+    info = gate.info_of(request.scope)
+    failed = request.app.state.limits.failed
+    failed.check(info.address)
+    try:
+        yield
+    except ProblemError as problem:
+        if problem.status == CODES["unauthenticated"][0]:
+            info.allowance = failed.take(info.address)
+        raise
+
+
 def _wrong() -> ProblemError:
     code = "wrong-credentials"
     return ProblemError(code, "the username, the secret or the signature is wrong")
@@ -170,7 +187,18 @@ def _kdf(found: challenges.Challenge) -> dict[str, Any] | None:
 async def login(request: Request, body: LoginBody, services: CurrentServices) -> Response:
     """A session, for a signature over our nonce. Anything wrong gets one and the same answer."""
     limit_address(request)
-    now = services.clock()
+    now, address = services.clock(), gate.info_of(request.scope).address
+    key, most = services.secrets.nonce_key, services.settings.login_failures
+    tried = failures.attempt(key, body.account_id, address, network(address), most)
+    await services.storage.query(lambda tx: failures.check(tx, tried, now))
+    try:
+        return await _logged_in(services, body, address, now)
+    except ProblemError:
+        await services.storage.submit(lambda tx: failures.add(tx, tried, now))
+        raise
+
+
+async def _logged_in(services: Services, body: LoginBody, address: str, now: int) -> Response:
     key = services.secrets.nonce_key
     nonce_ends = challenges.nonce_expiry(key, body.account_id, body.slot_id, body.nonce, now)
     async with services.storage.read() as reading:
@@ -187,7 +215,7 @@ async def login(request: Request, body: LoginBody, services: CurrentServices) ->
         session_id=session_id.bytes,
         token_hash=tokens.digest(token),
         session_key=body.session_public_key,
-        address=gate.info_of(request.scope).address,
+        address=address,
         created=now,
         last_seen=now,
         expires=expires,
@@ -285,6 +313,11 @@ async def logout(owner: CurrentOwner, services: CurrentServices) -> Response:
 async def app_token(request: Request, body: TokenBody, services: CurrentServices) -> Response:
     """A JWT for an app's API key, for whoever proves to hold the app's registered key."""
     limit_address(request)
+    with failures_of_address(request):
+        return await _token(request, body, services)
+
+
+async def _token(request: Request, body: TokenBody, services: Services) -> Response:
     try:
         app, key_hash = tokens.read(tokens.API_KEY, body.api_key)
     except ProblemError:
@@ -294,7 +327,7 @@ async def app_token(request: Request, body: TokenBody, services: CurrentServices
     async with services.storage.read() as session:
         rows = (await session.scalars(select(ApiKey).where(ApiKey.app_id == app))).all()
         found = [row for row in rows if hmac.compare_digest(row.key_hash, key_hash)]
-        if not found:
+        if not found or (found[0].expires is not None and found[0].expires <= now):
             raise _wrong()
         holder = Verifier((await session.get_one(App, app)).signing_key)
     services.proofs.check(sent, "", holder)
@@ -305,6 +338,8 @@ async def app_token(request: Request, body: TokenBody, services: CurrentServices
             .values(last_used=now)
         )
     seconds, issued = min(services.settings.token_seconds, 900), now // 1_000_000
+    if found[0].expires is not None:
+        seconds = min(seconds, -(-found[0].expires // 1_000_000) - issued)
     given = tokens.AppToken(
         uuid(app), uuid(found[0].key_id), thumbprint(holder.public_key), issued + seconds
     )

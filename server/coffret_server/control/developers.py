@@ -1,7 +1,7 @@
 """Developers, their apps, and the apps' API keys."""
 
 import hmac
-from typing import Annotated
+from typing import Annotated, Final, Literal
 from uuid import UUID, uuid4
 
 from fastapi import Depends, Request
@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from coffret_server import tokens
-from coffret_server.control.auth import limit_address
+from coffret_server.control.auth import failures_of_address, limit_address
 from coffret_server.control.repeats import CurrentRepeat
 from coffret_server.control.web import (
     Answer,
@@ -35,6 +35,8 @@ from coffret_server.wire.identity import keys_hash
 
 developers = router("developers and apps")
 KEYS_LIMIT = 20
+EVERYTHING: Final = ("create", "delete", "read", "request", "update")
+Scope = Literal["create", "delete", "read", "request", "update"]
 
 
 class DeveloperBody(Body):
@@ -65,6 +67,13 @@ class AppKeyAnswer(Answer):
     api_key: str
 
 
+class KeyBody(Body):
+    """What a further API key is good for, and for how many seconds; for everything, without end."""
+
+    scopes: list[Scope] = Field(default=list(EVERYTHING), min_length=1, max_length=5)
+    seconds: int | None = Field(default=None, ge=60, le=10 * 366 * 86_400)
+
+
 class AppAnswer(Answer):
     """An app's public identity."""
 
@@ -86,11 +95,18 @@ class KeyAnswer(Answer):
     key_id: UUID
     created: int
     last_used: int | None
+    scopes: list[str]
+    expires: int | None
 
 
 async def _developer(request: Request) -> bytes:
     """The developer whose key the request bears."""
     limit_address(request)
+    with failures_of_address(request):
+        return await _holder_of_key(request)
+
+
+async def _holder_of_key(request: Request) -> bytes:
     kind, _, token = request.headers.get("authorization", "").partition(" ")
     if kind.lower() != "bearer":
         raise _unknown_developer()
@@ -167,20 +183,22 @@ async def create_app(
         async with services.storage.write() as session:
             if await repeat.earlier(session, developer) is None:
                 session.add(app)
-                session.add(_key_row(manifest.app.bytes, uuid4(), key, services.clock()))
+                session.add(_key_row(manifest.app.bytes, uuid4(), key, services.clock(), KeyBody()))
                 await repeat.keep(session, developer, {"app_id": str(manifest.app)})
     except IntegrityError:
         refuse("conflict", "an app of that id exists")
     return answer({"app_id": manifest.app, "api_key": key}, 201)
 
 
-def _key_row(app: bytes, key_id: UUID, key: str, now: int) -> ApiKey:
+def _key_row(app: bytes, key_id: UUID, key: str, now: int, limits: KeyBody) -> ApiKey:
     return ApiKey(
         app_id=app,
         key_id=key_id.bytes,
         key_hash=tokens.digest(key),
         created=now,
         last_used=None,
+        scopes=" ".join(sorted(set(limits.scopes))),
+        expires=None if limits.seconds is None else now + limits.seconds * 1_000_000,
     )
 
 
@@ -197,7 +215,11 @@ async def read_app(app_id: PathId, _: CurrentCaller, services: CurrentServices) 
 
 @developers.post("/apps/{id}/keys", status_code=201, response_model=NewKeyAnswer)
 async def create_key(
-    app_id: PathId, developer: CurrentDeveloper, services: CurrentServices, repeat: CurrentRepeat
+    app_id: PathId,
+    developer: CurrentDeveloper,
+    services: CurrentServices,
+    repeat: CurrentRepeat,
+    body: KeyBody | None = None,
 ) -> Response:
     """A further API key."""
     key = tokens.write(tokens.API_KEY, app_id, repeat.secret("api-key"))
@@ -209,7 +231,8 @@ async def create_key(
             have = await session.scalars(select(ApiKey.key_id).where(ApiKey.app_id == app_id))
             if len(have.all()) >= KEYS_LIMIT:
                 refuse("conflict", "an app has at most 20 keys")
-            session.add(_key_row(app_id, key_id, key, services.clock()))
+            row = _key_row(app_id, key_id, key, services.clock(), body or KeyBody())
+            session.add(row)
             await repeat.keep(session, developer, {"key_id": str(key_id)})
     return answer({"api_key": key, "key_id": key_id}, 201)
 
@@ -225,7 +248,13 @@ async def list_keys(
             select(ApiKey).where(ApiKey.app_id == app_id).order_by(ApiKey.created)
         )
         found = [
-            {"key_id": uuid(row.key_id), "created": row.created, "last_used": row.last_used}
+            {
+                "key_id": uuid(row.key_id),
+                "created": row.created,
+                "last_used": row.last_used,
+                "scopes": row.scopes.split(),
+                "expires": row.expires,
+            }
             for row in rows
         ]
     return answer(found)

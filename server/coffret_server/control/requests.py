@@ -123,6 +123,7 @@ async def create(
     body: RequestBody, app: CurrentApp, services: CurrentServices, repeat: CurrentRepeat
 ) -> Response:
     """Ask an owner for access; an earlier pending request of the app to them is superseded."""
+    _check_may_ask(app)
     asked = wire.parse_request(body.request)
     app.holder.verify_kind("access-request", body.signature, body.request)
     now = services.clock()
@@ -169,6 +170,11 @@ async def _place(session: AsyncSession, body: RequestBody, asked: wire.Request, 
         )
     )
     await session.flush()
+
+
+def _check_may_ask(app: AppCaller) -> None:
+    if "request" not in app.scopes:
+        refuse("forbidden", "the API key is not good for requests")
 
 
 def _mine(caller: Owner | AppCaller) -> ColumnElement[bool]:
@@ -247,6 +253,7 @@ async def _find_pending(
 @requests.post("/access-requests/{id}/cancel", status_code=204)
 async def cancel(request_id: PathId, app: CurrentApp, services: CurrentServices) -> Response:
     """Take a request back."""
+    _check_may_ask(app)
     now = services.clock()
     async with services.storage.write() as session:
         row = await _find_pending(session, request_id, app, now)

@@ -76,13 +76,15 @@ async def authenticate(
     if not token:
         raise unauthenticated()
     caller = services.principals.remembered(token)
+    if caller is None:
+        limits.failed.check(info.address)
     try:
         if caller is None:
             caller = await services.principals.caller(token)
         if request.proof or not by_head:
             services.proofs.check(request, token, caller.holder)
     except ProblemError:
-        info.allowance = limits.open.take(info.address)
+        info.allowance = limits.failed.take(info.address)
         raise
     key = caller.account if isinstance(caller, Owner) else caller.app
     info.allowance = limits.account.take(key)

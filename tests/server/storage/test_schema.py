@@ -17,7 +17,7 @@ from coffret_server.storage.open import DatabaseError, _driver_url
 from server.stand import Clock, serving
 
 pytestmark = pytest.mark.asyncio
-GLOBAL = {"settings", "developers", "apps", "api_keys", "idempotency"}
+GLOBAL = {"settings", "developers", "apps", "api_keys", "idempotency", "login_failures"}
 
 
 async def test_migrations_build_the_models(database: str) -> None:
