@@ -24,7 +24,7 @@ from coffret.flows.sync import sync
 from coffret_vault.envelope.signature import sign_head
 from coffret_vault.errors import ConflictError, StoreMovedError, TrustError
 from coffret_vault.formats.checkpoint import NO_HEAD, Head, parse_head
-from coffret_vault.formats.entry import ENTRY, Entry, Leaf
+from coffret_vault.formats.entry import Entry, Leaf, serialize_entry
 from coffret_vault.formats.memory import Record
 from coffret_vault.log.replay import NEW, advance
 from coffret_vault.log.tree import leaf_hash
@@ -100,7 +100,7 @@ def build(state: VaultState, change: Change, signing: SigningKey | None = None) 
         TrustError: the change does not follow from what is there; it is ours, so it is a defect.
     """
     position = state.position()
-    leaves = tuple(ENTRY.serialize(entry) for entry in change.entries)
+    leaves = tuple(map(serialize_entry, change.entries))
     frontier = position.frontier.copy()
     for leaf in (*position.tail, *leaves):
         frontier.append_hash(leaf_hash(leaf))
@@ -130,11 +130,10 @@ def _states(state: VaultState, change: Change, size: int) -> dict[bytes, MemoryS
 
     Its leaves and its signature were made here a moment ago: only what others say is verified.
     """
-    states: dict[bytes, MemoryState] = {}
-    for index, entry in enumerate(change.entries, size):
-        if entry.kind in MEMORY_KINDS:
-            before = states.get(entry.subject) or state.store.state(entry.subject) or NEW
-            states[entry.subject] = advance(before, entry, index)
+    entries = [(at, e) for at, e in enumerate(change.entries, size) if e.kind in MEMORY_KINDS]
+    states = state.store.states_of({entry.subject for _, entry in entries})
+    for index, entry in entries:
+        states[entry.subject] = advance(states.get(entry.subject) or NEW, entry, index)
     return states
 
 

@@ -16,7 +16,7 @@ from coffret_vault.store.grants import GrantRow, GrantTable
 from coffret_vault.store.schema import blob, connect, integer, mapped, transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 
@@ -53,6 +53,8 @@ _decode_state = msgspec.msgpack.Decoder(MemoryState).decode
 _decode_mark = msgspec.msgpack.Decoder(_Mark).decode
 _PUT_RECORDS = "INSERT OR REPLACE INTO records VALUES"
 _PUT_RECORD = f"{_PUT_RECORDS} (?, ?, ?, ?, ?, ?)"
+_ASKED = 500
+"""How many values are put into one query."""
 _FIELDS = "memory_id, version, header, envelope, kek, wrap"
 
 
@@ -248,6 +250,18 @@ class Store:
                 "SELECT state FROM memories WHERE memory_id = ?", (memory_id,)
             ).fetchone()
         return _state(found[0]) if found else None
+
+    def states_of(self, memory_ids: Collection[bytes]) -> dict[bytes, MemoryState]:
+        """Where these memories stand; those that are not here are left out."""
+        wanted, found = list(memory_ids), {}
+        for start in range(0, len(wanted), _ASKED):
+            part = wanted[start : start + _ASKED]
+            marks = ", ".join("?" * len(part))
+            query = f"SELECT memory_id, state FROM memories WHERE memory_id IN ({marks})"  # noqa: S608 - question marks
+            with mapped():
+                rows = self._database.execute(query, part).fetchall()
+            found.update({blob(memory_id): _state(state) for memory_id, state in rows})
+        return found
 
     def states(self, *, pending: bool = False) -> list[tuple[bytes, MemoryState]]:
         """Every memory that is not deleted and has a current version, or those with proposals."""
