@@ -215,11 +215,24 @@ class Access:
         """What the owner allowed: some of ``read``, ``create``, ``update``, ``delete``."""
         return self._held.grant.scopes
 
+    def receipt(self) -> str:
+        """The head of the owner's log as this app was shown it, signed by the owner.
+
+        Give it to the owner, who can compare a new device with it: ``coffret confirm``.
+
+        Raises:
+            GrantError: the grant is paused, revoked or over.
+            TrustError: the server shows an older or another log than before.
+        """
+        return self._driver.run(access_flows.receipt(self._state, self._held))
+
     def refresh(self) -> None:
         """Read again what the grant covers now.
 
         Raises:
             GrantError: the grant is paused, revoked or over, or does not include reading.
+            TrustError: the server shows an older or another log than before, or a memory that the
+                owner's log does not name.
         """
         self._shelf.fill(self._driver.run(access_flows.read_all(self._state, self._held)))
 

@@ -5,6 +5,7 @@ largest first: all that is needed to add a leaf and to know the root. The hash o
 `TILE` leaves is kept as well, so that a proof reads at most two runs of leaves and those hashes.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Final, Protocol
@@ -139,3 +140,26 @@ def consistency(hashes: Hashes, first: int, size: int) -> list[bytes]:
     if not whole:
         path.append(subtree(hashes, start, stop))
     return path[::-1]
+
+
+def batch(hashes: Hashes, indexes: Sequence[int], size: int) -> list[bytes]:
+    """What it takes to come from some leaves to the root of `size` leaves.
+
+    The roots of the largest subtrees that hold none of them, from left to right.
+
+    Args:
+        hashes: where hashes are found.
+        indexes: of the leaves, ascending, each once, below `size`.
+        size: the tree's.
+    """
+    found: list[bytes] = []
+    waiting = [(0, size, 0, len(indexes))]
+    while waiting:
+        start, stop, first, last = waiting.pop()
+        if first == last:
+            found.append(subtree(hashes, start, stop))
+        elif stop - start > 1:
+            middle = start + _split(stop - start)
+            cut = bisect_left(indexes, middle, first, last)
+            waiting += [(middle, stop, cut, last), (start, middle, first, cut)]
+    return found

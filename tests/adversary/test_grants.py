@@ -111,7 +111,7 @@ def test_a_hostile_server_cannot_slip_a_memory_into_a_grant(world: World) -> Non
     def slip(page: list[Any]) -> None:
         wrap = page[1][0][3]
         for each in (wrap, record.wrap):
-            page[1].append([record.header, record.envelope, 1, each, "accepted", 99])
+            page[1].append([record.header, record.envelope, 1, each, "accepted", *page[1][0][5:]])
 
     evil.rewrite[f"/grants/{grant_id}/records"] = slip
     assert [memory.id for memory in access.memories()] == [shared.id]

@@ -98,7 +98,7 @@ def test_a_server_cannot_pass_a_planted_memory_on(world: World) -> None:
 
     def pass_on(page: list[Any]) -> None:
         for wrap in wraps:
-            page[1].append([record.header, record.envelope, 1, wrap, "accepted", 99])
+            page[1].append([record.header, record.envelope, 1, wrap, "accepted", *page[1][0][5:]])
 
     case.evil.rewrite[f"/grants/{case.grant_id}/records"] = pass_on
     assert read_by(case.reading) == {FACT}

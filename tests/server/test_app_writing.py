@@ -19,7 +19,7 @@ async def records(stand: Stand, app: forge.App, grant: uuid.UUID, query: str = "
     """What the app reads: the cursor and the items."""
     answer = await stand.get(f"/grants/{grant}/records{query}", app.token)
     assert answer.status_code == 200, answer.text
-    return msgspec.msgpack.decode(answer.content)
+    return msgspec.msgpack.decode(answer.content)[:2]
 
 
 async def shown(stand: Stand, app: forge.App, grant: uuid.UUID, query: str = "") -> list[Any]:
@@ -45,14 +45,16 @@ async def test_an_app_reads_what_it_has_the_keys_of(stand: Stand) -> None:
     owner, app = await stand.sign_up(), await stand.new_app()
     grant = await stand.grant(owner, app, ("read",))
     granted, other = owner.memory(), owner.memory()
-    await stand.append(owner, owner.put(granted, other))
+    written = owner.put(granted, other)
+    await stand.append(owner, written)
     memory = forge.identity_of(granted[0])[0]
     wrap = forge.wrapped()
     body = {"wraps": [[memory, 1, wrap]]}
     await stand.send("POST", f"/grants/{grant}/wraps", body, owner.token)
     cursor, items = await records(stand, app, grant)
     assert cursor is None
-    assert items == [[granted[0], granted[1], 1, wrap, "accepted", 4]]
+    leaf = written["leaves"][0]
+    assert items == [[granted[0], granted[1], 1, wrap, "accepted", 4, leaf]]
     assert (await stand.get(f"/grants/{grant}", owner.token)).json()["last_read"] is not None
 
 
@@ -377,7 +379,8 @@ async def test_the_head_tells_an_app_of_news(stand: Stand) -> None:
     owner, app = await stand.sign_up(), await stand.new_app()
     grant = await stand.grant(owner, app)
     answer = await stand.get(f"/grants/{grant}/head", app.token)
-    assert msgspec.msgpack.decode(answer.content) == {"size": 4, "head": owner.head}
+    told = msgspec.msgpack.decode(answer.content)
+    assert told == {"size": 4, "head": owner.head, "continues": []}
 
 
 async def test_pending_of_one_app_is_hidden_from_another_with_the_same_memory(

@@ -85,3 +85,25 @@ def test_proofs_are_those_of_the_rfc(size: int) -> None:
     for first in [*picked, size]:
         expected = subproof(first, LEAVES[:size], whole=True) if first else []
         assert merkle.consistency(hashes, first, size) == expected
+
+
+def many(indexes: Sequence[int], start: int, leaves: Sequence[bytes]) -> list[bytes]:
+    """The largest subtrees without any of these leaves, by recursion over all leaves."""
+    if not any(start <= index < start + len(leaves) for index in indexes):
+        return [tree(leaves)]
+    if len(leaves) == 1:
+        return []
+    split = 1
+    while split * 2 < len(leaves):
+        split *= 2
+    left = many(indexes, start, leaves[:split])
+    return [*left, *many(indexes, start + split, leaves[split:])]
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 255, 256, 257, 513, 600])
+def test_many_leaves_are_proven_at_once(size: int) -> None:
+    """The parts are the largest subtrees beside the leaves, whichever leaves these are."""
+    for step in (1, 2, 3, 100, size):
+        indexes = list(range(size // 3, size, step))
+        assert merkle.batch(Hashes(), indexes, size) == many(indexes, 0, LEAVES[:size])
+    assert merkle.batch(Hashes(), [], size) == [tree(LEAVES[:size])]

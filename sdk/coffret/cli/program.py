@@ -20,6 +20,7 @@ from coffret.cli.commands import (
     reviewing,
     searching,
     serving,
+    sessions,
     sharing,
     under_grant,
 )
@@ -45,6 +46,7 @@ def commands() -> dict[str, dict[str, Callable[..., None]]]:
             "confirm": entering.confirm,
             "unlock": locking.unlock,
             "lock": locking.lock,
+            "logout": sessions.logout,
             "status": locking.status,
         },
         "Memories": {
@@ -101,6 +103,7 @@ def app_commands() -> dict[str, Callable[..., None]]:
         "remember": under_grant.remember_granted,
         "update": under_grant.update_granted,
         "forget": under_grant.forget_granted,
+        "receipt": under_grant.receipt,
     }
 
 
@@ -120,6 +123,10 @@ def build() -> typer.Typer:
     for name, command in app_commands().items():
         apps.command(name)(command)
     program.add_typer(apps, name="app", rich_help_panel="For developers")
+    devices = typer.Typer(help="The devices that are logged in: list them, or end one.")
+    devices.callback(invoke_without_command=True)(sessions.list_sessions)
+    devices.command("end")(sessions.end)
+    program.add_typer(devices, name="sessions", rich_help_panel="Begin")
     return program
 
 

@@ -16,6 +16,14 @@ from coffret.flows.http import (
     decode_msgpack,
     encode_msgpack,
 )
+from coffret.flows.witness import (
+    check_leaves,
+    check_named,
+    check_not_older,
+    check_own,
+    last_head,
+    take_head,
+)
 from coffret_vault.envelope.signature import sign_statement
 from coffret_vault.errors import (
     FormatError,
@@ -69,12 +77,26 @@ class _Item(msgspec.Struct, frozen=True, array_like=True):
     key_number: Count
     wrap: bytes
     status: str
-    leaf: Count
+    index: Count
+    leaf: bytes
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the owner made it current; else it is said to be this app's own proposal."""
+        return self.status == "accepted"
 
 
 class _Page(msgspec.Struct, frozen=True, array_like=True):
     next: Cursor | None
     items: list[_Item]
+    head: str
+    continues: list[bytes]
+    nodes: list[bytes]
+
+
+class _HeadAnswer(msgspec.Struct, frozen=True):
+    head: str
+    continues: list[bytes]
 
 
 class Readable(msgspec.Struct, frozen=True):
@@ -105,11 +127,12 @@ def read_all(state: AppState, held: Held) -> Flow[dict[str, Readable]]:
     """Everything the grant lets this app read now, by id; its own unreviewed writings too.
 
     What does not open is left out: a server can always withhold, and a record that does not open
-    says no more than one that is not there.
+    says no more than one that is not there. What opens is in the owner's log, or this app's own.
 
     Raises:
         GrantError: the grant is paused, revoked or expired, or does not include reading.
         FormatError: the server's pages have no end.
+        TrustError: the owner's log was turned back or forked, or does not name what is shown.
     """
     _check_live(state, held)
     found: dict[str, Readable] = {}
@@ -120,17 +143,39 @@ def read_all(state: AppState, held: Held) -> Flow[dict[str, Readable]]:
             message = "the server's pages lead back to one that was read"
             raise FormatError(message)
         asked.add(cursor)
-        params = (("limit", str(_PAGE)),) + ((("cursor", cursor),) if cursor else ())
+        seen = last_head(state, held)
+        params = [("limit", str(_PAGE)), ("seen", str(seen.head.size if seen else 0))]
+        if cursor:
+            params.append(("cursor", cursor))
         path = f"/grants/{id_text(held.grant.grant_id)}/records"
-        request = Request("GET", path, media=MSGPACK, params=params)
+        request = Request("GET", path, media=MSGPACK, params=tuple(params))
         page = decode_msgpack((yield from send(state, request)), _Page)
+        head = take_head(state, held, page.head, page.continues)
+        accepted = [(item.index, item.leaf) for item in page.items if item.accepted]
+        check_leaves(head, accepted, page.nodes)
         for item in page.items:
-            readable = _open(held, item)
+            readable = _open(state, held, item)
             if readable is not None:
                 name = readable.memory.id
                 found[name] = _joined(found.get(name, readable), readable)
         cursor = page.next if page.items else None
     return found
+
+
+def receipt(state: AppState, held: Held) -> Flow[str]:
+    """The newest head of the owner's log, as this app is shown it now, and keeps it.
+
+    Raises:
+        GrantError: the grant is paused, revoked or expired.
+        TrustError: the log was turned back or forked.
+    """
+    _check_live(state, held)
+    seen = last_head(state, held)
+    path = f"/grants/{id_text(held.grant.grant_id)}/head"
+    params = (("seen", str(seen.head.size if seen else 0)),)
+    answer = yield from send(state, Request("GET", path, media=MSGPACK, params=params))
+    page = decode_msgpack(answer, _HeadAnswer)
+    return take_head(state, held, page.head, page.continues).note
 
 
 def _joined(one: Readable, other: Readable) -> Readable:
@@ -150,7 +195,7 @@ def _check_live(state: AppState, held: Held) -> None:
         raise GrantExpiredError
 
 
-def _open(held: Held, item: _Item) -> Readable | None:
+def _open(state: AppState, held: Held, item: _Item) -> Readable | None:
     try:
         header = HEADER.parse(item.header)
         if header.account_id != held.grant.account_id or header.key_number != item.key_number:
@@ -161,6 +206,12 @@ def _open(held: Held, item: _Item) -> Readable | None:
         return None
     memory = to_memory(header, payload, Review(_STATUS.get(item.status, REJECTED)))
     digest = record_digest(item.header, item.envelope)
+    if item.accepted:
+        check_named(header, digest, item.leaf)
+        check_not_older(state.newest, held.grant.grant_id, memory.id, item.index)
+        state.newest[held.grant.grant_id, memory.id] = item.index
+    else:
+        check_own(state, header, digest, item.leaf)
     return Readable(memory, header, payload, key, header.version, digest)
 
 

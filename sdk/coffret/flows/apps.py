@@ -105,10 +105,11 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class Held(msgspec.Struct, frozen=True):
-    """A grant that this app verified, with its key."""
+    """A grant that this app verified, with its key, and the card of its owner as it was signed."""
 
     grant: Grant
     key: SecretBytes
+    owner: Signed
 
     def __repr__(self) -> str:
         return f"<Held {id_text(self.grant.grant_id)}>"
@@ -284,4 +285,4 @@ def take_up(state: AppState, request_id: str, owner_words: str | None = None) ->
         raise GrantExpiredError
     if answer.state != "active":
         raise _STATES.get(answer.state, GrantError)
-    return Held(grant, key)
+    return Held(grant, key, Signed(asked.card, asked.card_signature))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.files import write_whole
+from coffret.flows.heads import Heads
 from coffret.flows.proof import Prover
 from coffret_vault.errors import NotFoundError, StoreDamagedError, StoreError
 from coffret_vault.formats.layout import id_text
@@ -96,6 +97,9 @@ class AppState:
         self.identity: Identity = identity_from_seeds(file.seeds)
         self.manifest: Manifest = MANIFEST.parse(file.manifest)
         self.token = ""
+        self.heads = Heads(path)
+        self.newest: dict[tuple[bytes, str], int] = {}
+        """The entry that each memory was last read by: by its grant and its id."""
         self.prover = Prover(self.identity.signing, ambient)
 
     def __repr__(self) -> str:

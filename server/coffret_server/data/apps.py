@@ -2,42 +2,46 @@
 
 import base64
 import binascii
-from typing import Final, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
 
-from coffret_server import grants
+from coffret_server import grants, merkle
 from coffret_server.append import Wrap, add_wrap
 from coffret_server.data.call import Call, Reply
+from coffret_server.data.tree import read_hashes
 from coffret_server.ledger import Ledger
 from coffret_server.problems import malformed, refuse
 from coffret_server.rows import load_state
 from coffret_server.schema import ACCEPTED, PENDING, REJECTED, STATUS_NAMES
 from coffret_server.storage import Tx
+from coffret_server.wire.log import parse_head
 from coffret_server.wire.records import check_wrap
 
 WRAPS_LIMIT: Final = 5_000
 PAGE_LIMIT: Final = 2_000
 READ_EVERY: Final = 60_000_000
-_ITEM: Final = b"\x96"
+_ITEM: Final = b"\x97"
 _pack = msgspec.msgpack.Encoder().encode
 _Parts = tuple[msgspec.Raw, msgspec.Raw, msgspec.Raw, msgspec.Raw]
 _unpack = msgspec.msgpack.Decoder(_Parts).decode
 
 _ACCEPTED_ROWS: Final = (
     "SELECT w.changed, w.memory_id, e.version, e.record, w.key_number, w.wrap, e.status,"
-    " m.shown_seq FROM grant_wraps w"
+    " m.shown_seq, s.leaf FROM grant_wraps w"
     " JOIN memories m ON m.account_id = w.account_id AND m.memory_id = w.memory_id"
     " JOIN entries e ON e.account_id = m.account_id AND e.seq = m.current_seq"
+    " JOIN entries s ON s.account_id = m.account_id AND s.seq = m.shown_seq"
     " WHERE w.account_id = ? AND w.grant_id = ? AND w.changed >= ?"
     " AND (w.changed, w.memory_id, e.version) > (?, ?, ?) AND w.key_number = e.key_number"
     " AND (? = 1 OR e.grant_id = w.grant_id)"
     " ORDER BY w.changed, w.memory_id, e.version LIMIT ?"
 )
 _OWN_ROWS: Final = (
-    "SELECT e.changed, e.subject, e.version, e.record, e.key_number, NULL, e.status, e.seq"
-    " FROM entries e WHERE e.account_id = ? AND e.grant_id = ? AND e.changed >= ?"
+    "SELECT e.changed, e.subject, e.version, e.record, e.key_number, NULL, e.status, e.seq,"
+    " e.leaf FROM entries e WHERE e.account_id = ? AND e.grant_id = ? AND e.changed >= ?"
     " AND (e.changed, e.subject, e.version) > (?, ?, ?)"
     " AND e.kind = 'put' AND e.status IN (?, ?) AND e.record IS NOT NULL"
     " ORDER BY e.changed, e.subject, e.version LIMIT ?"
@@ -62,6 +66,16 @@ class _Place(NamedTuple):
         return base64.urlsafe_b64encode(data).decode()
 
 
+class _Row(NamedTuple):
+    """One item as it is sent, where it stands, and the entry that it is proven by."""
+
+    place: _Place
+    item: bytes
+    seq: int
+    accepted: bool
+
+
+_Proof = tuple[str, list[bytes], list[bytes]]
 _BEGINNING: Final = _Place(-1, b"", 0)
 _LAST_MEMORY: Final = b"\xff" * 17
 
@@ -162,17 +176,36 @@ async def read_records(call: Call) -> Reply:
     place = _start(call)
     now = call.services.clock()
 
-    async def job(tx: Tx) -> tuple[grants.Grant, list[tuple[_Place, bytes]]]:
-        grant = await grants.usable_grant(tx, grant_id, app, now)
-        return grant, await _page(tx, grant, place, limit + 1)
+    seen = call.number("seen", 0)
 
-    grant, rows = await call.services.storage.query(job)
+    async def job(tx: Tx) -> tuple[grants.Grant, list[_Row], _Proof]:
+        grant = await grants.usable_grant(tx, grant_id, app, now)
+        rows = await _page(tx, grant, place, limit + 1)
+        return grant, rows, await _proof(tx, grant.account, seen, rows[:limit])
+
+    grant, rows, proof = await call.services.storage.query(job)
     if grant.last_read is None or now - grant.last_read > READ_EVERY:
         await _mark_read(call, grant, now)
-    following = rows[limit - 1][0].text() if len(rows) > limit else None
-    items = [item for _, item in rows[:limit]]
-    head = b"\x92" + _pack(following) + b"\xdd" + len(items).to_bytes(4, "big")
-    return Reply(packed=head + b"".join(items))
+    following = rows[limit - 1].place.text() if len(rows) > limit else None
+    items = [row.item for row in rows[:limit]]
+    head = b"\x95" + _pack(following) + b"\xdd" + len(items).to_bytes(4, "big")
+    return Reply(packed=head + b"".join(items) + b"".join(map(_pack, proof)))
+
+
+async def _proof(tx: Tx, account: bytes, seen: int, rows: Sequence[_Row]) -> _Proof:
+    """The head over all that was accepted, and what leads to it."""
+    state = await tx.one("SELECT head FROM logs WHERE account_id = ?", account)
+    if state is None:
+        refuse("not-found", "there is no such account")
+    size = parse_head(state[0]).size
+    first = seen if seen <= size else 0
+    indexes = sorted({row.seq for row in rows if row.accepted})
+    hashes = await read_hashes(tx, account, (*indexes, first, size))
+    return (
+        state[0],
+        merkle.consistency(hashes, first, size),
+        merkle.batch(hashes, indexes, size),
+    )
 
 
 def _start(call: Call) -> _Place:
@@ -185,19 +218,25 @@ def _start(call: Call) -> _Place:
     return _BEGINNING
 
 
-async def _page(
-    tx: Tx, grant: grants.Grant, place: _Place, limit: int
-) -> list[tuple[_Place, bytes]]:
+async def _page(tx: Tx, grant: grants.Grant, place: _Place, limit: int) -> list[_Row]:
     """What was accepted, and what the app wrote and is not, merged."""
     after = (grant.account, grant.grant, place.changed, *place)
     reads = int("read" in grant.scopes)
     accepted = await tx.all(_ACCEPTED_ROWS, *after, reads, limit)
     own = await tx.all(_OWN_ROWS, *after, PENDING, REJECTED, limit)
     rows = sorted((*map(tuple, accepted), *map(tuple, own)), key=lambda row: row[:3])[:limit]
-    return [(_Place(*row[:3]), _item(*row[3:])) for row in rows]
+    return [_row(*row) for row in rows]
 
 
-def _item(record: bytes, key_number: int, wrap: bytes | None, status: int, seq: int) -> bytes:
+def _row(changed: int, memory: bytes, version: int, *rest: Any) -> _Row:  # noqa: ANN401 - columns
+    status, seq = rest[3:5]
+    place = _Place(changed, memory, version)
+    return _Row(place, _item(*rest), seq, (status or ACCEPTED) == ACCEPTED)
+
+
+def _item(
+    record: bytes, key_number: int, wrap: bytes | None, status: int, seq: int, leaf: bytes
+) -> bytes:
     """One item: spliced from the stored record without decoding what is in it."""
     header, envelope, _, own_wrap = _unpack(record)
     parts = (
@@ -208,6 +247,7 @@ def _item(record: bytes, key_number: int, wrap: bytes | None, status: int, seq: 
         own_wrap if wrap is None else _pack(wrap),
         _pack(STATUS_NAMES[status or ACCEPTED]),
         _pack(seq),
+        leaf,
     )
     return b"".join(map(bytes, parts))
 
@@ -225,15 +265,16 @@ async def _mark_read(call: Call, grant: grants.Grant, now: int) -> None:
 
 
 async def read_head(call: Call) -> Reply:
-    """The head of the owner's log, for an app to tell whether there is news."""
+    """The head of the owner's log, for an app to keep, and to tell whether there is news."""
     app = await call.app()
     grant_id = call.id().bytes
+    seen = call.number("seen", 0)
     now = call.services.clock()
 
-    async def job(tx: Tx) -> tuple[int, str]:
+    async def job(tx: Tx) -> dict[str, object]:
         grant = await grants.usable_grant(tx, grant_id, app, now)
-        state = await tx.one("SELECT size, head FROM logs WHERE account_id = ?", grant.account)
-        return (state[0], state[1]) if state else (0, "")
+        state = await load_state(tx, grant.account)
+        _, continues, _ = await _proof(tx, grant.account, seen, ())
+        return {"size": state.size, "head": state.head, "continues": continues}
 
-    size, head = await call.services.storage.query(job)
-    return Reply({"size": size, "head": head})
+    return Reply(await call.services.storage.query(job))

@@ -9,8 +9,8 @@ import msgspec
 from coffret_server import merkle
 from coffret_server.append import Append, Applied, Prepared, apply, prepare
 from coffret_server.data.call import Call, Reply
+from coffret_server.data.tree import read_hashes
 from coffret_server.problems import ProblemError, refuse
-from coffret_server.rows import unpack_leaf
 from coffret_server.schema import STATUS_NAMES
 from coffret_server.storage import Tx
 
@@ -235,35 +235,6 @@ async def read_log(call: Call) -> Reply:
     return Reply(packed=await call.services.storage.query(job))
 
 
-class _Hashes:
-    """Hashes for one proof, read before it is made."""
-
-    def __init__(self, tiles: dict[int, bytes], leaves: dict[int, bytes]) -> None:
-        self._tiles = tiles
-        self._leaves = leaves
-
-    def tile(self, index: int) -> bytes:
-        return self._tiles[index]
-
-    def leaves(self, start: int, stop: int) -> list[bytes]:
-        return [self._leaves[index] for index in range(start, stop)]
-
-
-async def _hashes(tx: Tx, account: bytes, runs: set[int]) -> _Hashes:
-    """Every tile, and the leaves of the runs in which the proof begins or ends."""
-    tiles = await tx.all("SELECT idx, hash FROM tiles WHERE account_id = ?", account)
-    leaves: dict[int, bytes] = {}
-    for run in runs:
-        rows = await tx.all(
-            "SELECT seq, leaf FROM entries WHERE account_id = ? AND seq >= ? AND seq < ?",
-            account,
-            run * merkle.TILE,
-            (run + 1) * merkle.TILE,
-        )
-        leaves.update((row[0], merkle.leaf_hash(unpack_leaf(row[1]))) for row in rows)
-    return _Hashes({row[0]: row[1] for row in tiles}, leaves)
-
-
 async def read_proof(call: Call) -> Reply:
     """A proof of inclusion (`index`, `size`) or of consistency (`first`, `size`)."""
     owner = await call.owner()
@@ -277,8 +248,7 @@ async def read_proof(call: Call) -> Reply:
         newest, _ = await _standing(tx, owner.account)
         if size > newest or begin > size or (included and begin == size):
             refuse("invalid-input", "the log is not that long")
-        ends = {begin // merkle.TILE, size // merkle.TILE}
-        hashes = await _hashes(tx, owner.account, ends)
+        hashes = await read_hashes(tx, owner.account, (begin, size))
         prove = merkle.inclusion if included else merkle.consistency
         return prove(hashes, begin, size)
 

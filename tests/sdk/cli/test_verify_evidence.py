@@ -47,7 +47,7 @@ def test_a_file_is_judged_without_a_vault(
 def test_what_is_no_evidence_is_an_error(
     tmp_path: Path, name: str, code: str, exit_code: int
 ) -> None:
-    """A file in another form, one that shows nothing, and one that is not there have their codes."""
+    """A file in another form, one that shows nothing, and a missing one have their codes."""
     cli, file = Cli(tmp_path / "home"), tmp_path / "evidence.json"
     if name:
         file.write_text(_case(name), encoding="ascii")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -80,6 +80,16 @@ def tree_book() -> Book:
         book.accept(f"root of {size}", "tree-root", {"leaves": leaves}, root=_root(size).hex())
     for index, size in ((0, 1), (0, 2), (1, 2), (2, 3), (4, 7), (6, 7), (0, 8), (7, 8), (10, 13)):
         _inclusion(book, index, size)
+    for size, indexes in (
+        (1, {0}),
+        (2, {1}),
+        (7, set()),
+        (7, {0, 6}),
+        (8, {3, 4}),
+        (13, {2, 7, 12}),
+    ):
+        _many_leaves(book, size, indexes)
+    _many_leaves(book, 5, set(range(5)))
     for first, second in ((0, 0), (0, 5), (5, 5), (1, 2), (2, 3), (3, 7), (4, 7), (4, 8), (6, 13)):
         _consistency(book, first, second)
     return book
@@ -107,6 +117,29 @@ def _inclusion(book: Book, index: int, size: int) -> None:
         ("parts the other way round", {"proof": proof[::-1]} if len(proof) > 1 else {"size": 5}),
     ):
         book.refuse(f"{name}, {what}", "inclusion", good | changes, "untrustworthy")
+
+
+def _many_leaves(book: Book, size: int, indexes: set[int]) -> None:
+    leaves = _leaves(size)
+    nodes = [part.hex() for part in definitions.many_proof(indexes, leaves)]
+    given = [[index, leaves[index].hex()] for index in sorted(indexes)]
+    good = {"leaves": given, "size": size, "nodes": nodes, "root": _root(size).hex()}
+    name = f"{sorted(indexes)} of {size}"
+    book.accept(name, "many-leaves", good)
+    other = bytes(32).hex()
+    wrong: list[tuple[str, dict[str, Any]]] = [
+        ("another root", {"root": other}),
+        ("a part too many", {"nodes": [*nodes, other]}),
+        ("an index past the end", {"leaves": [*given, [size, "00"]]}),
+    ]
+    if nodes:
+        wrong.append(("a part too few", {"nodes": nodes[:-1]}))
+        wrong.append(("another part", {"nodes": [other, *nodes[1:]]}))
+    if given:
+        wrong.append(("another leaf", {"leaves": [[given[0][0], "00"], *given[1:]]}))
+        wrong.append(("a leaf too few", {"leaves": given[1:]}))
+    for what, changes in wrong:
+        book.refuse(f"{name}, {what}", "many-leaves", good | changes, "untrustworthy")
 
 
 def _consistency(book: Book, first: int, second: int) -> None:

@@ -39,6 +39,35 @@ def inclusion_proof(index: int, leaves: list[bytes]) -> list[bytes]:
     return [*inclusion_proof(index - k, leaves[k:]), root(leaves[:k])]
 
 
+def verify_many(leaves: dict[int, bytes], size: int, nodes: list[bytes], want: bytes) -> None:
+    """Nothing, or ``untrustworthy``: leaves by index, and the subtrees that hold none of them."""
+    require(all(0 <= index < size for index in leaves), UNTRUSTWORTHY)
+    rest = nodes[::-1]
+    got = _many_root(leaves, 0, size, rest) if size else sha256(b"")
+    require(got == want and not rest, UNTRUSTWORTHY)
+
+
+def _many_root(leaves: dict[int, bytes], start: int, size: int, rest: list[bytes]) -> bytes:
+    if not any(start <= index < start + size for index in leaves):
+        return _pop(rest)
+    if size == 1:
+        return sha256(b"\0" + leaves[start])
+    k = _split(size)
+    left = _many_root(leaves, start, k, rest)
+    return _node(left, _many_root(leaves, start + k, size - k, rest))
+
+
+def many_proof(indexes: set[int], leaves: list[bytes], start: int = 0) -> list[bytes]:
+    """The roots of the largest subtrees without any of the leaves, from left to right."""
+    if not any(start <= index < start + len(leaves) for index in indexes):
+        return [root(leaves)]
+    if len(leaves) == 1:
+        return []
+    k = _split(len(leaves))
+    left = many_proof(indexes, leaves[:k], start)
+    return [*left, *many_proof(indexes, leaves[k:], start + k)]
+
+
 def consistency_proof(first: int, leaves: list[bytes]) -> list[bytes]:
     """PROOF of section 2.1.2; empty for the empty and the whole log."""
     if first in {0, len(leaves)}:

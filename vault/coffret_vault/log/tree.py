@@ -7,12 +7,13 @@ first: enough to append and to know the root, 32 bytes for each one-bit of the s
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from coffret_vault.errors import FormatError, TrustError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 _HASH = 32
@@ -144,6 +145,42 @@ def _climb(
     if sn:
         raise TrustError(_INCLUSION)
     return current, left
+
+
+def verify_batch(
+    leaves: Mapping[int, bytes], size: int, nodes: Sequence[bytes], root: bytes
+) -> None:
+    """Verify many leaves of one log at once. docs/spec/5-log.md, Many leaves.
+
+    Args:
+        leaves: the hash of each leaf by its index.
+        size: the log's.
+        nodes: the roots of the largest subtrees that hold none of them, from left to right.
+        root: the log's.
+
+    Raises:
+        TrustError: a leaf is not at its index, or the proof is of another shape.
+    """
+    indexes, given = sorted(leaves), iter(nodes)
+
+    def climb(start: int, stop: int, first: int, last: int) -> bytes:
+        if first == last:
+            return next(given)
+        if stop - start == 1:
+            return leaves[start]
+        middle = start + (1 << (stop - start - 1).bit_length() - 1)
+        cut = bisect_left(indexes, middle, first, last)
+        left = climb(start, middle, first, cut)
+        return node_hash(left, climb(middle, stop, cut, last))
+
+    try:
+        if indexes and not 0 <= indexes[0] <= indexes[-1] < size:
+            raise TrustError(_INCLUSION)
+        found = climb(0, size, 0, len(indexes)) if size else EMPTY_ROOT
+        if found != root or next(given, None) is not None:
+            raise TrustError(_INCLUSION)
+    except StopIteration:
+        raise TrustError(_INCLUSION) from None
 
 
 def inclusion_proof(hashes: Sequence[bytes], index: int) -> list[bytes]:

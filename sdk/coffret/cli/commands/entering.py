@@ -123,12 +123,15 @@ def confirm(
     context: typer.Context,
     file: Annotated[
         Path | None,
-        typer.Argument(help="Your recovery kit, or a head; standard input when there is none."),
+        typer.Argument(
+            help="Your recovery kit, another device's head, or an app's receipt; standard input "
+            "when there is none."
+        ),
     ] = None,
     *,
     json: Json = False,
 ) -> None:
-    """Compare this device with your recovery kit: was it shown an old state?"""
+    """Compare this device with a head seen elsewhere: was it shown an old state?"""
     desk = desk_of(context, as_json=json)
     text = sys.stdin.read() if file is None else _read(file)
     size = desk.locked().confirm(text)

@@ -181,3 +181,17 @@ def forget_granted(
     identifier = _memory_id(access, memory)
     access.forget(identifier)
     desk.out.done("Proposed; it waits for the owner.", {"memory_id": identifier})
+
+
+def receipt(
+    context: typer.Context,
+    *,
+    request: OfRequest = None,
+    app: AppName = DEFAULT,
+    file: AppFile = None,
+    json: Json = False,
+) -> None:
+    """Print the head of the owner's log, for the owner to confirm a new device with."""
+    desk = desk_of(context, as_json=json)
+    head = _access(desk, app, file, request).receipt()
+    desk.out.done(head.rstrip("\n"), {"head": head})

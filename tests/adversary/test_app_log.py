@@ -1,0 +1,303 @@
+"""What an app reads is in the owner's log, and the log does not go back on it."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import pytest
+
+from coffret.flows import access as access_flows
+from coffret_vault.envelope.signature import sign_head, sign_statement
+from coffret_vault.errors import BadSignatureError, FormatError, StoreDamagedError, TrustError
+from coffret_vault.formats import entry as kinds
+from coffret_vault.formats.author import Author
+from coffret_vault.formats.checkpoint import Head, parse_head
+from coffret_vault.formats.entry import ENTRY, Entry
+from coffret_vault.formats.memory import HEADER, record_digest
+from coffret_vault.log.judging import verify_evidence
+from coffret_vault.records.memory import Fields
+from coffret_vault.records.seal import Stamp, seal_version
+from harness.network import Evil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from coffret import Access, App
+    from harness.world import World
+
+Page = list[Any]
+REAL, FORGED = "what the owner wrote", "what an app in league made up"
+
+
+class Reader:
+    """An app that reads one memory through a hostile server; another app holds the same key."""
+
+    def __init__(self, world: World) -> None:
+        """The app has read what there is."""
+        self.world, self.owner, self.evil = world, world.owner(), Evil()
+        self.memory = self.owner.vault.remember(REAL, tags=["t"])
+        self.app: App = world.app("Reader", transport=self.evil)
+        self.grant_id, self.access = world.granted(self.owner, self.app, tags={"t"})
+        self.path = f"/grants/{self.grant_id}/records"
+        assert self.read() == [REAL]
+
+    def read(self) -> list[str]:
+        """What the app is shown."""
+        return sorted(memory.content for memory in self.access.memories())
+
+    def refuses(self, change: Callable[[Page], Any], match: str | None = None) -> TrustError:
+        """With its page changed so, the app reads nothing; then it reads as before."""
+        self.evil.rewrite[self.path] = change
+        with pytest.raises(TrustError, match=match) as raised:
+            self.access.memories()
+        self.evil.rewrite.clear()
+        return raised.value
+
+    def forged(self, item: list[Any], version: int = 0, *, own: bool = False) -> list[Any]:
+        """This item's memory, sealed anew by somebody who holds its key, and an app's own leaf."""
+        header = HEADER.parse(item[0])
+        app = Author(self.access._state.manifest.app_id)
+        stamp = Stamp(
+            account_id=header.account_id,
+            memory_id=header.memory_id,
+            version=version or header.version,
+            key_number=header.key_number,
+            author=app if own else header.author,
+            created=header.created,
+            updated=header.updated,
+        )
+        key = self.access._shelf.one(self.memory.id).key
+        raw, envelope = seal_version(stamp, Fields(content=FORGED), key, random=os.urandom)
+        digest = record_digest(raw, envelope)
+        author = stamp.author
+        entry = Entry(
+            header.account_id, kinds.PUT, header.memory_id, stamp.version, digest, author, 1
+        )
+        return [raw, envelope, *item[2:6], ENTRY.serialize(entry)]
+
+
+@pytest.fixture
+def reader(world: World) -> Reader:
+    """An app before a hostile server."""
+    return Reader(world)
+
+
+def _replace(make: Callable[[list[Any]], list[Any]]) -> Callable[[Page], None]:
+    def change(page: Page) -> None:
+        page[1][0] = make(page[1][0])
+
+    return change
+
+
+@pytest.mark.attack(20, 40)
+def test_a_forged_version_is_refused_whatever_entry_comes_with_it(reader: Reader) -> None:
+    """An app in league that shares the key cannot have another app read what it made up."""
+    reader.refuses(_replace(reader.forged), "proof")
+    reader.refuses(_replace(lambda item: [*reader.forged(item)[:6], item[6]]), "names")
+
+
+@pytest.mark.control(20, 40)
+def test_a_forged_version_is_read_by_an_app_that_does_not_look(reader: Reader) -> None:
+    """The same version opens: only the owner's log tells it from a true one."""
+    reader.evil.rewrite[reader.path] = _replace(reader.forged)
+    with (
+        patch.object(access_flows, "check_leaves"),
+        patch.object(access_flows, "check_named"),
+    ):
+        assert reader.read() == [FORGED]
+
+
+@pytest.mark.attack(40)
+def test_nothing_is_shown_as_the_apps_own_that_it_did_not_sign(reader: Reader) -> None:
+    """A proposal in this app's name needs this app's signature, over that very version."""
+    state = reader.access._state
+
+    def pending(item: list[Any], signature: bytes) -> list[Any]:
+        made = reader.forged(item, 2, own=True)
+        return [*made[:4], "pending", made[5], made[6] + signature]
+
+    reader.refuses(lambda page: page[1].append(pending(page[1][0], bytes(64))), "signature")
+    reader.refuses(_as_pending, "wait for the owner")
+    mine = sign_statement(state.identity.signing, "app-entry", b"something else")
+    reader.refuses(lambda page: page[1].append(pending(page[1][0], mine)), "signature")
+
+
+def _as_pending(page: Page) -> None:
+    """The owner's memory is said to be a proposal of the app's; there is nothing to prove then."""
+    page[1][0][4] = "pending"
+    page[4] = [parse_head(page[2]).head.root]
+
+
+@pytest.mark.attack(18)
+def test_an_older_version_is_not_shown_again(reader: Reader) -> None:
+    """What this process has read does not go back, though the older entry is in the log too."""
+    pages: list[Page] = []
+    reader.evil.rewrite[reader.path] = pages.append
+    reader.read()
+    reader.evil.rewrite.clear()
+    reader.owner.vault.update(reader.memory.id, content="newer")
+    assert reader.read() == ["newer"]
+    before = _proven_again(reader, pages[0])
+    reader.refuses(before, "older version")
+
+
+def _proven_again(reader: Reader, old: Page) -> Callable[[Page], None]:
+    """An older item of a page, with a true proof under today's head."""
+    from coffret_vault.log.tree import leaf_hash  # noqa: PLC0415 - for this proof alone
+    from vectors.verifier.tree import many_proof  # noqa: PLC0415 - the same
+
+    leaves = [leaf for _, leaf in reader.owner.vault._state.store.leaves()]
+    item = old[1][0]
+    assert leaf_hash(item[6]) == leaf_hash(leaves[item[5]])
+
+    def change(page: Page) -> None:
+        page[1][:] = [item]
+        page[4] = many_proof({item[5]}, leaves)
+
+    return change
+
+
+@pytest.mark.control(18)
+def test_an_older_version_is_believed_by_an_app_that_never_saw_the_newer(reader: Reader) -> None:
+    """Its entry is in the log, and nothing says that it is not the newest: not promised."""
+    pages: list[Page] = []
+    reader.evil.rewrite[reader.path] = pages.append
+    reader.read()
+    reader.evil.rewrite.clear()
+    reader.owner.vault.update(reader.memory.id, content="newer")
+    reader.owner.vault.sync()
+    reader.evil.rewrite[reader.path] = _proven_again(reader, pages[0])
+    assert reader.read() == [REAL]
+
+
+def _at(note: str, page: Page) -> None:
+    page[2] = note
+
+
+@pytest.mark.attack(17, 60)
+def test_an_apps_log_does_not_go_back(reader: Reader) -> None:
+    """An older head than the app saw is refused, by another process of it too, with evidence."""
+    pages: list[Page] = []
+    reader.evil.rewrite[reader.path] = lambda page: pages.append([*page])
+    reader.read()
+    reader.owner.vault.remember("more", tags=["t"])
+    reader.evil.rewrite.clear()
+    reader.read()
+    for access in (reader.access, _again(reader)):
+        reader.access = access
+        error = reader.refuses(lambda _: pages[0], "shorter")
+        found = verify_evidence(Path(error.evidence).read_bytes())
+        assert found.verdict.kind == "rolled-back"
+
+
+@pytest.mark.control(17)
+def test_an_app_without_a_past_takes_an_older_head(reader: Reader) -> None:
+    """What tells an app is its own memory of the newest head."""
+    pages: list[Page] = []
+    reader.evil.rewrite[reader.path] = lambda page: pages.append([*page])
+    reader.read()
+    reader.owner.vault.remember("more", tags=["t"])
+    reader.evil.rewrite.clear()
+    reader.read()
+    reader.access._state.heads.path.unlink()
+    reader.access = _again(reader)
+    reader.evil.rewrite[reader.path] = lambda _: pages[0]
+    assert reader.read() == [REAL]
+
+
+def _again(reader: Reader) -> Access:
+    """The same app in another process: what it knows is what it has kept."""
+    app = reader.world.closing(
+        type(reader.app).load(reader.app._state.path, **reader.world.around(transport=reader.evil))
+    )
+    access: Access = app.access(reader.app.requests()[-1])
+    return access
+
+
+@pytest.mark.attack(19)
+def test_an_app_that_is_shown_another_history_proves_it(reader: Reader) -> None:
+    """Two heads of one size are a fork; a longer one without a proof is kept as it is."""
+    vault = reader.owner.vault
+    key, known = vault._state.keys.identity.signing, vault._state.position().head
+    assert known is not None
+    for more, kind, match in ((0, "fork", "two different"), (1, "unlinked", "consistency")):
+        head = Head(known.head.account_id, known.head.size + more, bytes(32), known.digest, 1)
+        note = sign_head(key, head)
+        error = reader.refuses(partial(_at, note), match)
+        found = verify_evidence(Path(error.evidence).read_bytes())
+        assert found.verdict.kind == kind
+
+
+@pytest.mark.attack(19)
+def test_a_head_by_another_key_or_of_another_log_is_refused(reader: Reader) -> None:
+    """The owner is the one whom the app asked; a head of another owner is none of theirs."""
+    other = reader.world.owner().vault
+    note = other.status().head
+    reader.evil.rewrite[reader.path] = partial(_at, note)
+    with pytest.raises(BadSignatureError):
+        reader.access.memories()
+    key, known = reader.owner.vault._state.keys.identity.signing, parse_head(note).head
+    reader.evil.rewrite[reader.path] = partial(_at, sign_head(key, known))
+    with pytest.raises(TrustError, match="another account"):
+        reader.access.memories()
+
+
+@pytest.mark.attack(60)
+def test_an_item_without_its_proof_is_refused(reader: Reader) -> None:
+    """A part missing or too many, an index moved, an entry left out, two entries in one place."""
+
+    def move(page: Page) -> None:
+        page[1][0][5] -= 1
+
+    def twice(page: Page) -> None:
+        page[1].append([*page[1][0][:6], b"another"])
+
+    def fewer(page: Page) -> None:
+        page[4].pop()
+
+    def more(page: Page) -> None:
+        page[4].append(bytes(32))
+
+    def nothing(page: Page) -> None:
+        page[1][0][6] = b""
+
+    def beyond(page: Page) -> None:
+        page[1][0][5] = 2**40
+
+    for change in (fewer, more, nothing, beyond, move, twice):
+        reader.refuses(change)
+    reader.evil.rewrite[reader.path] = lambda page: page[:2]
+    with pytest.raises(FormatError):
+        reader.access.memories()
+
+
+def test_an_apps_receipt_confirms_a_fresh_device(reader: Reader) -> None:
+    """The head that an app was shown settles what a new device was shown, up to its size."""
+    receipt = reader.access.receipt()
+    fresh = reader.world.device(reader.owner)
+    assert not fresh.status().confirmed
+    assert fresh.confirm(receipt) == parse_head(receipt).head.size
+    assert fresh.status().confirmed
+
+
+@pytest.mark.attack(17)
+def test_an_apps_receipt_shows_a_fresh_device_that_it_sees_yesterday(reader: Reader) -> None:
+    """A device that was shown less than the app is told so by the receipt."""
+    fresh = reader.world.device(reader.owner)
+    reader.owner.vault.remember("today")
+    with pytest.raises(TrustError, match="another log"):
+        fresh.confirm(reader.access.receipt())
+
+
+def test_a_damaged_memory_of_heads_is_not_taken_for_none(reader: Reader) -> None:
+    """An app that cannot read what it saw does not begin anew by itself."""
+    account_id = reader.owner.vault.status().account_id
+    for text in ("", "[]", json.dumps({account_id: "x"})):
+        reader.access._state.heads.path.write_text(text)
+        with pytest.raises(StoreDamagedError):
+            reader.access.memories()
