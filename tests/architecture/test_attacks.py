@@ -7,7 +7,7 @@ import pytest
 from architecture.attacks_table import ROWS, marked
 from harness.attacks.row import Row, Verdict
 
-OPEN = frozenset(range(1, 65)) - {58}
+OPEN = frozenset((57, 61, 62, 63, 64))
 """Rows whose tests are being written."""
 DONE = [row for row in ROWS if row.number not in OPEN]
 
