@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 TESTS = Path(__file__).parents[1]
 PAGE = TESTS.parent / "docs" / "attacks.md"
 MARKS = ("attack", "control")
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 ROWS = (*first.ROWS, *second.ROWS, *third.ROWS, *fourth.ROWS)
 
 
@@ -35,19 +37,26 @@ class Marked(NamedTuple):
     test: str
 
 
-def marked() -> list[Marked]:
+@cache
+def marked() -> tuple[Marked, ...]:
     """Every mark of the campaign on every test, in the order of files and lines."""
-    return [
+    return tuple(
         mark
         for path in sorted(TESTS.rglob("test_*.py"))
-        if "pytest.mark." in (text := path.read_text(encoding="utf-8"))
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        for mark in _marks(node, path.relative_to(TESTS).as_posix())
-    ]
+        for function in _functions(path.read_text(encoding="utf-8"))
+        for mark in _marks(function, path.relative_to(TESTS).as_posix())
+    )
 
 
-def _marks(function: ast.FunctionDef | ast.AsyncFunctionDef, file: str) -> Iterator[Marked]:
+def _functions(text: str) -> Iterator[Function]:
+    """The functions of a file that might bear marks."""
+    if any(f"mark.{kind}(" in text for kind in MARKS):
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield node
+
+
+def _marks(function: Function, file: str) -> Iterator[Marked]:
     """The marks of one function, those of its single parameters included."""
     for decorator in function.decorator_list:
         for node in ast.walk(decorator):
@@ -110,7 +119,7 @@ def page() -> str:
     return _BEFORE.format(counts=_counts(every)) + "".join(rows) + _BETWEEN + "".join(tests)
 
 
-def _counts(every: list[Marked]) -> str:
+def _counts(every: tuple[Marked, ...]) -> str:
     attacks, controls = (
         len({(mark.file, mark.test) for mark in every if mark.kind == kind}) for kind in MARKS
     )
