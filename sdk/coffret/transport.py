@@ -1,13 +1,13 @@
-"""The one door to the network: two drivers that run flows over httpx.
+"""The one door to the network: two drivers that run flows over HTTP.
 
 Retries: almost every request of ours may be sent twice without harm (reads; appends, which the
 server recognises; creations, which carry an ``Idempotency-Key``), so a lost connection is tried
 again. The exception is marked: a login, whose nonce works once.
 Redirects are not followed, cookies not kept, and no other host is ever talked to, but for an app's
-own domain when its owner looks at it (``coffret.wellknown``): the drivers use
-httpx's transports, without the client above them that would do all this and takes longer than the
-rest of a request. Bodies are taken as they come: what a server says is compressed is refused, since
-a few bytes of that can become any number of them.
+own domain when its owner looks at it (``coffret.wellknown``): the drivers use bare connections
+(``coffret.connection``), without the client that would do all this and takes longer than the rest
+of a request. Bodies are taken as they come: what a server says is compressed is refused, since a
+few bytes of that can become any number of them.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
+import httpcore
 import httpx
 import msgspec
 
+from coffret.connection import ERRORS, TIMEOUTS, connect, connect_async, headers_of
 from coffret.flows.http import MAX_ANSWER, Request, Response, retry_after
 from coffret.origins import check_url, proxy_of
 from coffret.wellknown import Web
@@ -45,6 +47,7 @@ _TIMEOUT = httpx.Timeout(60.0, connect=10.0).as_dict()
 _PROBE_TIMEOUT = httpx.Timeout(5.0).as_dict()
 _ALWAYS = {"User-Agent": "coffret", "Accept-Encoding": "identity"}
 _TRY_LATER = frozenset((429, 503))
+_WITH_BODY = frozenset(("POST", "PUT"))
 _LONGEST_WAIT = 10.0
 
 
@@ -63,38 +66,49 @@ def _backoff(request: Request, attempt: int, failure: NetworkError) -> float:
     return _FIRST_BACKOFF * 2.0**attempt
 
 
-def _failure(error: httpx.HTTPError) -> NetworkError:
-    return TimedOutError() if isinstance(error, httpx.TimeoutException) else NetworkError()
+def _failure(error: Exception) -> NetworkError:
+    return TimedOutError() if isinstance(error, TIMEOUTS) else NetworkError()
+
+
+class _Address(msgspec.Struct, frozen=True):
+    """A parsed address: for the connection, for the ``Host`` header, and its query for a proof."""
+
+    url: httpcore.URL
+    host: str
+    query: bytes
 
 
 @lru_cache(maxsize=64)
-def _address(url: str) -> httpx.URL:
+def _address(text: str, params: tuple[tuple[str, str], ...]) -> _Address:
     """A parsed address; parsing takes httpx as long as sealing a memory takes us."""
-    return httpx.URL(url)
+    parsed = httpx.URL(text, params=httpx.QueryParams(list(params))) if params else httpx.URL(text)
+    url = httpcore.URL(
+        scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=parsed.raw_path
+    )
+    return _Address(url, parsed.netloc.decode("ascii"), parsed.query)
 
 
-def _build(origin: str, request: Request, content: Content | None = None) -> httpx.Request:
-    """The request as httpx takes it. ``content`` is the body, piece by piece."""
-    headers = {**_ALWAYS, "Accept": request.media, **request.headers}
+def _build(origin: str, request: Request, content: Content | None = None) -> httpcore.Request:
+    """The request as it is sent. ``content`` is the body, piece by piece."""
+    text = origin + _BASE + request.path
+    address = _address(text, request.params)
+    headers = {"Host": address.host, **_ALWAYS, "Accept": request.media, **request.headers}
     if request.body:
         headers["Content-Type"] = request.media
-    if content is not None:
+    if request.body or request.method in _WITH_BODY:
         headers["Content-Length"] = str(len(request.body))
     if request.token:
         scheme = "Bearer" if request.prover is None else "DPoP"
         headers["Authorization"] = f"{scheme} {request.token}"
-    address = origin + _BASE + request.path
-    built = httpx.Request(
+    if request.prover is not None and not request.by_head:
+        headers["DPoP"] = request.prover.prove(request, text, address.query)
+    return httpcore.Request(
         request.method,
-        _address(address),
-        params=httpx.QueryParams(list(request.params)) if request.params else None,
-        headers=headers,
+        address.url,
+        headers=list(headers.items()),
         content=request.body if content is None else content,
         extensions={"timeout": _TIMEOUT},
     )
-    if request.prover is not None and not request.by_head:
-        built.headers["DPoP"] = request.prover.prove(request, address, built.url.query)
-    return built
 
 
 def probe(url: str, *, transport: httpx.BaseTransport | None = None) -> Response:
@@ -119,14 +133,13 @@ def probe(url: str, *, transport: httpx.BaseTransport | None = None) -> Response
 class _Body:
     """An answer's body as it comes in, refused when it is encoded or grows past the cap."""
 
-    def __init__(self, answer: httpx.Response) -> None:
-        self._answer = answer
+    def __init__(self, answer: httpcore.Response) -> None:
+        self._status = answer.status
+        self._headers = headers_of(answer)
         self._data = bytearray()
-        if answer.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        if self._headers.get("content-encoding", "identity").strip().lower() != "identity":
             message = "the server's answer is compressed, which nobody asked for"
             raise FormatError(message)
-        if answer.is_stream_consumed:  # by a transport that reads ahead, as those of tests do
-            self.take(answer.content)
 
     def take(self, chunk: bytes) -> None:
         self._data += chunk
@@ -135,7 +148,7 @@ class _Body:
             raise FormatError(message)
 
     def response(self) -> Response:
-        return Response(self._answer.status_code, self._answer.headers, bytes(self._data))
+        return Response(self._status, self._headers, bytes(self._data))
 
 
 def _pieces(body: bytes, sent: threading.Event) -> Iterator[bytes]:
@@ -144,7 +157,7 @@ def _pieces(body: bytes, sent: threading.Event) -> Iterator[bytes]:
     sent.set()
 
 
-def _discard(coming: Future[httpx.Response]) -> None:
+def _discard(coming: Future[httpcore.Response]) -> None:
     if coming.exception() is None:
         coming.result().close()
 
@@ -155,17 +168,17 @@ class SyncDriver:
     def __init__(self, origin: str, *, transport: httpx.BaseTransport | None = None) -> None:
         """Talk to ``origin`` only. ``transport`` replaces the network, for tests."""
         self._origin = origin
-        self._transport = transport or httpx.HTTPTransport(proxy=proxy_of(origin))
+        self._connection = connect(origin, proxy_of(origin), transport)
         self.web: Callable[[str], Response] = Web(context=httpx.create_ssl_context)
         self._pool: ThreadPoolExecutor | None = None
-        self._coming: tuple[Request, Future[httpx.Response]] | None = None
+        self._coming: tuple[Request, Future[httpcore.Response]] | None = None
 
     def close(self) -> None:
         """Close the connection."""
         self._leave()
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
-        self._transport.close()
+        self._connection.close()
 
     def begin(self, flow: Flow[T]) -> T:
         """As :meth:`run`, and close the connection if it fails: nobody else could."""
@@ -210,7 +223,7 @@ class SyncDriver:
             self._pool = ThreadPoolExecutor(1, "coffret-ahead")
         return self._pool
 
-    def _arrived(self, request: Request, coming: Future[httpx.Response]) -> Response:
+    def _arrived(self, request: Request, coming: Future[httpcore.Response]) -> Response:
         """Read an answer that was asked for ahead; where that failed, ask now.
 
         Its body is read here: a thread that did would have to wait for the interpreter, which the
@@ -252,24 +265,23 @@ class SyncDriver:
             time.sleep(wait)
         raise AssertionError
 
-    def _open(self, request: Request, sent: threading.Event | None = None) -> httpx.Response:
+    def _open(self, request: Request, sent: threading.Event | None = None) -> httpcore.Response:
         """Send a request once, and wait until its answer begins."""
         content = None if sent is None else _pieces(request.body, sent)
         try:
-            return self._transport.handle_request(_build(self._origin, request, content))
-        except httpx.HTTPError as error:
+            return self._connection.handle_request(_build(self._origin, request, content))
+        except ERRORS as error:
             raise _failure(error) from None
 
-    def _read(self, answer: httpx.Response) -> Response:
+    def _read(self, answer: httpcore.Response) -> Response:
         try:
             try:
                 body = _Body(answer)
-                if not answer.is_stream_consumed:
-                    for chunk in answer.iter_raw():
-                        body.take(chunk)
+                for chunk in answer.iter_stream():
+                    body.take(chunk)
             finally:
                 answer.close()
-        except httpx.HTTPError as error:
+        except ERRORS as error:
             raise _failure(error) from None
         return body.response()
 
@@ -285,7 +297,7 @@ class AsyncDriver:
     def __init__(self, origin: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         """Talk to ``origin`` only. ``transport`` replaces the network, for tests."""
         self._origin = origin
-        self._transport = transport or httpx.AsyncHTTPTransport(proxy=proxy_of(origin))
+        self._connection = connect_async(origin, proxy_of(origin), transport)
         self.web: Callable[[str], Response] = Web(context=httpx.create_ssl_context)
         self._turn = asyncio.Lock()
         self._coming: tuple[Request, asyncio.Task[Response]] | None = None
@@ -294,7 +306,7 @@ class AsyncDriver:
         """Close the connection."""
         if self._coming is not None:
             self._coming[1].cancel()
-        await self._transport.aclose()
+        await self._connection.aclose()
 
     async def begin(self, flow: Flow[T]) -> T:
         """As :meth:`run`, and close the connection if it fails: nobody else could."""
@@ -372,14 +384,13 @@ class AsyncDriver:
         content = None if sent is None else _async_pieces(request.body, sent)
         try:
             built = _build(self._origin, request, content)
-            answer = await self._transport.handle_async_request(built)
+            answer = await self._connection.handle_async_request(built)
             try:
                 body = _Body(answer)
-                if not answer.is_stream_consumed:
-                    async for chunk in answer.aiter_raw():
-                        body.take(chunk)
+                async for chunk in answer.aiter_stream():
+                    body.take(chunk)
             finally:
                 await answer.aclose()
-        except httpx.HTTPError as error:
+        except ERRORS as error:
             raise _failure(error) from None
         return body.response()

@@ -122,15 +122,15 @@ def _runtime_imports(path: Path) -> set[str]:
     return names
 
 
-def test_one_file_imports_httpx_when_it_runs() -> None:
-    """Of all that people install, coffret/transport.py alone can open a connection with httpx."""
+def test_one_door_imports_an_http_library_when_it_runs() -> None:
+    """Of all that people install, the drivers and their connection alone can reach the network."""
     users = {
         path.relative_to(ROOT).as_posix()
         for room in ("vault", "sdk")
         for path in (ROOT / room).rglob("*.py")
-        if "httpx" in _runtime_imports(path)
+        if {"httpx", "httpcore"} & _runtime_imports(path)
     }
-    assert users == {"sdk/coffret/transport.py"}
+    assert users == {"sdk/coffret/transport.py", "sdk/coffret/connection.py"}
 
 
 def test_no_file_is_too_long_to_read() -> None:
