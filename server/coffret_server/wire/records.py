@@ -1,5 +1,6 @@
 """Memory headers, envelopes and wraps (docs/spec/2-envelope.md and 4-records.md)."""
 
+import struct
 import unicodedata
 from hashlib import sha256
 from typing import Final
@@ -24,6 +25,28 @@ _PICTOGRAPHS: Final = range(0x1F000, 0x1FB00)
 """Set aside for emoji, none of which is ever composed of others."""
 
 
+def _beginning() -> tuple[struct.Struct, tuple[bytes, ...]]:
+    """An owner's header up to the length of its title: what is constant, around what is read."""
+    word = pae.u64
+    constants = (
+        HEADER.prefix + word(16),
+        word(16),
+        word(8),
+        word(8),
+        word(1) + pae.OWNER + word(8),
+        word(8),
+        word(1),
+        b"",
+    )
+    kinds = ("16s", "16s", "Q", "Q", "Q", "Q", "B", "Q")
+    pairs = zip(constants, kinds, strict=True)
+    pattern = "".join(f"{len(constant)}s{kind}" for constant, kind in pairs)
+    return struct.Struct(">" + pattern), constants
+
+
+_OWN_BEGINNING, _OWN_CONSTANTS = _beginning()
+
+
 class Header(msgspec.Struct, frozen=True, gc=False):
     """What a record says in the clear. `author` is an app's id, or None for the owner."""
 
@@ -44,11 +67,51 @@ def parse_header(data: bytes) -> Header:
     """Read a memory header, with every rule on its fields."""
     if len(data) > HEADER_LIMIT:
         refuse("too-large", "a header is longer than 16 KiB")
+    header = _read_own(data) or _read_any(data)
+    _check(header)
+    return header
+
+
+def _read_own(data: bytes) -> Header | None:
+    """An owner's header by the places of its fields; None where they are not all as expected.
+
+    What is None here is read again field by field, which says what is wrong.
+    """
+    if len(data) < _OWN_BEGINNING.size:
+        return None
+    found = _OWN_BEGINNING.unpack_from(data)
+    if found[::2] != _OWN_CONSTANTS:
+        return None
+    account, memory, version, key_number, created, updated, visibility, length = found[1::2]
+    title_end = _OWN_BEGINNING.size + length
+    importance_end = title_end + 8 + int.from_bytes(data[title_end : title_end + 8], "big")
+    tags_at = importance_end + 8
+    tags = data[tags_at:]
+    largest = max(version, key_number, created, updated)
+    ends = int.from_bytes(data[importance_end:tags_at], "big") == len(tags)
+    if largest >> 63 or visibility > 1 or tags_at > len(data) or not ends:
+        return None
+    return Header(
+        account=account,
+        memory=memory,
+        version=version,
+        key_number=key_number,
+        author=None,
+        created=created,
+        updated=updated,
+        sealed=visibility == 1,
+        title=pae.read_text(data[_OWN_BEGINNING.size : title_end], TITLE_LIMIT),
+        importance=_importance(data[title_end + 8 : importance_end]),
+        tags=tuple(map(_tag, pae.read_set(tags, TAGS_LIMIT))),
+    )
+
+
+def _read_any(data: bytes) -> Header:
     fields = HEADER.split(data)
     account, memory, version, key_number, author, created, updated, visibility = fields[:8]
     if len(account) != pae.ID_SIZE or len(memory) != pae.ID_SIZE:
         refuse("malformed", "an id is not 16 bytes")
-    header = Header(
+    return Header(
         account=account,
         memory=memory,
         version=pae.read_time(version),
@@ -61,8 +124,6 @@ def parse_header(data: bytes) -> Header:
         importance=_importance(fields[9]),
         tags=tuple(_tag(tag) for tag in pae.read_set(fields[10], TAGS_LIMIT)),
     )
-    _check(header)
-    return header
 
 
 def _check(header: Header) -> None:
@@ -86,6 +147,8 @@ def _importance(data: bytes) -> int | None:
 
 def _tag(data: bytes) -> str:
     tag = pae.read_text(data, TAG_LIMIT)
+    if tag.isprintable() and tag:
+        return tag  # no control character is printable
     if not tag or any(unicodedata.category(symbol) == "Cc" for symbol in tag):
         refuse("malformed", "a tag is empty, or has a control character")
     return tag

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from coffret_server.schema import Base
 from coffret_server.storage import DuplicateRowError, Tx, open_storage
-from coffret_server.storage.open import DatabaseError, _driver_url
+from coffret_server.storage.open import DatabaseError, _driver_url, migrate
 from server.stand import Clock, serving
 
 pytestmark = pytest.mark.asyncio
@@ -170,3 +171,17 @@ async def test_the_log_file_begins_anew(
             sizes.append((await asyncio.to_thread(log.stat)).st_size)
         assert sizes[-1] < 20 * (sizes[1] - sizes[0])
         assert (await stand.sync(owner))[0] == 603
+
+
+async def test_a_row_of_usual_size_is_in_one_place(tmp_path: Path) -> None:
+    """A new file has pages large enough; one that is there keeps its own."""
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    await migrate(url)
+    old = tmp_path / "old.db"
+    with closing(sqlite3.connect(old)) as database:
+        database.execute("PRAGMA page_size = 4096")
+        database.execute("VACUUM")
+    await migrate(f"sqlite:///{old}")
+    for path, size in ((tmp_path / "new.db", 8_192), (old, 4_096)):
+        with closing(sqlite3.connect(path)) as database:
+            assert database.execute("PRAGMA page_size").fetchone() == (size,)

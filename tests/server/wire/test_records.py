@@ -1,9 +1,14 @@
 """Envelopes by their form."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from coffret_server.problems import ProblemError
-from coffret_server.wire import records
+from coffret_server.wire import pae, records
 from server import forge
 
 
@@ -54,3 +59,78 @@ def test_a_kek_that_names_nothing_is_malformed(kek: bytes) -> None:
     """A kek is a generation from one, or a grant."""
     with pytest.raises(ProblemError):
         records.parse_kek(kek)
+
+
+names = st.text(max_size=6) | st.sampled_from(
+    ["", "é", "e\u0301", "\0", "\x85", "\u200b", "x" * 65]
+)
+fields = st.fixed_dictionaries(
+    {
+        "account": st.binary(min_size=16, max_size=16) | st.binary(max_size=17),
+        "memory": st.binary(min_size=16, max_size=16),
+        "numbers": st.lists(st.integers(0, 3) | st.integers(0, 2**64 - 1), min_size=4, max_size=4),
+        "author": st.sampled_from([b"\0", b"\1", b"\1" + bytes(16), b""]),
+        "sealed": st.sampled_from([b"\0", b"\1", b"\2", b""]),
+        "title": names,
+        "importance": st.lists(st.integers(0, 1_000_001), max_size=2),
+        "tags": st.lists(names, max_size=4),
+    }
+)
+
+
+def written(values: dict[str, Any]) -> bytes:
+    """A header of these fields, whether it may be or not."""
+    version, number, created, updated = map(pae.u64, values["numbers"])
+    importance = [pae.u64(8) + pae.u64(value) for value in values["importance"]]
+    tags = sorted({tag.encode() for tag in values["tags"]})
+    packed = [pae.u64(len(tag)) + tag for tag in tags]
+    return records.HEADER.build(
+        values["account"], values["memory"], version, number, values["author"], created, updated,
+        values["sealed"], values["title"].encode(), pae.u64(len(importance)) + b"".join(importance),
+        pae.u64(len(packed)) + b"".join(packed),
+    )  # fmt: skip
+
+
+def outcome(read: Callable[[bytes], records.Header], data: bytes) -> object:
+    """The header, or the code of the refusal."""
+    try:
+        return read(data)
+    except ProblemError as refusal:
+        return refusal.code
+
+
+def by_field(data: bytes) -> records.Header:
+    """Read as every header was read, field by field."""
+    header = records._read_any(data)
+    records._check(header)
+    return header
+
+
+@settings(max_examples=400, deadline=None)
+@given(fields, st.data())
+def test_headers_are_read_alike_by_place_and_by_field(
+    values: dict[str, Any], data: st.DataObject
+) -> None:
+    """The fast reader finds what the general one finds and refuses what it refuses."""
+    header = written(values)
+    assert outcome(records.parse_header, header) == outcome(by_field, header)
+    at = data.draw(st.integers(0, len(header) - 1))
+    flipped = bytearray(header)
+    flipped[at] ^= data.draw(st.integers(1, 255))
+    inserted = data.draw(st.binary(min_size=1, max_size=9))
+    for changed in (bytes(flipped), header[:at], header[:at] + inserted + header[at:]):
+        assert outcome(records.parse_header, changed) == outcome(by_field, changed)
+
+
+def test_an_owners_header_is_read_by_place() -> None:
+    """A header as devices write them takes the fast way, whatever it shows."""
+    values: dict[str, Any] = {
+        "account": bytes(16), "memory": bytes(16), "numbers": [1, 1, 5, 6], "author": b"\0",
+        "sealed": b"\0", "title": "Trip", "importance": [7], "tags": ["a", "é"],
+    }  # fmt: skip
+    changes: list[dict[str, Any]] = [{}, {"importance": []}, {"tags": []}, {"title": ""}]
+    for change in changes:
+        header = written(values | change)
+        found = records._read_own(header)
+        assert found is not None
+        assert found == by_field(header)
