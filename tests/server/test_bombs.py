@@ -1,0 +1,123 @@
+"""Bombs for a server: bodies that are deep, long, or whose lengths lie, sent to every call."""
+
+from __future__ import annotations
+
+import re
+import tracemalloc
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coffret_server import strict
+from coffret_server.gate import DATA_LIMIT
+from coffret_server.problems import ProblemError
+from coffret_server.wire import apps, identity, log, pae, records
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from server.stand import Stand
+
+GIANT = 1 << 32
+SLACK = 1 << 20
+JSON_BOMBS = {
+    "lists in lists": b"[" * 1_000_000,
+    "objects in objects": b'{"a":' * 200_000,
+    "a string of quotes that does not end": b'{"username":"' + b'\\"' * 500_000,
+    "quotes and nothing else": b'"' * 1_000_001,
+    "backslashes": b'"' + b"\\" * 1_000_001,
+    "a number of a million digits": b'{"username":' + b"9" * 1_000_000 + b"}",
+    "nested behind a string": b'["' + b"[" * 1_000_000,
+}
+OPEN = ("/accounts", "/auth/challenge", "/auth/login", "/auth/token", "/developers")
+READERS: dict[str, Callable[[bytes], object]] = {
+    "account": identity.parse_card,
+    "keyslot": identity.parse_keyslot,
+    "app-manifest": apps.parse_manifest,
+    "access-request": apps.parse_request,
+    "grant": apps.parse_grant,
+    "selector": apps.check_selector,
+    "entry": log.parse_entry,
+    "memory-header": records.parse_header,
+}
+
+
+@pytest.mark.attack(61)
+@pytest.mark.asyncio
+@pytest.mark.parametrize("name", JSON_BOMBS)
+async def test_a_bomb_to_a_call_that_anybody_may_make_is_refused(
+    sqlite_stand: Stand, name: str
+) -> None:
+    """Every call that needs no token refuses it, and goes on answering."""
+    headers = {"Content-Type": "application/json"}
+    for path in OPEN:
+        answer = await sqlite_stand.send("POST", path, JSON_BOMBS[name], headers=headers)
+        assert answer.status_code in {400, 401, 413, 422}, path
+    body = {"username": "ada", "kind": "passphrase"}
+    assert (await sqlite_stand.post("/auth/challenge", body)).status_code == 200
+
+
+@pytest.mark.attack(61)
+@pytest.mark.asyncio
+async def test_a_body_that_says_it_has_four_gigabytes_is_not_waited_for(
+    sqlite_stand: Stand,
+) -> None:
+    """The length that a request names is enough to refuse it, whatever comes."""
+    for length in (DATA_LIMIT + 1, GIANT, 1 << 62):
+        headers = {"Content-Length": str(length), "Content-Type": "application/msgpack"}
+        answer = await sqlite_stand.send("POST", "/log", b"", headers=headers)
+        assert answer.status_code == 413
+
+
+@pytest.mark.attack(61)
+@pytest.mark.parametrize("kind", READERS)
+def test_objects_whose_lengths_lie_cost_nothing(kind: str) -> None:
+    """No length in an object is believed: it is refused with no more memory than it has itself."""
+    label = b"coffret/v1/" + kind.encode()
+    start = pae.u64(len(label)) + label
+    for fields in range(2, 16):
+        head = start + pae.u64(fields) + pae.u64(1) + pae.SUITE
+        bombs = (
+            head + pae.u64(GIANT) + b"x",
+            head + pae.u64((1 << 64) - 1),
+            head + (pae.u64(16) + pae.u64(GIANT) * 2) * (fields - 1),
+            head + (pae.u64(1 << 16) + bytes(1 << 16)) * (fields - 1),
+        )
+        for bomb in bombs:
+            tracemalloc.start()
+            with pytest.raises(ProblemError):
+                READERS[kind](bomb)
+            used = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert used <= 2 * len(bomb) + SLACK
+
+
+@pytest.mark.attack(61)
+@given(st.text(alphabet='"\\[]{}ab', max_size=60))
+def test_what_begins_a_string_is_looked_at_once(text: str) -> None:
+    """Whatever follows a quote, it is read to the end of the string or of all there is.
+
+    A quote that began no match would be followed by another try at the next one, and so on: a body
+    of quotes would be read as often as it has any. (No clock is needed to see that.)
+    """
+    data = b'"' + text.encode()
+    found = strict._STRINGS.match(data)
+    assert found is not None
+    inside = re.sub(rb"\\.", b"", data[1:], flags=re.DOTALL)
+    if b'"' not in inside:
+        assert found.end() == len(data)
+    else:
+        assert data[found.end() - 1 : found.end()] == b'"'
+
+
+@pytest.mark.control(61)
+def test_a_string_that_has_to_end_is_tried_at_every_quote() -> None:
+    """Control: the plain expression for a string matches none that does not end."""
+    plain = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+    bomb = b'"' + b'\\"' * 50
+    tries = sum(plain.match(bomb, at) is None for at in range(len(bomb)) if bomb[at] == 34)
+    assert tries > 2
+    assert plain.match(bomb) is None
+    assert strict._STRINGS.match(bomb) is not None
