@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from coffret.flows.keychange import KeyChange
     from coffret.flows.memories import NewMemory
     from coffret.flows.review import Pending
+    from coffret.flows.sessions import SessionInfo
     from coffret.flows.sync import SyncReport
     from coffret.importing import ImportReport
     from coffret.kit import RecoveryKit
     from coffret.local import VaultStatus
-    from coffret.sharing import AccessRequestInfo, AppInfo, GrantInfo, Selection
+    from coffret.sharing import AccessRequestInfo, AppCheck, AppInfo, GrantInfo, Selection
     from coffret.vault import Vault
     from coffret_vault.errors import CoffretError
     from coffret_vault.records.memory import Fields, Memory, Review
@@ -32,6 +33,7 @@ _HOMES = {
     "Access": "coffret.app",
     "AccessRequestInfo": "coffret.sharing",
     "App": "coffret.app",
+    "AppCheck": "coffret.sharing",
     "AppInfo": "coffret.sharing",
     "AsyncAccess": "coffret.async_app",
     "AsyncApp": "coffret.async_app",
@@ -49,6 +51,7 @@ _HOMES = {
     "RecoveryKit": "coffret.kit",
     "Review": "coffret_vault.records.memory",
     "Selection": "coffret.sharing",
+    "SessionInfo": "coffret.flows.sessions",
     "SyncReport": "coffret.flows.sync",
     "Vault": "coffret.vault",
     "VaultStatus": "coffret.local",
@@ -61,6 +64,7 @@ __all__ = [
     "Access",
     "AccessRequestInfo",
     "App",
+    "AppCheck",
     "AppInfo",
     "AsyncAccess",
     "AsyncApp",
@@ -78,6 +82,7 @@ __all__ = [
     "RecoveryKit",
     "Review",
     "Selection",
+    "SessionInfo",
     "SyncReport",
     "Vault",
     "VaultStatus",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from coffret import opening
 from coffret.arguments import changed, fields_of, many, search_of
 from coffret.async_keykeeping import AsyncKeyKeeping
+from coffret.devices import AsyncDevices
 from coffret.flows import entrance
 from coffret.flows import grants as grant_flows
 from coffret.flows import history as history_flows
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from coffret_vault.search import Embedder
 
 
-class AsyncVault(AsyncKeyKeeping):
+class AsyncVault(AsyncKeyKeeping, AsyncDevices):
     """As :class:`coffret.Vault`; what needs the server, or takes long, is awaited.
 
     Calls that are awaited together are made one after another. Errors are those of the method of
@@ -138,11 +139,24 @@ class AsyncVault(AsyncKeyKeeping):
         new_passphrase: str,
         folder: Path | str,
         *,
+        kit: str = "",
         embedder: Callable[[], Embedder] | None = None,
         ambient: Ambient | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> tuple[Self, str]:
         """Enter a vault with the recovery code alone, and give it a new passphrase.
+
+        Args:
+            url: the server's address.
+            username: the owner's.
+            recovery_code: as the kit has it.
+            new_passphrase: from now on.
+            folder: where this device keeps the vault.
+            kit: the whole kit's text, so that the account and the log are compared with it before
+                anything is changed; then the device is confirmed.
+            embedder: as for :meth:`create`, like what follows.
+            ambient: randomness, clock and limits.
+            transport: replaces the network.
 
         Returns:
             The vault, and its new Secret Key's code; the old passphrase and Secret Key open
@@ -150,12 +164,13 @@ class AsyncVault(AsyncKeyKeeping):
 
         Raises:
             CodeTypoError: the recovery code was mistyped.
-            CredentialsError: it is not this vault's.
+            CredentialsError: it is not this vault's, or of before a key change.
+            TrustError: the kit is another vault's, or the server shows an older state than it.
         """
         place, around = Path(folder), ambient or Ambient()
         code = opening.read_recovery_code(recovery_code)
         driver = AsyncDriver(check_url(url), transport=transport)
-        flow = entrance.recover(check_url(url), username, code, new_passphrase, place, around)
+        flow = entrance.recover(check_url(url), username, code, new_passphrase, place, around, kit)
         state, secret_key = await driver.begin(flow)
         return cls(state, place, driver, embedder), secret_key
 
@@ -203,14 +218,32 @@ class AsyncVault(AsyncKeyKeeping):
         return await self._driver.run(entrance.sync_all(self._state, progress))
 
     async def remember(
-        self, content: str, *, created: datetime | None = None, **details: Unpack[Details]
+        self,
+        content: str,
+        *,
+        created: datetime | None = None,
+        memory_id: str | None = None,
+        **details: Unpack[Details],
     ) -> Memory:
         """Write a memory; it is durable on the server on return.
 
+        A ``NetworkError`` says that the answer was lost: the memory goes out with the next call.
+        The same call again, right after, gives that memory, and not a second one.
+
+        Args:
+            content: Markdown.
+            created: when it came to be, if not now.
+            memory_id: a UUID of your own (``str(uuid.uuid4())``): called again with it, whenever
+                and wherever, this gives the memory that is there.
+            details: see ``Details``: title, tags, and so on.
+
         Raises:
-            InputError: this cannot be a memory (empty, too large, a bad tag).
+            InputError: this cannot be a memory (empty, too large, a bad tag, an id that is none).
+            ConflictError: there is a memory with that id, and it says something else.
         """
-        new = memory_flows.NewMemory(fields_of(content, details), created=created)
+        identifier = memory_flows.chosen_id(memory_id)
+        fields = fields_of(content, details)
+        new = memory_flows.NewMemory(fields, memory_id=identifier, created=created)
         return await self._driver.run(memory_flows.remember(self._state, new))
 
     async def remember_many(

@@ -73,6 +73,7 @@ class LocalVault:
         self.folder = folder
         make = embedder or default_embedder
         self._finder = Finder(state, folder / opening.INDEX_FILE, make)
+        state.locked = self._finder.drop
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._state.account.username}>"
@@ -124,7 +125,6 @@ class LocalVault:
     def lock(self) -> None:
         """Forget the keys, the session and everything that was opened."""
         self._state.lock()
-        self._finder.drop()
 
     def status(self) -> VaultStatus:
         """Where the vault stands on this device."""

@@ -95,6 +95,25 @@ def test_the_session_is_kept_by_the_agent(owner: Cli) -> None:
     assert sessions["total"] <= 2  # that of init, and the agent's
 
 
+def test_sessions_are_listed_and_ended(owner: Cli) -> None:
+    """A command that asked leaves no session behind; ending this device's locks the agent too."""
+    owner.process("unlock")
+    owner("sync")
+    (mine,) = [item for item in owner("sessions", "--json").data() if item["current"]]
+    assert mine["session_id"] in owner("sessions").out
+    ended = owner("sessions", "end", mine["session_id"][-8:], "--json").data()
+    assert ended == {"ended": mine["session_id"]}
+    wait_until_locked(owner)
+    left = len(owner("sessions", "--json").data())
+    owner("sync")
+    assert len(owner("sessions", "--json").data()) == left
+    owner.process("unlock")
+    owner("sync")
+    owner("logout")
+    wait_until_locked(owner)
+    assert len(owner("sessions", "--json").data()) == left
+
+
 def test_an_agent_of_replaced_keys_is_ended(owner: Cli, url: str, tmp_path: Path) -> None:
     """Keys of another vault in the same place open nothing; the passphrase is asked for."""
     owner.process("unlock")

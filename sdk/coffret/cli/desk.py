@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Self
 
 import coffret
@@ -14,7 +14,7 @@ from coffret.cli.naming import full_id
 from coffret.cli.places import DEFAULT, Places, check_name, find_places
 from coffret.cli.secret_key import find_secret_key
 from coffret.cli.writing import Writer
-from coffret_vault.errors import CredentialsError, NotFoundError
+from coffret_vault.errors import CoffretError, CredentialsError, NotFoundError
 from coffret_vault.primitives.secret import SecretBytes
 
 if TYPE_CHECKING:
@@ -73,6 +73,12 @@ class Desk:
         """Close this vault at the end."""
         return self._open.enter_context(vault)
 
+    def has_vault(self) -> bool:
+        """Whether there is a vault of that name on this device."""
+        from coffret.opening import STORE_FILE  # noqa: PLC0415 - loads ciphers, which vaults need
+
+        return (self.folder / STORE_FILE).exists()
+
     def locked(self) -> Vault:
         """The vault on this device, locked.
 
@@ -107,6 +113,12 @@ class Desk:
         """Unlock a vault with what the person knows and has."""
         passphrase = self.asker.secret(PASSPHRASE)
         vault.unlock(passphrase, self.secret_key())
+        self._open.callback(self._log_out, vault)
+
+    def _log_out(self, vault: Vault) -> None:
+        """End a session that nobody would use again: no agent holds it."""
+        with suppress(CoffretError):
+            vault.log_out()
 
     def secret_key(self) -> str:
         """The Secret Key: kept on this device, or else the person's to give."""

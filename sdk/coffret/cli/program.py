@@ -13,6 +13,7 @@ from coffret.cli.commands import (
     developing,
     entering,
     granting,
+    keeping,
     locking,
     looking,
     moving,
@@ -48,6 +49,8 @@ def commands() -> dict[str, dict[str, Callable[..., None]]]:
             "lock": locking.lock,
             "logout": sessions.logout,
             "status": locking.status,
+            "passphrase": keeping.passphrase,
+            "change-keys": keeping.change_keys,
         },
         "Memories": {
             "remember": remembering.remember,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
@@ -165,12 +165,16 @@ def log_in(state: VaultState) -> Flow[None]:
     if asked.account_id != state.account_id:
         message = "the server answers for another account than the one on this device"
         raise TrustError(message)
+    _check_slot(state, asked, login)
+    username = state.account.username
+    state.session = yield from answer_challenge(state.place, username, asked, login, state.ambient)
+
+
+def _check_slot(state: VaultState, asked: Challenge, login: Login) -> None:
     if asked.slot_id != login.slot_id:
         if asked.slot_id in {KEYSLOT.parse(slot).slot_id for slot in state.account.keyslots}:
             raise CredentialsError(hint=_NOT_TAKEN)
         raise KeysChangedError(hint=LOG_IN_AGAIN)
-    username = state.account.username
-    state.session = yield from answer_challenge(state.place, username, asked, login, state.ambient)
 
 
 def send(state: VaultState, request: Request) -> Flow[Response]:
@@ -180,15 +184,25 @@ def send(state: VaultState, request: Request) -> Flow[Response]:
 
     Raises:
         SessionEndedError: the owner ended the session elsewhere; the vault is locked then.
+        KeysChangedError: the owner did so by changing the keys.
     """
     response = yield from _as_owner(state, request)
     if response.status == SessionError.http_status:
         if isinstance(problem(response), SessionEndedError):
-            state.lock()
-            raise SessionEndedError
+            yield from _locked(state)
         state.session = None
         response = yield from _as_owner(state, request)
     return response
+
+
+def _locked(state: VaultState) -> Flow[NoReturn]:
+    """Lock a vault whose session was ended, and say why as far as it shows."""
+    login = state.keys.login
+    asked = yield from challenge(state.account.username, login.kind)
+    if asked.account_id == state.account_id:
+        _check_slot(state, asked, login)
+    state.lock()
+    raise SessionEndedError
 
 
 def _as_owner(state: VaultState, request: Request) -> Flow[Response]:

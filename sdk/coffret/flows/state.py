@@ -151,6 +151,10 @@ def _card(card: bytes) -> AccountCard:
         raise StoreDamagedError from None
 
 
+def _nothing() -> None:
+    """Nothing else is held."""
+
+
 class VaultState:
     """One vault on one device, unlocked or locked."""
 
@@ -162,6 +166,8 @@ class VaultState:
         self.account = account
         self.card = _card(account.card)
         self.session: Session | None = None
+        self.locked: Callable[[], None] = _nothing
+        """Called when the keys are forgotten: others may hold what was opened with them."""
         self.asked: dict[bytes, bytes] = {}
         """The digest of each access request that was shown, by its id: that one is approved."""
         self.checked: dict[bytes, AppCheck] = {}
@@ -204,6 +210,7 @@ class VaultState:
             self._unlocked.keyring.wipe()
         self._unlocked = None
         self.session = None
+        self.locked()
 
     def position(self) -> Position:
         """How far this device has verified the log."""

@@ -1,0 +1,102 @@
+"""The devices that are logged in: see them, end one, log this one out. docs/spec/7-http.md."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from coffret.flows.http import Count, Request, decode_json, succeed
+from coffret.flows.proof import proved
+from coffret.flows.session import get, in_session, send
+from coffret_vault.errors import SessionError
+from coffret_vault.formats.layout import id_text, parse_id
+from coffret_vault.records.memory import from_micros
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from coffret.flows.http import Flow
+    from coffret.flows.state import VaultState
+
+
+class _Row(msgspec.Struct, frozen=True):
+    session_id: str
+    created: Count
+    last_seen: Count
+    address: str
+    current: bool
+
+
+class SessionInfo(msgspec.Struct, frozen=True):
+    """A device that is logged in, as the server says.
+
+    Attributes:
+        session_id: its id.
+        created: when it logged in.
+        last_seen: when it was last there, within five minutes.
+        address: the network address from which it logged in.
+        current: whether it is this device's.
+    """
+
+    session_id: str
+    created: datetime
+    last_seen: datetime
+    address: str
+    current: bool
+
+
+_LONGEST_ADDRESS = 64
+
+
+def sessions(state: VaultState) -> Flow[Sequence[SessionInfo]]:
+    """Who is logged in, the oldest first.
+
+    Raises:
+        FormatError: the server's answer is not a list of sessions.
+    """
+    rows = decode_json((yield from get(state, "/auth/sessions")), list[_Row])
+    return tuple(
+        SessionInfo(
+            session_id=id_text(parse_id(row.session_id)),
+            created=from_micros(row.created),
+            last_seen=from_micros(row.last_seen),
+            address=_shown(row.address),
+            current=row.current,
+        )
+        for row in rows
+    )
+
+
+def _shown(address: str) -> str:
+    """An address without what could play tricks on a terminal."""
+    return "".join(letter for letter in address if letter in _LETTERS)[:_LONGEST_ADDRESS]
+
+
+_LETTERS = frozenset("0123456789abcdefABCDEF:.%unknow")
+
+
+def end_session(state: VaultState, session_id: str) -> Flow[None]:
+    """Log a device out. It forgets its keys when it next asks the server for something.
+
+    Raises:
+        NotFoundError: there is no such session.
+    """
+    path = f"/auth/sessions/{id_text(parse_id(session_id))}"
+    succeed((yield from send(state, Request("DELETE", path))))
+
+
+def log_out(state: VaultState) -> Flow[None]:
+    """End this device's session at the server, and lock the vault whatever that says.
+
+    Raises:
+        NetworkError: the server does not answer; the session lasts until it ends by itself.
+    """
+    session = state.session
+    state.lock()
+    if session is None:
+        return
+    response = yield from proved(in_session(Request("POST", "/auth/logout"), session))
+    if response.status != SessionError.http_status:  # else it had ended already
+        succeed(response)
