@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64decode, b64encode
+from functools import lru_cache
 
 import msgspec
 
@@ -79,8 +80,9 @@ def join_note(head: Head, public: bytes, signature: bytes) -> str:
     return f"{head_text(head).decode()}\n— {name} {blob}\n"
 
 
+@lru_cache(maxsize=8)
 def parse_head(note: str) -> SignedHead:
-    """Read a head; its signature is not looked at.
+    """Read a head; its signature is not looked at. The newest are remembered: they come back.
 
     Raises:
         FormatError: not exactly the form of the specification.
