@@ -33,7 +33,8 @@ class Version(msgspec.Struct, frozen=True):
         author: ``owner`` or an app's id.
         at: when, by the author's clock.
         deletion: whether the step is a deletion.
-        memory: the memory as it was; None for a deletion, or when its record is gone.
+        memory: the memory as it was; None for a deletion, for what a later deletion erased, and
+            for what an app sealed so that it does not open.
     """
 
     version: int
@@ -55,7 +56,8 @@ def history(state: VaultState, memory_id: str) -> Flow[list[Version]]:
 
     Raises:
         NotFoundError: there never was such a memory.
-        TrustError: the server shows a version that the log does not have, or leaves one out.
+        TrustError: the server shows a version that the log does not have, leaves one out, or
+            withholds what nobody deleted.
     """
     identifier = read_id(memory_id)
     memory = state.store.state(identifier)
@@ -70,38 +72,57 @@ def history(state: VaultState, memory_id: str) -> Flow[list[Version]]:
     if not known.issuperset(range(1, newest + 1)):
         message = "the server withholds versions that the log says there are"
         raise TrustError(message)
-    return [_version(state, identifier, item) for item in items]
+    entries = [_entry(state, identifier, item) for item in items]
+    erased = max((entry.version for entry in entries if entry.kind == kinds.DELETE), default=0)
+    return [
+        _version(state, item.record, entry, erased)
+        for item, entry in zip(items, entries, strict=True)
+    ]
 
 
-def _version(state: VaultState, identifier: bytes, item: _Item) -> Version:
+def _entry(state: VaultState, identifier: bytes, item: _Item) -> Entry:
     leaf = state.store.leaf(item.leaf)
     entry = None if leaf is None else parse_leaf(leaf).entry
     if entry is None or (entry.subject, entry.version) != (identifier, item.version):
         message = "the server shows a version that the log does not have"
         raise TrustError(message)
-    deletion = entry.kind == kinds.DELETE
-    memory = None
-    if item.record is not None and not deletion:
-        memory = _opened(state, identifier, item.record, entry)
+    return entry
+
+
+def _version(state: VaultState, record: Record | None, entry: Entry, erased: int) -> Version:
+    deletion, memory = entry.kind == kinds.DELETE, None
+    if record is not None and not deletion:
+        memory = _opened(state, record, entry)
+    elif entry.version > erased:
+        message = "the server withholds a version that nobody deleted"
+        raise TrustError(message)
     return Version(
-        entry.version, author_text(entry.author), from_micros(entry.time), deletion, memory
+        version=entry.version,
+        author=author_text(entry.author),
+        at=from_micros(entry.time),
+        deletion=deletion,
+        memory=memory,
     )
 
 
-def _opened(state: VaultState, identifier: bytes, record: Record, entry: Entry) -> Memory | None:
+def _opened(state: VaultState, record: Record, entry: Entry) -> Memory | None:
     if record.digest != entry.digest:
         message = "the server shows another version than the one in the log"
         raise TrustError(message)
-    memory = state.store.state(identifier)
+    memory = state.store.state(entry.subject)
     if memory is None:
         return None
     try:
         opened = open_memory(state, record, memory)
     except OpenError:
+        # An app may have sealed it badly; the owner's devices do not.
+        if entry.author.is_owner:
+            message = "a version that the owner wrote does not open"
+            raise TrustError(message) from None
         return None
     # An app can sign an entry over a record whose header says something else.
     said = (opened.id, opened.version, opened.author)
-    fits = said == (id_text(identifier), entry.version, author_text(entry.author))
+    fits = said == (id_text(entry.subject), entry.version, author_text(entry.author))
     return opened if fits else None
 
 

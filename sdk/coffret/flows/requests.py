@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -45,9 +45,13 @@ PENDING = "pending"
 APPROVED = "approved"
 
 
+State = Literal["pending", "approved", "denied", "cancelled", "lapsed", "superseded"]
+"""What becomes of a request. In a server's answer nothing else is believed, or ever shown."""
+
+
 class _RequestAnswer(msgspec.Struct, frozen=True):
     request_id: str
-    state: str
+    state: State
     request: str
     signature: str
     manifest: str
@@ -87,6 +91,9 @@ def requests(state: VaultState, which: str | None = PENDING) -> Flow[list[Access
     params = (("state", which),) if which else ()
     response = yield from get(state, "/access-requests", *params)
     answers = decode_json(response, list[_RequestAnswer])
+    if any(which not in (None, answer.state) for answer in answers):
+        message = "the server shows requests in another state than was asked for"
+        raise TrustError(message)
     checked = [
         (_checked(state, answer), answer.state)
         for answer in answers
