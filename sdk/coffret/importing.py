@@ -10,6 +10,7 @@ import msgspec
 from coffret.flows.keys import open_memory
 from coffret.flows.memories import WRITTEN_BY, NewMemory, remember_many, update
 from coffret.flows.sync import silent, sync
+from coffret.flows.unsent import settle
 from coffret_vault.ingest.draft import Draft, ImportSkipped
 from coffret_vault.ingest.export import ExportedMemory
 from coffret_vault.ingest.plan import Action, plan_import
@@ -52,7 +53,8 @@ def take_in(
     repeats nor loses anything: changed pieces become new versions.
     """
     drafts, skipped = _sorted(items)
-    # An interrupted run may have stored more than this device was told of.
+    # An interrupted run may have stored more than this device was told of, or be about to.
+    yield from settle(state)
     yield from sync(state)
     known = {_key_of(memory): memory for memory in current_memories(state)}
     digests = {key: _digest_of(memory) for key, memory in known.items()}

@@ -21,10 +21,11 @@ from coffret.flows.http import (
 )
 from coffret.flows.session import send
 from coffret.flows.sync import sync
+from coffret.flows.unsent import SETTLED, give_up, given_up_if_refused, hold, settle
 from coffret_vault.envelope.signature import sign_head
 from coffret_vault.errors import ConflictError, StoreMovedError, TrustError
 from coffret_vault.formats.checkpoint import NO_HEAD, Head, parse_head
-from coffret_vault.formats.entry import Entry, Leaf, serialize_entry
+from coffret_vault.formats.entry import PUT, Entry, Leaf, serialize_entry
 from coffret_vault.formats.memory import Record
 from coffret_vault.log.replay import NEW, advance
 from coffret_vault.log.tree import leaf_hash
@@ -158,7 +159,7 @@ def keep(state: VaultState, sent: Sent) -> None:
         change.grants,
         wraps=[wrap[:3] for wrap in change.wraps],
         unwraps=change.unwraps,
-        meta=change.meta,
+        meta=change.meta | SETTLED,
     )
 
 
@@ -195,21 +196,23 @@ def append(
     Raises:
         ConflictError: the change makes no sense any more, or others keep getting in first.
     """
-    unmoved = 0
-    sent = build(state, describe())
+    unmoved, going = 0, (yield from _begin(state, describe, submit or _plain))
     for _ in range(_ROUNDS):
-        response = yield from send(state, (submit or _plain)(sent.append))
+        response = yield from send(state, going.request)
         try:
-            succeed(response)
+            with given_up_if_refused(state, going.kept):
+                succeed(response)
         except LogMovedError:
             yield from sync(state)
         else:
-            yield from _keep_or_read(state, sent)
+            yield from _keep_or_read(state, going)
             return response
-        if _arrived(state, sent):
+        if _arrived(state, going.sent):
+            give_up(state, going.kept)
             return response
-        if state.position().size != sent.append.base:
-            sent, unmoved = build(state, describe()), 0
+        if state.position().size != going.sent.append.base:
+            give_up(state, going.kept)
+            unmoved, going = 0, (yield from _begin(state, describe, submit or _plain))
             continue
         # Never a second head over one log: the very same append is sent again.
         unmoved += 1
@@ -219,14 +222,48 @@ def append(
     raise LogMovedError
 
 
-def _keep_or_read(state: VaultState, sent: Sent) -> Flow[None]:
+class _Going(msgspec.Struct, frozen=True):
+    """A change on its way: how it is sent, and how it is kept until it is answered."""
+
+    sent: Sent
+    request: Request
+    kept: bytes
+
+
+def _begin(
+    state: VaultState, describe: Callable[[], Change], submit: Callable[[Append], Request]
+) -> Flow[_Going]:
+    """Make the append, and keep it before it leaves.
+
+    Where another one was left unanswered, this one is thrown away, and made anew after that.
+    """
+    for _ in range(_ROUNDS):
+        sent = build(state, describe())
+        request = submit(sent.append)
+        kept = hold(state, sent.append.base, request, _begins(sent.change))
+        if kept is not None:
+            return _Going(sent, request, kept)
+        yield from settle(state)
+    raise LogMovedError
+
+
+def _begins(change: Change) -> bytes:
+    """The one memory that a change begins and does nothing else, if it is such a one."""
+    if len(change.entries) != 1:
+        return b""
+    entry = change.entries[0]
+    return entry.subject if entry.kind == PUT and entry.version == 1 else b""
+
+
+def _keep_or_read(state: VaultState, going: _Going) -> Flow[None]:
     """Store what the server took; where another process of this device was quicker, read it."""
+    change = going.sent.change
     try:
-        keep(state, sent)
+        keep(state, going.sent)
     except StoreMovedError:
         yield from sync(state)
-        wraps = [wrap[:3] for wrap in sent.change.wraps]
-        state.store.grants.settle(wraps, sent.change.unwraps)
+        state.store.grants.settle([wrap[:3] for wrap in change.wraps], change.unwraps)
+        give_up(state, going.kept)
 
 
 def _plain(body: Append) -> Request:

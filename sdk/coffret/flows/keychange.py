@@ -31,6 +31,7 @@ from coffret.flows.signup import keyslot_entry
 from coffret.flows.slots import own_slots
 from coffret.flows.state import intended_meta
 from coffret.flows.sync import silent, sync
+from coffret.flows.unsent import settle
 from coffret_vault.envelope import wrap_key
 from coffret_vault.errors import KeysChangedError, OpenError, StoreMovedError, TrustError
 from coffret_vault.formats import entry as kinds
@@ -174,6 +175,7 @@ def _rewrapped(state: VaultState, made: NewKeys, part: list[tuple[KeyName, bytes
 
 def _switch(state: VaultState, made: NewKeys, wraps: Wraps) -> Flow[KeyChange | None]:
     """Have the server take the change; None if others wrote in between."""
+    yield from settle(state)
     change, rows = _change(state, made)
     sent = build(state, change, made.keys.identity.signing)
     body = encode_json(_body(made, rows, sent.append))

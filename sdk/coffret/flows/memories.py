@@ -13,7 +13,14 @@ from coffret.flows.freshness import live_grants
 from coffret.flows.http import MSGPACK, Request, encode_msgpack
 from coffret.flows.keys import grant_wraps, next_key, open_memory, open_record
 from coffret.flows.sync import silent
-from coffret_vault.errors import CoffretError, ConflictError, FormatError, NotFoundError
+from coffret.flows.unsent import settle
+from coffret_vault.errors import (
+    CoffretError,
+    ConflictError,
+    FormatError,
+    InputError,
+    NotFoundError,
+)
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.author import OWNER
 from coffret_vault.formats.entry import Entry
@@ -35,6 +42,7 @@ if TYPE_CHECKING:
     from coffret_vault.formats.memory import Record
     from coffret_vault.log.replay import MemoryState
 
+_TAKEN = "there is a memory with that id already, and it says something else"
 _NOT_HERE = "this version is not on this device yet; sync first"
 BATCH = 500
 WRITTEN_BY = "written_by"
@@ -106,12 +114,59 @@ def _change(state: VaultState, written: Sequence[Written]) -> Change:
 def remember(state: VaultState, new: NewMemory) -> Flow[Memory]:
     """Write one memory; it is durable on the server when this returns.
 
+    Called again after its answer was lost, with the same fields, it gives the memory that it wrote
+    then. With an id of the caller's own it can be called again whenever that is needed.
+
     Raises:
         InputError: the fields cannot be a memory.
+        ConflictError: there is a memory with that id that says something else.
     """
     written = _new(state, new)
-    yield from append(state, lambda: _change(state, [written]), _create)
+    begun = yield from settle(state)
+    for identifier in filter(None, (begun, new.memory_id)):
+        there = _same(state, identifier, new, written)
+        if there is not None:
+            return there
+
+    def describe() -> Change:
+        if new.memory_id is not None and state.store.state(new.memory_id) is not None:
+            raise ConflictError(_TAKEN)
+        return _change(state, [written])
+
+    try:
+        yield from append(state, describe, _create)
+    except ConflictError:
+        there = None if new.memory_id is None else _same(state, new.memory_id, new, written)
+        if there is None:
+            raise
+        return there
     return written.memory
+
+
+def chosen_id(memory_id: str | None) -> bytes | None:
+    """The id that a caller chose for a new memory; None if that is left to us.
+
+    Raises:
+        InputError: it is not a UUID.
+    """
+    if memory_id is None:
+        return None
+    try:
+        return parse_id(memory_id.strip().lower())
+    except FormatError:
+        message = "a memory's id is a UUID with hyphens"
+        raise InputError(message) from None
+
+
+def _same(state: VaultState, identifier: bytes, new: NewMemory, written: Written) -> Memory | None:
+    """The memory with this id, if it is what would be written; None if there is none like that."""
+    memory = state.store.state(identifier)
+    record = state.store.record(identifier, memory.current) if memory else None
+    if memory is None or record is None:
+        return None
+    found = open_memory(state, record, memory)
+    alike = found.fields() == written.memory.fields()
+    return found if alike and new.created in {None, found.created} else None
 
 
 def _create(body: Append) -> Request:

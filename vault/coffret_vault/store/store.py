@@ -96,6 +96,23 @@ class Store:
         with mapped():
             self._database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
+    def claim(self, name: str, value: bytes) -> bool:
+        """Keep a value under ``name`` if nothing is there, in one step; whether that was so."""
+        with mapped():
+            done = self._database.execute(
+                "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE "
+                "SET value = excluded.value WHERE meta.value = x''",
+                (name, value),
+            )
+        return done.rowcount == 1
+
+    def release(self, name: str, value: bytes) -> None:
+        """Undo :meth:`claim`, if that very value is still there."""
+        with mapped():
+            self._database.execute(
+                "UPDATE meta SET value = x'' WHERE name = ? AND value = ?", (name, value)
+            )
+
     def position(self, account_id: bytes, owner_public: bytes) -> Position:
         """How far the log is verified here.
 

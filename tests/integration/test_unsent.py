@@ -1,0 +1,264 @@
+"""A change whose answer was lost is sent again before anything else is signed."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import httpx
+import msgspec
+import pytest
+
+from coffret import Vault
+from coffret_vault.errors import (
+    ConflictError,
+    InputError,
+    NetworkError,
+    QuotaError,
+    ServerError,
+    StoreDamagedError,
+    TrustError,
+)
+from coffret_vault.formats.checkpoint import parse_head
+from harness.network import Evil, Losing
+from harness.world import PASSPHRASE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from harness.world import Owner, World
+
+CREATE = "/api/v1/memory-blobs"
+
+
+@pytest.fixture(autouse=True)
+def one_try() -> Iterator[None]:
+    """The network is tried once, so that one lost answer is an error."""
+    with patch("coffret.transport._TRIES", 1):
+        yield
+
+
+class Signed(Losing):
+    """A network that goes away, and keeps every head that was sent through it or lost."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        super().__init__()
+        self.heads: list[str] = []
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Keep the head of an append, whatever becomes of it."""
+        if request.method != "GET" and "msgpack" in request.headers.get("content-type", ""):
+            body = msgspec.msgpack.decode(request.content)
+            self.heads.append(body["head"])
+        return super().handle_request(request)
+
+    def sizes(self) -> list[int]:
+        """The size of each head, those sent again left out."""
+        return [parse_head(note).head.size for note in dict.fromkeys(self.heads)]
+
+
+def _on(request: httpx.Request) -> bool:
+    return request.url.path.startswith(CREATE) and request.method == "POST"
+
+
+def _lost(owner: Owner, network: Signed, *, before: bool) -> None:
+    """Write "lost"; the network goes away before, or after, the server took it."""
+    if before:
+        network.left = 0
+    network.lose = _on
+    with pytest.raises(NetworkError):
+        owner.vault.remember("lost", tags=["t"])
+    network.left, network.lose = -1, lambda _: False
+
+
+def _contents(vault: Vault) -> list[str]:
+    return sorted(memory.content for memory in vault.list())
+
+
+@pytest.fixture
+def network() -> Signed:
+    """A network that can go away."""
+    return Signed()
+
+
+@pytest.fixture
+def owner(world: World, network: Signed) -> Owner:
+    """An owner behind it, with one memory."""
+    made: Owner = world.owner(transport=network)
+    made.vault.remember("first")
+    network.heads.clear()
+    return made
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_no_two_heads_of_one_size_are_ever_signed(
+    owner: Owner, network: Signed, *, before: bool
+) -> None:
+    """Another change after a lost answer goes on top of the lost one, which is sent first."""
+    _lost(owner, network, before=before)
+    owner.vault.remember("another")
+    sizes = network.sizes()
+    assert sizes == sorted(set(sizes))
+    assert _contents(owner.vault) == ["another", "first", "lost"]
+
+
+def test_a_client_that_forgets_signs_two_heads(owner: Owner, network: Signed) -> None:
+    """Control: without what is kept, a lost request and the next change make a fork."""
+    with patch("coffret_vault.store.Store.claim", lambda *_: True):
+        _lost(owner, network, before=True)
+        owner.vault.remember("another")
+    sizes = network.sizes()
+    assert len(sizes) == 2
+    assert sizes[0] == sizes[1]
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_the_same_call_again_writes_no_second_memory(
+    owner: Owner, network: Signed, *, before: bool
+) -> None:
+    """A person who tries again after a network error has one memory; another text is another."""
+    _lost(owner, network, before=before)
+    memory = owner.vault.remember("lost", tags=["t"])
+    assert _contents(owner.vault) == ["first", "lost"]
+    assert owner.vault.get(memory.id).tags == ("t",)
+    assert owner.vault.remember("lost", tags=["t"]).id != memory.id
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_another_process_of_the_device_sends_it(
+    world: World, owner: Owner, network: Signed, *, before: bool
+) -> None:
+    """What was not answered is in the device's store: it goes out after the program has ended."""
+    _lost(owner, network, before=before)
+    folder = owner.vault.folder
+    owner.vault.close()
+    again = world.closing(Vault.open(folder, **world.around()))
+    again.unlock(PASSPHRASE, owner.secret_key)
+    again.sync()
+    assert _contents(again) == ["first", "lost"]
+    assert _contents(world.device(owner)) == ["first", "lost"]
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_it_is_given_up_when_the_log_has_grown_past_it(
+    world: World, owner: Owner, network: Signed, *, before: bool
+) -> None:
+    """Where another device wrote, a change that did not arrive can never: it is not sent again."""
+    other = world.device(owner)
+    _lost(owner, network, before=before)
+    other.remember("by another device")
+    owner.vault.sync()
+    expected = ["by another device", "first"] + ([] if before else ["lost"])
+    assert _contents(owner.vault) == sorted(expected)
+    owner.vault.remember("later")
+    assert len(_contents(owner.vault)) == len(expected) + 1
+
+
+def _refusing(status: int, code: str) -> Callable[[httpx.Request], httpx.Response]:
+    def answer(_: httpx.Request) -> httpx.Response:
+        problem = {"code": code, "status": status}
+        return httpx.Response(status, json=problem, headers={"retry-after": "100"})
+
+    return answer
+
+
+class Refusing(Signed):
+    """A server that answers creations its own way."""
+
+    answer: Callable[[httpx.Request], httpx.Response] | None = None
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """The answer that is given to creations."""
+        if self.answer is not None and _on(request):
+            return self.answer(request)
+        return super().handle_request(request)
+
+
+def test_what_the_server_refuses_is_not_sent_again(world: World) -> None:
+    """A refusal is final: the next change is made in its place."""
+    network = Refusing()
+    owner = world.owner(transport=network)
+    network.answer = _refusing(429, "quota-exceeded")
+    with pytest.raises(QuotaError):
+        owner.vault.remember("too much")
+    network.answer = None
+    owner.vault.remember("fits")
+    assert _contents(owner.vault) == ["fits"]
+
+
+@pytest.mark.parametrize(("status", "code"), [(429, "rate-limited"), (503, "unavailable")])
+def test_what_the_server_cannot_take_now_goes_out_later(
+    world: World, status: int, code: str
+) -> None:
+    """A server that is busy or failing may have taken it: it waits, and reading goes on."""
+    network = Refusing()
+    owner = world.owner(transport=network)
+    network.answer = _refusing(status, code)
+    for _ in range(2):
+        with pytest.raises(ServerError):
+            owner.vault.remember("later")
+    owner.vault.sync()
+    assert _contents(owner.vault) == []
+    network.answer = None
+    owner.vault.sync()
+    assert _contents(owner.vault) == ["later"]
+
+
+def test_a_server_that_hides_what_it_took_is_found_out(world: World) -> None:
+    """Sent again, the change is said to be taken, and the log does not show it: an alarm."""
+    evil = Evil()
+    owner = world.owner(transport=evil)
+    status = owner.vault.status()
+    lost: list[Any] = []
+
+    def lose(_: Any) -> httpx.Response:
+        lost.append(1)
+        return httpx.Response(503, json={"code": "unavailable"})
+
+    evil.rewrite["/memory-blobs"] = lose
+    with pytest.raises(ServerError):
+        owner.vault.remember("lost")
+    evil.rewrite = {"/sync": lambda _: [status.entries, status.head, []]}
+    with pytest.raises(TrustError, match="shows nothing"):
+        owner.vault.remember("another")
+    evil.rewrite.clear()
+    owner.vault.sync()
+    assert _contents(owner.vault) == ["lost"]
+
+
+def test_an_id_of_ones_own_makes_writing_again_safe(world: World, owner: Owner) -> None:
+    """Called again with it, here or on another device, the same memory comes back."""
+    chosen = str(uuid.uuid4())
+    other = world.device(owner)
+    first = owner.vault.remember("mine", memory_id=chosen)
+    for vault in (owner.vault, other):
+        again = vault.remember("mine", memory_id=chosen)
+        assert (again.id, again.version, again.content) == (chosen, 1, "mine")
+        with pytest.raises(ConflictError, match="something else"):
+            vault.remember("not mine", memory_id=chosen)
+    assert first.id == chosen
+    owner.vault.forget(chosen)
+    with pytest.raises(ConflictError):
+        owner.vault.remember("mine", memory_id=chosen)
+    with pytest.raises(InputError):
+        owner.vault.remember("mine", memory_id="order 17")
+
+
+def test_a_damaged_change_is_reported(owner: Owner) -> None:
+    """What is kept and cannot be read is damage, not nothing."""
+    owner.vault._state.store.set_meta("unsent", b"\xc1")
+    with pytest.raises(StoreDamagedError):
+        owner.vault.remember("more")
+
+
+def test_only_one_change_is_kept_at_a_time(owner: Owner) -> None:
+    """Two programs of one device do not write over each other's."""
+    store = owner.vault._state.store
+    assert store.claim("name", b"one")
+    assert not store.claim("name", b"two")
+    store.release("name", b"two")
+    assert store.meta("name") == b"one"
+    store.release("name", b"one")
+    assert store.claim("name", b"two")
