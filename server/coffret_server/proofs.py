@@ -81,6 +81,10 @@ class Shown(msgspec.Struct, frozen=True):
     query: bytes
     body: bytes
 
+    def __repr__(self) -> str:
+        """Without the token and all else that only the caller may hold."""
+        return f"<Shown {self.method}>"
+
     def token(self, scheme: str) -> str:
         """The token behind a scheme, or empty."""
         kind, _, token = self.authorization.decode("latin-1").partition(" ")

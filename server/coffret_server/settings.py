@@ -30,7 +30,7 @@ class Settings:
         trust_forwarded: take the client's address from X-Forwarded-For (behind a proxy only).
     """
 
-    database: str
+    database: str = field(repr=False)  # a URL may hold a password
     origins: tuple[str, ...] = ()
     jwt_key: str = field(default="", repr=False)
     session_seconds: int = 30 * 86_400

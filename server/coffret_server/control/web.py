@@ -123,13 +123,21 @@ AppendBody = Annotated[
 ]
 
 
-class Body(BaseModel):
+class Unshown(BaseModel):
+    """What prints its kind alone: an API key, a token or a name may be in it."""
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        """Nothing of the fields."""
+        return []
+
+
+class Body(Unshown):
     """A request body: no field more than named, no value of another type."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class Answer(BaseModel):
+class Answer(Unshown):
     """An answer, for the OpenAPI document only: answers are encoded without it."""
 
     model_config = ConfigDict(frozen=True)
