@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import msgspec
 
 from coffret.finding import Search
+from coffret.flows.appcheck import Confirmation
 from coffret.flows.memories import NewMemory
+from coffret.flows.requests import Narrowing
 from coffret_vault.errors import InputError
 from coffret_vault.records.memory import Fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
-    from datetime import datetime
+    from datetime import datetime, timedelta
     from typing import Unpack
 
     from coffret_vault.search import Mode
@@ -56,6 +58,56 @@ class Wanted(TypedDict, total=False):
     until: datetime | None
     limit: int
     mode: Mode
+
+
+class Approving(TypedDict, total=False):
+    """How a request is approved; what is left out stays as it was asked.
+
+    ``scopes`` and ``memories``: only these; ``exclude``: not these memories; ``duration``: for no
+    longer; ``standing``: also memories that match and are written later; ``auto_accept``: what the
+    app writes needs no review.
+
+    An app that was not approved before has to be told from others by what the owner brings from
+    elsewhere; have it typed. ``words``: the eight words that the app itself shows (``App.words``).
+    ``website``: the host name of the app's website, which has to confirm it. ``check_domain``:
+    whether the website may be asked, which tells it this device's address; it may unless this is
+    false. ``new_keys``: confirm keys that differ from those that were approved before.
+    """
+
+    scopes: Collection[str] | None
+    memories: Collection[str] | None
+    exclude: Collection[str]
+    duration: timedelta | None
+    standing: bool
+    auto_accept: bool
+    words: str | None
+    website: str | None
+    check_domain: bool
+    new_keys: bool
+
+
+def approval_of(how: Approving) -> tuple[Narrowing, Confirmation]:
+    """What an approval leaves of a request, and how its app is known, from a call's arguments."""
+    unknown = sorted(how.keys() - Approving.__annotations__.keys())
+    if unknown:
+        message = f"approve() got an unexpected keyword argument {unknown[0]!r}"
+        raise TypeError(message)
+    scopes, memories = how.get("scopes"), how.get("memories")
+    narrowing = Narrowing(
+        None if scopes is None else frozenset(many("scopes", scopes)),
+        None if memories is None else frozenset(many("memories", memories)),
+        frozenset(many("exclude", how.get("exclude", ()))),
+        how.get("duration"),
+        how.get("standing", False),
+        how.get("auto_accept", False),
+    )
+    given = Confirmation(
+        how.get("words"),
+        how.get("website"),
+        how.get("check_domain", True),
+        how.get("new_keys", False),
+    )
+    return narrowing, given
 
 
 def _collected(values: Mapping[str, Any], *, into: type, names: frozenset[str]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from coffret import opening
-from coffret.arguments import changed, fields_of, many, search_of
+from coffret.arguments import approval_of, changed, fields_of, many, search_of
 from coffret.devices import Devices
 from coffret.flows import entrance
 from coffret.flows import grants as grant_flows
@@ -14,10 +14,8 @@ from coffret.flows import history as history_flows
 from coffret.flows import memories as memory_flows
 from coffret.flows import requests as request_flows
 from coffret.flows import review as review_flows
-from coffret.flows.appcheck import Confirmation
 from coffret.flows.approval import approve as approve_request
 from coffret.flows.grantfeed import ACTIVE, PAUSED, REVOKED
-from coffret.flows.requests import Narrowing
 from coffret.flows.state import Ambient
 from coffret.flows.sync import silent
 from coffret.importing import take_in
@@ -27,13 +25,13 @@ from coffret.transport import SyncDriver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
     from types import TracebackType
     from typing import Unpack
 
     import httpx
 
-    from coffret.arguments import Changes, Details, Wanted
+    from coffret.arguments import Approving, Changes, Details, Wanted
     from coffret.finding import Found
     from coffret.flows.history import Version
     from coffret.flows.memories import NewMemory
@@ -307,40 +305,15 @@ class Vault(KeyKeeping, Devices):
         """What apps ask for, verified; in one state, or all with None."""
         return self._driver.run(request_flows.requests(self._state, state))
 
-    def approve(  # noqa: PLR0913 - every way of narrowing
-        self,
-        request_id: str,
-        *,
-        scopes: Collection[str] | None = None,
-        memories: Collection[str] | None = None,
-        exclude: Collection[str] = (),
-        duration: timedelta | None = None,
-        standing: bool = False,
-        auto_accept: bool = False,
-        words: str | None = None,
-        website: str | None = None,
-        check_domain: bool = True,
-        new_keys: bool = False,
-        progress: Progress = silent,
+    def approve(
+        self, request_id: str, *, progress: Progress = silent, **how: Unpack[Approving]
     ) -> str:
-        """Approve a request, as asked or narrower, and give the grant's id.
-
-        An app that was not approved before has to be told from others by what the owner brings
-        from elsewhere: its words, or its website where that confirms it. Have them typed.
+        """Approve a request that was looked at, as asked or narrower, and give the grant's id.
 
         Args:
             request_id: which request.
-            scopes: only these of the scopes asked for.
-            memories: only these of the memories that match.
-            exclude: not these.
-            duration: for no longer than this.
-            standing: also memories that match and are written later.
-            auto_accept: what the app writes needs no review.
-            words: the eight words that the app itself shows, as ``App.words`` has them.
-            website: the host name of the app's website, as the owner knows it.
-            check_domain: whether that website may be asked, which tells it this device's address.
-            new_keys: confirm keys that differ from those that were approved before.
             progress: told how many keys are handed over.
+            how: see ``Approving``: what it is narrowed to, and by what the app is known.
 
         Raises:
             ConflictError: the request was decided or withdrawn.
@@ -351,16 +324,7 @@ class Vault(KeyKeeping, Devices):
             AppDomainError: its website names other apps, and not this one.
             TrustError: the request is not what the app signed, or would be widened.
         """
-        narrowing = Narrowing(
-            None if scopes is None else frozenset(many("scopes", scopes)),
-            None if memories is None else frozenset(many("memories", memories)),
-            frozenset(many("exclude", exclude)),
-            duration,
-            standing,
-            auto_accept,
-        )
-        given = Confirmation(words, website, check_domain, new_keys)
-        flow = approve_request(self._state, request_id, narrowing, given, progress)
+        flow = approve_request(self._state, request_id, *approval_of(how), progress)
         return self._driver.run(flow)
 
     def check_app(

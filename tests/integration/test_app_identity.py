@@ -79,6 +79,7 @@ def test_the_website_is_asked_only_by_who_looks(either: World, site: Website) ->
         (b"", "absent"),
         (page(b'{"apps": []}'), "differs"),
     ],
+    ids=["not found", "redirect", "a page", "nothing", "no app"],
 )
 def test_what_a_website_can_say(either: World, site: Website, answer: bytes, state: str) -> None:
     """Nothing usable leaves the words; a file that names others blocks, right words or not."""

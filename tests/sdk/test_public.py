@@ -20,9 +20,10 @@ from coffret.flows.http import LogMovedError, Response, VersionConflictError, b6
 from coffret_vault import errors
 
 NAMES = {
-    "Access", "AccessRequestInfo", "App", "AppInfo", "AsyncAccess", "AsyncApp", "AsyncVault",
-    "CoffretError", "Embedder", "Fields", "Found", "GrantInfo", "ImportReport", "Memory",
-    "NewMemory", "Pending", "RecoveryKit", "Review", "Selection", "SyncReport", "Vault",
+    "Access", "AccessRequestInfo", "App", "AppCheck", "AppInfo", "AsyncAccess", "AsyncApp",
+    "AsyncVault",
+    "CoffretError", "Embedder", "Fields", "Found", "GrantInfo", "ImportReport", "KeyChange",
+    "Memory", "NewMemory", "Pending", "RecoveryKit", "Review", "Selection", "SyncReport", "Vault",
     "VaultStatus", "Version", "register_developer", "register_developer_async",
 }  # fmt: skip
 
@@ -121,7 +122,7 @@ EXPECTED: dict[str, type[errors.CoffretError]] = {
     "invalid-input": errors.InputError,
     "unknown-suite": errors.InputError,
     "idempotency-mismatch": errors.ServerError,
-    "bad-signature": errors.InputError,
+    "bad-signature": errors.KeysChangedError,
     "weak-key": errors.InputError,
     "precondition-required": errors.ServerError,
     "rate-limited": errors.RateLimitedError,

@@ -107,11 +107,23 @@ def test_a_client_that_verifies_nothing_hears_anybody(site: Website) -> None:
 
 
 def test_addresses_of_this_machine_are_not_connected_to(site: Website) -> None:
-    """A name that is at a private address, even beside a public one, gets no connection."""
-    for addresses in ([("127.0.0.1", site.port)], [("93.184.216.34", 443), ("10.0.0.1", 443)], []):
-        web = Web(addresses=lambda _, found=addresses: found, context=site.trusted)  # type: ignore[misc]
+    """A name at this machine, or at no address, gets no connection."""
+    for addresses in (site.here, lambda _: []):
         with pytest.raises(NetworkError):
-            web(HOST)
+            Web(addresses=addresses, context=site.trusted)(HOST)
+    assert site.connections == 0
+
+
+def test_one_private_address_beside_a_good_one_is_too_many(site: Website) -> None:
+    """All of a name's addresses have to be on the internet, not only the one that answers."""
+    site.answer = page(b"{}")
+
+    def two(host: str) -> list[tuple[str, int]]:
+        return [*site.here(host), ("10.0.0.1", 443)]
+
+    web = Web(addresses=two, allowed=lambda address: address != "10.0.0.1", context=site.trusted)
+    with pytest.raises(NetworkError):
+        web(HOST)
     assert site.connections == 0
 
 
