@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
+from coffret_vault.errors import FormatError, InputError
 from coffret_vault.formats.codes import RECOVERY_CODE, SECRET_KEY, write_code
-from coffret_vault.formats.layout import id_text
+from coffret_vault.formats.layout import id_text, parse_id
+from coffret_vault.formats.unshown import Unshown
 from coffret_vault.primitives.secret import SecretBytes
 
 
@@ -52,6 +56,43 @@ class RecoveryKit(msgspec.Struct, frozen=True):
             words=self.fingerprint,
             head="\n".join(f"    {line}" for line in self.head.rstrip().splitlines()),
         )
+
+
+class ReadKit(Unshown, msgspec.Struct, frozen=True):
+    """What a printed kit says: codes as they are written, not yet checked."""
+
+    origin: str
+    username: str
+    account_id: bytes
+    secret_key: str
+    recovery_code: str
+
+
+def read_kit(text: str) -> ReadKit:
+    """The kit on a page as :meth:`RecoveryKit.text` prints it, whatever stands around it.
+
+    Raises:
+        InputError: something of it is missing.
+    """
+    try:
+        return ReadKit(
+            _value(text, "Server"),
+            _value(text, "Username"),
+            parse_id(_value(text, "Account")),
+            _value(text, "Secret Key"),
+            _value(text, "Recovery code"),
+        )
+    except FormatError:
+        message = "that is not a recovery kit: the account is not an id"
+        raise InputError(message) from None
+
+
+def _value(text: str, label: str) -> str:
+    found = re.search(rf"^[ \t]*{label}[ \t]{{2,}}(\S+)[ \t]*$", text, re.MULTILINE)
+    if found is None:
+        message = f"that is not a recovery kit: it has no line “{label}”"
+        raise InputError(message)
+    return found[1]
 
 
 _PAGE = """\

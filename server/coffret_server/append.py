@@ -224,10 +224,10 @@ async def apply(
         ProblemError: `log-moved` if the log is not at `base`; or what the append breaks.
     """
     state = await load_state(tx, prepared.account)
-    if state.signing_key != prepared.signer:
-        refuse("bad-signature", "the head is signed by a key that was replaced")
     if state.size != prepared.base:
         return _moved(state, prepared)
+    if state.signing_key != prepared.signer:
+        refuse("bad-signature", "the head is signed by a key that was replaced")
     if state.head == prepared.text:
         return Applied(
             state.size, repeated=True

@@ -27,6 +27,7 @@ class Secret(NamedTuple):
 
 PASSPHRASE = Secret("passphrase", "COFFRET_PASSPHRASE_FILE")
 SECRET_KEY = Secret("Secret Key", "COFFRET_SECRET_KEY_FILE")
+NEW_PASSPHRASE = Secret("new passphrase", "COFFRET_NEW_PASSPHRASE_FILE")
 RECOVERY_CODE = Secret("recovery code", "COFFRET_RECOVERY_CODE_FILE")
 DEVELOPER_KEY = Secret("developer key", "COFFRET_DEVELOPER_KEY_FILE")
 
@@ -65,14 +66,14 @@ class Asker:
             raise InputError(message)
         return found
 
-    def new_passphrase(self) -> str:
+    def new_passphrase(self, what: Secret = PASSPHRASE) -> str:
         """A passphrase that is being chosen; at a terminal, it is asked for twice.
 
         Raises:
             InputError: it is empty, or the second is another.
         """
-        from_file = self._from_file(PASSPHRASE)
-        chosen = self.secret(PASSPHRASE) if from_file is None else from_file
+        from_file = self._from_file(what)
+        chosen = self.secret(what) if from_file is None else from_file
         if not chosen.strip():
             message = "the passphrase is empty"
             raise InputError(message)

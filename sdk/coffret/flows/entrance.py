@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from coffret import opening
+from coffret.confirming import confirm
 from coffret.flows.grants import freshen
 from coffret.flows.passphrase import replace_passphrase
 from coffret.flows.review import accept_automatically, read_again
@@ -18,6 +19,9 @@ from coffret.flows.signup import (
     register_vault,
 )
 from coffret.flows.sync import SyncReport, silent, sync
+from coffret.flows.unsent import settle
+from coffret.kit import read_kit
+from coffret_vault.errors import ServerError, TrustError
 from coffret_vault.formats.codes import SECRET_KEY, write_code
 from coffret_vault.keyslots.slots import SECRET_KEY_BYTES
 from coffret_vault.primitives.secret import SecretBytes
@@ -81,20 +85,35 @@ def recover(
     passphrase: str,
     folder: Path,
     ambient: Ambient,
+    kit: str = "",
 ) -> Flow[tuple[VaultState, str]]:
-    """Enter a vault by its recovery code, sync it, and replace the passphrase keyslot."""
+    """Enter a vault by its recovery code, sync it, and replace the passphrase keyslot.
+
+    Where there is a ``kit``, its account and its head are compared before anything is changed.
+    """
     opening.new_store(folder).close()
+    printed = read_kit(kit) if kit else None
     entered = yield from enter_with_recovery(origin, username, recovery_code, ambient)
+    if printed is not None and printed.account_id != entered.account.account_id:
+        message = "the server answers for another account than the recovery kit's"
+        raise TrustError(message)
     state = opening.join(folder, entered, ambient)
     secret_key = SecretBytes(ambient.random(SECRET_KEY_BYTES))
     with _kept_if_whole(state):
         yield from sync_all(state)
+        if kit:
+            confirm(state, kit)
         yield from replace_passphrase(state, passphrase, secret_key)
     return state, write_code(SECRET_KEY, secret_key.reveal())
 
 
 def sync_all(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]:
-    """Sync, accept what may be accepted unseen, and leave no app that may write a stale key."""
+    """Sync, accept what may be accepted unseen, and leave no app that may write a stale key.
+
+    A change whose answer was lost goes first; a server that cannot take it now can be read anyway.
+    """
+    with suppress(ServerError):
+        yield from settle(state)
     report = yield from sync(state, progress)
     if state.is_locked:
         return report

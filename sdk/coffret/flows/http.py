@@ -96,7 +96,7 @@ _BY_CODE: dict[str, type[errors.CoffretError]] = {
     "malformed": errors.InputError,
     "invalid-input": errors.InputError,
     "unknown-suite": errors.InputError,
-    "bad-signature": errors.InputError,
+    "bad-signature": errors.KeysChangedError,  # of a device whose keys were replaced
     "weak-key": errors.InputError,
 }
 _SENTENCES = {

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from coffret_vault.primitives.identity import SigningKey
 
 SALT = 16
+_NEWEST_KIT = "If the keys were changed since this kit was printed, only the newest kit opens it."
 FIRST_GENERATION = 1
 
 
@@ -246,13 +247,19 @@ def enter_with_passphrase(
 def enter_with_recovery(
     origin: str, username: str, recovery_code: SecretBytes, ambient: Ambient
 ) -> Flow[Entered]:
-    """Log in with the recovery code alone. Errors as for the passphrase."""
+    """Log in with the recovery code alone. Errors as for the passphrase.
+
+    The server cannot tell a code of before a key change from a wrong one, and must not.
+    """
     check_username(username)
     asked = yield from challenge(username, "recovery")
     place = Place(origin, asked.account_id)
     keys = derive_recovery_keys(recovery_code, place)
     login = Login(asked.slot_id, keys.kind, keys.login)
-    session = yield from answer_challenge(place, username, asked, login, ambient)
+    try:
+        session = yield from answer_challenge(place, username, asked, login, ambient)
+    except CredentialsError:
+        raise CredentialsError(hint=_NEWEST_KIT) from None
     return (yield from _enter(place, username, session, keys))
 
 

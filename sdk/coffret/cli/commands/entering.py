@@ -11,11 +11,13 @@ from coffret.cli.asking import PASSPHRASE, RECOVERY_CODE, SECRET_KEY
 from coffret.cli.desk import Desk, desk_of
 from coffret.cli.options import Json
 from coffret.cli.private import write_private
-from coffret.cli.secret_key import Kept, keep_secret_key
+from coffret.cli.secret_key import Kept, find_secret_key, keep_secret_key, load_profile
 from coffret.cli.showing import memories
-from coffret_vault.errors import CoffretError, ConflictError, InputError
+from coffret.kit import read_kit
+from coffret_vault.errors import CoffretError, ConflictError, CredentialsError, InputError
 
 if TYPE_CHECKING:
+    from coffret.flows.sync import Progress
     from coffret.kit import RecoveryKit
     from coffret.vault import Vault
 
@@ -62,8 +64,8 @@ def init(
     made, recovery = coffret.Vault.create(url, owner, passphrase, desk.folder, ambient=desk.ambient)
     vault = desk.keep(made)
     # The kit first: it is nowhere else, and whatever fails after this can be done again.
-    shown = _hand_out(desk, recovery, kit)
-    kept = _keep_key(desk, vault, recovery.secret_key_code(), secret_key_store)
+    shown = hand_out(desk, recovery, kit)
+    kept = keep_key(desk, vault, recovery.secret_key_code(), secret_key_store)
     status = vault.status()
     if desk.out.as_json:
         text = recovery.text() if shown else None
@@ -80,21 +82,56 @@ def login(
     secret_key_store: KeyStore = None,
     json: Json = False,
 ) -> None:
-    """Enter an existing vault on this device, with passphrase and Secret Key."""
+    """Enter an existing vault on this device, or enter it again after its keys were changed."""
     desk = desk_of(context, as_json=json)
+    if desk.has_vault() and server is None and username is None:
+        _log_in_again(desk, secret_key_store)
+        return
     url, owner = _where(desk, server, username)
     passphrase = desk.asker.secret(PASSPHRASE)
     code = desk.asker.secret(SECRET_KEY)
     vault = desk.keep(
         coffret.Vault.login(url, owner, passphrase, code, desk.folder, ambient=desk.ambient)
     )
-    kept = _keep_key(desk, vault, code.strip(), secret_key_store)
+    kept = keep_key(desk, vault, code.strip(), secret_key_store)
     _welcome(desk, vault, kept)
+
+
+def _log_in_again(desk: Desk, wanted: Kept | None) -> None:
+    """Enter the vault of this device with what its owner has now; what is here stays."""
+    vault = desk.locked()
+    passphrase = desk.asker.secret(PASSPHRASE)
+    kept = find_secret_key(desk.places, desk.name)
+    profile = load_profile(desk.places, desk.name)
+    code = kept or ""
+    with desk.out.progress() as progress:
+        if not kept or not _fits(vault, passphrase, kept, progress):
+            code = desk.asker.secret(SECRET_KEY)
+            vault.log_in_again(passphrase, code, progress)
+    desk.agent.lock()
+    where = wanted or (profile.kept_in if profile else None)
+    _welcome(desk, vault, keep_key(desk, vault, code.strip(), where))
+
+
+def _fits(vault: "Vault", passphrase: str, code: str, progress: "Progress") -> bool:
+    """Log in again with the Secret Key that is kept here, which may be that of before."""
+    try:
+        vault.log_in_again(passphrase, code, progress)
+    except CredentialsError:
+        return False
+    return True
 
 
 def recover(
     context: typer.Context,
     *,
+    kit: Annotated[
+        Path | None,
+        typer.Option(
+            "--kit",
+            help="Take server, username and recovery code from this kit, and compare its log.",
+        ),
+    ] = None,
     server: Server = None,
     username: Username = None,
     secret_key_store: KeyStore = None,
@@ -102,17 +139,21 @@ def recover(
 ) -> None:
     """Enter a vault with its recovery code alone, and give it a new passphrase."""
     desk = desk_of(context, as_json=json)
+    text = "" if kit is None else _read(kit)
+    printed = read_kit(text) if text else None
+    if printed is not None:
+        server, username = server or printed.origin, username or printed.username
     url, owner = _where(desk, server, username)
-    code = desk.asker.secret(RECOVERY_CODE)
+    code = printed.recovery_code if printed else desk.asker.secret(RECOVERY_CODE)
     passphrase = desk.asker.new_passphrase()
     found, secret_key = coffret.Vault.recover(
-        url, owner, code, passphrase, desk.folder, ambient=desk.ambient
+        url, owner, code, passphrase, desk.folder, kit=text, ambient=desk.ambient
     )
     vault = desk.keep(found)
     if not desk.out.as_json:
         desk.out.line(f"Your new Secret Key: {secret_key}")
         desk.out.line("Write it on your recovery kit: the old one opens nothing from now on.")
-    kept = _keep_key(desk, vault, secret_key, secret_key_store)
+    kept = keep_key(desk, vault, secret_key, secret_key_store)
     if desk.out.as_json:
         desk.out.data({**_entered(vault, kept), "secret_key": secret_key})
         return
@@ -152,7 +193,7 @@ def _where(desk: Desk, server: str | None, username: str | None) -> tuple[str, s
     return url, username or desk.asker.text("Username")
 
 
-def _hand_out(desk: Desk, recovery: "RecoveryKit", path: Path | None) -> bool:
+def hand_out(desk: Desk, recovery: "RecoveryKit", path: Path | None) -> bool:
     """Write the kit to its file, or else print it; whether it is still to be shown, or was."""
     if path is not None:
         try:
@@ -167,7 +208,8 @@ def _hand_out(desk: Desk, recovery: "RecoveryKit", path: Path | None) -> bool:
     return True
 
 
-def _keep_key(desk: Desk, vault: "Vault", code: str, wanted: Kept | None) -> Kept:
+def keep_key(desk: Desk, vault: "Vault", code: str, wanted: Kept | None) -> Kept:
+    """Keep the Secret Key on this device, and say where."""
     account = vault.status().account_id
     return keep_secret_key(desk.places, desk.name, account, code, wanted)
 

@@ -1,0 +1,121 @@
+"""Change the passphrase, or every key."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from coffret.cli.asking import NEW_PASSPHRASE, PASSPHRASE
+from coffret.cli.commands.entering import KitFile, hand_out, keep_key
+from coffret.cli.desk import Desk, desk_of
+from coffret.cli.options import Json, Yes
+from coffret.cli.secret_key import load_profile
+from coffret.cli.showing import memories as so_many
+from coffret_vault.errors import ConflictError, InputError
+
+if TYPE_CHECKING:
+    from coffret.flows.keychange import KeyChange
+    from coffret.kit import RecoveryKit
+    from coffret.vault import Vault
+
+_WHAT_HAPPENS = (
+    "Every key is made anew: account key, Secret Key, recovery code, and the keys that you sign "
+    "with. Your old recovery kit opens nothing any more, {apps} access ends, and your other "
+    "devices have to log in again. What somebody has read or copied already cannot be unread."
+)
+
+
+def passphrase(context: typer.Context, *, json: Json = False) -> None:
+    """Change the passphrase. If someone may know it, change-keys does more."""
+    desk = desk_of(context, as_json=json)
+    vault = desk.locked()
+    current, code = desk.asker.secret(PASSPHRASE), desk.secret_key()
+    vault.unlock(current, code)
+    vault.change_passphrase(current, desk.asker.new_passphrase(NEW_PASSPHRASE), code)
+    desk.agent.lock()
+    text = "Changed. Your other devices ask for the new passphrase when they next log in."
+    desk.out.done(text, {"changed": "passphrase"})
+
+
+def change_keys(
+    context: typer.Context,
+    *,
+    kit: KitFile = None,
+    rotate_now: Annotated[
+        bool,
+        typer.Option(
+            "--rotate-now/--rotate-later",
+            help="Give each memory a fresh key now, or as it is next written.",
+        ),
+    ] = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Make every key anew, because someone may know your passphrase, keys or kit."""
+    desk = desk_of(context, as_json=json)
+    _check_kit(desk, kit)
+    vault = desk.locked()
+    desk.unlock(vault)  # by the person, never by the agent
+    with desk.out.progress() as progress:
+        vault.sync(progress)
+    _agree(desk, vault, yes=yes)
+    chosen = desk.asker.new_passphrase(NEW_PASSPHRASE)
+    printed: list[RecoveryKit] = []
+
+    def give(new: "RecoveryKit") -> None:
+        hand_out(desk, new, kit)
+        if not yes and not desk.asker.confirm("Is the new kit in your hands? Change the keys now?"):
+            message = "nothing was changed; destroy that kit"
+            raise InputError(message)
+        printed.append(new)
+
+    with desk.out.progress() as progress:
+        done = vault.change_keys(chosen, give, progress)
+    desk.agent.lock()
+    _finish(desk, vault, done, printed[0], rotate_now=rotate_now)
+
+
+def _check_kit(desk: Desk, kit: Path | None) -> None:
+    if kit is not None and kit.exists():
+        message = f"{kit} is there already"
+        raise ConflictError(message)
+    if kit is None and desk.out.as_json:
+        message = "with --json, the new kit goes to a file, before the keys change"
+        raise InputError(message, hint="Add --kit FILE.")
+
+
+def _agree(desk: Desk, vault: "Vault", *, yes: bool) -> None:
+    live = [grant.app.name for grant in vault.grants() if grant.state not in {"revoked", "ended"}]
+    apps = f"the {len(live)} apps' ({', '.join(sorted(live))})" if live else "no app's"
+    desk.out.note(_WHAT_HAPPENS.format(apps=apps))
+    if not yes and not desk.asker.confirm("Go on?"):
+        message = "nothing was changed"
+        raise InputError(message)
+
+
+def _finish(
+    desk: Desk, vault: "Vault", done: "KeyChange", kit: "RecoveryKit", *, rotate_now: bool
+) -> None:
+    """Keep the new Secret Key where the old one was, and say what is left to do."""
+    profile = load_profile(desk.places, desk.name)
+    kept = keep_key(desk, vault, kit.secret_key_code(), profile.kept_in if profile else None)
+    rotated = None
+    if rotate_now:
+        with desk.out.progress() as progress:
+            rotated = vault.rotate(progress=progress)
+    keys = _LATER if rotated is None else f" Fresh keys for {so_many(rotated)}."
+    desk.out.done(
+        f"Changed: every key is new, and {so_many(done.memory_keys)} wrapped under them.{keys} "
+        "Run coffret login on your other devices, and destroy the old kit.",
+        {
+            "changed": "keys",
+            "memory_keys": done.memory_keys,
+            "grants_ended": list(done.grants),
+            "rotated": rotated,
+            "secret_key_store": kept,
+            "fingerprint": vault.status().fingerprint,
+        },
+    )
+
+
+_LATER = " Memories get fresh keys when they are next written; coffret rotate does it now."

@@ -1,0 +1,124 @@
+"""Passphrase and keys over time, on the command line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cli_harness import PASSPHRASE, Cli, code_in
+from coffret.testing import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NEW = "a new passphrase, never seen"
+BY_HAND = {"COFFRET_PASSPHRASE_FILE": ""}
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """One server for the module."""
+    with Server() as running:
+        yield running.url
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """One person's command line."""
+    return Cli(tmp_path / "home")
+
+
+def second(cli: Cli, url: str, username: str, kit: str, place: Path) -> Cli:
+    """Another device of the same person."""
+    del cli
+    other = Cli(place)
+    words = ("login", "--server", url, "--username", username)
+    other(*words, stdin=f"{code_in(kit, 'CF1')}\n")
+    return other
+
+
+def test_a_passphrase_is_changed(cli: Cli, url: str, tmp_path: Path) -> None:
+    """The new passphrase opens this device; another one asks for it and goes on with it."""
+    kit = cli.init(url, "changing")
+    cli("remember", "kept through it all")
+    other = second(cli, url, "changing", kit, tmp_path / "other")
+    cli("passphrase", stdin=f"not it\n{NEW}\n", code=4, **BY_HAND)
+    cli("passphrase", stdin=f"{PASSPHRASE}\n{NEW}\n", **BY_HAND)
+    cli("sync", code=4)
+    refused = other("sync", "--json", code=4).error()
+    assert (refused["code"], "coffret login" in refused["hint"]) == ("keys-changed", True)
+    for device in (cli, other):
+        device.passphrase.write_text(NEW)
+    other("login")
+    other("remember", "from the other")
+    cli("sync")
+    assert "from the other" in cli("list").out
+
+
+def test_every_key_is_changed(cli: Cli, url: str, tmp_path: Path) -> None:
+    """A new kit comes first, the old one opens nothing more, and other devices log in with it."""
+    old = cli.init(url, "compromised")
+    cli("remember", "kept through it all")
+    other = second(cli, url, "compromised", old, tmp_path / "other")
+    kit = tmp_path / "kit.txt"
+    lines = f"{PASSPHRASE}\n{NEW}\n"
+    words = ("change-keys", "--yes", "--rotate-now", "--kit", str(kit))
+    ran = cli(*words, stdin=lines, **BY_HAND)
+    assert "Fresh keys for 1 memory" in ran.out
+    new = kit.read_text()
+    assert {code_in(new, code) for code in ("CF1", "CR1")}.isdisjoint(
+        {code_in(old, code) for code in ("CF1", "CR1")}
+    )
+    assert code_in(new, "CF1") not in ran.out + ran.err
+    cli.passphrase.write_text(NEW)
+    assert "kept through it all" in cli("list").out
+    other("sync", code=4)
+    other("login", stdin=f"{NEW}\n{code_in(old, 'CF1')}\n", code=4, **BY_HAND)
+    other("login", stdin=f"{NEW}\n{code_in(new, 'CF1')}\n", **BY_HAND)
+    other.passphrase.write_text(NEW)
+    assert "kept through it all" in other("list").out
+    assert other("confirm", str(kit), "--json").data()["confirmed"]
+    third = Cli(tmp_path / "third")
+    (tmp_path / "old.txt").write_text(old)
+    refused = third("recover", "--kit", str(tmp_path / "old.txt"), "--json", code=4).error()
+    assert "newest kit" in refused["hint"]
+
+
+def test_nothing_changes_without_a_yes_or_without_the_kit(
+    cli: Cli, url: str, tmp_path: Path
+) -> None:
+    """Without somebody who says yes, a place for the kit, or the passphrase, all stays as it is."""
+    cli.init(url, "hesitating")
+    kit = tmp_path / "kit.txt"
+    lines = f"{PASSPHRASE}\n{NEW}\n"
+    cli("change-keys", "--kit", str(kit), stdin=lines, code=2, **BY_HAND)
+    cli("change-keys", "--yes", "--json", stdin=lines, code=2, **BY_HAND)
+    wrong = lines.replace(PASSPHRASE, "not it")
+    cli("change-keys", "--yes", "--kit", str(kit), stdin=wrong, code=4, **BY_HAND)
+    assert not kit.exists()
+    kit.write_text("something else")
+    cli("change-keys", "--yes", "--kit", str(kit), stdin=lines, code=7, **BY_HAND)
+    cli("sync")
+
+
+def test_a_kit_restores_a_vault_on_a_new_machine(cli: Cli, url: str, tmp_path: Path) -> None:
+    """The kit alone names server and user, gives a new passphrase, and confirms the log."""
+    kit = cli.init(url, "restoring")
+    cli("remember", "worth recovering")
+    file = tmp_path / "kit.txt"
+    file.write_text(kit)
+    machine = Cli(tmp_path / "machine")
+    ran = machine("recover", "--kit", str(file), stdin=f"{NEW}\n", **BY_HAND)
+    assert code_in(ran.out, "CF1") != code_in(kit, "CF1")
+    machine.passphrase.write_text(NEW)
+    assert "worth recovering" in machine("list").out
+    assert machine("status", "--json").data()["confirmed"]
+    mistyped = code_in(kit, "CR1")
+    end = "0" if mistyped[-1] != "0" else "1"
+    file.write_text(kit.replace(mistyped, mistyped[:-1] + end))
+    typo = Cli(tmp_path / "typo")("recover", "--kit", str(file), "--json", code=2).error()
+    assert typo["code"] == "code-typo"
+    file.write_text("a page about something else")
+    Cli(tmp_path / "none")("recover", "--kit", str(file), code=2)
