@@ -64,18 +64,30 @@ def test_a_kek_that_names_nothing_is_malformed(kek: bytes) -> None:
 names = st.text(max_size=6) | st.sampled_from(
     ["", "é", "e\u0301", "\0", "\x85", "\u200b", "x" * 65]
 )
-fields = st.fixed_dictionaries(
-    {
-        "account": st.binary(min_size=16, max_size=16) | st.binary(max_size=17),
-        "memory": st.binary(min_size=16, max_size=16),
-        "numbers": st.lists(st.integers(0, 3) | st.integers(0, 2**64 - 1), min_size=4, max_size=4),
-        "author": st.sampled_from([b"\0", b"\1", b"\1" + bytes(16), b""]),
-        "sealed": st.sampled_from([b"\0", b"\1", b"\2", b""]),
-        "title": names,
-        "importance": st.lists(st.integers(0, 1_000_001), max_size=2),
-        "tags": st.lists(names, max_size=4),
-    }
-)
+GOOD: dict[str, st.SearchStrategy[Any]] = {
+    "account": st.binary(min_size=16, max_size=16),
+    "memory": st.binary(min_size=16, max_size=16),
+    "numbers": st.tuples(*[st.integers(1, 9)] * 3, st.integers(9, 2**63 - 1)),
+    "author": st.just(b"\0"),
+    "sealed": st.just(b"\0"),
+    "title": st.sampled_from(["", "Trip", "\u00e9"]),
+    "importance": st.lists(st.integers(0, 1_000_000), max_size=1),
+    "tags": st.lists(st.sampled_from(["a", "b", "\u00e9"]), max_size=3),
+}
+ODD: dict[str, st.SearchStrategy[Any]] = {
+    "account": st.binary(max_size=17),
+    "memory": st.binary(max_size=17),
+    "numbers": st.tuples(*[st.sampled_from([0, 1, 2**63 - 1, 2**63, 2**64 - 1])] * 4),
+    "author": st.sampled_from([b"\1", b"\1" + bytes(16), b""]),
+    "sealed": st.sampled_from([b"\1", b"\2", b"\xff", b""]),
+    "title": names,
+    "importance": st.lists(st.integers(0, 1_000_001), max_size=2),
+    "tags": st.lists(names, max_size=4),
+}
+fields = st.tuples(
+    st.fixed_dictionaries(GOOD),
+    st.sampled_from(sorted(ODD)).flatmap(lambda name: st.fixed_dictionaries({name: ODD[name]})),
+).map(lambda pair: pair[0] | pair[1])
 
 
 def written(values: dict[str, Any]) -> bytes:
