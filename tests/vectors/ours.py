@@ -30,6 +30,7 @@ from coffret_vault.keyslots.slots import (
     open_keyslot,
 )
 from coffret_vault.log.judging import verify_evidence
+from coffret_vault.log.lineage import Step, verify_lineage
 from coffret_vault.log.tree import (
     Frontier,
     leaf_hash,
@@ -269,6 +270,19 @@ def _compare_words(given: Values) -> Values:
     return {"same": True}
 
 
+def _lineage(given: Values) -> Values:
+    first = parse_leaf(_hex(given["account"])).entry.digest
+    rotations = [
+        (item["index"], parse_leaf(_hex(item["entry"])).entry) for item in given["rotations"]
+    ]
+    steps = [
+        Step(*(_hex(step[name]) for name in ("succession", "signature", "card")))
+        for step in given["steps"]
+    ]
+    reigns = verify_lineage(first, rotations, steps, _hex(given["card"]))
+    return {"reigns": [{"until": reign.until, "card": reign.card.hex()} for reign in reigns]}
+
+
 OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "pae": _pae,
     "read-pae": _read_pae,
@@ -289,6 +303,7 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "kdf": _kdf,
     "open-keyslot": _open_keyslot,
     "open-identity": _open_identity,
+    "lineage": _lineage,
     "public-keys": _public_keys,
     "sign": _sign,
     "verify": _verify,

@@ -20,6 +20,7 @@ _HUGE = b"\xff" * 8
 _PAGES = {
     "keyslot": "3-keys",
     "account": "3-keys",
+    "succession": "3-keys",
     "login": "3-keys",
     "memory-header": "4-records",
     "log-entry": "5-log",
@@ -89,6 +90,7 @@ def _replace(sample: str, **changes: Any) -> Any:
 _VARIANTS: dict[str, dict[str, Any]] = {
     "keyslot": {"a recovery slot": _replace("keyslot", kind=RECOVERY, kdf=None, generation=7)},
     "account": {"the shortest username": _replace("account", username="0._")},
+    "succession": {"a later one": _replace("succession", generation=2**63 - 1)},
     "login": {"a port": _replace("login", origin="http://127.0.0.1:8300")},
     "memory-header": {
         "sealed": _replace(
@@ -165,6 +167,14 @@ _BAD: dict[str, dict[str, tuple[bytes, ...]]] = {
         "username": (b"", b"ab", b"Ada", b".ada", b"ada lovelace", b"a" * 65, "ad\u00e9".encode()),
         "signing_public": _KEY[:2],
         "sealing_public": _XWING[:2],
+    },
+    "succession": {
+        "account_id": _ID,
+        "generation": (*_BAD_NUMBERS, u64(0), u64(1)),
+        "before": (*_KEY, steady("card after", 32)),
+        "after": (*_KEY, steady("card before", 32)),
+        "identity": _KEY,
+        "created": _BAD_NUMBERS,
     },
     "login": {"origin": (*_BAD_TEXTS, b"h" * 301), "nonce": _KEY, "session_public": _KEY},
     "memory-header": {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vectors.making import encoding, evidence, keys, log, sealed, sharing, website
+from vectors.making import encoding, evidence, keys, lineage, log, sealed, sharing, website
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +28,7 @@ def books() -> Iterator[Book]:
     yield keys.kdf_book()
     yield keys.keyslot_book()
     yield keys.identity_book()
+    yield lineage.lineage_book()
     yield log.leaf_book()
     yield log.tree_book()
     yield log.head_book()

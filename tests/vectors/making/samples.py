@@ -32,6 +32,7 @@ from coffret_vault.formats.sharing import (
     Manifest,
     Selector,
 )
+from coffret_vault.formats.succession import SUCCESSION, Succession
 from coffret_vault.keyring.keyring import Identity, identity_from_seeds
 from coffret_vault.primitives.secret import SecretBytes
 from vectors.making.book import Steady, steady
@@ -88,6 +89,14 @@ CARD = AccountCard(
     signing_public=OWNER_KEYS.signing.public,
     sealing_public=OWNER_KEYS.sealing.public,
     created=CREATED,
+)
+SUCCESSION_SAMPLE = Succession(
+    account_id=ACCOUNT_ID,
+    generation=2,
+    before=steady("card before", 32),
+    after=steady("card after", 32),
+    identity=steady("identity after", 32),
+    created=UPDATED,
 )
 LOGIN_SAMPLE = Login(
     origin=ORIGIN,
@@ -167,6 +176,7 @@ LAYOUTS: dict[str, Layout[Any]] = {
     for layout in (
         KEYSLOT,
         ACCOUNT_CARD,
+        SUCCESSION,
         LOGIN,
         HEADER,
         ENTRY,
@@ -179,6 +189,7 @@ LAYOUTS: dict[str, Layout[Any]] = {
 SAMPLES: dict[str, Any] = {
     "keyslot": KEYSLOT_SAMPLE,
     "account": CARD,
+    "succession": SUCCESSION_SAMPLE,
     "login": LOGIN_SAMPLE,
     "memory-header": HEADER_SAMPLE,
     "log-entry": ENTRY_SAMPLE,

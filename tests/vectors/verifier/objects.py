@@ -74,6 +74,14 @@ _LAYOUTS: dict[str, dict[str, Reader]] = {
         "sealing_public": fixed(1216),
         "created": _TIME,
     },
+    "succession": {
+        "account_id": _ID,
+        "generation": number(least=2),
+        "before": _HASH,
+        "after": _HASH,
+        "identity": _HASH,
+        "created": _TIME,
+    },
     "login": {
         "origin": text(300),
         "account_id": _ID,
@@ -165,6 +173,10 @@ def _account(card: Fields) -> None:
     require(re.fullmatch(r"[a-z0-9][a-z0-9._-]{2,63}", card["username"]))
 
 
+def _succession(step: Fields) -> None:
+    require(step["before"] != step["after"])
+
+
 def _header(header: Fields) -> None:
     require(header["updated"] >= header["created"])
     check_tags(header["tags"])
@@ -197,6 +209,7 @@ def _grant(grant: Fields) -> None:
 _CHECKS: dict[str, Callable[[Fields], None]] = {
     "keyslot": _keyslot,
     "account": _account,
+    "succession": _succession,
     "memory-header": _header,
     "log-entry": _entry,
     "app-manifest": _manifest,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from vectors.verifier import encoding, evidence, hpke, keys, objects, tree, website
 from vectors.verifier.curves import ed25519_public, ed25519_sign, ed25519_verify
 from vectors.verifier.encoding import pae, sha256
+from vectors.verifier.lineage import lineage
 from vectors.verifier.refusal import ACCEPT, BAD_SIGNATURE, Refused, require
 
 if TYPE_CHECKING:
@@ -228,6 +229,7 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "kdf": _kdf,
     "open-keyslot": _open_keyslot,
     "open-identity": _identity,
+    "lineage": lineage,
     "public-keys": _public_keys,
     "sign": _sign,
     "verify": _verify,
