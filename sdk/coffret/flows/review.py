@@ -258,7 +258,7 @@ def read_again(state: VaultState) -> Flow[None]:
             if record is None or name in state.read_again or can_open(state, record):
                 continue
             state.read_again.add(name)
-            with suppress(ConflictError):
+            with suppress(ConflictError, NotFoundError):  # it stays as it is, to be rejected
                 yield from _readable(state, memory_id, item)
 
 
