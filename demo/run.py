@@ -155,7 +155,6 @@ def ask(stage: Stage, vault: Vault, tag: str) -> tuple[App, str, str]:
         "what the owner sees, read from what the app signed",
     )
     show.say("  It would read: " + " · ".join(memory.title for memory in asked.matching))
-    show.say("  It would read: " + " · ".join(memory.title for memory in asked.matching))
     withheld = [memory.id for memory in asked.matching[: max(1, len(asked.matching) // 5)]]
     if len(withheld) == len(asked.matching):
         withheld = []

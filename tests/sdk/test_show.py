@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from coffret import Fields, Found, Memory, Selection
-from coffret.arguments import changed, fields_of, search_of
+from coffret.arguments import approval_of, changed, fields_of, search_of
 from coffret.kit import RecoveryKit
 from coffret.sharing import from_wire, shown
 from coffret.shelf import ask_of
@@ -105,3 +105,11 @@ def test_a_hit_does_not_show_the_question() -> None:
     hit = Found(memory, 0.5, 0.4, 1.0, ("diary",), ("words",))
     assert "diary" not in repr(hit)
     assert "diary" not in repr([hit])
+
+
+def test_an_approval_takes_only_what_it_knows() -> None:
+    """A misspelt argument is an error, not an approval without it."""
+    narrowing, given = approval_of({"scopes": ["read"], "words": "w", "check_domain": False})
+    assert (narrowing.scopes, given.words, given.check_domain) == (frozenset(["read"]), "w", False)
+    with pytest.raises(TypeError, match="exlude"):
+        approval_of({"exlude": []})  # type: ignore[typeddict-unknown-key]

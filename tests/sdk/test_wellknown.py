@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from coffret.transport import AsyncDriver, SyncDriver
 from coffret.wellknown import Web, is_public, look_up
 from coffret_vault.errors import FormatError, NetworkError
 from coffret_vault.grants.domain import MAX_DOCUMENT
@@ -108,9 +109,10 @@ def test_a_client_that_verifies_nothing_hears_anybody(site: Website) -> None:
 
 def test_addresses_of_this_machine_are_not_connected_to(site: Website) -> None:
     """A name at this machine, or at no address, gets no connection."""
-    for addresses in (site.here, lambda _: []):
-        with pytest.raises(NetworkError):
-            Web(addresses=addresses, context=site.trusted)(HOST)
+    with pytest.raises(NetworkError):
+        Web(addresses=site.here, context=site.trusted)(HOST)
+    with pytest.raises(NetworkError):
+        Web(addresses=lambda _: [], context=site.trusted)(HOST)
     assert site.connections == 0
 
 
@@ -187,3 +189,13 @@ def test_a_name_is_looked_up_once_for_https(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(NetworkError):
         look_up(HOST)
+
+
+@pytest.mark.parametrize("driver", [SyncDriver, AsyncDriver])
+def test_drivers_resolve_judge_and_verify_for_real(driver: type[SyncDriver | AsyncDriver]) -> None:
+    """What tests replace is in place otherwise: resolver, judge of addresses, certificates."""
+    web = driver("https://vault.example").web
+    assert isinstance(web, Web)
+    assert (web._addresses, web._allowed) == (look_up, is_public)
+    context = web._context()
+    assert (context.check_hostname, context.verify_mode) == (True, ssl.CERT_REQUIRED)
