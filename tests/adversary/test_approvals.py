@@ -149,6 +149,7 @@ def test_what_is_shared_is_settled_at_the_decision(world: World) -> None:
     assert vault.grant(grant_id).memories == 2
 
 
+@pytest.mark.attack(34)
 @pytest.mark.parametrize(
     "terms",
     [
@@ -287,6 +288,7 @@ def _greedy(bad: App, good: App, request_id: str) -> dict[str, str]:
     )
 
 
+@pytest.mark.attack(36)
 @pytest.mark.parametrize("looked", ["not at all", "before", "at another"])
 def test_only_what_was_looked_at_is_approved(world: World, looked: str) -> None:
     """An id alone is not approved, nor a request that took the place of the one that was shown."""
@@ -311,6 +313,7 @@ def test_only_what_was_looked_at_is_approved(world: World, looked: str) -> None:
     assert list(owner.vault.grants()) == []
 
 
+@pytest.mark.control(36)
 def test_a_client_that_approves_by_id_alone_gives_everything(world: World) -> None:
     """Control: without the look, the other app gets a grant of everything, and its key."""
     evil = Evil()

@@ -145,6 +145,7 @@ def test_a_client_that_keeps_the_app_s_key_is_read(world: World) -> None:
     assert pen.opens(owner.vault, memory_id)
 
 
+@pytest.mark.attack(38)
 @pytest.mark.parametrize("ahead", [0, 86_400_000_000, 200 * YEAR, -20 * YEAR])
 def test_what_an_ended_app_created_gets_fresh_keys(world: World, ahead: int) -> None:
     """Whatever time the app chose: after its grant has ended, its memories are written anew."""
@@ -171,6 +172,7 @@ def _by_the_owner(data: bytes) -> Leaf:
     return msgspec.structs.replace(leaf, entry=msgspec.structs.replace(leaf.entry, author=OWNER))
 
 
+@pytest.mark.control(38)
 def test_the_time_that_an_app_chose_would_keep_its_key_in_use(world: World) -> None:
     """Control: to a client that goes by the app's word about time, its key is never stale."""
     owner, app = world.owner(), world.app()
@@ -189,6 +191,7 @@ def test_the_time_that_an_app_chose_would_keep_its_key_in_use(world: World) -> N
 # -- grants that are paused or over -------------------------------------------------------------
 
 
+@pytest.mark.attack(39)
 @pytest.mark.parametrize("state", ["paused", "ended"])
 def test_nothing_is_accepted_unseen_under_a_grant_that_is_not_in_force(
     world: World, state: str
@@ -235,6 +238,7 @@ def _never_the_owner_s(vault: Vault, memory_id: str) -> None:
     assert (list(vault.pending()), list(vault.list())) == ([], [])
 
 
+@pytest.mark.attack(39)
 @pytest.mark.parametrize("automatic", [True, False])
 def test_an_app_does_not_pass_for_the_owner(world: World, automatic: bool) -> None:  # noqa: FBT001 - pytest names it
     """A record whose header names the owner, under an app's entry, is never shown or accepted."""
@@ -263,6 +267,7 @@ def test_a_record_of_another_memory_is_not_accepted(world: World) -> None:
     assert [memory.content for memory in owner.vault.list()] == ["other"]
 
 
+@pytest.mark.control(39)
 def test_an_app_passes_for_the_owner_with_a_client_that_does_not_compare(world: World) -> None:
     """Control: without the comparison of authors the app's words are shown as the owner's."""
     owner, app = world.owner(), world.app()

@@ -189,6 +189,7 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> tuple[Life, dict[str, byte
     return life, places
 
 
+@pytest.mark.attack(54, 64)
 @pytest.mark.attack(7)
 def test_no_secret_is_anywhere(scan: tuple[Life, dict[str, bytes]]) -> None:
     """Secrets, keys, contents and questions are in no request, database, file, log or error."""
@@ -197,6 +198,7 @@ def test_no_secret_is_anywhere(scan: tuple[Life, dict[str, bytes]]) -> None:
     assert traces(life.secrets, places) == []
 
 
+@pytest.mark.attack(50)
 def test_no_embedding_is_anywhere(scan: tuple[Life, dict[str, bytes]]) -> None:
     """No vector of a memory or a question is in any of them, at any precision."""
     life, places = scan
@@ -210,6 +212,7 @@ def test_no_embedding_is_anywhere(scan: tuple[Life, dict[str, bytes]]) -> None:
     assert traces(vectors, places) == []
 
 
+@pytest.mark.control(48, 64)
 def test_what_the_server_is_told_openly_is_found(scan: tuple[Life, dict[str, bytes]]) -> None:
     """Control: the same scan finds titles and tags with the server, and log lines in the log."""
     _, places = scan

@@ -92,6 +92,7 @@ def granted(world: World, network: Evil | None = None, **asking: Any) -> tuple[A
     return owner, app, shared, private, grant_id, access
 
 
+@pytest.mark.attack(37)
 def test_nothing_outside_the_grant_opens_even_if_handed_over(world: World) -> None:
     """With every key and wrap it has, an app opens what was granted and nothing else."""
     owner, _, shared, private, _, access = granted(world)
@@ -133,6 +134,7 @@ def test_an_altered_memory_is_not_read_by_an_app(world: World) -> None:
     assert len(access.memories()) == 1
 
 
+@pytest.mark.attack(38)
 @pytest.mark.parametrize("how", ["lazily", "at once"])
 def test_what_was_kept_opens_nothing_written_after_a_revocation(world: World, how: str) -> None:
     """All keys and wraps of a revoked app open no later version, even if it is handed over."""
@@ -156,6 +158,7 @@ def _all_wraps(vault: Vault, grant_id: str) -> list[bytes]:
     return [wrap for _, _, wrap in page[1]]
 
 
+@pytest.mark.control(38)
 def test_without_fresh_keys_what_was_kept_would_open_it(world: World) -> None:
     """Control: had the key not been replaced, the revoked app would read the later version."""
     owner, _, shared, _, grant_id, access = granted(world)
@@ -166,6 +169,7 @@ def test_without_fresh_keys_what_was_kept_would_open_it(world: World) -> None:
     assert opens(access, keys, record_of(owner.vault, shared.id), [])
 
 
+@pytest.mark.attack(38)
 def test_what_was_kept_opens_nothing_written_after_a_grant_ended(world: World) -> None:
     """A grant that ran out is treated like one that was revoked: the next write has a fresh key."""
     owner, _, shared, _, _, access = granted(world)
@@ -177,6 +181,7 @@ def test_what_was_kept_opens_nothing_written_after_a_grant_ended(world: World) -
         access.memories()
 
 
+@pytest.mark.attack(38, 55)
 def test_a_device_that_was_behind_does_not_write_for_a_revoked_app(world: World) -> None:
     """A device that has not heard of a revocation learns of it before its write is taken."""
     owner, _, shared, _, grant_id, access = granted(world, standing=True, approve_standing=True)
@@ -191,6 +196,7 @@ def test_a_device_that_was_behind_does_not_write_for_a_revoked_app(world: World)
         access.memories()
 
 
+@pytest.mark.attack(37)
 @pytest.mark.attack(2)
 def test_a_grant_s_wraps_are_not_taken_on_the_server_s_word(world: World) -> None:
     """A server that names a private memory among a grant's gets no key of it for the app."""
@@ -217,6 +223,7 @@ def _check_not_held(device: Vault, access: Access, grant_id: str, memory_id: str
     assert not opens(access, hoard(access), record_of(device, memory_id), [])
 
 
+@pytest.mark.control(37)
 @pytest.mark.control(2)
 def test_a_client_that_takes_the_server_s_word_hands_the_next_key_over(world: World) -> None:
     """Control: a device that believes the named wraps gives the app the private memory's key."""
@@ -242,6 +249,7 @@ def _first_updated(changed: dict[str, Any], answer: list[Any]) -> None:
     answer[0].update(changed)
 
 
+@pytest.mark.attack(36)
 def test_a_request_that_was_tampered_with_is_not_shown(world: World) -> None:
     """Terms, app, owner or signature changed on the way: the owner is shown nothing."""
     owner, app, other = world.owner(), world.app(), world.app("Other")
@@ -268,6 +276,7 @@ def test_a_request_that_was_tampered_with_is_not_shown(world: World) -> None:
             victim.requests()
 
 
+@pytest.mark.attack(33, 34, 35)
 def test_an_app_takes_up_only_its_owner_s_answer(world: World) -> None:
     """A grant by the server, for another request, of another key, or wider, is refused."""
     evil = Evil()
@@ -303,6 +312,7 @@ def test_an_app_takes_up_only_its_owner_s_answer(world: World) -> None:
     assert grant_id
 
 
+@pytest.mark.attack(39)
 def test_a_pending_write_is_not_passed_off_as_a_trusted_app_s(victim: Victim) -> None:
     """A server cannot have one app's proposal accepted under another app's auto-acceptance."""
     world, owner = victim.world, victim.owner
@@ -341,6 +351,7 @@ def test_an_app_cannot_write_in_another_s_name_or_outside_its_grant(world: World
     assert owner.vault.pending() == []
 
 
+@pytest.mark.attack(34)
 def test_the_server_s_clock_cannot_keep_a_grant_alive(world: World, server_clock: Clock) -> None:
     """An app stops at the end that the owner signed, though the server would go on."""
     owner, _, _, _, _, access = granted(world)

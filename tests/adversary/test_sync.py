@@ -289,6 +289,7 @@ def test_a_head_by_another_key_is_refused(victim: Victim) -> None:
 # -- what hangs on the log ----------------------------------------------------------------------
 
 
+@pytest.mark.attack(33, 34)
 @pytest.mark.attack(20, 22)
 def test_a_grant_is_the_one_that_the_log_names(victim: Victim) -> None:
     """A grant shown with another app, other keys or another owner's signature is refused."""

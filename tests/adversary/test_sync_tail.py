@@ -83,6 +83,7 @@ class _Trusting(Verifier):
         return super()._fold(signed)
 
 
+@pytest.mark.attack(40)
 @pytest.mark.attack(20)
 def test_an_app_s_entry_needs_a_grant(victim: Victim) -> None:
     """An entry signed by an app that was granted nothing is refused."""
@@ -94,6 +95,7 @@ def test_an_app_s_entry_needs_a_grant(victim: Victim) -> None:
     victim.refuses(TrustError, "not granted")
 
 
+@pytest.mark.attack(40)
 @pytest.mark.attack(20)
 @pytest.mark.parametrize("scopes", [("read",), ("read", "create"), ("read", "delete")])
 def test_an_app_s_entry_needs_the_scope(victim: Victim, scopes: tuple[str, ...]) -> None:
@@ -107,6 +109,7 @@ def test_an_app_s_entry_needs_the_scope(victim: Victim, scopes: tuple[str, ...])
     victim.refuses(TrustError, "not granted")
 
 
+@pytest.mark.attack(40)
 @pytest.mark.attack(20)
 def test_an_app_s_entry_needs_the_app_s_signature(victim: Victim) -> None:
     """An entry in the name of a granted app that another signed is refused."""
@@ -123,6 +126,7 @@ def test_an_app_s_entry_needs_the_app_s_signature(victim: Victim) -> None:
     victim.refuses(BadSignatureError)
 
 
+@pytest.mark.attack(38, 40)
 @pytest.mark.attack(20)
 def test_an_app_s_entry_after_its_revocation_is_refused(victim: Victim) -> None:
     """A revoked app's entry is not believed, though the server puts it into the log."""

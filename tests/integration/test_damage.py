@@ -99,6 +99,7 @@ def test_a_store_of_a_newer_version_is_left_alone(world: World) -> None:
         Vault.open(owner.vault.folder)
 
 
+@pytest.mark.attack(49)
 def test_a_store_whose_kinds_are_changed_is_damaged(world: World) -> None:
     """Values that SQLite now calls text or numbers are damage, whichever table they are in."""
     owner, app = world.owner(), world.app()

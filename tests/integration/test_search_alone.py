@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import httpx
+import pytest
 
 from coffret import Vault
 from coffret.testing import Server, cheap
@@ -24,6 +25,7 @@ class _Counting(httpx.HTTPTransport):
         return super().handle_request(request)
 
 
+@pytest.mark.attack(53)
 def test_search_makes_no_request(tmp_path: Path) -> None:
     """From the first search on, which builds the index, nothing goes out; no server is needed."""
     network = _Counting()

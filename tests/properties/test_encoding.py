@@ -163,6 +163,7 @@ def test_frames_read_back_and_no_other_form_does(content: bytes, data: st.DataOb
     assert pad(other) == changed
 
 
+@pytest.mark.attack(51)
 @pytest.mark.parametrize("low", [0, 249, 505, 1017])
 def test_sizes_of_a_bucket_look_alike(low: int) -> None:
     """All contents of one bucket have frames of one length."""

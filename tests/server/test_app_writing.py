@@ -231,6 +231,7 @@ async def test_an_app_changes_only_what_its_grant_has_the_key_of(stand: Stand) -
     assert (await stand.write(app, grant, update, owner)).is_success
 
 
+@pytest.mark.attack(40)
 async def test_wrong_writings_are_refused(stand: Stand) -> None:
     """A bad signature, author, kek, kind or pairing is refused, and nothing is written."""
     owner, app, other = await stand.sign_up(), await stand.new_app(), await stand.new_app("Other")

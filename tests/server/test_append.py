@@ -76,6 +76,7 @@ async def test_an_append_on_an_old_base_is_refused_with_what_is_current(stand: S
     assert answer.json()["current"] == {"size": 4, "head": owner.head}
 
 
+@pytest.mark.attack(56)
 async def test_of_two_writers_one_wins(stand: Stand) -> None:
     """Of appends sent together on one base exactly one is accepted, each round."""
     owner = await stand.sign_up()

@@ -37,6 +37,7 @@ async def test_a_recovery_code_logs_in(stand: Stand) -> None:
     assert answer.status_code == 200
 
 
+@pytest.mark.attack(43)
 async def test_a_nonce_works_once(stand: Stand) -> None:
     """A replayed login is refused like a wrong one."""
     owner = await stand.sign_up()
@@ -45,6 +46,7 @@ async def test_a_nonce_works_once(stand: Stand) -> None:
     assert code(await stand.post("/auth/login", body)) == (401, "wrong-credentials")
 
 
+@pytest.mark.attack(43)
 async def test_a_nonce_expires(stand: Stand) -> None:
     """A challenge that is answered too late is refused."""
     owner = await stand.sign_up()
@@ -53,6 +55,7 @@ async def test_a_nonce_expires(stand: Stand) -> None:
     assert code(await stand.post("/auth/login", body)) == (401, "wrong-credentials")
 
 
+@pytest.mark.attack(43, 46)
 async def test_wrong_logins_are_alike(stand: Stand) -> None:
     """Every way of being wrong gets the same answer, but for the request id."""
     owner = await stand.sign_up()
@@ -82,6 +85,7 @@ async def test_wrong_logins_are_alike(stand: Stand) -> None:
     assert (await stand.post("/auth/login", right)).status_code == 200
 
 
+@pytest.mark.attack(46)
 async def test_an_unknown_user_gets_a_steady_fake(stand: Stand) -> None:
     """A fake challenge has the shape of a real one, and only its nonce changes."""
     await stand.sign_up()
@@ -94,6 +98,7 @@ async def test_an_unknown_user_gets_a_steady_fake(stand: Stand) -> None:
     assert (await challenge(stand, "nobody2"))["kdf"]["salt"] != first["kdf"]["salt"]
 
 
+@pytest.mark.attack(46)
 async def test_a_missing_slot_does_not_tell_that_the_user_exists(stand: Stand) -> None:
     """Asking for a kind of slot gives the same account id as the other kind, real or fake."""
     await stand.sign_up()

@@ -187,6 +187,7 @@ BODIES: dict[str, bytes] = {
 }
 
 
+@pytest.mark.attack(61)
 @pytest.mark.parametrize("name", BODIES)
 async def test_a_body_that_is_not_an_append_is_malformed(sqlite_stand: Stand, name: str) -> None:
     """No bytes make the server do anything but refuse."""
@@ -205,6 +206,7 @@ JSON_BODIES: dict[str, bytes] = {
 }
 
 
+@pytest.mark.attack(61)
 @pytest.mark.parametrize("name", JSON_BODIES)
 async def test_json_is_read_strictly_in_both_planes(sqlite_stand: Stand, name: str) -> None:
     """JSON with a key twice, deep nesting or NaN is refused by every call."""

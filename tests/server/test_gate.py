@@ -54,6 +54,7 @@ async def test_every_answer_has_an_id_and_its_limit(stand: Stand) -> None:
         assert "r=" in answer.headers["ratelimit"]
 
 
+@pytest.mark.attack(64)
 async def test_an_error_nobody_foresaw_says_nothing(
     sqlite_stand: Stand, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -19,6 +19,7 @@ async def pair(database: str, clock: Clock) -> AsyncIterator[Pair]:
         yield first, second
 
 
+@pytest.mark.attack(56)
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 async def test_of_writers_on_two_servers_one_wins(pair: Pair) -> None:
     """Appends on one base sent to both: exactly one is accepted, and both then agree."""

@@ -49,6 +49,7 @@ def test_the_list_of_weak_keys_is_that_of_the_mathematics() -> None:
     assert len(every) == 14
 
 
+@pytest.mark.attack(41)
 def test_every_weak_key_is_refused() -> None:
     """No encoding of a point of small order is taken, whatever the signature."""
     for point in _small_order_points():
@@ -60,6 +61,7 @@ def test_every_weak_key_is_refused() -> None:
                     verify_signature(public, b"any message", signature)
 
 
+@pytest.mark.control(41)
 def test_the_check_is_needed() -> None:
     """The control: the library verifies one signature for any message under such a key."""
     identity = curves.encode_point(curves.IDENTITY)
@@ -109,6 +111,7 @@ def test_a_key_that_is_no_point_verifies_nothing() -> None:
         verify_signature(public, b"message", bytes(64))
 
 
+@pytest.mark.attack(42)
 def test_sealing_refuses_what_is_no_key() -> None:
     """A public key of another length, not reduced, or with a weak X25519 part is malformed."""
     public = SealingKey(SEED).public
@@ -120,6 +123,7 @@ def test_sealing_refuses_what_is_no_key() -> None:
             seal_to(key, SecretBytes(bytes(32)), b"info")
 
 
+@pytest.mark.attack(63)
 @pytest.mark.attack(23)
 def test_half_of_a_key_swapped_opens_nothing() -> None:
     """Sealed to a key of which either half is another's, it does not open for the first."""

@@ -76,6 +76,7 @@ def test_a_cut_snapshot_is_refused(cut: int) -> None:
         read(dump + b"\0")
 
 
+@pytest.mark.attack(49)
 def test_any_damage_is_refused_or_harmless() -> None:
     """Of 2,000 damaged snapshots none does worse than being refused."""
     dump = filled().dump()
