@@ -178,6 +178,7 @@ def test_a_website_of_the_server_s_own_is_not_the_one_the_owner_named(
     assert meeting.nothing_left()
 
 
+@pytest.mark.attack(3)
 @pytest.mark.attack(22)
 def test_the_website_that_is_asked_is_never_the_server_s_choice(
     meeting: Meeting, site: Website
