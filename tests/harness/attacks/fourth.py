@@ -10,7 +10,7 @@ ROWS = (
         "Damage the local database or the index",
         "thief, developer",
         Verdict.REFUSED,
-        "An error or a rebuild, never a crash.",
+        "An error or a rebuild, never a crash; no parser sees what was not authenticated.",
     ),
     Row(
         50,
@@ -38,7 +38,8 @@ ROWS = (
         "Learn from which memories are read, and when",
         "server",
         Verdict.HARMLESS,
-        "Search and reading make no request; the server sees when a device syncs.",
+        "Search and reading make no request; the server sees when a device syncs, and which old "
+        "versions are asked for. An app fetches alike whatever it searches.",
     ),
     Row(
         54,
@@ -51,15 +52,17 @@ ROWS = (
         55,
         "Make a client go on writing under a key that is stale",
         "server",
-        Verdict.REFUSED,
-        "A write goes on top of a verified head, and fresh keys follow from the log.",
+        Verdict.NOTICED,
+        "Who saw a revocation writes under fresh keys, and not at all on a log without it. A device "
+        "from which it is hidden writes on a branch, which shows as soon as two devices meet.",
     ),
     Row(
         56,
         "Take the writes of two devices over one another",
         "server",
         Verdict.REFUSED,
-        "An append is on top of the head that the server has, or is made again.",
+        "An append is on top of the head that the server has, or is made again; a write that a server "
+        "took and dropped is missed at the next sync.",
     ),
     Row(
         57,
@@ -87,22 +90,23 @@ ROWS = (
         "Remove or alter entries of the audit trail",
         "server",
         Verdict.REFUSED,
-        "The trail is the log under the owner's signature.",
+        "The trail is the log under the owner's signature; whoever verified it can name the entry "
+        "that was removed or altered.",
     ),
     Row(
         61,
         "Send bombs: deep, long, or with lengths that lie",
         "server, app",
         Verdict.REFUSED,
-        "Sizes are bounded before anything is parsed.",
+        "Sizes and nesting are bounded before anything is parsed, and no length is believed.",
     ),
     Row(
         62,
         "Ship a client with a back door",
         "developer",
         Verdict.UNSTOPPABLE,
-        "Dependencies are pinned by hash, builds can be repeated and compared; the server never "
-        "delivers code.",
+        "Dependencies are pinned by hash, and the same source gives the same bytes, so that a build "
+        "can be compared; the server never delivers code.",
     ),
     Row(
         63,
@@ -116,6 +120,6 @@ ROWS = (
         "Find secrets in logs, messages and representations",
         "developer, thief",
         Verdict.HARMLESS,
-        "No secret is in a log line, an error or a representation.",
+        "No secret is in a log line, an error or a representation, wherever something fails.",
     ),
 )

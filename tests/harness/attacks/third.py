@@ -31,7 +31,8 @@ ROWS = (
         "Show the owner another request than the app signed, or text that misleads",
         "server, app",
         Verdict.REFUSED,
-        "The device shows what was signed, with control and bidirectional characters made visible.",
+        "The device shows what was signed, without control and bidirectional characters, each thing "
+        "in its one line; an app under the name of another that was approved comes with a warning.",
     ),
     Row(
         37,
@@ -81,7 +82,8 @@ ROWS = (
         "Send a recorded login again",
         "network",
         Verdict.REFUSED,
-        "A challenge is good once, and for one origin.",
+        "A challenge is good once, and for one origin; so is the proof that comes with a request. A "
+        "change that is sent again is the same change.",
     ),
     Row(
         44,
@@ -102,20 +104,22 @@ ROWS = (
         "Find out who has an account",
         "network",
         Verdict.HARMLESS,
-        "Unknown users get answers of the same shape, the same every time.",
+        "Unknown users get answers of the same shape, the same every time, and the server does the "
+        "same work for them.",
     ),
     Row(
         47,
         "Guess passphrases against a stolen database",
         "thief",
         Verdict.HARMLESS,
-        "Without the Secret Key no guess can be told from any other.",
+        "Without the Secret Key the true passphrase fails as any other word does.",
     ),
     Row(
         48,
         "Read a stolen, locked device",
         "thief",
         Verdict.HARMLESS,
-        "What is on disk is sealed, but for what the server sees as well.",
+        "What is on disk is sealed, but for what the server sees as well: titles and tags in plain "
+        "mode, apps and what they were granted.",
     ),
 )
