@@ -17,12 +17,15 @@ from coffret_vault.errors import BadSignatureError, FormatError, StoreDamagedErr
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.author import Author
 from coffret_vault.formats.checkpoint import Head, parse_head
-from coffret_vault.formats.entry import ENTRY, Entry
+from coffret_vault.formats.entry import ENTRY, Entry, parse_leaf
+from coffret_vault.formats.layout import parse_id
 from coffret_vault.formats.memory import HEADER, record_digest
 from coffret_vault.log.judging import verify_evidence
+from coffret_vault.log.tree import leaf_hash
 from coffret_vault.records.memory import Fields
 from coffret_vault.records.seal import Stamp, seal_version
 from harness.network import Evil
+from vectors.verifier.tree import many_proof
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,6 +102,7 @@ def test_a_forged_version_is_refused_whatever_entry_comes_with_it(reader: Reader
     """An app in league that shares the key cannot have another app read what it made up."""
     reader.refuses(_replace(reader.forged), "proof")
     reader.refuses(_replace(lambda item: [*reader.forged(item)[:6], item[6]]), "names")
+    reader.refuses(lambda page: page[1].append(reader.forged(page[1][0])), "two different")
 
 
 @pytest.mark.control(20, 40)
@@ -109,6 +113,42 @@ def test_a_forged_version_is_read_by_an_app_that_does_not_look(reader: Reader) -
         patch.object(access_flows, "check_leaves"),
         patch.object(access_flows, "check_named"),
     ):
+        assert reader.read() == [FORGED]
+
+
+def _planted(reader: Reader) -> Callable[[Page], None]:
+    """A change that another app proposed, with its own entry in the log, shown as accepted."""
+    bad = reader.world.app("Bad")
+    _, access = reader.world.granted(reader.owner, bad, tags={"t"})
+    access.update(reader.memory.id, content=FORGED)
+    vault = reader.owner.vault
+    vault.sync()
+    vault.remember("a head over what the app proposed")
+    store = vault._state.store
+    record = store.record(parse_id(reader.memory.id), 2)
+    assert record is not None
+    leaves = [leaf for _, leaf in store.leaves()]
+    index = next(at for at, leaf in enumerate(leaves) if parse_leaf(leaf).signature)
+
+    def change(page: Page) -> None:
+        item = page[1][0]
+        page[1][:] = [[record.header, record.envelope, *item[2:5], index, leaves[index]]]
+        page[4] = many_proof({index}, leaves)
+
+    return change
+
+
+@pytest.mark.attack(39, 40)
+def test_what_waits_for_the_owner_is_not_shown_as_accepted(reader: Reader) -> None:
+    """A proposal's own entry is in the log too, and is not the owner's yes."""
+    reader.refuses(_planted(reader), "names")
+
+
+@pytest.mark.control(39, 40)
+def test_a_proposal_is_read_by_an_app_that_does_not_look_whose_entry_it_is(reader: Reader) -> None:
+    """It opens, and its entry is proven: what is missing is that the owner made it."""
+    reader.evil.rewrite[reader.path] = _planted(reader)
+    with patch.object(access_flows, "check_named"):
         assert reader.read() == [FORGED]
 
 
@@ -148,9 +188,6 @@ def test_an_older_version_is_not_shown_again(reader: Reader) -> None:
 
 def _proven_again(reader: Reader, old: Page) -> Callable[[Page], None]:
     """An older item of a page, with a true proof under today's head."""
-    from coffret_vault.log.tree import leaf_hash  # noqa: PLC0415 - for this proof alone
-    from vectors.verifier.tree import many_proof  # noqa: PLC0415 - the same
-
     leaves = [leaf for _, leaf in reader.owner.vault._state.store.leaves()]
     item = old[1][0]
     assert leaf_hash(item[6]) == leaf_hash(leaves[item[5]])
