@@ -53,16 +53,16 @@ ROWS = (
         "Make a client go on writing under a key that is stale",
         "server",
         Verdict.NOTICED,
-        "Who saw a revocation writes under fresh keys, and not at all on a log without it. A device "
-        "from which it is hidden writes on a branch, which shows as soon as two devices meet.",
+        "Who saw a revocation writes under fresh keys, and not at all on a log without it. A "
+        "device from which it is hidden writes on a branch, which shows when two devices meet.",
     ),
     Row(
         56,
         "Take the writes of two devices over one another",
         "server",
         Verdict.REFUSED,
-        "An append is on top of the head that the server has, or is made again; a write that a server "
-        "took and dropped is missed at the next sync.",
+        "An append is on top of the head that the server has, or is made again; a write that a "
+        "server took and dropped is missed at the next sync.",
     ),
     Row(
         57,
@@ -105,8 +105,8 @@ ROWS = (
         "Ship a client with a back door",
         "developer",
         Verdict.UNSTOPPABLE,
-        "Dependencies are pinned by hash, and the same source gives the same bytes, so that a build "
-        "can be compared; the server never delivers code.",
+        "Dependencies are pinned by hash, and the same source gives the same bytes, so that a "
+        "build can be compared; the server never delivers code.",
     ),
     Row(
         63,

@@ -31,8 +31,8 @@ ROWS = (
         "Show the owner another request than the app signed, or text that misleads",
         "server, app",
         Verdict.REFUSED,
-        "The device shows what was signed, without control and bidirectional characters, each thing "
-        "in its one line; an app under the name of another that was approved comes with a warning.",
+        "The device shows what was signed, without control and bidirectional characters, each "
+        "thing in its one line; an app under another's name comes with a warning.",
     ),
     Row(
         37,
@@ -82,8 +82,8 @@ ROWS = (
         "Send a recorded login again",
         "network",
         Verdict.REFUSED,
-        "A challenge is good once, and for one origin; so is the proof that comes with a request. A "
-        "change that is sent again is the same change.",
+        "A challenge is good once, and for one origin; so is the proof that comes with a request. "
+        "A change that is sent again is the same change.",
     ),
     Row(
         44,
