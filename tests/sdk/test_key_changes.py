@@ -297,6 +297,27 @@ def test_a_deletion_that_a_device_missed(world: World) -> None:
     assert gone.id not in {memory.id for memory in other.list()}
 
 
+@pytest.mark.parametrize("arrived", [False, True])
+def test_what_was_sent_and_not_answered_before_the_change(world: World, arrived: bool) -> None:  # noqa: FBT001 - a parameter
+    """A memory whose answer was lost is there if the server took it, and stands in nobody's way."""
+    owner, network = world.owner(), Losing()
+    memory_id = fill(owner)
+    other = world.device(owner, transport=network)
+    if arrived:
+        network.lose = lambda request: request.url.path.endswith("/memory-blobs")
+    else:
+        network.left = 0
+    with pytest.raises(NetworkError):
+        other.remember("lost on the way")
+    network.left, network.lose = -1, lambda _: False
+    kit = change(owner.vault)
+    with pytest.raises(KeysChangedError):
+        other.sync()
+    other.log_in_again(NEW, kit.secret_key_code())
+    whole(other, memory_id)
+    assert ("lost on the way" in {memory.content for memory in other.list()}) is arrived
+
+
 def withhold(answer: list[object]) -> None:
     """No memory keys at all."""
     answer[1] = []

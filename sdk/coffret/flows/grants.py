@@ -11,6 +11,7 @@ from coffret.flows.grantfeed import ACTIVE, PAUSED, REVOKED, move_grant
 from coffret.flows.http import Request, encode_json
 from coffret.flows.memories import BATCH, read_id, rekey
 from coffret.flows.sync import silent
+from coffret.flows.unsent import settle
 from coffret.sharing import GrantInfo, app_info, from_wire, shown
 from coffret_vault.errors import ConflictError, GrantRevokedError, InputError, NotFoundError
 from coffret_vault.formats import entry as kinds
@@ -154,6 +155,7 @@ def rotate(
         How many memories were written again. Interrupted, it goes on with the rest when called
         again, because what has a fresh key is not stale any more.
     """
+    yield from settle(state)  # of an interrupted rotation, what the server has is not done twice
     identifier = None if grant_id is None else read_id(grant_id)
     knows = _everything if identifier is None else _knowing(state, identifier)
     stale = [

@@ -210,6 +210,7 @@ class VaultState:
             self._unlocked.keyring.wipe()
         self._unlocked = None
         self.session = None
+        self.read_again.clear()
         self.locked()
 
     def position(self) -> Position:
