@@ -67,7 +67,7 @@ def log_in_again(
         raise
     if before is not None:
         before.keyring.wipe()
-    # What was sent under the keys of before and not answered is in the log by now, or never will be.
+    # What was sent under the keys of before and not answered is in the log now, or never will be.
     report = yield from sync(state, progress)
     after = yield from sync_all(state, progress)
     report = SyncReport(report.entries + after.entries, report.records + after.records)
