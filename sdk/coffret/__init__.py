@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from coffret.app import Access, App, register_developer
     from coffret.async_app import AsyncAccess, AsyncApp, register_developer_async
     from coffret.async_vault import AsyncVault
+    from coffret.developer import Developer
     from coffret.finding import Found
     from coffret.flows.history import Version
     from coffret.flows.keychange import KeyChange
@@ -39,6 +40,7 @@ _HOMES = {
     "AsyncApp": "coffret.async_app",
     "AsyncVault": "coffret.async_vault",
     "CoffretError": "coffret_vault.errors",
+    "Developer": "coffret.developer",
     "Embedder": "coffret_vault.search",
     "Fields": "coffret_vault.records.memory",
     "Found": "coffret.finding",
@@ -70,6 +72,7 @@ __all__ = [
     "AsyncApp",
     "AsyncVault",
     "CoffretError",
+    "Developer",
     "Embedder",
     "Fields",
     "Found",

@@ -137,6 +137,20 @@ class App:
         """Eight words for this app's keys: show them to owners, who type them when they approve."""
         return self.info.fingerprint
 
+    @property
+    def server(self) -> str:
+        """The server's address."""
+        return self._state.file.origin
+
+    def use_api_key(self, api_key: str) -> None:
+        """Work with another API key of this app from now on; it is kept in the app's file.
+
+        Raises:
+            InputError: it cannot be an API key.
+            StoreError: the file cannot be written; the older key stays.
+        """
+        self._state.use_api_key(api_key)
+
     def manifest_file(self, beside: bytes | None = None) -> bytes:
         """What to serve as ``/.well-known/coffret-app.json`` at the homepage's host.
 

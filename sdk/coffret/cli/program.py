@@ -14,6 +14,7 @@ from coffret.cli.commands import (
     entering,
     granting,
     keeping,
+    keys,
     locking,
     looking,
     moving,
@@ -125,6 +126,11 @@ def build() -> typer.Typer:
     apps = typer.Typer(no_args_is_help=True, help="For developers: an app that asks for access.")
     for name, command in app_commands().items():
         apps.command(name)(command)
+    api_keys = typer.Typer(no_args_is_help=True, help="The app's API keys.")
+    api_keys.command("list")(keys.list_keys)
+    api_keys.command("new")(keys.new)
+    api_keys.command("revoke")(keys.revoke)
+    apps.add_typer(api_keys, name="keys")
     program.add_typer(apps, name="app", rich_help_panel="For developers")
     devices = typer.Typer(help="The devices that are logged in: list them, or end one.")
     devices.callback(invoke_without_command=True)(sessions.list_sessions)

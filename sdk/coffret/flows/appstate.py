@@ -9,7 +9,7 @@ import msgspec
 from coffret.flows.files import write_whole
 from coffret.flows.heads import Heads
 from coffret.flows.proof import Prover
-from coffret_vault.errors import NotFoundError, StoreDamagedError, StoreError
+from coffret_vault.errors import InputError, NotFoundError, StoreDamagedError, StoreError
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.sharing import ACCESS_REQUEST, MANIFEST, AccessRequest, Manifest
 from coffret_vault.formats.unshown import Unshown
@@ -116,6 +116,15 @@ class AppState:
         everyone = {**self.file.owners, username: keys}
         self.file = msgspec.structs.replace(self.file, owners=everyone)
         self.save()
+
+    def use_api_key(self, api_key: str) -> None:
+        """Keep and use another API key. Errors as :func:`save_app`, or ``InputError``."""
+        if not (api_key.isascii() and api_key.isprintable() and api_key.strip() == api_key != ""):
+            message = "that is not an API key: it has characters that no key has"
+            raise InputError(message)
+        file = msgspec.structs.replace(self.file, api_key=api_key)
+        save_app(self.path, file)
+        self.file, self.token = file, ""
 
     def save(self) -> None:
         """Write the app's file. Errors as :func:`save_app`."""

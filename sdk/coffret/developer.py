@@ -1,0 +1,182 @@
+"""A developer's own API: the API keys of their apps."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from coffret.flows.http import Bearer, Count, Request, decode_json, encode_json, succeed
+from coffret.flows.state import Ambient
+from coffret.origins import check_url
+from coffret.transport import SyncDriver
+from coffret_vault.errors import InputError
+from coffret_vault.formats.layout import id_text, parse_id
+from coffret_vault.formats.unshown import Unshown
+from coffret_vault.records.memory import from_micros
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from datetime import timedelta
+    from typing import Self
+
+    import httpx
+
+    from coffret.flows.http import Flow
+
+SCOPES = ("create", "delete", "read", "request", "update")
+
+
+class _New(Unshown, msgspec.Struct, frozen=True):
+    api_key: Bearer
+    key_id: str
+
+
+class _Row(msgspec.Struct, frozen=True):
+    key_id: str
+    created: Count
+    last_used: Count | None
+    scopes: tuple[str, ...] = SCOPES
+    expires: Count | None = None
+
+
+class NewKey(Unshown, msgspec.Struct, frozen=True):
+    """A new API key; it is shown once.
+
+    Attributes:
+        key_id: by which it is listed and taken back.
+        api_key: the key itself.
+    """
+
+    key_id: str
+    api_key: str
+
+
+class KeyInfo(msgspec.Struct, frozen=True):
+    """An API key, without the key.
+
+    Attributes:
+        key_id: its id.
+        created: when it was made.
+        last_used: when it last gave a token.
+        scopes: what it is good for.
+        expires: when it ends; None for never.
+    """
+
+    key_id: str
+    created: datetime
+    last_used: datetime | None
+    scopes: tuple[str, ...]
+    expires: datetime | None
+
+
+def _listed(developer_key: str, app_id: str) -> Flow[Sequence[KeyInfo]]:
+    request = Request("GET", _path(app_id), token=developer_key)
+    rows = decode_json(succeed((yield request)), list[_Row])
+    return tuple(
+        KeyInfo(
+            key_id=id_text(parse_id(row.key_id)),
+            created=from_micros(row.created),
+            last_used=_moment(row.last_used),
+            scopes=tuple(sorted(set(row.scopes) & set(SCOPES))),
+            expires=_moment(row.expires),
+        )
+        for row in rows
+    )
+
+
+def _moment(micros: int | None) -> datetime | None:
+    return None if micros is None else from_micros(micros)
+
+
+def _path(app_id: str) -> str:
+    return f"/apps/{id_text(parse_id(app_id))}/keys"
+
+
+def _made(
+    developer_key: str, app_id: str, scopes: Collection[str], seconds: int | None, ambient: Ambient
+) -> Flow[NewKey]:
+    body = encode_json({"scopes": sorted(scopes), "seconds": seconds})
+    once = {"Idempotency-Key": id_text(ambient.new_id())}
+    request = Request("POST", _path(app_id), body, token=developer_key, headers=once)
+    answer = decode_json(succeed((yield request)), _New)
+    return NewKey(id_text(parse_id(answer.key_id)), answer.api_key)
+
+
+def _revoked(developer_key: str, app_id: str, key_id: str) -> Flow[None]:
+    path = f"{_path(app_id)}/{id_text(parse_id(key_id))}"
+    succeed((yield Request("DELETE", path, token=developer_key)))
+
+
+class Developer:
+    """A developer at a server, by their key: sees to the API keys of their apps."""
+
+    def __init__(
+        self,
+        url: str,
+        developer_key: str,
+        *,
+        ambient: Ambient | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        """Work with the key that ``register_developer`` gave. No request is made.
+
+        Raises:
+            InputError: it cannot be a key.
+        """
+        if not (developer_key.isascii() and developer_key.isprintable()):
+            message = "that is not a developer key: it has characters that no key has"
+            raise InputError(message)
+        self._key = developer_key
+        self._ambient = ambient or Ambient()
+        self._driver = SyncDriver(check_url(url), transport=transport)
+
+    def __repr__(self) -> str:
+        return "<Developer>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._driver.close()
+
+    def api_keys(self, app_id: str) -> Sequence[KeyInfo]:
+        """The API keys of an app, the oldest first.
+
+        Raises:
+            NotFoundError: this developer has no such app.
+        """
+        return self._driver.run(_listed(self._key, app_id))
+
+    def new_api_key(
+        self, app_id: str, *, scopes: Collection[str] = SCOPES, lasts: timedelta | None = None
+    ) -> NewKey:
+        """A further API key; ``App.use_api_key`` puts it to use.
+
+        Args:
+            app_id: the app.
+            scopes: what it is to be good for: some of create, delete, read, request, update.
+            lasts: how long, from a minute to ten years; None for no end.
+
+        Raises:
+            InputError: these cannot be its limits.
+            ConflictError: an app has at most 20.
+        """
+        if not scopes or not set(scopes) <= set(SCOPES):
+            message = f"scopes are some of {', '.join(SCOPES)}"
+            raise InputError(message)
+        seconds = None if lasts is None else int(lasts.total_seconds())
+        return self._driver.run(_made(self._key, app_id, scopes, seconds, self._ambient))
+
+    def revoke_api_key(self, app_id: str, key_id: str) -> None:
+        """Take an API key back, and the tokens that were given for it.
+
+        Raises:
+            NotFoundError: there is no such key.
+        """
+        self._driver.run(_revoked(self._key, app_id, key_id))
