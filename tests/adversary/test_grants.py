@@ -16,6 +16,7 @@ from coffret.flows.http import b64
 from coffret.flows.session import get_packed
 from coffret_vault.envelope.signature import sign_statement
 from coffret_vault.errors import (
+    FormatError,
     GrantError,
     GrantExpiredError,
     GrantRevokedError,
@@ -104,22 +105,25 @@ def test_nothing_outside_the_grant_opens_even_if_handed_over(world: World) -> No
 
 
 def test_a_hostile_server_cannot_slip_a_memory_into_a_grant(world: World) -> None:
-    """A record that the server puts into an app's page under any wrap is left out."""
+    """A page into which the server puts another record, under any wrap and any leaf, is refused."""
     evil = Evil()
     owner, _, shared, private, grant_id, access = granted(world, evil)
     record = record_of(owner.vault, private.id)
+    for own_wrap in (False, True):
 
-    def slip(page: list[Any]) -> None:
-        wrap = page[1][0][3]
-        for each in (wrap, record.wrap):
-            page[1].append([record.header, record.envelope, 1, each, "accepted", *page[1][0][5:]])
+        def slip(page: list[Any], own_wrap: bool = own_wrap) -> None:  # noqa: FBT001 - bound here
+            wrap = record.wrap if own_wrap else page[1][0][3]
+            page[1].append([record.header, record.envelope, 1, wrap, "accepted", *page[1][0][5:]])
 
-    evil.rewrite[f"/grants/{grant_id}/records"] = slip
+        evil.rewrite[f"/grants/{grant_id}/records"] = slip
+        with pytest.raises(TrustError, match="not the one that the owner's log names"):
+            access.memories()
+    evil.rewrite.clear()
     assert [memory.id for memory in access.memories()] == [shared.id]
 
 
 def test_an_altered_memory_is_not_read_by_an_app(world: World) -> None:
-    """What was altered on its way to an app does not open, and is left out."""
+    """What was altered on its way to an app is refused: header, envelope and wrap."""
     evil = Evil()
     _, _, _, _, grant_id, access = granted(world, evil)
     for part in (0, 1, 3):
@@ -129,7 +133,8 @@ def test_an_altered_memory_is_not_read_by_an_app(world: World) -> None:
             page[1][0][part] = data[:-1] + bytes([data[-1] ^ 1])
 
         evil.rewrite[f"/grants/{grant_id}/records"] = alter
-        assert access.memories() == []
+        with pytest.raises((TrustError, FormatError)):
+            access.memories()
     evil.rewrite.clear()
     assert len(access.memories()) == 1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
@@ -31,6 +31,7 @@ from coffret_vault.errors import (
     GrantExpiredError,
     NotFoundError,
     OpenError,
+    TrustError,
 )
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.author import Author
@@ -68,7 +69,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PAGE = 1_000
-_STATUS = {"accepted": APPROVED, "pending": PENDING}
+_STATUS = {"accepted": APPROVED, "pending": PENDING, "rejected": REJECTED}
 
 
 class _Item(msgspec.Struct, frozen=True, array_like=True):
@@ -76,7 +77,7 @@ class _Item(msgspec.Struct, frozen=True, array_like=True):
     envelope: bytes
     key_number: Count
     wrap: bytes
-    status: str
+    status: Literal["accepted", "pending", "rejected"]
     index: Count
     leaf: bytes
 
@@ -126,13 +127,14 @@ class Readable(msgspec.Struct, frozen=True):
 def read_all(state: AppState, held: Held) -> Flow[dict[str, Readable]]:
     """Everything the grant lets this app read now, by id; its own unreviewed writings too.
 
-    What does not open is left out: a server can always withhold, and a record that does not open
-    says no more than one that is not there. What opens is in the owner's log, or this app's own.
+    All that is shown is in the owner's log, or this app's own, and opens. A server can withhold a
+    memory: which ones a grant holds is signed by nobody.
 
     Raises:
         GrantError: the grant is paused, revoked or expired, or does not include reading.
-        FormatError: the server's pages have no end.
-        TrustError: the owner's log was turned back or forked, or does not name what is shown.
+        FormatError: the server's pages have no end, or hold what is not a memory.
+        TrustError: the owner's log was turned back or forked, or does not name what is shown; or
+            what it names does not open.
     """
     _check_live(state, held)
     found: dict[str, Readable] = {}
@@ -155,9 +157,8 @@ def read_all(state: AppState, held: Held) -> Flow[dict[str, Readable]]:
         check_leaves(head, accepted, page.nodes)
         for item in page.items:
             readable = _open(state, held, item)
-            if readable is not None:
-                name = readable.memory.id
-                found[name] = _joined(found.get(name, readable), readable)
+            name = readable.memory.id
+            found[name] = _joined(found.get(name, readable), readable)
         cursor = page.next if page.items else None
     return found
 
@@ -195,24 +196,32 @@ def _check_live(state: AppState, held: Held) -> None:
         raise GrantExpiredError
 
 
-def _open(state: AppState, held: Held, item: _Item) -> Readable | None:
-    try:
-        header = HEADER.parse(item.header)
-        if header.account_id != held.grant.account_id or header.key_number != item.key_number:
-            return None
-        key = unwrap_memory_key(header, item.wrap, _wrapping(held))
-        payload = open_version(item.header, item.envelope, key)
-    except (OpenError, FormatError):
-        return None
-    memory = to_memory(header, payload, Review(_STATUS.get(item.status, REJECTED)))
+def _open(state: AppState, held: Held, item: _Item) -> Readable:
+    header = HEADER.parse(item.header)
     digest = record_digest(item.header, item.envelope)
     if item.accepted:
         check_named(header, digest, item.leaf)
-        check_not_older(state.newest, held.grant.grant_id, memory.id, item.index)
-        state.newest[held.grant.grant_id, memory.id] = item.index
+        check_not_older(state.newest, held.grant.grant_id, id_text(header.memory_id), item.index)
     else:
         check_own(state, header, digest, item.leaf)
+    payload, key = _opened(held, header, item)
+    memory = to_memory(header, payload, Review(_STATUS[item.status]))
+    if item.accepted:
+        state.newest[held.grant.grant_id, memory.id] = item.index
     return Readable(memory, header, payload, key, header.version, digest)
+
+
+def _opened(held: Held, header: Header, item: _Item) -> tuple[Payload, SecretBytes]:
+    """What is sealed, and the memory's key; the owner took nothing that does not open."""
+    if header.account_id != held.grant.account_id or header.key_number != item.key_number:
+        message = "the server shows a memory that is not of the grant"
+        raise TrustError(message)
+    try:
+        key = unwrap_memory_key(header, item.wrap, _wrapping(held))
+        return open_version(item.header, item.envelope, key), key
+    except OpenError:
+        message = "a memory of the grant does not open"
+        raise TrustError(message) from None
 
 
 def _wrapping(held: Held) -> Wrapping:
