@@ -27,6 +27,7 @@ from coffret_vault.formats.checkpoint import NO_HEAD, Head, head_text, join_note
 from coffret_vault.formats.pae import pae
 from coffret_vault.formats.sharing import ACCESS_REQUEST, MANIFEST
 from coffret_vault.grants.apps import Signed, sign_manifest, verify_account_card, verify_manifest
+from coffret_vault.grants.words import fingerprint
 from coffret_vault.primitives.identity import SealingKey, seal_to
 from coffret_vault.primitives.secret import SecretBytes
 from harness.network import BASE, Evil, updating
@@ -264,8 +265,9 @@ def test_nothing_is_sealed_to_a_key_that_forces_its_secret(world: World) -> None
         evil.rewrite[f"/access-requests/{request_id}"] = updating(shown)
         owner.vault.requests()
         evil.requests.clear()
+        words = fingerprint(keys_hash(identity.signing.public, public))  # it really shows these
         with pytest.raises(InputError):
-            owner.vault.approve(request_id)
+            owner.vault.approve(request_id, words=words)
         assert not any(path.endswith(("/decision", "/wraps")) for path in evil.paths), name
     assert list(owner.vault.grants()) == []
 
