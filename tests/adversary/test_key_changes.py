@@ -28,6 +28,7 @@ from coffret_vault.keyring import Keyring
 from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.records.rewrap import KeyName, open_wrap
 from coffret_vault.records.seal import Wrapping, open_version
+from harness.canary import files, traces
 from harness.network import Evil
 from harness.world import PASSPHRASE as OLD
 
@@ -332,6 +333,28 @@ def test_no_key_of_the_servers_opens_a_wrap(world: World, weak: bool) -> None:  
     with patch.object(newkeys, "generate_key", make):
         change(owner.vault)
     assert opened_by(named, evil, parse_id(owner.vault.status().account_id)) == int(weak)
+
+
+@pytest.mark.attack(57)
+def test_new_secrets_go_to_the_owner_and_nowhere_else(world: World) -> None:
+    """Nothing of the new generation is on the network or in the device's files, in any form."""
+    evil = Evil()
+    owner = world.owner(transport=evil)
+    owner.vault.remember("before")
+    kit = change(owner.vault)
+    owner.vault.rotate()
+    keys = owner.vault._state.keys
+    secrets = {
+        "the passphrase": NEW.encode(),
+        "the Secret Key": kit.secret_key.reveal(),
+        "the recovery code": kit.recovery_code.reveal(),
+        "the account key": keys.keyring.account_key().reveal(),
+        "the signing seed": keys.identity.signing.seed().reveal(),
+        "the KEK": keys.keyring.kek("memory").reveal(),
+    }
+    assert traces(secrets, {"sent": evil.sent(), **files(owner.vault.folder)}) == []
+    found = traces({"a card": owner.vault._state.account.card}, {"sent": evil.sent()})
+    assert found == ["a card in sent"]
 
 
 @pytest.mark.attack(2)
