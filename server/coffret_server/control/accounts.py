@@ -250,6 +250,8 @@ def _card(account: Account) -> dict[str, object]:
 @accounts.get("/accounts/by-username/{username}", response_model=CardAnswer)
 async def read_card(username: str, _: CurrentCaller, services: CurrentServices) -> Response:
     """The public identity of an owner."""
+    if "\0" in username:
+        refuse("not-found", "there is no such account")
     async with services.storage.read() as session:
         account = await session.scalar(select(Account).where(Account.username == username))
     if account is None:

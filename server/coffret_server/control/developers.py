@@ -35,6 +35,8 @@ from coffret_server.wire.identity import keys_hash
 
 developers = router("developers and apps")
 KEYS_LIMIT = 20
+_TEXT: Final = r"^[^\x00]*$"
+"""What both databases take as text."""
 EVERYTHING: Final = ("create", "delete", "read", "request", "update")
 Scope = Literal["create", "delete", "read", "request", "update"]
 
@@ -42,8 +44,8 @@ Scope = Literal["create", "delete", "read", "request", "update"]
 class DeveloperBody(Body):
     """Who makes apps."""
 
-    name: str = Field(min_length=1, max_length=80)
-    contact: str = Field(min_length=1, max_length=200)
+    name: str = Field(min_length=1, max_length=80, pattern=_TEXT)
+    contact: str = Field(min_length=1, max_length=200, pattern=_TEXT)
 
 
 class DeveloperAnswer(Answer):

@@ -21,11 +21,12 @@ from coffret_server.control.web import (
     router,
     uuid,
 )
-from coffret_server.problems import malformed
+from coffret_server.problems import malformed, refuse
 from coffret_server.schema import STATUS_NAMES, Base, Entry, Memory, MemoryTag
 from coffret_server.wire.records import IMPORTANCE_LIMIT, Header, parse_header
 
 listing = router("memories")
+_FARTHEST: Final = (1 << 63) - 1
 _HIDDEN: Final = frozenset({"token_hash"})
 
 
@@ -103,6 +104,8 @@ async def list_memories(
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> Response:
     """Memories by what is in the clear: all the tags, at least that importance."""
+    if any("\0" in tag for tag in tags):
+        refuse("invalid-input", "a tag has no zero byte, and PostgreSQL's text neither")
     chosen = _chosen(owner.account, tags, importance, _cursor(cursor)).limit(limit + 1)
     async with services.storage.read() as session:
         rows = (await session.execute(chosen)).all()
@@ -154,7 +157,7 @@ async def server_view(
     owner: CurrentOwner,
     services: CurrentServices,
     limit: Annotated[int, Query(ge=0, le=500)] = 100,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Annotated[int, Query(ge=0, le=_FARTHEST)] = 0,
 ) -> Response:
     """Every row the server keeps about this account, table by table, as it keeps it."""
     async with services.storage.read() as session:
