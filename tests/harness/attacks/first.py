@@ -102,7 +102,8 @@ ROWS = (
         "Learn from how a client reacts to damaged ciphertexts",
         "server, network",
         Verdict.HARMLESS,
-        "The requests after a record that opens and one that does not are the same.",
+        "Requests are the same whatever is wrong with a record. A device stops at one that is not "
+        "what the owner wrote, and asks once more for an app's that does not open.",
     ),
     Row(
         15,

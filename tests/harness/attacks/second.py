@@ -25,7 +25,8 @@ ROWS = (
         "Show two devices different histories",
         "server",
         Verdict.NOTICED,
-        "Comparing heads between devices shows the fork; neither device takes the other's log.",
+        "Neither device takes the other's log, and each one's head is an alarm on the other; two "
+        "heads of one size are evidence that anybody can check.",
     ),
     Row(
         20,
@@ -46,7 +47,8 @@ ROWS = (
         "Give the server's key for an app's when an owner shares",
         "server",
         Verdict.REFUSED,
-        "Fingerprint words differ at first sight; later the pinned keys do.",
+        "The owner types the app's own words and the app's website is asked, so that other keys "
+        "are refused at first sight; later they differ from the pinned ones.",
     ),
     Row(
         23,
