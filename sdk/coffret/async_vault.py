@@ -18,6 +18,7 @@ from coffret.flows import requests as request_flows
 from coffret.flows import review as review_flows
 from coffret.flows.approval import approve as approve_request
 from coffret.flows.grantfeed import ACTIVE, PAUSED, REVOKED
+from coffret.flows.same import chosen_id
 from coffret.flows.state import Ambient
 from coffret.flows.sync import silent
 from coffret.importing import take_in
@@ -239,7 +240,7 @@ class AsyncVault(AsyncKeyKeeping, AsyncDevices):
             InputError: this cannot be a memory (empty, too large, a bad tag, an id that is none).
             ConflictError: there is a memory with that id, and it says something else.
         """
-        identifier = memory_flows.chosen_id(memory_id)
+        identifier = chosen_id(memory_id)
         fields = fields_of(content, details)
         new = memory_flows.NewMemory(fields, memory_id=identifier, created=created)
         return await self._driver.run(memory_flows.remember(self._state, new))

@@ -31,7 +31,8 @@ _QUERIES: Final[dict[str, tuple[str, ...]]] = {
     "/log/proof": ("index", "first", "size"),
     "/memory-blobs/{id}": ("version",),
     "/grants/{id}/wraps": ("cursor", "limit"),
-    "/grants/{id}/records": ("cursor", "limit", "since"),
+    "/grants/{id}/records": ("cursor", "limit", "since", "seen"),
+    "/grants/{id}/head": ("seen",),
 }
 _CREATES: Final = frozenset({"/memory-blobs", "/memory-blobs/batch", "/grants/{id}/memory-blobs"})
 _OPEN: Final = frozenset(

@@ -221,7 +221,7 @@ def test_a_server_that_hides_what_it_took_is_found_out(world: World) -> None:
     with pytest.raises(ServerError):
         owner.vault.remember("lost")
     evil.rewrite = {"/sync": lambda _: [status.entries, status.head, []]}
-    with pytest.raises(TrustError, match="shows nothing"):
+    with pytest.raises(TrustError, match="shows nothing that is new"):
         owner.vault.remember("another")
     evil.rewrite.clear()
     owner.vault.sync()
@@ -244,6 +244,15 @@ def test_an_id_of_ones_own_makes_writing_again_safe(world: World, owner: Owner) 
         owner.vault.remember("mine", memory_id=chosen)
     with pytest.raises(InputError):
         owner.vault.remember("mine", memory_id="order 17")
+
+
+def test_nothing_is_left_of_a_change_that_was_answered(owner: Owner, network: Signed) -> None:
+    """What was kept goes with the answer, so that the next change need not look into it."""
+    assert owner.vault._state.store.meta("unsent") == b""
+    _lost(owner, network, before=True)
+    assert owner.vault._state.store.meta("unsent")
+    owner.vault.sync()
+    assert owner.vault._state.store.meta("unsent") == b""
 
 
 def test_a_damaged_change_is_reported(owner: Owner) -> None:

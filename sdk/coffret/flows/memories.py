@@ -12,13 +12,13 @@ from coffret.flows.append import Append, Change, append
 from coffret.flows.freshness import live_grants
 from coffret.flows.http import MSGPACK, Request, encode_msgpack
 from coffret.flows.keys import grant_wraps, next_key, open_memory, open_record
+from coffret.flows.same import same_memory
 from coffret.flows.sync import silent
 from coffret.flows.unsent import settle
 from coffret_vault.errors import (
     CoffretError,
     ConflictError,
     FormatError,
-    InputError,
     NotFoundError,
 )
 from coffret_vault.formats import entry as kinds
@@ -124,7 +124,7 @@ def remember(state: VaultState, new: NewMemory) -> Flow[Memory]:
     written = _new(state, new)
     begun = yield from settle(state)
     for identifier in filter(None, (begun, new.memory_id)):
-        there = _same(state, identifier, new, written)
+        there = same_memory(state, identifier, written.memory, new.created)
         if there is not None:
             return there
 
@@ -136,37 +136,12 @@ def remember(state: VaultState, new: NewMemory) -> Flow[Memory]:
     try:
         yield from append(state, describe, _create)
     except ConflictError:
-        there = None if new.memory_id is None else _same(state, new.memory_id, new, written)
+        chosen = new.memory_id or b""
+        there = same_memory(state, chosen, written.memory, new.created)
         if there is None:
             raise
         return there
     return written.memory
-
-
-def chosen_id(memory_id: str | None) -> bytes | None:
-    """The id that a caller chose for a new memory; None if that is left to us.
-
-    Raises:
-        InputError: it is not a UUID.
-    """
-    if memory_id is None:
-        return None
-    try:
-        return parse_id(memory_id.strip().lower())
-    except FormatError:
-        message = "a memory's id is a UUID with hyphens"
-        raise InputError(message) from None
-
-
-def _same(state: VaultState, identifier: bytes, new: NewMemory, written: Written) -> Memory | None:
-    """The memory with this id, if it is what would be written; None if there is none like that."""
-    memory = state.store.state(identifier)
-    record = state.store.record(identifier, memory.current) if memory else None
-    if memory is None or record is None:
-        return None
-    found = open_memory(state, record, memory)
-    alike = found.fields() == written.memory.fields()
-    return found if alike and new.created in {None, found.created} else None
 
 
 def _create(body: Append) -> Request:

@@ -27,6 +27,7 @@ from coffret_vault.errors import (
     StoreDamagedError,
     TrustError,
 )
+from coffret_vault.formats.unshown import Unshown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +44,7 @@ SETTLED = {_NAME: _NONE}
 """What is kept with a change that the server took."""
 
 
-class _Unsent(msgspec.Struct, frozen=True, array_like=True):
+class _Unsent(Unshown, msgspec.Struct, frozen=True, array_like=True):
     """A request as it was sent, the log's size it builds on, and the one memory it begins."""
 
     base: int

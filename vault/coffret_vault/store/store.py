@@ -97,21 +97,18 @@ class Store:
             self._database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
     def claim(self, name: str, value: bytes) -> bool:
-        """Keep a value under ``name`` if nothing is there, in one step; whether that was so."""
+        """Keep a value if there is none under ``name``, in one step; whether that was so."""
+        again = "UPDATE meta SET value = ? WHERE name = ? AND value = x''"
+        first = "INSERT OR IGNORE INTO meta VALUES (?, ?)"
         with mapped():
-            done = self._database.execute(
-                "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE "
-                "SET value = excluded.value WHERE meta.value = x''",
-                (name, value),
-            )
-        return done.rowcount == 1
+            done = self._database.execute(again, (value, name)).rowcount
+            return bool(done or self._database.execute(first, (name, value)).rowcount)
 
     def release(self, name: str, value: bytes) -> None:
         """Undo :meth:`claim`, if that very value is still there."""
         with mapped():
-            self._database.execute(
-                "UPDATE meta SET value = x'' WHERE name = ? AND value = ?", (name, value)
-            )
+            release = "UPDATE meta SET value = x'' WHERE name = ? AND value = ?"
+            self._database.execute(release, (name, value))
 
     def position(self, account_id: bytes, owner_public: bytes) -> Position:
         """How far the log is verified here.

@@ -1,0 +1,50 @@
+"""Whether a memory that is to be written is there already, so that writing it again is safe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from coffret.flows.keys import open_memory
+from coffret_vault.errors import FormatError, InputError
+from coffret_vault.formats.layout import parse_id
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from coffret.flows.state import VaultState
+    from coffret_vault.records.memory import Memory
+
+
+def chosen_id(memory_id: str | None) -> bytes | None:
+    """The id that a caller chose for a new memory; None if that is left to us.
+
+    Raises:
+        InputError: it is not a UUID.
+    """
+    if memory_id is None:
+        return None
+    try:
+        return parse_id(memory_id.strip().lower())
+    except FormatError:
+        message = "a memory's id is a UUID with hyphens"
+        raise InputError(message) from None
+
+
+def same_memory(
+    state: VaultState, identifier: bytes, wanted: Memory, created: datetime | None
+) -> Memory | None:
+    """The current memory with this id, if it says what would be written; None if not.
+
+    Args:
+        state: the vault.
+        identifier: which memory.
+        wanted: what would be written.
+        created: the time of creation that was asked for, if one was.
+    """
+    memory = state.store.state(identifier)
+    record = state.store.record(identifier, memory.current) if memory else None
+    if memory is None or record is None:
+        return None
+    found = open_memory(state, record, memory)
+    alike = found.fields() == wanted.fields() and created in {None, found.created}
+    return found if alike else None
