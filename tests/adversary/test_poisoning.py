@@ -88,7 +88,7 @@ def test_what_an_app_planted_keeps_its_name_when_it_is_accepted(world: World) ->
 
 @pytest.mark.attack(39)
 def test_a_server_cannot_pass_a_planted_memory_on(world: World) -> None:
-    """Handed to the other app by the server, under any wrap there is, it does not open."""
+    """Handed to the other app by the server, under any wrap there is, it is refused."""
     case = Poisoned(world)
     device = world.device(case.owner)
     store = device._state.store
@@ -101,6 +101,9 @@ def test_a_server_cannot_pass_a_planted_memory_on(world: World) -> None:
             page[1].append([record.header, record.envelope, 1, wrap, "accepted", *page[1][0][5:]])
 
     case.evil.rewrite[f"/grants/{case.grant_id}/records"] = pass_on
+    with pytest.raises(TrustError):
+        case.reading.memories()
+    case.evil.rewrite.clear()
     assert read_by(case.reading) == {FACT}
 
 
