@@ -141,6 +141,17 @@ def test_nothing_written_after_opens(world: World, now: bool) -> None:  # noqa: 
     assert len(rows(owner.vault, "entries")) > 15
 
 
+@pytest.mark.attack(57)
+def test_keys_are_fresh_where_there_never_was_an_app(world: World) -> None:
+    """The key change alone makes every memory key stale, with no grant that ended beside it."""
+    owner = world.owner()
+    memory = owner.vault.remember("before")
+    thief = Thief(owner.vault)
+    change(owner.vault)
+    owner.vault.update(memory.id, content="after, changed")
+    assert thief.copy(owner.vault) == ["before"]
+
+
 @pytest.mark.control(55, 57)
 def test_a_client_that_keeps_memory_keys_would_be_read(world: World) -> None:
     """Control: wrapped anew, but written to under the keys of before, memories open as before."""

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -179,6 +180,22 @@ async def test_the_old_key_signs_nothing_more(stand: Stand) -> None:
     challenge = (await stand.post("/auth/challenge", asked)).json()
     login = owner.login_body(challenge, "http://testserver")
     assert code(await stand.post("/auth/login", login)) == (401, "wrong-credentials")
+
+
+async def test_a_process_that_did_not_hear_takes_no_head_by_the_old_key(stand: Stand) -> None:
+    """Where a token is still remembered with the old key, the log itself refuses its heads."""
+    owner = await stand.sign_up()
+    await stand.remember(owner)
+    principals = stand.app.state.services.principals
+    change = Change(owner)
+    append = change.append()
+    for memory, number, _, _ in await wraps_of(stand, owner):
+        assert (await stage(stand, change, (memory, number, forge.wrapped()))).is_success
+    with patch.object(principals, "forget_account"):
+        assert (await make(stand, change)).status_code == 204
+    owner.commit(append)
+    answer = await stand.send("POST", "/log", owner.put(owner.memory()), owner.token)
+    assert code(answer) == (422, "bad-signature")
 
 
 async def test_a_change_ends_every_grant(stand: Stand) -> None:

@@ -12,6 +12,7 @@
      │   └─ UnknownSuiteError a cryptographic suite that this version does not know
      ├─ OpenError             an envelope or a wrapped key that does not open; says nothing more
      ├─ CredentialsError      passphrase, Secret Key or recovery code does not fit
+     │   └─ KeysChangedError  they were changed on another device; log in again
      ├─ LockedError           the keys are not in memory
      ├─ TrustError            the server, or an app, showed something that cannot be true
      │   ├─ BadSignatureError a signature does not verify
