@@ -37,7 +37,7 @@ from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.author import Author
 from coffret_vault.formats.entry import ENTRY, Entry
 from coffret_vault.formats.layout import id_text, parse_id
-from coffret_vault.formats.memory import HEADER, Header, Kek, Payload, Record, record_digest
+from coffret_vault.formats.memory import Header, Kek, Payload, Record, parse_header, record_digest
 from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.primitives.symmetric import generate_key
 from coffret_vault.records.memory import (
@@ -197,7 +197,7 @@ def _check_live(state: AppState, held: Held) -> None:
 
 
 def _open(state: AppState, held: Held, item: _Item) -> Readable:
-    header = HEADER.parse(item.header)
+    header = parse_header(item.header)
     digest = record_digest(item.header, item.envelope)
     if item.accepted:
         check_named(header, digest, item.leaf)

@@ -33,7 +33,7 @@ from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.author import OWNER
 from coffret_vault.formats.entry import Entry
 from coffret_vault.formats.layout import id_text, parse_id
-from coffret_vault.formats.memory import HEADER, KEK, peek_header
+from coffret_vault.formats.memory import KEK, parse_header, peek_header
 from coffret_vault.formats.sharing import UPDATE, Selector
 from coffret_vault.grants.approve import Terms, make_grant
 from coffret_vault.records.seal import unwrap_memory_key, wrap_memory_key
@@ -279,7 +279,7 @@ def _wraps(
             continue
         if record.kek not in own:
             own[record.kek] = wrapping_for(state, KEK.decode(record.kek), {})
-        header = peek_header(record.header) or HEADER.parse(record.header)
+        header = peek_header(record.header) or parse_header(record.header)
         key = unwrap_memory_key(header, record.wrap, own[record.kek])
         wrap = wrap_memory_key(header, key, wrapping, random=state.ambient.random)
         yield memory_id, header.key_number, wrap

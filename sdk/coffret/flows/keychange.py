@@ -39,7 +39,7 @@ from coffret_vault.formats.account import KEYSLOT
 from coffret_vault.formats.author import OWNER
 from coffret_vault.formats.entry import Entry
 from coffret_vault.formats.layout import id_text
-from coffret_vault.formats.memory import HEADER, KEK, Kek, peek_header
+from coffret_vault.formats.memory import KEK, Kek, parse_header, peek_header
 from coffret_vault.formats.sharing import grant_key_wrap_header
 from coffret_vault.log.lineage import Reign
 from coffret_vault.records.rewrap import KeyName, rewrap
@@ -115,7 +115,7 @@ def change_keys(
 
 def key_name(record: Record) -> KeyName:
     """Which memory key seals a record."""
-    header = peek_header(record.header) or HEADER.parse(record.header)
+    header = peek_header(record.header) or parse_header(record.header)
     return KeyName(header.memory_id, header.key_number)
 
 

@@ -9,7 +9,7 @@ import msgspec
 from coffret.flows.freshness import NEED_KEYS, is_stale
 from coffret.flows.grantfeed import ACTIVE, grant_wrapping, wrapping_for
 from coffret_vault.errors import FormatError, OpenError
-from coffret_vault.formats.memory import HEADER, KEK, Header, Payload, Record
+from coffret_vault.formats.memory import KEK, Header, Payload, Record, parse_header
 from coffret_vault.grants.select import matches
 from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.primitives.symmetric import generate_key
@@ -46,7 +46,7 @@ def open_record(state: VaultState, record: Record) -> Opened:
         OpenError: whatever the cause.
     """
     try:
-        header, kek = HEADER.parse(record.header), KEK.decode(record.kek)
+        header, kek = parse_header(record.header), KEK.decode(record.kek)
     except FormatError:
         raise OpenError from None
     wrapping = wrapping_for(state, kek, {})

@@ -21,7 +21,7 @@ from coffret.sharing import AccessRequestInfo, app_info, from_wire, shown
 from coffret_vault.errors import TrustError
 from coffret_vault.formats.account import keys_hash
 from coffret_vault.formats.layout import id_text
-from coffret_vault.formats.memory import HEADER
+from coffret_vault.formats.memory import parse_header
 from coffret_vault.formats.sharing import ACCESS_REQUEST
 from coffret_vault.grants.approve import check_request
 from coffret_vault.grants.apps import Signed
@@ -152,7 +152,7 @@ def _info(state: VaultState, asked: CheckedRequest, where: str) -> AccessRequest
 def matching_memories(state: VaultState, selector: Selector) -> Iterator[tuple[Opened, Memory]]:
     """The current memories that a selector means now, opened."""
     for row in state.store.current_records():
-        if matches_unopened(selector, HEADER.parse(row.record.header)) is False:
+        if matches_unopened(selector, parse_header(row.record.header)) is False:
             continue
         opened = open_record(state, row.record)
         memory = to_memory(opened.header, opened.payload)
@@ -163,7 +163,7 @@ def matching_memories(state: VaultState, selector: Selector) -> Iterator[tuple[O
 def matching_ids(state: VaultState, selector: Selector) -> Iterator[bytes]:
     """The ids of those memories; envelopes are opened only where the header does not tell."""
     for memory_id, _, record in state.store.current_records():
-        fits = matches_unopened(selector, HEADER.parse(record.header))
+        fits = matches_unopened(selector, parse_header(record.header))
         if fits is None:
             opened = open_record(state, record)
             fits = matches(selector, to_memory(opened.header, opened.payload))

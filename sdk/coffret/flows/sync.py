@@ -21,7 +21,7 @@ from coffret.flows.wraps import WRAPS_MAY_HAVE_MOVED, follow_wraps
 from coffret_vault.envelope.signature import verify_head
 from coffret_vault.errors import FormatError, OpenError, TrustError
 from coffret_vault.formats.checkpoint import parse_head
-from coffret_vault.formats.memory import HEADER, KEK, Header, Peek, Record, peek_header
+from coffret_vault.formats.memory import KEK, Header, Peek, Record, parse_header, peek_header
 from coffret_vault.log.verify import Verified, Verifier
 from coffret_vault.records.seal import check_opens, open_version, unwrap_memory_key
 from coffret_vault.store import StoredRecord, Wanted
@@ -228,7 +228,7 @@ def check_records(
 def _header(record: Record) -> Header | Peek | None:
     """A record's header; None where it is none, which no entry can make it."""
     try:
-        return peek_header(record.header) or HEADER.parse(record.header)
+        return peek_header(record.header) or parse_header(record.header)
     except FormatError:
         return None
 

@@ -12,7 +12,7 @@ from coffret.flows.http import Cursor, decode_json, decode_msgpack
 from coffret.flows.session import get, get_packed
 from coffret_vault.errors import FormatError, OpenError, TrustError
 from coffret_vault.formats.layout import id_text, parse_id
-from coffret_vault.formats.memory import HEADER, KEK
+from coffret_vault.formats.memory import KEK, parse_header
 from coffret_vault.records.seal import unwrap_memory_key
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _holds(state: VaultState, wrapping: Wrapping, given: tuple[bytes, int, bytes
     record = _newest(state, memory_id)
     if record is None:
         return False
-    header = HEADER.parse(record.header)
+    header = parse_header(record.header)
     if header.key_number != number:
         return False
     try:

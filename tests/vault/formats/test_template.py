@@ -13,6 +13,7 @@ from coffret_vault.formats.memory import (
     Header,
     Kek,
     memory_key_wrap_header,
+    parse_header,
     peek_header,
     serialize_header,
 )
@@ -64,6 +65,31 @@ def test_headers_are_written_alike(header: Header) -> None:
     assert serialize_header(header) == expected
     assert HEADER.serialize(HEADER.parse(expected)) == expected
     assert (peek_header(expected) is not None) == header.author.is_owner
+
+
+@bounded
+@given(headers, st.integers(0, 400), st.integers(0, 255), st.sampled_from(["put", "cut", "add"]))
+def test_headers_are_read_alike(header: Header, place: int, byte: int, how: str) -> None:
+    """The fast reader gives what the general one gives, of headers and of such as are almost."""
+    try:
+        data = bytearray(serialize_header(header))
+    except FormatError:
+        return
+    place %= len(data)
+    if how == "put":
+        data[place] = byte
+    elif how == "cut":
+        del data[place]
+    else:
+        data.insert(place, byte)
+    for each in (HEADER.serialize(header), bytes(data)):
+        try:
+            expected = HEADER.parse(each)
+        except FormatError as error:
+            with pytest.raises(type(error)):
+                parse_header(each)
+        else:
+            assert parse_header(each) == expected
 
 
 @bounded

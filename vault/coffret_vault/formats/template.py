@@ -60,6 +60,18 @@ class Template:
         parts: tuple[bytes, ...] = self._struct.unpack_from(data)
         return parts[1::2] if parts[::2] == self._expected else None
 
+    def read_whole(self, data: bytes) -> tuple[bytes, ...] | None:
+        """As :meth:`read`, and the contents of the fields of any length behind those."""
+        fixed = self.read(data)
+        if fixed is None:
+            return None
+        at, rest = self._struct.size, []
+        for _ in range(self._more or 0):
+            start = at + 8
+            at = start + int.from_bytes(data[at:start], "big")
+            rest.append(data[start:at])
+        return (*fixed, *rest) if at == len(data) else None
+
     def write(self, fields: Sequence[bytes], more: Sequence[bytes] = ()) -> bytes:
         """The PAE with these contents in the fields that are read, and ``more`` after them.
 
