@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from coffret import Vault
-from coffret.flows import keychange, newkeys
+from coffret.flows import newkeys
+from coffret.flows.grantfeed import grant_wrapping
 from coffret.flows.session import get
 from coffret_vault.envelope.signature import sign_head
 from coffret_vault.errors import (
@@ -26,6 +27,7 @@ from coffret_vault.formats.layout import parse_id
 from coffret_vault.formats.memory import HEADER, Kek
 from coffret_vault.keyring import Keyring
 from coffret_vault.primitives.secret import SecretBytes
+from coffret_vault.primitives.symmetric import generate_key
 from coffret_vault.records.rewrap import KeyName, open_wrap
 from coffret_vault.records.seal import Wrapping, open_version
 from harness.canary import files, traces
@@ -69,7 +71,7 @@ class Thief:
             SecretBytes(state.keys.keyring.account_key().reveal()),
         )
         self.wrappings = [Wrapping(Kek(generation=ring.generation), ring.kek("memory"))]
-        self.wrappings += [keychange.grant_wrapping(state, row) for row in state.store.grants.all()]
+        self.wrappings += [grant_wrapping(state, row) for row in state.store.grants.all()]
         self.keys: list[SecretBytes] = []
         self.copy(vault)
 
@@ -340,7 +342,7 @@ def test_no_key_of_the_servers_opens_a_wrap(world: World, weak: bool) -> None:  
 
     for path in ("/accounts/me", "/auth/challenge", "/auth/login"):
         evil.rewrite[path] = name
-    make = (lambda _random: named) if weak else newkeys.generate_key
+    make = (lambda _random: named) if weak else generate_key
     with patch.object(newkeys, "generate_key", make):
         change(owner.vault)
     assert opened_by(named, evil, parse_id(owner.vault.status().account_id)) == int(weak)
