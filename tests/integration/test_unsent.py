@@ -104,6 +104,21 @@ def test_no_two_heads_of_one_size_are_ever_signed(
     assert _contents(owner.vault) == ["another", "first", "lost"]
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_a_change_of_another_kind_waits_for_it_too(
+    owner: Owner, network: Signed, *, before: bool
+) -> None:
+    """Whatever is signed next: a new version, or a deletion, goes on top of the lost change."""
+    (first,) = owner.vault.list()
+    _lost(owner, network, before=before)
+    owner.vault.update(first.id, content="changed")
+    _lost(owner, network, before=before)
+    owner.vault.forget(first.id)
+    sizes = network.sizes()
+    assert sizes == sorted(set(sizes))
+    assert _contents(owner.vault) == ["lost", "lost"]
+
+
 def test_a_client_that_forgets_signs_two_heads(owner: Owner, network: Signed) -> None:
     """Control: without what is kept, a lost request and the next change make a fork."""
     with patch("coffret_vault.store.Store.claim", lambda *_: True):
