@@ -100,6 +100,6 @@ async def healthy() -> Response:
 
 
 async def ready(services: CurrentServices) -> Response:
-    """The database answers."""
+    """The database answers, and takes changes."""
     await services.storage.ping()
     return JSONResponse({"status": "ready"})

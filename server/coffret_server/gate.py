@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from coffret_server.problems import CODES, MEDIA_TYPE, ProblemError
+from coffret_server.storage.trouble import reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -180,7 +181,7 @@ def as_problem(error: Exception, info: Info) -> ProblemError:
         code = _FRAMEWORK_CODES[error.status_code]
         return ProblemError(code, CODES[code][1])
     _report(info, error)
-    if isinstance(error, (ConnectionError, TimeoutError)):
+    if isinstance(error, (ConnectionError, TimeoutError)) or reason(error):
         return ProblemError("unavailable", "try again in a moment", retry_after=1)
     return ProblemError("server-error", "the failure was recorded under this request id")
 
@@ -205,6 +206,8 @@ def _report(info: Info, error: BaseException) -> None:
         places.append(f"{frame.tb_frame.f_code.co_name}:{frame.tb_lineno}")
         frame = frame.tb_next
     line = {"request_id": info.request_id, "error": type(error).__name__, "at": places[-8:]}
+    if why := reason(error):
+        line["reason"] = why
     ERRORS.error(_json(line).decode())
 
 

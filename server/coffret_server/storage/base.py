@@ -74,7 +74,7 @@ class Storage(Protocol):
         ...
 
     async def ping(self) -> None:
-        """Raise if the database does not answer."""
+        """Raise if the database does not answer, or took no change lately and takes none now."""
         ...
 
     async def close(self) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 from coffret_server.storage.base import DuplicateRowError, Job, Row, Value, numbered
+from coffret_server.storage.trouble import Writes, probe
 
 T = TypeVar("T")
 
@@ -56,6 +57,7 @@ class PostgresStorage:
 
     def __init__(self, url: str, pool: Any) -> None:  # noqa: ANN401 - asyncpg ships no types
         self._pool = pool
+        self._writes = Writes()
         self._engine = create_async_engine(url, pool_size=5, max_overflow=10)
 
     @classmethod
@@ -77,8 +79,12 @@ class PostgresStorage:
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
         """A session whose changes are durable when the block is left without an error."""
-        async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
-            yield session
+        with self._writes.watched():
+            async with (
+                AsyncSession(self._engine, expire_on_commit=False) as session,
+                session.begin(),
+            ):
+                yield session
 
     async def query(self, job: Job[T]) -> T:
         """Run a reading job on one state of the database."""
@@ -90,13 +96,16 @@ class PostgresStorage:
 
     async def submit(self, job: Job[T]) -> T:
         """Run a writing job in a transaction of its own."""
-        async with self._pool.acquire() as connection, connection.transaction():
-            return await job(PostgresTx(connection))
+        with self._writes.watched():
+            async with self._pool.acquire() as connection, connection.transaction():
+                return await job(PostgresTx(connection))
 
     async def ping(self) -> None:
-        """Raise if the database does not answer."""
+        """Raise if the database does not answer, or took no change lately and takes none now."""
         async with self.read() as session:
             await session.execute(text("SELECT 1"))
+        if self._writes.failing:
+            await self.submit(probe)
 
     async def close(self) -> None:
         """Let go of every connection."""

@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from coffret_server.storage.base import DuplicateRowError, Job, Row, Tx, Value
 from coffret_server.storage.checkpoint import FALLBACK_PAGES, Checkpoints
 from coffret_server.storage.pace import Pace
+from coffret_server.storage.trouble import Writes, probe
 
 T = TypeVar("T")
 GROUP_LIMIT: Final = 64
@@ -37,6 +38,10 @@ _PRAGMAS: Final = (
     f"PRAGMA wal_autocheckpoint = {FALLBACK_PAGES}",
     "PRAGMA secure_delete = FAST",
 )
+
+
+class UndoneError(sqlite3.OperationalError):
+    """SQLite itself took the whole group back, as it does when the disk is full."""
 
 
 class SqliteTx:
@@ -149,6 +154,7 @@ class SqliteStorage:
         self._reader_tx = SqliteTx(self._reader)
         self._checkpoints = Checkpoints(connect(path))
         self._pace = Pace()
+        self._writes = Writes()
         self._disk = ThreadPoolExecutor(1, "coffret-commit")
         self._task = asyncio.create_task(self._write_groups(), name="coffret-writer")
 
@@ -161,12 +167,13 @@ class SqliteStorage:
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
         """A session whose changes are durable when the block is left without an error."""
-        async with (
-            self._gate,
-            AsyncSession(self._write_engine, expire_on_commit=False) as session,
-            session.begin(),
-        ):
-            yield session
+        with self._writes.watched():
+            async with (
+                self._gate,
+                AsyncSession(self._write_engine, expire_on_commit=False) as session,
+                session.begin(),
+            ):
+                yield session
 
     async def query(self, job: Job[T]) -> T:
         """Run a reading job on one state of the database."""
@@ -184,12 +191,15 @@ class SqliteStorage:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(job, future))
         self._arrived.set()
-        return await future
+        with self._writes.watched():
+            return await future
 
     async def ping(self) -> None:
-        """Raise if the database does not answer."""
+        """Raise if the database does not answer, or took no change lately and takes none now."""
         async with self.read() as session:
             await session.execute(text("SELECT 1"))
+        if self._writes.failing:
+            await self.submit(probe)
 
     async def close(self) -> None:
         """Finish the queue, then close every connection."""
@@ -272,7 +282,9 @@ class SqliteStorage:
         self._writer.execute("SAVEPOINT job")
         try:
             waiting.result = _finish(waiting.job(self._writer_tx))
-        except Exception as error:  # noqa: BLE001 - delivered to the caller, who alone can judge it
+        except Exception as error:
             waiting.error = error
+            if not self._writer.in_transaction:
+                raise UndoneError from error
             self._writer.execute("ROLLBACK TO job")
         self._writer.execute("RELEASE job")

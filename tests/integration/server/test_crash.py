@@ -36,7 +36,13 @@ class Server:
                 stderr=subprocess.STDOUT,
                 env=os.environ | {"COFFRET_AUTH_RATE": "10000"},
             )
-        self.address = self._address()
+        try:
+            self.address = self._address()
+            # A proof of before the server began is refused: it takes none before it is ready.
+            httpx.get(f"{self.address}/readyz", timeout=PATIENCE_SECONDS).raise_for_status()
+        except BaseException:
+            self.end(signal.SIGKILL)
+            raise
 
     def _address(self) -> str:
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -47,7 +53,7 @@ class Server:
 
     def client(self) -> httpx.Client:
         """A client of it."""
-        return httpx.Client(base_url=f"{self.address}/api/v1", timeout=10)
+        return httpx.Client(base_url=f"{self.address}/api/v1", timeout=PATIENCE_SECONDS)
 
     def end(self, how: signal.Signals) -> int:
         """Send a signal and wait; the exit code."""
@@ -80,7 +86,7 @@ class Writer:
         """Write until the connection breaks."""
         acknowledged = 0
         headers = PACK | {"Authorization": f"DPoP {self.owner.token}"}
-        with httpx.Client(base_url=f"{address}/api/v1", timeout=10) as http:
+        with httpx.Client(base_url=f"{address}/api/v1", timeout=PATIENCE_SECONDS) as http:
             while True:
                 self.last = self.owner.put(self.owner.memory())
                 try:
@@ -101,6 +107,7 @@ class Writer:
         url, now = f"{ORIGIN}/api/v1/sync?limit=5000", int(time.time())
         headers = forge.bound("GET", url, token=self.owner.token, at=now)
         answer = http.get("/sync?limit=5000", headers=headers)
+        assert answer.status_code == 200, answer.text
         size, head, items = msgspec.msgpack.decode(answer.content)
         if size == self.owner.tree.size + 1 and self.last is not None:
             self.owner.commit(self.last)
@@ -138,9 +145,13 @@ def test_acknowledged_appends_survive_a_kill(tmp_path: Path) -> None:
         for thread in threads:
             thread.join(PATIENCE_SECONDS)
     server = Server(database, origin, log)
-    with server.client() as http:
-        for writer in writers:
-            writer.check(http)
+    try:
+        with server.client() as http:
+            for writer in writers:
+                writer.check(http)
+    except BaseException:
+        server.end(signal.SIGKILL)
+        raise
     assert server.end(signal.SIGTERM) in {0, -signal.SIGTERM}
     assert writers[0].owner.token not in log.read_text()
 

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from coffret_server.schema import Base
 from coffret_server.storage import DuplicateRowError, Tx, open_storage
 from coffret_server.storage.open import DatabaseError, _driver_url, migrate
-from server.stand import Clock, serving
+from server.stand import Clock, code, serving
 
 pytestmark = pytest.mark.asyncio
 GLOBAL = {"settings", "developers", "apps", "api_keys", "idempotency", "login_failures"}
@@ -129,7 +129,7 @@ async def test_another_process_writing_is_waited_for(tmp_path: Path) -> None:
 
 
 async def test_a_full_disk_fails_the_write_and_not_the_server(tmp_path: Path, clock: Clock) -> None:
-    """When the database cannot grow the append fails, nothing of it stays, and reading works."""
+    """A database that cannot grow says so to caller and probe; nothing stays, and reading works."""
     database = f"sqlite:///{tmp_path / 'coffret.db'}"
     async with serving(database, clock) as stand:
         owner = await stand.sign_up()
@@ -138,10 +138,34 @@ async def test_a_full_disk_fails_the_write_and_not_the_server(tmp_path: Path, cl
         storage._writer.execute(f"PRAGMA max_page_count = {pages + 2}")
         refused = owner.put(*[owner.memory(size=2_048) for _ in range(20)])
         answer = await stand.append(owner, refused)
-        assert answer.status_code == 500
+        assert code(answer) == (503, "unavailable")
+        assert answer.headers["retry-after"] == "1"
+        assert code(await stand.http.get("/readyz")) == (503, "unavailable")
+        assert (await stand.http.get("/healthz")).status_code == 200
         assert (await stand.sync(owner))[0] == 3
         storage._writer.execute("PRAGMA max_page_count = 1000000")
+        assert (await stand.http.get("/readyz")).status_code == 200
         assert (await stand.append(owner, refused)).status_code == 200
+
+
+async def test_a_full_disk_in_a_group_acknowledges_only_what_is_there(
+    tmp_path: Path, clock: Clock
+) -> None:
+    """Of appends that came together, those that fitted are kept; of the others nothing is."""
+    async with serving(f"sqlite:///{tmp_path / 'coffret.db'}", clock) as stand:
+        owners = [await stand.sign_up(f"owner{n}") for n in range(8)]
+        storage = stand.app.state.services.storage
+        pages = storage._writer.execute("PRAGMA page_count").fetchone()[0]
+        storage._writer.execute(f"PRAGMA max_page_count = {pages + 8}")
+        appends = [owner.put(*[owner.memory(size=2_048) for _ in range(8)]) for owner in owners]
+        answers = await asyncio.gather(*map(stand.append, owners, appends))
+        statuses = {answer.status_code for answer in answers}
+        assert 503 in statuses
+        assert statuses <= {200, 503}
+        for owner, answer in zip(owners, answers, strict=True):
+            expected = 11 if answer.status_code == 200 else 3
+            size, head, _ = await stand.sync(owner)
+            assert (size, head) == (expected, owner.head)
 
 
 async def test_the_secrets_are_made_once(database: str, clock: Clock) -> None:
