@@ -9,18 +9,21 @@ import numpy as np
 from coffret_vault.search.fusion import fuse, of_best, spread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from coffret_vault.search.columns import Mask
     from coffret_vault.search.embedder import Vectors
     from coffret_vault.search.passage_table import Rows
     from coffret_vault.search.tables import Tables
 
+    Nearest = tuple[Rows, Vectors, Callable[[Rows], Vectors]]
+
 # Candidates from each side, at least: their spread is what the scores are normalised by.
 _POOL: Final = 100
 # A filter that keeps less is cheaper to compare exactly than to find through the graph.
 _FEW: Final = 0.05
 _SPARE: Final = 1.3
+_NEVER: Final = -np.float32(np.inf)
 _PART: Final = 16
 
 
@@ -48,7 +51,7 @@ def rank_words(tables: Tables, terms: Iterable[str], allowed: Mask, limit: int) 
 
 def rank_meaning(tables: Tables, vector: Vectors, allowed: Mask, limit: int) -> Ranked:
     """The best ``limit`` rows by meaning alone."""
-    rows, semantic = _nearest(tables, vector, allowed, max(_POOL, limit))
+    rows, semantic, _ = _nearest(tables, vector, allowed, max(_POOL, limit))
     return _ordered(rows, np.clip(semantic, 0, 1), np.zeros_like(semantic), semantic, limit)
 
 
@@ -59,36 +62,39 @@ def rank_fused(
     words = tables.lexical.scores(terms) * allowed
     pool = max(_POOL, limit)
     by_words = _best(words, pool, above=0)
-    by_meaning, semantic = _nearest(tables, vector, allowed, pool)
+    by_meaning, semantic, likeness_of = _nearest(tables, vector, allowed, pool)
     is_near = np.zeros(len(allowed), np.bool_)
     is_near[by_meaning] = True
     more = by_words[~is_near[by_words]]
     rows = np.concatenate([by_meaning, more])
-    semantic = np.concatenate([semantic, tables.likeness_of(more, vector)])
+    semantic = np.concatenate([semantic, likeness_of(more)])
     return _ordered(rows, fuse(semantic, words[rows]), words[rows], semantic, limit)
 
 
-def _nearest(tables: Tables, vector: Vectors, allowed: Mask, count: int) -> tuple[Rows, Vectors]:
-    """About the ``count`` nearest allowed rows and their likeness."""
+def _nearest(tables: Tables, vector: Vectors, allowed: Mask, count: int) -> Nearest:
+    """About the ``count`` nearest allowed rows, their likeness, and what tells that of others."""
+
+    def likeness_of(rows: Rows) -> Vectors:
+        return tables.likeness_of(rows, vector)
+
     many = int(np.count_nonzero(allowed))
     if tables.vectors.approximate and many > count and many > _FEW * len(allowed):
         wanted = int(_SPARE * count * len(tables.vectors) / many)
         rows = tables.passages.owners(tables.vectors.nearest(vector, wanted))
         rows = rows[allowed[rows]]
         if len(rows) >= count:
-            semantic = tables.likeness_of(rows, vector)
+            semantic = likeness_of(rows)
             best = _best(semantic, count)
-            return rows[best], semantic[best]
+            return rows[best], semantic[best], likeness_of
     if many > _FEW * len(allowed):
-        semantic = tables.likeness(vector)
-        if many < len(allowed):
-            semantic = np.where(allowed, semantic, -np.float32(np.inf))
+        every = tables.likeness(vector)
+        semantic = every if many == len(allowed) else np.where(allowed, every, _NEVER)
         rows = _best(semantic, count)
-        return rows, semantic[rows]
+        return rows, semantic[rows], every.__getitem__
     few = np.flatnonzero(allowed)
-    semantic = tables.likeness_of(few, vector)
+    semantic = likeness_of(few)
     best = _best(semantic, count)
-    return few[best], semantic[best]
+    return few[best], semantic[best], likeness_of
 
 
 def _best(scores: Vectors, count: int, *, above: float = -np.inf) -> Rows:
