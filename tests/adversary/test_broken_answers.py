@@ -37,11 +37,6 @@ def _spoil(part: int, data: bytes) -> Callable[[list[Any]], None]:
     return rewrite
 
 
-def _spoil_one(part: int, data: bytes) -> Callable[[dict[str, Any]], None]:
-    spoil = _spoil(part, data)
-    return lambda answer: spoil([0, "", [[b"", answer["record"]]]])
-
-
 @pytest.mark.parametrize(
     ("part", "data", "automatic"),
     [
@@ -61,9 +56,8 @@ def test_a_lie_about_a_pending_key_does_not_last(
     app = victim.world.app()
     _, access = victim.world.granted(victim.owner, app, auto_accept=automatic)
     victim.vault.sync()
-    made = access.remember("honest note")
     victim.evil.rewrite["/sync"] = _spoil(part, data)
-    victim.evil.rewrite[f"/memory-blobs/{made.id}"] = _spoil_one(part, data)
+    made = access.remember("honest note")
     victim.vault.sync()
     assert [item.proposed for item in victim.vault.pending()] == [None]
     victim.evil.rewrite.clear()
@@ -78,25 +72,26 @@ def test_a_lie_about_a_pending_key_does_not_last(
     assert victim.world.device(victim.owner).get(made.id).content == "changed"
 
 
-def test_another_record_in_its_place_is_refused(victim: Victim) -> None:
+def test_a_lie_that_is_told_again_at_acceptance_is_refused(victim: Victim) -> None:
     """Another record than the log's, when it is asked for once more, is a lie and is not kept."""
     app = victim.world.app()
     _, access = victim.world.granted(victim.owner, app)
     victim.vault.sync()
-    other = access.remember("another")
-    shown: list[Any] = []
     victim.evil.rewrite["/sync"] = _spoil(WRAP, b"")
-    victim.evil.rewrite[f"/memory-blobs/{other.id}"] = shown.append
+    made, other = access.remember("honest note"), access.remember("another")
     victim.vault.sync()
-    assert len(shown) == 1
-    later = access.remember("later")
-    victim.evil.rewrite[f"/memory-blobs/{later.id}"] = lambda _: shown[0]
-    with pytest.raises(TrustError):
-        victim.vault.sync()
     victim.evil.rewrite.clear()
-    accepted = victim.vault.accept(later.id)
+    shown: list[Any] = []
+    path = f"/memory-blobs/{other.id}"
+    victim.evil.rewrite[path] = shown.append
+    victim.vault.accept(other.id)
+    victim.evil.rewrite[f"/memory-blobs/{made.id}"] = lambda _: shown[0]
+    with pytest.raises(TrustError):
+        victim.vault.accept(made.id)
+    victim.evil.rewrite.clear()
+    accepted = victim.vault.accept(made.id)
     assert accepted is not None
-    assert accepted.content == "later"
+    assert accepted.content == "honest note"
 
 
 @pytest.mark.attack(2)

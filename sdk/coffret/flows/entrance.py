@@ -11,7 +11,7 @@ from coffret import opening
 from coffret.confirming import confirm
 from coffret.flows.grants import freshen
 from coffret.flows.passphrase import replace_passphrase
-from coffret.flows.review import accept_automatically, read_again
+from coffret.flows.review import accept_automatically
 from coffret.flows.signup import (
     enter_with_passphrase,
     enter_with_recovery,
@@ -117,7 +117,6 @@ def sync_all(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]
     report = yield from sync(state, progress)
     if state.is_locked:
         return report
-    yield from read_again(state)
     accepted = yield from accept_automatically(state)
     fresh = yield from freshen(state)
     return msgspec.structs.replace(report, entries=report.entries + accepted + fresh)

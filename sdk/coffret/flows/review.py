@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -196,7 +195,7 @@ def _readable(state: VaultState, identifier: bytes, item: Proposal) -> Flow[None
     """Have a proposal here so that it opens, asking the server once more where it does not.
 
     The log names what is sealed, not how its key is wrapped: what a server got wrong once must not
-    stay so.
+    stay so. Only a decision asks: a sync that did would tell the server what opens.
 
     Raises:
         ConflictError: the app sealed it so that it does not open, or as someone else's.
@@ -244,22 +243,6 @@ def reject(state: VaultState, memory_id: str, version: int | None = None) -> Flo
     item = _chosen(memory, version)
     entry = _decision(state, identifier, item, kinds.REJECT)
     yield from append(state, lambda: Change(entries=(entry,)))
-
-
-def read_again(state: VaultState) -> Flow[None]:
-    """Ask once more for proposals that do not open, each once while the vault is unlocked.
-
-    What a server got wrong once is not to look like an app's bad writing.
-    """
-    for memory_id, memory in state.store.states(pending=True):
-        for item in memory.pending:
-            name = (memory_id, item.version)
-            record = None if item.deletion else state.store.record(*name)
-            if record is None or name in state.read_again or can_open(state, record):
-                continue
-            state.read_again.add(name)
-            with suppress(ConflictError, NotFoundError):  # it stays as it is, to be rejected
-                yield from _readable(state, memory_id, item)
 
 
 def accept_automatically(state: VaultState) -> Flow[int]:

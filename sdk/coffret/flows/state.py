@@ -123,7 +123,7 @@ def _load(store: Store, name: str) -> AccountFile | None:
         return None
     try:
         return _decode(kept)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise StoreDamagedError from None
 
 
@@ -172,8 +172,6 @@ class VaultState:
         """The digest of each access request that was shown, by its id: that one is approved."""
         self.checked: dict[bytes, AppCheck] = {}
         """What the domains of apps said since requests were looked at, by the manifest's hash."""
-        self.read_again: set[tuple[bytes, int]] = set()
-        """Proposals that did not open and were asked for once more: memory and version."""
         self._unlocked: Unlocked | None = None
 
     def __repr__(self) -> str:
@@ -210,7 +208,6 @@ class VaultState:
             self._unlocked.keyring.wipe()
         self._unlocked = None
         self.session = None
-        self.read_again.clear()
         self.locked()
 
     def position(self) -> Position:

@@ -103,7 +103,7 @@ ROWS = (
         "server, network",
         Verdict.HARMLESS,
         "Requests are the same whatever is wrong with a record. A device stops at one that is not "
-        "what the owner wrote, and asks once more for an app's that does not open.",
+        "what the owner wrote; an app's that does not open waits for the owner like any other.",
     ),
     Row(
         15,
