@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NEW = "a new passphrase, never seen"
-BY_HAND = {"COFFRET_PASSPHRASE_FILE": ""}
+BY_HAND: dict[str, Any] = {"COFFRET_PASSPHRASE_FILE": ""}
 
 
 @pytest.fixture(scope="module")

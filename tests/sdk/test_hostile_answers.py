@@ -14,6 +14,7 @@ import pytest
 
 from coffret import App, Vault
 from coffret.app import register_developer
+from coffret.connection import connect
 from coffret.testing import Server
 from coffret.transport import probe
 from coffret_vault.errors import CoffretError, FormatError, InputError, RateLimitedError
@@ -174,11 +175,11 @@ class Stage:
     def as_owner(self, network: Spoiler, do: Callable[[Vault], object]) -> None:
         """Something on the device that there is, through the network."""
         driver = self.owner.vault._driver
-        before, driver._transport = driver._transport, network
+        before, driver._connection = driver._connection, connect("", None, network)
         try:
             do(self.owner.vault)
         finally:
-            driver._transport = before
+            driver._connection = before
 
     def as_app(self, network: Spoiler, do: Callable[[App], object]) -> None:
         """The same as the app, in a new session."""

@@ -9,6 +9,7 @@ from unittest.mock import patch
 import pytest
 
 from coffret import Vault
+from coffret.connection import connect as through
 from coffret.flows.passphrase import replace_passphrase
 from coffret.flows.state import VaultState
 from coffret.opening import read_secret_key
@@ -68,8 +69,8 @@ class Meanwhile(Evil):
 
 def connect(vault: Vault, network: Meanwhile) -> Meanwhile:
     """Put a network between a device and its server."""
-    vault._driver._transport.close()
-    vault._driver._transport = network
+    vault._driver._connection.close()
+    vault._driver._connection = through("", None, network)
     return network
 
 

@@ -22,8 +22,8 @@ from coffret_vault import errors
 NAMES = {
     "Access", "AccessRequestInfo", "App", "AppCheck", "AppInfo", "AsyncAccess", "AsyncApp",
     "AsyncVault",
-    "CoffretError", "Embedder", "Fields", "Found", "GrantInfo", "ImportReport", "KeyChange",
-    "Memory", "NewMemory", "Pending", "RecoveryKit", "Review", "Selection", "SyncReport", "Vault",
+    "CoffretError", "Developer", "Embedder", "Fields", "Found", "GrantInfo", "ImportReport", "KeyChange",
+    "Memory", "NewMemory", "Pending", "RecoveryKit", "Review", "Selection", "SessionInfo", "SyncReport", "Vault",
     "VaultStatus", "Version", "register_developer", "register_developer_async",
 }  # fmt: skip
 
@@ -105,6 +105,8 @@ EXPECTED: dict[str, type[errors.CoffretError]] = {
     "malformed": errors.InputError,
     "wrong-credentials": errors.CredentialsError,
     "unauthenticated": errors.SessionError,
+    "invalid-proof": errors.SessionError,
+    "session-ended": errors.SessionEndedError,
     "forbidden": errors.ForbiddenError,
     "not-granted": errors.GrantError,
     "grant-activating": errors.GrantError,

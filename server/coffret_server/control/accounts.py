@@ -185,6 +185,7 @@ async def _store(
 
 
 def slot_rows(account: bytes, raw: list[bytes], slots: list[identity.Keyslot]) -> list[Keyslot]:
+    """The rows of an account's keyslots, as they were sent and as they read."""
     return [
         Keyslot(account_id=account, slot_id=slot.slot.bytes, kind=slot.kind, keyslot=data)
         for data, slot in zip(raw, slots, strict=True)
