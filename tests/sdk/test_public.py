@@ -21,10 +21,10 @@ from coffret_vault import errors
 
 NAMES = {
     "Access", "AccessRequestInfo", "App", "AppCheck", "AppInfo", "AsyncAccess", "AsyncApp",
-    "AsyncVault",
-    "CoffretError", "Developer", "Embedder", "Fields", "Found", "GrantInfo", "ImportReport", "KeyChange",
-    "Memory", "NewMemory", "Pending", "RecoveryKit", "Review", "Selection", "SessionInfo", "SyncReport", "Vault",
-    "VaultStatus", "Version", "register_developer", "register_developer_async",
+    "AsyncVault", "CoffretError", "Developer", "Embedder", "Fields", "Found", "GrantInfo",
+    "ImportReport", "KeyChange", "Memory", "NewMemory", "Pending", "RecoveryKit", "Review",
+    "Selection", "SessionInfo", "SyncReport", "Vault", "VaultStatus", "Version",
+    "register_developer", "register_developer_async",
 }  # fmt: skip
 
 
