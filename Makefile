@@ -3,16 +3,20 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
+FUZZ := .venv-fuzz
 PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 FROM ?=
 BENCH ?=
+TARGET ?=
+SECONDS ?= 60
+OUT ?=
 PORT ?= 8440
 DATABASE ?= sqlite:///coffret.db
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test attacks check format bench bench-peers vectors lock clean setup
+.PHONY: help demo serve test attacks check format bench bench-peers fuzz fuzz-keep vectors lock clean setup
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -46,6 +50,12 @@ bench: $(VENV)/.dev  ## measure; prints ratios of one run on this machine; BENCH
 
 bench-peers: $(PEERS)/.installed  ## install what bench compares with, in .venv-peers
 
+fuzz: $(FUZZ)/.installed  ## look for inputs that break a parser; TARGET=name SECONDS=3600, or every target in turn
+	@PYTHONPATH=tests $(FUZZ)/bin/python -m fuzz --seconds $(SECONDS) $(if $(OUT),--out "$(OUT)") $(TARGET)
+
+fuzz-keep: $(FUZZ)/.installed  ## take the least of what fuzzing found in OUT=folder into tests/fuzz/corpus
+	@PYTHONPATH=tests $(FUZZ)/bin/python -m fuzz.keeping "$(OUT)"
+
 vectors: $(VENV)/.dev  ## write the test vectors again
 	@$(BIN)/python tests/vectors/generate.py
 
@@ -54,7 +64,7 @@ lock: $(VENV)/.dev  ## resolve the dependencies again into locks/
 	@locks/compile $(BIN)/uv
 
 clean:  ## remove what the other targets made
-	@rm -rf $(VENV) $(PEERS) .coffret-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(PEERS) $(FUZZ) .coffret-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 setup: $(VENV)/.dev  ## install everything into .venv, and nothing more
 
@@ -77,6 +87,14 @@ $(VENV)/.dev: $(VENV)/.run locks/dev.txt
 $(PEERS)/.installed: $(VENV)/.python locks/peers.txt
 	@$(PYTHON) -m venv $(PEERS)
 	@$(PEERS)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes --only-binary :all: -r locks/peers.txt
+	@touch $@
+
+$(FUZZ)/.installed: $(VENV)/.python locks/run.txt locks/fuzz.txt
+	@$(PYTHON) -m venv $(FUZZ)
+	@$(FUZZ)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes --only-binary :all: \
+		-r locks/run.txt -r locks/fuzz.txt || { echo "atheris has wheels for Linux on x86-64, Python 3.11 to 3.14"; exit 1; }
+	@$(FUZZ)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --no-deps --no-build-isolation --editable . --editable server
+	@$(MAKE) --no-print-directory hnsw BIN=$(FUZZ)/bin VENV=$(FUZZ)
 	@touch $@
 
 .PHONY: hnsw

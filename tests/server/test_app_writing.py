@@ -252,7 +252,7 @@ async def test_wrong_writings_are_refused(stand: Stand) -> None:
             other.put(owner.account, other.memory(owner.account, grant)),
             (422, "invalid-input"),
         ),
-        "kind": ({"leaves": [accept]}, (422, "invalid-input")),
+        "kind": ({"leaves": [accept]}, (400, "malformed")),
         "kek of the owner": (app.put(owner.account, owned), (422, "invalid-input")),
         "kek of another grant": (
             app.put(owner.account, app.memory(owner.account, theirs)),

@@ -127,7 +127,7 @@ def _read(stream: Stream, decoder: msgspec.msgpack.Decoder[T]) -> T:
         if len(body) != size:
             raise msgspec.DecodeError
         return decoder.decode(body)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         message = "this is not a message of Coffret's agent"
         raise FormatError(message) from None
 

@@ -34,7 +34,7 @@ def load_profile(places: Places, name: str) -> Profile | None:
         return msgspec.json.decode(places.profile(name).read_bytes(), type=Profile)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         message = "the vault's profile cannot be read"
         raise StoreDamagedError(message, hint=f"Look at {places.profile(name)}") from None
 

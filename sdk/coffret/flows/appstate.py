@@ -68,7 +68,7 @@ def load_app(path: Path) -> AppFile:
     except FileNotFoundError:
         message = "there is no app here; register one first"
         raise NotFoundError(message) from None
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         message = "the app's file cannot be read"
         raise StoreDamagedError(message) from None
 

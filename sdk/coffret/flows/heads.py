@@ -63,5 +63,5 @@ class Heads:
             return _decode(self.path.read_bytes())
         except FileNotFoundError:
             return {}
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise StoreDamagedError(_DAMAGED) from None

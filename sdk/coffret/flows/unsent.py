@@ -132,7 +132,7 @@ def settle(state: VaultState) -> Flow[bytes]:
 def _read(kept: bytes) -> _Unsent:
     try:
         return _decode(kept)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise StoreDamagedError from None
 
 

@@ -160,7 +160,7 @@ class Call:
             if content_type == MSGPACK:
                 return _from_msgpack(self._body, kind)
             return msgspec.convert(strict.loads(self._body), kind)
-        except (msgspec.ValidationError, msgspec.DecodeError, RecursionError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             detail = "the body is not of the published shape"
             raise malformed(detail) from None
 

@@ -110,7 +110,7 @@ def parse_grant(data: bytes) -> Grant:
     fields = GRANT.split(data)
     check_selector(fields[7])
     pae.read_flag(fields[9])
-    return Grant(
+    grant = Grant(
         account=pae.read_id(fields[0]),
         grant=pae.read_id(fields[1]),
         app=pae.read_id(fields[2]),
@@ -122,6 +122,9 @@ def parse_grant(data: bytes) -> Grant:
         created=pae.read_time(fields[10]),
         expires=pae.read_time(fields[11]),
     )
+    if grant.expires <= grant.created:
+        refuse("malformed", "a grant ends before it begins")
+    return grant
 
 
 def parse_begin(data: bytes) -> int:

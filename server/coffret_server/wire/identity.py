@@ -124,13 +124,16 @@ def parse_succession(data: bytes) -> Succession:
     """Read a succession."""
     account, generation, before, after, envelope, created = SUCCESSION.split(data)
     pae.read_time(created)
-    return Succession(
+    parsed = Succession(
         account=pae.read_id(account),
         generation=pae.read_time(generation),
         before=pae.read_fixed(before, pae.DIGEST_SIZE),
         after=pae.read_fixed(after, pae.DIGEST_SIZE),
         identity=pae.read_fixed(envelope, pae.DIGEST_SIZE),
     )
+    if parsed.generation < 2 or parsed.before == parsed.after:  # noqa: PLR2004 - the first follows none
+        refuse("malformed", "a succession begins with generation 2, and changes the card")
+    return parsed
 
 
 def check_identity(envelope: bytes) -> None:

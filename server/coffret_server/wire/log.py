@@ -18,6 +18,7 @@ KINDS: Final = frozenset(
         "grant", "pause", "resume", "revoke",
     }
 )  # fmt: skip
+APP_KINDS: Final = frozenset({"put", "delete"})
 _KINDS: Final = {kind.encode(): kind for kind in KINDS}
 # A base64 text of 32 or 68 bytes ends with a symbol whose last two bits are zero: with that and the
 # alphabet, each value has one form, and nothing is left for the decoder to judge.
@@ -67,13 +68,16 @@ def parse_entry(data: bytes) -> Entry:
     number = pae.read_time(version)
     if number < 1:
         refuse("malformed", "a version is below 1")
+    by = pae.read_author(author)
+    if by is not None and name not in APP_KINDS:
+        refuse("malformed", "an app cannot make an entry of this kind")
     return Entry(
         account=account,
         kind=name,
         subject=subject,
         version=number,
         digest=pae.read_fixed(digest, pae.DIGEST_SIZE),
-        author=pae.read_author(author),
+        author=by,
         time=pae.read_time(time),
     )
 

@@ -184,7 +184,7 @@ def write_code(kind: str, secret: bytes) -> str:
 def read_code(kind: str, code: str) -> bytes:
     """The secret, or ``code-typo``: decoded, and written again to compare."""
     prefix, size = _CODES[kind]
-    plain = code.upper().replace(" ", "").replace("-", "")
+    plain = "".join(code.upper().split()).replace("-", "")
     for typed, meant in (("O", "0"), ("I", "1"), ("L", "1")):
         plain = plain.replace(typed, meant)
     body = plain[len(prefix) :]

@@ -6,8 +6,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret_vault.errors import FormatError
-from coffret_vault.formats.memory import MAX_PAYLOAD, MAX_TAG, MAX_TAGS, MAX_TITLE, check_tags
+from coffret_vault.errors import FormatError, TooLargeError
+from coffret_vault.formats.layout import write_text
+from coffret_vault.formats.memory import (
+    MAX_PAYLOAD,
+    MAX_TAG,
+    MAX_TAGS,
+    MAX_TITLE,
+    PAYLOAD_FORMAT,
+    Payload,
+    check_tags,
+    serialize_payload,
+)
 from coffret_vault.ingest.errors import SourceDamagedError
 
 if TYPE_CHECKING:
@@ -34,24 +44,29 @@ def _misfit(draft: Draft, limits: Limits) -> str:
         return "empty"
     if len(draft.content.encode()) > limits.max_content_bytes:
         return "longer than a memory may be"
-    if len(draft.title.encode()) > MAX_TITLE or "\0" in draft.title:
+    if "\0" in draft.title or len(write_text(draft.title)) > MAX_TITLE:  # NFC may be longer
         return "a title that is too long or holds U+0000"
     return _bad_tags(draft) or _bad_values(draft)
 
 
 def _bad_tags(draft: Draft) -> str:
-    if len(draft.tags) > MAX_TAGS or any(len(tag.encode()) > MAX_TAG for tag in draft.tags):
-        return "more or longer tags than a memory may have"
     try:
         check_tags(frozenset(draft.tags))
+        sizes = [len(write_text(tag)) for tag in draft.tags]
     except FormatError as error:
         return str(error)
+    if len(sizes) > MAX_TAGS or max(sizes, default=0) > MAX_TAG:
+        return "more or longer tags than a memory may have"
     return ""
 
 
 def _bad_values(draft: Draft) -> str:
+    inside = Payload(format=PAYLOAD_FORMAT, content=draft.content, metadata=dict(draft.metadata))
     try:
         size = len(msgspec.msgpack.encode(draft))
-    except (OverflowError, RecursionError):
+        serialize_payload(inside)
+    except TooLargeError:
+        return "longer than a memory may be"
+    except (FormatError, OverflowError, RecursionError):
         return "metadata with a number beyond 64 bits, or nested too deeply"
     return "longer than a memory may be" if size > MAX_PAYLOAD - _FRAME else ""

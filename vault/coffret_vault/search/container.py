@@ -11,6 +11,7 @@ Little-endian throughout. Parsing copies nothing and believes nothing: whatever 
 from __future__ import annotations
 
 import math
+import re
 import struct
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 _MAGIC: Final = b"COFFRET-SEARCH-1"
 _LENGTH: Final = struct.Struct("<Q")
-_KINDS: Final = frozenset("biufV")
+# One plain type each. NumPy reads more in a type's name: tuples, lists, and Python in them.
+_TYPE: Final = re.compile(r"[<|](?:b1|[iu][1248]|f[248]|V[0-9]{1,3})")
 _Header = TypeVar("_Header", bound=msgspec.Struct)
 
 
@@ -66,7 +68,14 @@ def unpack(
         arrays, end = {}, start + length
         for name, (dtype, shape) in preamble.arrays.items():
             arrays[name], end = _array(view, end, dtype, shape)
-    except (msgspec.MsgspecError, struct.error, ValueError, TypeError, OverflowError):
+    except (
+        msgspec.MsgspecError,
+        struct.error,
+        ValueError,
+        TypeError,
+        OverflowError,
+        RecursionError,
+    ):
         _refuse("cannot be read")
     if end != len(view):
         _refuse("has another length than it says")
@@ -76,10 +85,10 @@ def unpack(
 def _array(
     view: memoryview, start: int, dtype: str, shape: list[int]
 ) -> tuple[npt.NDArray[Any], int]:
-    kind = np.dtype(dtype)
-    if kind.kind not in _KINDS or min(shape, default=0) < 0:
+    if _TYPE.fullmatch(dtype) is None or min(shape, default=0) < 0:
         message = "kind"
         raise ValueError(message)
+    kind = np.dtype(dtype)
     count = math.prod(shape)
     end = start + count * kind.itemsize
     array = np.frombuffer(view[start:end], kind).reshape(shape)

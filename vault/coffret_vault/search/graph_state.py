@@ -71,7 +71,7 @@ def decode_state(encoded: bytes, vectors: Vectors) -> dict[str, Any]:
     try:
         state = msgspec.msgpack.decode(encoded, type=_State)
         return _whole(state, vectors)
-    except (msgspec.MsgspecError, ValueError, IndexError):
+    except (msgspec.MsgspecError, ValueError, IndexError, RecursionError):
         _refuse()
 
 

@@ -174,5 +174,5 @@ class GrantTable:
 def _row(body: object) -> GrantRow:
     try:
         return _decode(blob(body))
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise StoreDamagedError from None

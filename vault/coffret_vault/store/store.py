@@ -129,7 +129,7 @@ class Store:
         kept = self.meta("log")
         try:
             return None if kept is None else _decode_mark(kept)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise StoreDamagedError from None
 
     def commit(
@@ -395,5 +395,5 @@ def _flat(row: StoredRecord) -> tuple[bytes, int, bytes, bytes, bytes, bytes]:
 def _state(body: object) -> MemoryState:
     try:
         return _decode_state(blob(body))
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise StoreDamagedError from None

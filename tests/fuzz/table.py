@@ -1,0 +1,8 @@
+"""All targets, by name."""
+
+from __future__ import annotations
+
+from fuzz import answers, imports, kept, objects, requests, sealed, texts, trees
+
+ROOMS = (objects, texts, trees, sealed, kept, imports, requests, answers)
+TARGETS = {target.name: target for room in ROOMS for target in room.TARGETS}
