@@ -176,6 +176,14 @@ _NOTES = (
 )
 
 
+def _deep() -> dict[str, object]:
+    """Metadata that is nested deeper than a vault takes."""
+    value: dict[str, object] = {}
+    for _ in range(40):
+        value = {"a": value}
+    return value
+
+
 def _seeds(kind: SourceKind) -> Iterator[bytes]:
     if kind is SourceKind.TEXT:
         yield from (note.encode() for note in _NOTES)
@@ -186,6 +194,10 @@ def _seeds(kind: SourceKind) -> Iterator[bytes]:
             metadata={"a": [1]}, created=1, valid_from=2, author="owner", provenance={"a": "b"},
         )  # fmt: skip
         yield b"".join(write_export([whole, Draft(key="k2", source="s", content="c2")]))
+        longer = "\u0958"  # NFC makes two of it
+        for spoilt in ({"title": longer * 170}, {"tags": (longer * 21,)}, {"metadata": _deep()}):
+            draft = msgspec.structs.replace(whole, **spoilt)
+            yield b"".join(write_export([draft]))
     yield from (msgspec.json.encode(value) for value in _JSON.get(kind, ()))
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _GRAPH_FROM = 4
+_DEEP = b"\x91" * 4_000
+"""MessagePack: lists in lists, deeper than anything of ours, and than Python goes."""
 
 
 @cache
@@ -56,6 +58,8 @@ def _index_seeds() -> Iterator[bytes]:
         yield index.dump()
         index.remove([memory(0).id])
         yield index.dump()
+    deep = b"\x92" + _DEEP
+    yield b"COFFRET-SEARCH-1" + len(deep).to_bytes(8, "little") + deep
 
 
 class _Kept:
@@ -94,6 +98,9 @@ def _files_seeds() -> Iterator[bytes]:
     change = (1, b"m" * 16, "POST", "/log", b"body", "application/msgpack", {"a": "b"}, (), True)
     yield b"\1" + msgspec.msgpack.encode(change)
     yield b"\2" + msgspec.json.encode(dict.fromkeys(AppFile.__struct_fields__, ""))
+    yield b"\0\x81\xa1z" + _DEEP
+    yield b"\1\x9a" + msgspec.msgpack.encode(change)[1:] + _DEEP
+    yield b'\2{"z":' + b"[" * len(_DEEP)
 
 
 _READERS: tuple[Callable[[agent_wire.Stream], agent_wire._Message], ...] = (
@@ -130,6 +137,8 @@ def _agent_seeds() -> Iterator[bytes]:
         out = io.BytesIO()
         agent_wire.write_frame(out, message)
         yield out.getvalue()
+    for body in (b"\x92\xa3ask" + _DEEP, b"\x91\xa3as\xcc"):
+        yield len(body).to_bytes(4, "big") + body
 
 
 TARGETS = (

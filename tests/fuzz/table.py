@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fuzz import answers, imports, kept, objects, requests, sealed, texts, trees
+from fuzz import answers, cases, imports, kept, objects, requests, sealed, texts, trees
 
-ROOMS = (objects, texts, trees, sealed, kept, imports, requests, answers)
+ROOMS = (objects, texts, trees, sealed, kept, imports, requests, answers, cases)
 TARGETS = {target.name: target for room in ROOMS for target in room.TARGETS}
