@@ -69,6 +69,8 @@ class Losing(Gate):
         """Requests that still get through; -1 for all."""
         self.lose: Callable[[httpx.Request], bool] = lambda _: False
         """Chooses the requests whose answers are lost after the server gave them."""
+        self.reaching = True
+        """Whether the server gets those requests, or it is they that are lost."""
         self.between: Callable[[], None] = lambda: None
         """Called after such an answer was lost, before the next try."""
 
@@ -78,6 +80,9 @@ class Losing(Gate):
             message = "gone"
             raise httpx.ConnectError(message)
         self.left -= self.left > 0
+        if not self.reaching and self.lose(request):
+            message = "lost on its way"
+            raise httpx.ReadError(message)
         response = super().handle_request(request)
         if self.lose(request):
             self.between()

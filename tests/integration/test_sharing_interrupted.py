@@ -14,6 +14,7 @@ from coffret_vault.errors import (
     InputError,
     NetworkError,
 )
+from harness.network import Losing, once
 from harness.world import ask
 
 if TYPE_CHECKING:
@@ -38,6 +39,25 @@ def test_an_interrupted_approval_is_finished_where_it_was_decided(either: World)
         owner.vault.approve(request_id, duration=timedelta(hours=2))
     owner.vault.approve(request_id)
     assert [memory.content for memory in app.access(request_id).memories()] == ["a"]
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+def test_an_approval_whose_answer_was_lost_is_finished(world: World, *, arrived: bool) -> None:
+    """Whether or not the server has heard of it: called again, it puts that very grant in force."""
+    network = Losing()
+    owner, app = world.owner(transport=network), world.app()
+    owner.vault.remember("a")
+    request_id = ask(app, owner)
+    owner.vault.requests()
+    network.lose = once("POST", "/access-requests/")
+    network.reaching = arrived
+    with patch("coffret.transport._TRIES", 1), pytest.raises(NetworkError):
+        owner.vault.approve(request_id, words=app.words)
+    owner.vault.remember("written after the decision")
+    owner.vault.approve(request_id)
+    assert [memory.content for memory in app.access(request_id).memories()] == ["a"]
+    assert [grant.state for grant in owner.vault.grants()] == ["active"]
+    assert owner.vault.grants()[0].memories == 1
 
 
 def test_an_approval_needs_a_look(either: World) -> None:

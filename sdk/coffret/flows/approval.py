@@ -10,7 +10,13 @@ import msgspec
 from coffret.flows.appcheck import confirm_app
 from coffret.flows.append import Append, Change, append
 from coffret.flows.freshness import NEED_KEYS, stale_among
-from coffret.flows.grantfeed import ACTIVATING, ACTIVE, grant_wrapping, wrapping_for
+from coffret.flows.grantfeed import (
+    ACTIVATING,
+    ACTIVE,
+    grant_wrapping,
+    sharing_name,
+    wrapping_for,
+)
 from coffret.flows.http import (
     MSGPACK,
     Request,
@@ -28,6 +34,7 @@ from coffret.flows.requests import (
 )
 from coffret.flows.session import send
 from coffret.flows.sync import silent, sync
+from coffret.flows.unsent import settle
 from coffret_vault.errors import ConflictError, FormatError, InputError, TrustError
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.author import OWNER
@@ -78,6 +85,7 @@ def approve(
         TrustError: the request is not what the app signed, or was shown; the app's keys have
             changed; its domain names others; or the approval would widen it.
     """
+    yield from settle(state)  # an approval whose answer was lost is not made twice
     yield from sync(state)
     answer, asked = yield from fetch_request(state, request_id)
     row = _own_grant(state, asked)
@@ -190,7 +198,9 @@ def _decide(state: VaultState, asked: CheckedRequest, terms: Terms) -> Flow[byte
         return Request("POST", path, encode_json(decision))
 
     chosen = _chosen(state, terms)
-    yield from append(state, lambda: _grant_change(state, asked, made, chosen), submit)
+    # Before it is sent: should the answer be lost, the sync that finds it goes on from here.
+    state.store.set_meta(sharing_name(made.grant.grant_id), chosen)
+    yield from append(state, lambda: _grant_change(state, asked, made), submit)
     return made.grant.grant_id
 
 
@@ -201,9 +211,7 @@ def _chosen(state: VaultState, terms: Terms) -> bytes:
     return b"".join(matching_ids(state, terms.selector))
 
 
-def _grant_change(
-    state: VaultState, asked: CheckedRequest, made: MadeGrant, chosen: bytes
-) -> Change:
+def _grant_change(state: VaultState, asked: CheckedRequest, made: MadeGrant) -> Change:
     digest = hashlib.sha256(made.signed.message).digest()
     grant = made.grant
     entry = Entry(
@@ -225,12 +233,7 @@ def _grant_change(
         version=1,
         granted_at=state.position().size,
     )
-    return Change(entries=(entry,), grants=(row,), meta={_list_name(grant.grant_id): chosen})
-
-
-def _list_name(grant_id: bytes) -> str:
-    """Where the list of what is still to be handed over is kept."""
-    return f"sharing {grant_id.hex()}"
+    return Change(entries=(entry,), grants=(row,))
 
 
 def _hand_over(state: VaultState, grant_id: bytes, progress: Progress) -> Flow[None]:
@@ -240,7 +243,7 @@ def _hand_over(state: VaultState, grant_id: bytes, progress: Progress) -> Flow[N
         message = "this grant is not waiting to be put in force"
         raise ConflictError(message)
     path = f"/grants/{id_text(grant_id)}"
-    kept = state.store.meta(_list_name(grant_id)) or b""
+    kept = state.store.meta(sharing_name(grant_id)) or b""
     wanted = {kept[at : at + _ID] for at in range(0, len(kept), _ID)}
     if UPDATE in row.statement().scopes:
         yield from _freshen(state, wanted)
@@ -255,7 +258,7 @@ def _hand_over(state: VaultState, grant_id: bytes, progress: Progress) -> Flow[N
     now = state.store.grants.get(grant_id)
     if now is not None and now.state == ACTIVATING:
         state.store.grants.put(msgspec.structs.replace(now, state=ACTIVE))
-    state.store.set_meta(_list_name(grant_id), b"")
+    state.store.set_meta(sharing_name(grant_id), b"")
 
 
 def _freshen(state: VaultState, wanted: AbstractSet[bytes]) -> Flow[None]:

@@ -98,10 +98,21 @@ def _fetch(state: VaultState, account: AccountFile, entry: Entry, index: int) ->
         owner_wrap=owner_wrap,
         generation=answer.generation,
         request=unb64(answer.request),
-        state=ACTIVE,
+        state=_began(state, grant.grant_id),
         version=entry.version,
         granted_at=index,
     )
+
+
+def sharing_name(grant_id: bytes) -> str:
+    """Where the device that decided keeps the ids of what it is still to hand over."""
+    return f"sharing {grant_id.hex()}"
+
+
+def _began(state: VaultState, grant_id: bytes) -> str:
+    """How a grant begins here: the device that decided has yet to put it in force."""
+    decided_here = state.store.meta(sharing_name(grant_id)) is not None
+    return ACTIVATING if decided_here else ACTIVE
 
 
 def move_grant(row: GrantRow | None, entry: Entry, index: int) -> GrantRow:
