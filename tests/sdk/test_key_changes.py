@@ -9,7 +9,6 @@ from unittest.mock import patch
 import pytest
 
 from coffret import Vault
-from coffret.testing import Server
 from coffret_vault.errors import (
     CoffretError,
     CredentialsError,
@@ -24,7 +23,6 @@ from harness.world import PASSPHRASE as OLD
 from harness.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     import httpx
@@ -33,20 +31,6 @@ if TYPE_CHECKING:
     from harness.world import Owner
 
 NEW = "another passphrase"
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """One server for the module."""
-    with Server() as running:
-        yield running.url
-
-
-@pytest.fixture
-def world(url: str, tmp_path: Path) -> Iterator[World]:
-    """People at it."""
-    with World(url, tmp_path) as made:
-        yield made
 
 
 def change(vault: Vault, passphrase: str = NEW) -> RecoveryKit:
@@ -74,9 +58,11 @@ def whole(vault: Vault, memory_id: str) -> None:
 
 
 @pytest.mark.parametrize("face", FACES)
-def test_everything_is_read_and_written_afterwards(url: str, tmp_path: Path, face: str) -> None:
+def test_everything_is_read_and_written_afterwards(
+    coffret_url: str, tmp_path: Path, face: str
+) -> None:
     """This device, another one, and one that comes later have it all; so has the new kit."""
-    with World(url, tmp_path, FACES[face]()) as world:
+    with World(coffret_url, tmp_path, FACES[face]()) as world:
         owner, app = world.owner(), world.app()
         memory_id = fill(owner)
         grant_id, access = world.granted(owner, app, scopes=["create", "read"])
@@ -93,7 +79,9 @@ def test_everything_is_read_and_written_afterwards(url: str, tmp_path: Path, fac
         other.log_in_again(NEW, code)
         whole(other, memory_id)
         fresh = world.closing(
-            world.face.login(url, owner.username, NEW, code, world.place(), **world.around())
+            world.face.login(
+                coffret_url, owner.username, NEW, code, world.place(), **world.around()
+            )
         )
         whole(fresh, memory_id)
         assert [item.memory_id for item in fresh.pending()] == [proposed.id]
@@ -104,7 +92,7 @@ def test_everything_is_read_and_written_afterwards(url: str, tmp_path: Path, fac
         assert fresh.grant(grant_id).state == "revoked"
         assert [asked.state for asked in fresh.requests(None)] == ["approved"]
         recovered, _ = world.face.recover(
-            url,
+            coffret_url,
             owner.username,
             kits[0].recovery_code_text(),
             "a third passphrase",

@@ -13,35 +13,19 @@ from coffret.connection import connect as through
 from coffret.flows.passphrase import replace_passphrase
 from coffret.flows.state import VaultState
 from coffret.opening import read_secret_key
-from coffret.testing import Server
 from coffret_vault.errors import ConflictError, CredentialsError, TrustError
 from harness.network import Evil
 from harness.world import PASSPHRASE as FIRST
 from harness.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
     import httpx
 
     from harness.world import Owner
 
 NEW = "another passphrase"
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """One server for the module."""
-    with Server() as running:
-        yield running.url
-
-
-@pytest.fixture
-def world(url: str, tmp_path: Path) -> Iterator[World]:
-    """People at it."""
-    with World(url, tmp_path) as made:
-        yield made
 
 
 @pytest.fixture

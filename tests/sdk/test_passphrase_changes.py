@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from coffret import Vault
-from coffret.testing import Server
 from coffret_vault.errors import CoffretError, CredentialsError, KeysChangedError, NetworkError
 from harness.network import Losing
 from harness.world import PASSPHRASE as OLD
 from harness.world import World
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
 NEW = "another passphrase"
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """One server for the module."""
-    with Server() as running:
-        yield running.url
-
-
-@pytest.fixture
-def world(url: str, tmp_path: Path) -> Iterator[World]:
-    """People at it."""
-    with World(url, tmp_path) as made:
-        yield made
 
 
 def test_a_new_passphrase_that_the_server_never_heard_of(world: World) -> None:
