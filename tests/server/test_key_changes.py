@@ -1,7 +1,8 @@
 """Key changes: all of it in one step, or nothing."""
 
+import contextlib
 import copy
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from hashlib import sha256
 from typing import Any
 from unittest.mock import patch
@@ -11,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from server import forge
-from server.stand import Stand, code
+from server.stand import ORIGIN, Stand, code
 
 pytestmark = pytest.mark.asyncio
 
@@ -165,6 +166,30 @@ async def test_a_change_ends_every_other_session(stand: Stand) -> None:
     assert (await stand.get("/accounts/me", theirs)).status_code == 401
     assert (await stand.get("/accounts/me", mine)).is_success
     assert (await make(stand, change, body)).status_code == 204
+
+
+async def test_a_login_under_way_does_not_outlive_a_change(stand: Stand) -> None:
+    """An old keyslot that was read before a change, and verified, gives no session after it."""
+    owner = await stand.sign_up()
+    change, storage = Change(owner), stand.app.state.services.storage
+    asked = {"username": owner.username, "kind": "passphrase"}
+    challenge = (await stand.post("/auth/challenge", asked)).json()
+    write = storage.write
+    made: list[int] = []
+
+    @contextlib.asynccontextmanager
+    async def behind_a_change() -> AsyncIterator[Any]:
+        with patch.object(storage, "write", write):
+            made.append((await make(stand, change)).status_code)
+        async with write() as session:
+            yield session
+
+    with patch.object(storage, "write", behind_a_change):
+        answer = await stand.post("/auth/login", owner.login_body(challenge, ORIGIN))
+    assert made == [204]
+    assert code(answer) == (401, "wrong-credentials")
+    (session,) = (await stand.get("/auth/sessions", owner.token)).json()
+    assert session["current"]
 
 
 async def test_the_old_key_signs_nothing_more(stand: Stand) -> None:

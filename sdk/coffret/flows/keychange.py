@@ -9,6 +9,7 @@ happens the owner has what opens the vault.
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,14 +27,21 @@ from coffret.flows.http import (
     succeed,
 )
 from coffret.flows.newkeys import NewKeys, make_keys
-from coffret.flows.session import LOG_IN_AGAIN, get_packed, send
+from coffret.flows.proof import proved
+from coffret.flows.session import LOG_IN_AGAIN, get_packed, in_session, send
 from coffret.flows.signup import keyslot_entry
 from coffret.flows.slots import own_slots
 from coffret.flows.state import intended_meta
 from coffret.flows.sync import silent, sync
 from coffret.flows.unsent import settle
 from coffret_vault.envelope import wrap_key
-from coffret_vault.errors import KeysChangedError, OpenError, StoreMovedError, TrustError
+from coffret_vault.errors import (
+    KeysChangedError,
+    NetworkError,
+    OpenError,
+    StoreMovedError,
+    TrustError,
+)
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.account import KEYSLOT
 from coffret_vault.formats.author import OWNER
@@ -188,6 +196,7 @@ def _switch(state: VaultState, made: NewKeys, wraps: Wraps) -> Flow[KeyChange | 
             raise TrustError(message) from None
         return None
     _keep(state, made, sent, wraps)
+    yield from _leave_session(state)
     ended = [id_text(e.subject) for e in change.entries if e.kind == kinds.REVOKE]
     return KeyChange(len(wraps), tuple(ended))
 
@@ -257,6 +266,17 @@ def _keep(state: VaultState, made: NewKeys, sent: Sent, wraps: Wraps) -> None:
     except StoreMovedError:
         raise KeysChangedError(hint=LOG_IN_AGAIN) from None
     state.adopt(account, made.keys)
+
+
+def _leave_session(state: VaultState) -> Flow[None]:
+    """End the session that made the change, too: its token and key are of before.
+
+    The next request logs in with the new keys. Where this does not arrive, the change is made all
+    the same, and the session is listed with the others until it ends.
+    """
+    session, state.session = state.session, None
+    with suppress(NetworkError):
+        yield from proved(in_session(Request("POST", "/auth/logout"), session))
 
 
 def _rewrapped_record(row: StoredRecord, wraps: Wraps, kek: bytes) -> StoredRecord:

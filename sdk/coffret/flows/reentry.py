@@ -16,10 +16,10 @@ from coffret.flows.entrance import sync_all
 from coffret.flows.http import decode_json, decode_msgpack, unb64
 from coffret.flows.keychange import KeysPage, key_name
 from coffret.flows.session import get, get_packed
-from coffret.flows.signup import enter_with_passphrase
+from coffret.flows.signup import enter_with_passphrase, unlock_with_passphrase
 from coffret.flows.state import account_meta, intended_meta
 from coffret.flows.sync import SyncReport, silent, sync
-from coffret_vault.errors import OpenError, TrustError
+from coffret_vault.errors import CredentialsError, OpenError, TrustError
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.memory import KEK, Kek
 from coffret_vault.grants.approve import open_owner_wrap
@@ -49,13 +49,16 @@ def log_in_again(
 
     Raises:
         CredentialsError: they do not open the vault as it is now.
-        TrustError: the server shows another vault, an older one, or wraps that do not open.
+        TrustError: the server shows another vault, an older one, wraps that do not open, or new
+            keys that open with the Secret Key of before.
     """
     account = state.account
     entered = yield from enter_with_passphrase(
         account.origin, account.username, passphrase, secret_key, state.ambient
     )
     _check_same_vault(account, entered.account)
+    if entered.account.generation > account.generation:
+        _check_made_anew(state, passphrase, secret_key)
     before = state._unlocked  # noqa: SLF001 - put back if this fails
     try:
         yield from _take_over(state, entered, progress)
@@ -88,6 +91,22 @@ def _check_same_vault(here: AccountFile, there: AccountFile) -> None:
     if there.generation == here.generation and there.card != here.card:
         message = "the server shows other keys of the owner than this device has seen"
         raise TrustError(message)
+
+
+def _check_made_anew(state: VaultState, passphrase: str, secret_key: SecretBytes) -> None:
+    """Refuse new keys that open with what opened the vault before them.
+
+    A key change makes a new Secret Key, always. Whoever knows the one of before could make keys
+    that open with it, and have a server show them to an owner who changed nothing, or who types
+    what was theirs before.
+    """
+    try:
+        known = unlock_with_passphrase(state.account, passphrase, secret_key, state.ambient)
+    except CredentialsError:
+        return
+    known.keyring.wipe()
+    message = "the new keys open with the Secret Key of before, which no change of yours keeps"
+    raise TrustError(message)
 
 
 def _take_over(state: VaultState, entered: Entered, progress: Progress) -> Flow[None]:

@@ -222,6 +222,7 @@ async def _logged_in(services: Services, body: LoginBody, address: str, now: int
     )
     try:
         async with services.storage.write() as session:
+            await _check_still_there(session, slot)
             await _spend(session, body, nonce_ends, now)
             session.add(row)
     except IntegrityError:
@@ -252,6 +253,18 @@ def _verify_login(services: Services, login_key: bytes, body: LoginBody) -> None
             continue
         return
     raise _wrong()
+
+
+async def _check_still_there(session: AsyncSession, slot: Keyslot) -> None:
+    """Refuse a keyslot that was replaced since it was read.
+
+    A change of keys or passphrase that is under way is waited for: what it ends, or leaves behind,
+    must not begin anew right after it.
+    """
+    await session.get(Account, slot.account_id, with_for_update={"read": True})
+    now = await session.get(Keyslot, (slot.account_id, slot.slot_id))
+    if now is None or now.keyslot != slot.keyslot:
+        raise _wrong()
 
 
 async def _spend(session: AsyncSession, body: LoginBody, ends: int, now: int) -> None:

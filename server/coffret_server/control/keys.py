@@ -204,7 +204,7 @@ def _step(account: bytes, body: ChangeBody, before: bytes) -> Succession:
 
 
 async def _rewrap(tx: Tx, account: bytes, body: ChangeBody) -> None:
-    """Put the staged wraps into the records; each that is wrapped for the owner must have one."""
+    """Put the staged wraps into the records that are wrapped for the owner; those of grants go."""
     rows = await tx.all(
         "SELECT memory_id, key_number, wrap FROM rewraps WHERE account_id = ? AND change_id = ?",
         account,
@@ -226,6 +226,8 @@ async def _rewrap(tx: Tx, account: bytes, body: ChangeBody) -> None:
         at = page[-1][0]
         await _rewrap_page(tx, account, page, staged, kek)
     await tx.run("DELETE FROM rewraps WHERE account_id = ?", account)
+    # Every grant is over. Whoever has its key would open what was written since that was taken.
+    await tx.run("DELETE FROM grant_wraps WHERE account_id = ?", account)
 
 
 async def _rewrap_page(
