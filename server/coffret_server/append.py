@@ -221,17 +221,16 @@ async def apply(
         now: µs, for grants that have ended.
 
     Raises:
-        ProblemError: `log-moved` if the log is not at `base`; or what the append breaks.
+        ProblemError: `log-moved` if the log is not at `base`; `conflict` if the head is in force
+            already and entries are still expected of it; or what the append breaks.
     """
     state = await load_state(tx, prepared.account)
     if state.size != prepared.base:
-        return _moved(state, prepared)
+        return _once(_moved(state, prepared), expected)
     if state.signing_key != prepared.signer:
         refuse("bad-signature", "the head is signed by a key that was replaced")
-    if state.head == prepared.text:
-        return Applied(
-            state.size, repeated=True
-        )  # a head counts once, with whatever lies beside it
+    if state.head == prepared.text:  # a head counts once, with whatever lies beside it
+        return _once(Applied(state.size, repeated=True), expected)
     _check_expected(prepared, expected)
     ledger = Ledger(tx, prepared.account, state)
     wanted = prepared.memories()
@@ -250,6 +249,16 @@ def _moved(state: State, prepared: Prepared) -> Applied:
         return Applied(prepared.head.size, repeated=True)
     code, current = "log-moved", {"size": state.size, "head": state.head}
     raise ProblemError(code, "read what is new and try again", current=current)
+
+
+def _once(repeated: Applied, expected: Sequence[Expected]) -> Applied:
+    """A head that counted already brings no entry that a call is still about.
+
+    Whoever calls has it from the log itself: it is not the owner's word for anything new.
+    """
+    if expected:
+        refuse("conflict", "the head is in force already, and stands for nothing new")
+    return repeated
 
 
 def _check_expected(prepared: Prepared, expected: Sequence[Expected]) -> None:

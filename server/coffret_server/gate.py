@@ -83,7 +83,8 @@ def info_of(scope: "Scope") -> Info:
 def client_address(scope: "Scope", *, trust_forwarded: bool) -> str:
     """The address a request comes from."""
     if trust_forwarded:
-        for name, value in scope["headers"]:
+        # A proxy may write a line of its own below the one that the caller sent: the last counts.
+        for name, value in reversed(list(scope["headers"])):
             if name == b"x-forwarded-for":
                 return str(value.rpartition(b",")[2].strip().decode("latin-1"))[:64]
     client = scope.get("client")

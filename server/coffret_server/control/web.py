@@ -156,7 +156,7 @@ def decode_append(body: dict[str, Any]) -> Append:
     """
     try:
         return msgspec.convert(body, Append)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeError):
         detail = "the append is not of the published shape"
         raise malformed(detail) from None
 

@@ -86,7 +86,8 @@ async def authenticate(
     except ProblemError:
         info.allowance = limits.failed.take(info.address)
         raise
-    key = caller.account if isinstance(caller, Owner) else caller.app
+    # Ids are their holders' choice: an app with an owner's id must not use up what is the owner's.
+    key = ("owner", caller.account) if isinstance(caller, Owner) else ("app", caller.app)
     info.allowance = limits.account.take(key)
     return caller
 
@@ -160,7 +161,7 @@ class Call:
             if content_type == MSGPACK:
                 return _from_msgpack(self._body, kind)
             return msgspec.convert(strict.loads(self._body), kind)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
             detail = "the body is not of the published shape"
             raise malformed(detail) from None
 

@@ -16,6 +16,8 @@ from coffret_server.storage import Tx
 
 LOG_LIMIT: Final = 10_000
 SYNC_LIMIT: Final = 5_000
+FARTHEST: Final = (1 << 63) - 1
+"""The largest number that a database takes."""
 _PAIR: Final = b"\x92"
 _NIL: Final = b"\xc0"
 _MOVED: Final = frozenset({"log-moved", "version-moved"})
@@ -201,7 +203,7 @@ async def read_sync(call: Call) -> Reply:
 
     async def job(tx: Tx) -> list[bytes]:
         size, head = await _standing(tx, owner.account)
-        rows = await tx.all(_SYNC, _NIL, owner.account, start, start + limit)
+        rows = await tx.all(_SYNC, _NIL, owner.account, start, min(start + limit, FARTHEST))
         parts = [b"\x93", _pack(size), _pack(head), _array(len(rows))]
         parts += chain.from_iterable((_PAIR, *row) for row in rows)
         return parts
@@ -227,7 +229,7 @@ async def read_log(call: Call) -> Reply:
             "SELECT leaf FROM entries WHERE account_id = ? AND seq >= ? AND seq < ? ORDER BY seq",
             owner.account,
             start,
-            start + limit,
+            min(start + limit, FARTHEST),
         )
         leaves = msgspec.Raw(_array(len(rows)) + b"".join(row[0] for row in rows))
         return _pack({"size": size, "head": head, "leaves": leaves})

@@ -1,0 +1,108 @@
+"""Callers with some of what a call needs, and what they get: nothing, and no failure of ours."""
+
+import json
+from typing import Any
+
+import pytest
+
+from server import forge
+from server.stand import Clock, Stand, code, request_id, serving
+
+pytestmark = pytest.mark.asyncio
+FARTHEST = (1 << 63) - 1
+
+
+@pytest.mark.attack(45)
+@pytest.mark.parametrize("older", [False, True])
+async def test_a_head_in_force_changes_no_grant(stand: Stand, *, older: bool) -> None:
+    """Whoever has a session and no identity key cannot resume a grant with the owner's last head.
+
+    Neither with that head and no entries, nor with the very append that it came in.
+    """
+    owner, app = await stand.sign_up(), await stand.new_app()
+    grant = await stand.grant(owner, app)
+    assert (await stand.set_state(owner, grant, "paused", 2)).is_success
+    before = owner.tree.size
+    last = owner.put(owner.memory())
+    assert (await stand.append(owner, last)).is_success
+    append = last if older else {"base": before + 1, "leaves": [], "head": owner.head}
+    body = {"state": "active", "append": forge.as_json(append)}
+    answer = await stand.post(f"/grants/{grant}/state", body, owner.token)
+    assert code(answer) == (409, "conflict")
+    assert code(await stand.get(f"/grants/{grant}/head", app.token)) == (403, "grant-paused")
+
+
+async def test_a_head_in_force_approves_nothing(stand: Stand) -> None:
+    """An approval whose append is the last one again makes no grant that is not in the log."""
+    owner, app = await stand.sign_up(), await stand.new_app()
+    await stand.remember(owner)
+    request = await stand.ask(app, owner)
+    grant = forge.new_id()
+    statement = forge.grant_statement(owner, app, request, grant=grant, created=stand.clock.now)
+    append = {"base": owner.tree.size, "leaves": [], "head": owner.head}
+    body = {
+        "decision": "approve",
+        "grant": forge.approval(owner, statement),
+        "append": forge.as_json(append),
+    }
+    path = f"/access-requests/{request_id(request)}"
+    assert code(await stand.post(f"{path}/decision", body, owner.token)) == (409, "conflict")
+    assert (await stand.get("/grants", owner.token)).json() == []
+    assert (await stand.get(path, app.token)).json()["state"] == "pending"
+
+
+async def test_an_app_reads_a_head_on_each_engine(stand: Stand) -> None:
+    """The call only reads, so it takes no lock that a database refuses to whoever only reads."""
+    owner, app = await stand.sign_up(), await stand.new_app()
+    grant = await stand.grant(owner, app)
+    answer = await stand.get(f"/grants/{grant}/head?seen=1", app.token)
+    assert answer.status_code == 200
+    assert owner.head.encode() in answer.content
+
+
+async def test_an_address_is_the_one_that_the_proxy_wrote(sqlite_url: str, clock: Clock) -> None:
+    """A proxy that writes a line of its own below the caller's is believed, and not the caller."""
+    async with serving(sqlite_url, clock, auth_rate=2, trust_forwarded=True) as stand:
+        seen = []
+        for number in range(3):
+            lines = [("x-forwarded-for", f"9.9.9.{number}"), ("x-forwarded-for", "10.0.0.1")]
+            body = {"username": "nobody", "kind": "passphrase"}
+            answer = await stand.http.post("/api/v1/auth/challenge", json=body, headers=lines)
+            seen.append(answer.status_code)
+        assert seen == [200, 200, 429]
+
+
+async def test_an_app_with_an_owners_id_uses_up_its_own_limit(
+    sqlite_url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An app is registered under an id of its choice; its requests are not the owner's."""
+    async with serving(sqlite_url, clock, account_rate=3) as stand:
+        owner = await stand.sign_up()
+        monkeypatch.setattr("server.forge.app.new_id", lambda: owner.account)
+        app = await stand.new_app()
+        answers = [await stand.get("/grants", app.token) for _ in range(4)]
+        assert code(answers[-1]) == (429, "rate-limited")
+        assert (await stand.get("/grants", owner.token)).status_code == 200
+
+
+async def test_no_place_is_too_far(stand: Stand) -> None:
+    """Reading from the farthest place that a number names gives nothing, and is no failure."""
+    owner = await stand.sign_up()
+    for path in ("/sync", "/log", "/accounts/me/memory-keys"):
+        answer = await stand.get(f"{path}?from={FARTHEST}&limit=5", owner.token)
+        assert answer.status_code == 200, path
+
+
+@pytest.mark.parametrize(
+    "part", [{"leaves": ["\ud800"]}, {"accepts": [["\ud800", 1, "", ""]]}, {"\ud800": 1}]
+)
+async def test_half_a_character_is_malformed(sqlite_stand: Stand, part: dict[str, Any]) -> None:
+    """A lone surrogate in a JSON append is refused like all that is no append."""
+    owner = await sqlite_stand.sign_up()
+    append = {"base": owner.tree.size, "leaves": [], "head": owner.head} | part
+    raw, headers = json.dumps(append).encode(), {"Content-Type": "application/json"}
+    answer = await sqlite_stand.request("POST", "/log", raw, owner.token, headers)
+    assert code(answer) == (400, "malformed")
+    body = {"state": "active", "append": append}
+    answer = await sqlite_stand.post(f"/grants/{forge.new_id()}/state", body, owner.token)
+    assert code(answer) == (400, "malformed")
