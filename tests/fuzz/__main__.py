@@ -43,18 +43,18 @@ def _load(atheris: ModuleType) -> dict[str, Target]:
 
 def _options(target: Target, folder: Path, seconds: int) -> list[str]:
     """What libFuzzer is told; the first of the folders is the one that it adds to."""
-    folders = (folder / "found", CORPUS / target.name, folder / "seeds")
-    for place in folders:
+    found, seeds, kept = folder / "found", folder / "seeds", CORPUS / target.name
+    for place in (found, seeds):
         place.mkdir(parents=True, exist_ok=True)
     for data in target.seeds():
-        (folders[2] / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)
+        (seeds / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)
     return [
         f"-max_total_time={seconds}",
         f"-max_len={target.most}",
         f"-artifact_prefix={folder}/",
         "-print_final_stats=1",
         *_LIMITS,
-        *map(str, folders),
+        *map(str, (found, seeds, kept) if kept.is_dir() else (found, seeds)),
     ]
 
 
