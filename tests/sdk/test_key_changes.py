@@ -20,7 +20,7 @@ from coffret_vault.store import Store
 from harness.faces import FACES
 from harness.network import Evil, Losing, once
 from harness.world import PASSPHRASE as OLD
-from harness.world import World
+from harness.world import World, ask
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -335,3 +335,22 @@ def test_a_server_that_lies_about_wraps_loses_nothing_here(world: World, lie: ob
     network.rewrite.clear()
     other.log_in_again(NEW, kit.secret_key_code())
     whole(other, memory_id)
+
+
+def test_a_grant_made_meanwhile_costs_no_kit(world: World) -> None:
+    """Another device approves while the keys are wrapped: the change is made behind it, whole."""
+    owner, app = world.owner(), world.app()
+    other = world.device(owner)
+    kits: list[RecoveryKit] = []
+    request_id = ask(app, owner)
+    other.requests(None)
+
+    def hand_out(kit: RecoveryKit) -> None:
+        kits.append(kit)
+        other.approve(request_id, words=app.words)
+
+    done = owner.vault.change_keys(NEW, hand_out)
+    assert len(done.grants) == len(kits) == 1
+    assert owner.vault.grant(done.grants[0]).state == "revoked"
+    other.log_in_again(NEW, kits[0].secret_key_code())
+    assert other.remember("after").content == "after"

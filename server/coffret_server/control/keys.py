@@ -10,7 +10,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from coffret_server.append import Expected, Vault, apply, prepare
+from coffret_server.append import Expected, Prepared, Vault, apply, prepare
 from coffret_server.control.accounts import Identity, keyslot_changes, read_keyslots, slot_rows
 from coffret_server.control.web import (
     Answer,
@@ -25,7 +25,8 @@ from coffret_server.control.web import (
     nothing,
     router,
 )
-from coffret_server.problems import refuse
+from coffret_server.problems import ProblemError, refuse
+from coffret_server.rows import load_state
 from coffret_server.schema import (
     AccessRequest,
     Account,
@@ -115,6 +116,7 @@ async def change_keys(body: ChangeBody, owner: CurrentOwner, services: CurrentSe
         before = account.card
         _check_card(account, card)
         _check_succession(account, body)
+        await _check_unmoved(await session_tx(session), owner.account, ready)
         expected = [_rotation(account, body)]
         expected += await _replace_slots(session, owner.account, body.keyslots, slots)
         expected += await _end_grants(session, owner.account, body)
@@ -126,6 +128,14 @@ async def change_keys(body: ChangeBody, owner: CurrentOwner, services: CurrentSe
         await _end_the_rest(session, owner.account, owner.session)
     services.principals.forget_account(owner.account)
     return nothing()
+
+
+async def _check_unmoved(tx: Tx, account: bytes, ready: Prepared) -> None:
+    """Say that others wrote before anything is compared with what they may have changed."""
+    state = await load_state(tx, account)
+    if state.size != ready.base:
+        code, current = "log-moved", {"size": state.size, "head": state.head}
+        raise ProblemError(code, "read what is new and try again", current=current)
 
 
 def _check_card(account: Account, card: identity.Card) -> None:
