@@ -120,7 +120,7 @@ class Proofs:
         self._origins = origins
         self._key = key
         self._clock = clock
-        self._began = clock() // SECOND
+        self._began = self._latest = clock() // SECOND
         self._taken: dict[int, set[bytes]] = {}
 
     def check(self, shown: Shown, token: str, holder: Verifier) -> None:
@@ -164,7 +164,7 @@ class Proofs:
 
     def _take(self, key: bytes, claims: _Claims) -> None:
         """Let a proof work this once."""
-        now = self._clock() // SECOND
+        now = self._now()
         at = claims.iat if claims.nonce is None else self._nonce_time(claims.nonce)
         if not max(now - WINDOW, self._began) <= at <= now + AHEAD:
             self._refuse("the proof is not of now: put the nonce into it", "use_dpop_nonce")
@@ -178,6 +178,14 @@ class Proofs:
         if mark in found:
             self._refuse("the proof was used before")
         found.add(mark)
+
+    def _now(self) -> int:
+        """Our time. Where our clock was put back, what we took since is as before a restart."""
+        now = self._clock() // SECOND
+        if now + AHEAD < self._latest:
+            self._began = now
+        self._latest = now
+        return now
 
     # -- nonces: our time, authenticated ----------------------------------------------------------
 

@@ -77,6 +77,24 @@ def test_a_restart_takes_no_proof_of_before() -> None:
     process.check(shown(clock, nonce=caught.value.nonce), TOKEN, HOLDER)
 
 
+def test_a_clock_that_is_put_back_is_a_restart() -> None:
+    """A server whose clock was ahead serves on when that is mended, and takes nothing twice."""
+    clock = Clock()
+    right = clock.now
+    clock.advance(365 * 86_400)
+    process = made(clock)
+    clock.now = right
+    process.check(shown(clock), TOKEN, HOLDER)
+    taken = shown(clock)
+    process.check(taken, TOKEN, HOLDER)
+    clock.advance(365 * 86_400)
+    process.check(shown(clock), TOKEN, HOLDER)  # whatever was taken before is forgotten now
+    clock.now = right + 20_000_000
+    with pytest.raises(ProblemError):
+        process.check(taken, TOKEN, HOLDER)
+    process.check(shown(clock, nonce=process.new_nonce()), TOKEN, HOLDER)
+
+
 def test_a_nonce_carries_the_time() -> None:
     """With a fresh one the caller's clock does not matter; it ends, and is good for its server."""
     clock = Clock()
