@@ -241,9 +241,12 @@ def _begin(
         sent = build(state, describe())
         request = submit(sent.append)
         kept = hold(state, sent.append.base, request, _begins(sent.change))
-        if kept is not None:
+        if kept is None:
+            yield from settle(state)
+        elif state.position().size == sent.append.base:
             return _Going(sent, request, kept)
-        yield from settle(state)
+        else:  # another process of this device wrote meanwhile: no second head goes out
+            give_up(state, kept)
     raise LogMovedError
 
 
