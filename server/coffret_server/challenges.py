@@ -3,7 +3,7 @@
 A nonce is `expiry (8) ‖ random (8) ‖ MAC (16)` under a key of the server, over the account and
 slot as well. That it works once is a row written at login. A user who does not exist has an account
 id, a slot id and a salt derived from their name with the same key: the same each time, like a real
-one.
+one. Their ids are random, as are those of real ones: a time in an id would tell the made-up ones.
 """
 
 import hmac
@@ -63,8 +63,8 @@ def fake_slot(key: bytes, username: str, kind: str) -> tuple[bytes, bytes]:
     that an answer takes must not tell the two apart.
     """
     name = username.encode()
-    account = _uuid7(_mac(key, b"fake-account", name))
-    slot = _uuid7(_mac(key, b"fake-slot", name, kind.encode()))
+    account = _random_id(_mac(key, b"fake-account", name))
+    slot = _random_id(_mac(key, b"fake-slot", name, kind.encode()))
     salt = _mac(key, b"fake-salt", name)[:SALT_SIZE]
     return account.bytes, stand_in(account, slot, kind, salt)
 
@@ -79,14 +79,6 @@ def stand_in(account: UUID, slot: UUID, kind: str, salt: bytes) -> bytes:
     return KEYSLOT.build(*fields, pae.u64(0), pae.SUITE + bytes(WRAP_SIZE - 1))
 
 
-def _uuid7(seed: bytes) -> UUID:
-    """A UUIDv7 of the two years before a fixed day: it looks like one made by a device."""
-    data = bytearray(sha256(seed).digest()[:16])
-    spread = int.from_bytes(data[:6], "big") % (2 * 365 * 86_400_000)
-    data[:6] = (_EPOCH_MS - spread).to_bytes(6, "big")
-    data[6] = 0x70 | data[6] & 0x0F
-    data[8] = 0x80 | data[8] & 0x3F
-    return UUID(bytes=bytes(data))
-
-
-_EPOCH_MS: Final = 1_790_000_000_000
+def _random_id(seed: bytes) -> UUID:
+    """A UUIDv4, as a device makes one for an account or a keyslot."""
+    return UUID(bytes=sha256(seed).digest()[:16], version=4)

@@ -24,11 +24,14 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from coffret_server.limits import Allowance
+    from coffret_server.principals import Principals
     from coffret_server.services import Limits
 
 INFO: Final = "coffret"
 DATA_LIMIT: Final = 32 * 1024 * 1024
 CONTROL_LIMIT: Final = 4 * 1024 * 1024
+OPEN_LIMIT: Final = 64 * 1024
+"""What anybody may send: more is taken of whoever has a token, and parsed for them alone."""
 _PROBES: Final = frozenset({"/healthz", "/readyz"})
 _FRAMEWORK_CODES: Final = {
     400: "malformed",
@@ -48,6 +51,7 @@ class Info:
     __slots__ = (
         "address",
         "allowance",
+        "is_known",
         "limit",
         "read",
         "request_id",
@@ -61,6 +65,7 @@ class Info:
         self.request_id = os.urandom(12).hex()
         self.allowance: Allowance | None = None
         self.template = ""
+        self.is_known = False
         self.limit = CONTROL_LIMIT
         self.status = 0
         self.read = 0
@@ -89,6 +94,11 @@ def client_address(scope: "Scope", *, trust_forwarded: bool) -> str:
                 return str(value.rpartition(b",")[2].strip().decode("latin-1"))[:64]
     client = scope.get("client")
     return client[0] if client else "unknown"
+
+
+def _authorization(scope: "Scope") -> str:
+    found: bytes = next((v for name, v in scope["headers"] if name == b"authorization"), b"")
+    return found.decode("latin-1")
 
 
 class Gate:
@@ -130,6 +140,8 @@ class Gate:
             if info.read > info.limit:
                 code = "too-large"
                 raise ProblemError(code, "the body is too large")
+            if info.read > OPEN_LIMIT and not info.is_known:
+                await self._know(scope, info)
             return message
 
         async def stamped(message: "Message") -> None:
@@ -144,6 +156,22 @@ class Gate:
             await self._serve(scope, limited, stamped, info)
         finally:
             _log(scope, info, time.perf_counter() - started)
+
+    async def _know(self, scope: "Scope", info: Info) -> None:
+        """Take a large body only of whoever has a token; the call looks at the rest."""
+        kind, _, token = _authorization(scope).partition(" ")
+        if kind.lower() != "dpop":
+            code = "too-large"
+            raise ProblemError(code, "the body is too large for a call without a token")
+        principals: Principals = scope["app"].state.services.principals
+        if principals.remembered(token) is None:
+            self._limits.failed.check(info.address)
+            try:
+                await principals.caller(token)
+            except ProblemError:
+                info.allowance = self._limits.failed.take(info.address)
+                raise
+        info.is_known = True
 
     async def _serve(self, scope: "Scope", receive: "Receive", send: "Send", info: Info) -> None:
         try:

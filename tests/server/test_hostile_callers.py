@@ -106,3 +106,46 @@ async def test_half_a_character_is_malformed(sqlite_stand: Stand, part: dict[str
     body = {"state": "active", "append": append}
     answer = await sqlite_stand.post(f"/grants/{forge.new_id()}/state", body, owner.token)
     assert code(answer) == (400, "malformed")
+
+
+FLOODS = {
+    "lists": b"[" + b"[]," * 1_000_000 + b"[]]",
+    "unknown fields": b"{%b}" % b",".join(b'"%d":1' % n for n in range(300_000)),
+    "grants": b'{"grants":[' + b"{}," * 1_000_000 + b"{}]}",
+}
+
+
+@pytest.mark.attack(61)
+@pytest.mark.parametrize("name", FLOODS)
+@pytest.mark.parametrize("path", ["/auth/login", "/accounts/me/keys", "/log"])
+async def test_a_large_body_is_parsed_for_nobody_without_a_token(
+    sqlite_stand: Stand, monkeypatch: pytest.MonkeyPatch, name: str, path: str
+) -> None:
+    """Whoever has none, or a wrong one, does not have megabytes kept and parsed, seconds long."""
+    monkeypatch.setattr("coffret_server.strict.loads", pytest.fail)
+    json_body = {"Content-Type": "application/json"}
+    token = f"cfs_{forge.b64(forge.Owner().account.bytes + bytes(32))}"
+    wrong = json_body | {"Authorization": f"DPoP {token}"}
+    answer = await sqlite_stand.request("POST", path, FLOODS[name], headers=json_body)
+    assert code(answer) == (413, "too-large")
+    for _ in range(60):
+        answer = await sqlite_stand.request("POST", path, FLOODS[name], headers=wrong)
+        assert answer.status_code == 401
+    answer = await sqlite_stand.request("POST", path, FLOODS[name], headers=wrong)
+    assert code(answer) == (429, "rate-limited")
+
+
+@pytest.mark.attack(61)
+@pytest.mark.parametrize("name", FLOODS)
+async def test_a_body_of_a_million_parts_is_looked_at_by_nobody(
+    sqlite_stand: Stand, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Nor are so many parts decoded for an app, which anybody can register."""
+    app = await sqlite_stand.new_app()
+    monkeypatch.setattr("coffret_server.strict.json", None)
+    headers = {"Content-Type": "application/json"}
+    answer = await sqlite_stand.request(
+        "POST", "/access-requests", FLOODS[name], app.token, headers
+    )
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (answer.status_code, b'"malformed"' in answer.content) == (400, True)

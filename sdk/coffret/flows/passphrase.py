@@ -31,7 +31,7 @@ def replace_passphrase(state: VaultState, passphrase: str, secret_key: SecretByt
     ambient, keyring = state.ambient, state.keys.keyring
     kdf = ambient.limits.choose(ambient.random(16))
     keys = derive_passphrase_keys(passphrase, secret_key, state.place, kdf, limits=ambient.limits)
-    plan = SlotPlan(ambient.new_id(), keyring.generation, ambient.now())
+    plan = SlotPlan(ambient.random_id(), keyring.generation, ambient.now())
     new = make_keyslot(keys, state.place, plan, keyring.account_key(), random=ambient.random)
     old = [slot for slot in map(KEYSLOT.parse, state.account.keyslots) if slot.kind == PASSPHRASE]
     kept = [slot for slot in map(KEYSLOT.parse, state.account.keyslots) if slot.kind != PASSPHRASE]

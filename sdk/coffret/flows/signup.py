@@ -81,7 +81,7 @@ def prepare_vault(origin: str, username: str, passphrase: str, ambient: Ambient)
     """
     check_username(username)
     random, now = ambient.random, ambient.now()
-    place = Place(origin, ambient.new_id())
+    place = Place(origin, ambient.random_id())
     secret_key = SecretBytes(random(SECRET_KEY_BYTES))
     recovery_code = SecretBytes(random(RECOVERY_CODE_BYTES))
     keyring = Keyring(place.account_id, FIRST_GENERATION, generate_key(random))
@@ -140,7 +140,7 @@ def make_card(
 
 def make_slot(keys: SlotKeys, place: Place, keyring: Keyring, ambient: Ambient) -> Keyslot:
     """A new keyslot for the keyring's newest generation."""
-    plan = SlotPlan(ambient.new_id(), keyring.generation, ambient.now())
+    plan = SlotPlan(ambient.random_id(), keyring.generation, ambient.now())
     return make_keyslot(keys, place, plan, keyring.account_key(), random=ambient.random)
 
 

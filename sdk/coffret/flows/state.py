@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import msgspec
 
@@ -50,6 +51,14 @@ class Ambient(msgspec.Struct, frozen=True):
         noise[6] = 0x70 | noise[6] & 0x0F
         noise[8] = 0x80 | noise[8] & 0x3F
         return bytes(noise)
+
+    def random_id(self) -> bytes:
+        """A UUIDv4, for what strangers are shown: accounts and keyslots.
+
+        A server makes such ids up for users who do not exist, and has no time to make up with them
+        that would pass for the time at which somebody signed up.
+        """
+        return UUID(bytes=self.random(16), version=4).bytes
 
 
 class AccountFile(msgspec.Struct, frozen=True):

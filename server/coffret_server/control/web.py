@@ -27,7 +27,7 @@ _encode = msgspec.json.Encoder().encode
 class _StrictRequest(Request):
     async def json(self) -> Any:  # noqa: ANN401 - as in the class it replaces
         """The body, decoded strictly."""
-        return strict.loads(await self.body())
+        return strict.loads(await self.body(), strict.CONTROL_PARTS)
 
 
 class StrictRoute(APIRoute):

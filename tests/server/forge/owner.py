@@ -36,7 +36,7 @@ class Keyslot:
     account: uuid.UUID
     kind: str = "passphrase"
     generation: int = 1
-    slot: uuid.UUID = field(default_factory=new_id)
+    slot: uuid.UUID = field(default_factory=uuid.uuid4)
     key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
     wrap: bytes = field(default_factory=wrapped)
 
@@ -66,7 +66,7 @@ class Owner:
 
     def __init__(self, username: str = "ada") -> None:
         self.username = username
-        self.account = new_id()
+        self.account = uuid.uuid4()
         self.key = Ed25519PrivateKey.generate()
         self.sealing_key = os.urandom(1216)
         self.slots = [Keyslot(self.account), Keyslot(self.account, "recovery")]
