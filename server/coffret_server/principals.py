@@ -80,6 +80,8 @@ class Principals:
         self._jwt_key = jwt_key
         self._clock = clock
         self._known: dict[str, _Known] = {}
+        self._ended = 0
+        self._ended = 0
 
     def remembered(self, token: str) -> Owner | AppCaller | None:
         """Who it is, if that was checked within the last minute."""
@@ -102,6 +104,7 @@ class Principals:
 
     def forget(self, ended: bytes) -> None:
         """Look the tokens of a session or an API key up again, which was ended."""
+        self._ended += 1
         self._known = {
             token: known
             for token, known in self._known.items()
@@ -110,19 +113,25 @@ class Principals:
 
     def forget_account(self, account: bytes) -> None:
         """Look the tokens of an account's owner up again, whose keys were changed."""
+        self._ended += 1
         self._known = {
             token: known
             for token, known in self._known.items()
             if not (isinstance(known.caller, Owner) and known.caller.account == account)
         }
 
-    def _remember(self, token: str, caller: Owner | AppCaller, ends: int) -> None:
+    def _remember(self, token: str, caller: Owner | AppCaller, ends: int, looked_up: int) -> None:
+        """Remember who it is, unless something ended since it was looked up: it may be this."""
+        if looked_up != self._ended:
+            return
         if len(self._known) >= _LIMIT:
             self._known.clear()
         self._known[token] = _Known(caller, min(ends, self._clock() + REMEMBERED))
 
     async def _owner(self, token: str) -> Owner:
         account, token_hash = tokens.read(tokens.SESSION, token)
+        ended = self._ended
+        looked_up = self._ended
 
         async def find(tx: Tx) -> tuple[bytes, int, int, bytes, bytes] | None:
             row = await tx.one(_FIND_SESSION, account, token_hash)
@@ -141,7 +150,7 @@ class Principals:
         uuid = UUID(bytes=account)
         vault = Vault.of(uuid, Verifier(signing_key))
         owner = Owner(account, uuid, session, vault, Verifier(holder))
-        self._remember(token, owner, expires)
+        self._remember(token, owner, expires, looked_up)
         return owner
 
     async def _see(self, account: bytes, session: bytes, now: int) -> None:
@@ -157,7 +166,7 @@ class Principals:
 
     async def _app(self, token: str) -> AppCaller:
         given = tokens.read_app_token(self._jwt_key, token, self._clock() / SECOND)
-        app_id, key = given.app, given.api_key
+        app_id, key, looked_up = given.app, given.api_key, self._ended
 
         async def find(tx: Tx) -> tuple[bytes, bytes, str] | None:
             row = await tx.one(_FIND_APP, app_id.bytes, key.bytes)
@@ -169,5 +178,5 @@ class Principals:
         app = AppCaller(
             app_id.bytes, app_id, key, Verifier(row[0]), row[1], frozenset(row[2].split())
         )
-        self._remember(token, app, given.ends * SECOND)
+        self._remember(token, app, given.ends * SECOND, looked_up)
         return app

@@ -192,6 +192,26 @@ async def test_a_login_under_way_does_not_outlive_a_change(stand: Stand) -> None
     assert session["current"]
 
 
+async def test_a_session_looked_up_during_a_change_is_not_remembered(stand: Stand) -> None:
+    """Who was let in while the change was made is asked again after it, in this process at once."""
+    owner = await stand.sign_up()
+    mine = owner.token
+    await stand.log_in(owner)
+    theirs, owner.token = owner.token, mine
+    change, principals = Change(owner), stand.app.state.services.principals
+    stand.clock.advance(600)  # long enough ago that being seen is written down
+    see = principals._see
+
+    async def behind_a_change(*arguments: Any) -> None:
+        with patch.object(principals, "_see", see):
+            assert (await make(stand, change)).status_code == 204
+        await see(*arguments)
+
+    with patch.object(principals, "_see", behind_a_change):
+        await stand.get("/accounts/me", theirs)
+    assert code(await stand.get("/accounts/me", theirs)) == (401, "session-ended")
+
+
 async def test_the_old_key_signs_nothing_more(stand: Stand) -> None:
     """A head by the replaced key is refused, whoever sends it, and an old login key as well."""
     owner = await stand.sign_up()
