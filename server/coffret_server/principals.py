@@ -81,7 +81,6 @@ class Principals:
         self._clock = clock
         self._known: dict[str, _Known] = {}
         self._ended = 0
-        self._ended = 0
 
     def remembered(self, token: str) -> Owner | AppCaller | None:
         """Who it is, if that was checked within the last minute."""
@@ -130,7 +129,6 @@ class Principals:
 
     async def _owner(self, token: str) -> Owner:
         account, token_hash = tokens.read(tokens.SESSION, token)
-        ended = self._ended
         looked_up = self._ended
 
         async def find(tx: Tx) -> tuple[bytes, int, int, bytes, bytes] | None:

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from server import forge
@@ -149,3 +150,49 @@ async def test_a_body_of_a_million_parts_is_looked_at_by_nobody(
     )
     assert answer.headers["content-type"] == "application/problem+json"
     assert (answer.status_code, b'"malformed"' in answer.content) == (400, True)
+
+
+@pytest.mark.attack(61)
+async def test_a_page_of_the_feed_is_never_too_large_to_take(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an app wrote makes no page larger than a device takes; none is left out."""
+    monkeypatch.setattr("coffret_server.data.owner.PAGE_BYTES", 10_000)
+    owner = await stand.sign_up()
+    records = [owner.memory(size=4_096) for _ in range(5)]
+    assert (await stand.append(owner, owner.put(*records), "/memory-blobs/batch")).is_success
+    found: list[Any] = []
+    while len(found) < owner.tree.size:
+        answer = await stand.get(f"/sync?from={len(found)}&limit=5000", owner.token)
+        assert len(answer.content) < 10_000 + 1_000
+        items = msgspec.msgpack.decode(answer.content)[2]
+        assert items
+        found += items
+    assert [item[1] is None for item in found] == [True] * 3 + [False] * 5
+    monkeypatch.setattr("coffret_server.data.owner.PAGE_BYTES", 1)
+    assert len((await stand.sync(owner, 3))[2]) == 1
+
+
+@pytest.mark.attack(45)
+async def test_what_ends_while_it_is_looked_up_is_not_remembered(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that ends between its reading and its remembering has ended all the same."""
+    owner = await stand.sign_up()
+    thief = owner.token
+    rows = (await stand.get("/auth/sessions", thief)).json()
+    await stand.log_in(owner)
+    principals = stand.app.state.services.principals
+    principals.forget_account(owner.account.bytes)
+    stand.clock.advance(301)
+    see = principals._see
+
+    async def meanwhile(*place: Any) -> None:
+        monkeypatch.setattr(principals, "_see", see)
+        ended = await stand.delete(f"/auth/sessions/{rows[0]['session_id']}", owner.token)
+        assert ended.status_code == 204
+        await see(*place)
+
+    monkeypatch.setattr(principals, "_see", meanwhile)
+    assert (await stand.get("/tags", thief)).status_code == 200  # it was read before it ended
+    assert code(await stand.get("/tags", thief)) == (401, "session-ended")

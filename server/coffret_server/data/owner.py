@@ -18,6 +18,9 @@ LOG_LIMIT: Final = 10_000
 SYNC_LIMIT: Final = 5_000
 FARTHEST: Final = (1 << 63) - 1
 """The largest number that a database takes."""
+PAGE_BYTES: Final = 32 * 1024 * 1024
+"""A page of the feed ends before it is larger: a device takes 64 MiB at most, and it is kept here
+while it is sent. An app must not be able to write what makes its owner's pages larger than that."""
 _PAIR: Final = b"\x92"
 _NIL: Final = b"\xc0"
 _MOVED: Final = frozenset({"log-moved", "version-moved"})
@@ -27,6 +30,13 @@ _SYNC: Final = (
     "SELECT e.leaf, CASE WHEN e.record_seq IS NULL THEN ?"
     " WHEN e.record_seq = e.seq THEN e.record"
     " ELSE (SELECT r.record FROM entries r"
+    " WHERE r.account_id = e.account_id AND r.seq = e.record_seq) END"
+    " FROM entries e WHERE e.account_id = ? AND e.seq >= ? AND e.seq < ? ORDER BY e.seq"
+)
+_SIZES: Final = (
+    "SELECT LENGTH(e.leaf) + CASE WHEN e.record_seq IS NULL THEN 1"
+    " WHEN e.record_seq = e.seq THEN LENGTH(e.record)"
+    " ELSE (SELECT LENGTH(r.record) FROM entries r"
     " WHERE r.account_id = e.account_id AND r.seq = e.record_seq) END"
     " FROM entries e WHERE e.account_id = ? AND e.seq >= ? AND e.seq < ? ORDER BY e.seq"
 )
@@ -203,12 +213,26 @@ async def read_sync(call: Call) -> Reply:
 
     async def job(tx: Tx) -> list[bytes]:
         size, head = await _standing(tx, owner.account)
-        rows = await tx.all(_SYNC, _NIL, owner.account, start, min(start + limit, FARTHEST))
+        end = await _page_end(tx, owner.account, start, min(start + limit, FARTHEST))
+        rows = await tx.all(_SYNC, _NIL, owner.account, start, end)
         parts = [b"\x93", _pack(size), _pack(head), _array(len(rows))]
         parts += chain.from_iterable((_PAIR, *row) for row in rows)
         return parts
 
     return Reply(packed=b"".join(await call.services.storage.query(job)))
+
+
+async def _page_end(tx: Tx, account: bytes, start: int, end: int) -> int:
+    """Where a page of the feed ends that has a record more than fits, but always one."""
+    used = await tx.one("SELECT bytes FROM logs WHERE account_id = ?", account)
+    if used is None or used[0] <= PAGE_BYTES:
+        return end
+    total = 0
+    for count, row in enumerate(await tx.all(_SIZES, account, start, end)):
+        total += row[0] or 0
+        if total > PAGE_BYTES and count:
+            return start + count
+    return end
 
 
 async def _standing(tx: Tx, account: bytes) -> tuple[int, str]:
