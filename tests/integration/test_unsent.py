@@ -18,6 +18,7 @@ from coffret_vault.errors import (
     QuotaError,
     ServerError,
     StoreDamagedError,
+    TooLargeError,
     TrustError,
 )
 from coffret_vault.formats.checkpoint import parse_head
@@ -197,6 +198,18 @@ def test_what_the_server_refuses_is_not_sent_again(world: World) -> None:
     owner = world.owner(transport=network)
     network.answer = _refusing(429, "quota-exceeded")
     with pytest.raises(QuotaError):
+        owner.vault.remember("too much")
+    network.answer = None
+    owner.vault.remember("fits")
+    assert _contents(owner.vault) == ["fits"]
+
+
+def test_what_a_proxy_finds_too_large_does_not_stay_in_the_way(world: World) -> None:
+    """A 413 without a problem of ours is as final, or nothing could be written any more."""
+    network = Refusing()
+    owner = world.owner(transport=network)
+    network.answer = lambda _: httpx.Response(413, text="<h1>Request Entity Too Large</h1>")
+    with pytest.raises(TooLargeError):
         owner.vault.remember("too much")
     network.answer = None
     owner.vault.remember("fits")

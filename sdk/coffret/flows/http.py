@@ -162,6 +162,8 @@ def problem(response: Response) -> errors.CoffretError:
         return errors.RateLimitedError(retry_after=retry_after(response))
     if kind is not None:
         return kind(_SENTENCES.get(code, ""))
+    if response.status == errors.TooLargeError.http_status:
+        return errors.TooLargeError()  # a proxy's limit, in words of its own: it never passes
     return errors.ServerError(f"The server answered with status {response.status}.")
 
 
