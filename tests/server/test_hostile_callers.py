@@ -196,3 +196,18 @@ async def test_what_ends_while_it_is_looked_up_is_not_remembered(
     monkeypatch.setattr(principals, "_see", meanwhile)
     assert (await stand.get("/tags", thief)).status_code == 200  # it was read before it ended
     assert code(await stand.get("/tags", thief)) == (401, "session-ended")
+
+
+async def test_memory_keys_are_read_a_few_records_at_a_time(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many are asked for, each comes once and in order, and the next place is right."""
+    monkeypatch.setattr("coffret_server.data.keys._AT_ONCE", 2)
+    owner = await stand.sign_up()
+    made = [owner.memory() for _ in range(5)]
+    assert (await stand.append(owner, owner.put(*made), "/memory-blobs/batch")).is_success
+    wraps = [record[3] for record in made]
+    for limit, following in ((1, 4), (2, 5), (3, 6), (4, 7), (5, None), (6, None)):
+        answer = await stand.get(f"/accounts/me/memory-keys?limit={limit}", owner.token)
+        place, found = msgspec.msgpack.decode(answer.content)
+        assert (place, [item[3] for item in found]) == (following, wraps[:limit]), limit

@@ -18,6 +18,13 @@ _STAGE: Final = (
     " VALUES (?, ?, ?, ?, ?) ON CONFLICT (account_id, memory_id, key_number)"
     " DO UPDATE SET change_id = excluded.change_id, wrap = excluded.wrap"
 )
+_KEEPING: Final = (
+    "SELECT seq, subject, key_number, record FROM entries"
+    " WHERE account_id = ? AND seq >= ? AND record IS NOT NULL ORDER BY seq LIMIT ?"
+)
+_AT_ONCE: Final = 32
+"""Records that are in memory together: each may have 2 MiB, of which a hundred bytes are wanted."""
+_Key = tuple[UUID, int, bytes, bytes]
 _Parts = tuple[msgspec.Raw, msgspec.Raw, bytes, bytes]
 _unpack = msgspec.msgpack.Decoder(_Parts).decode
 
@@ -34,24 +41,22 @@ async def read_memory_keys(call: Call) -> Reply:
     owner = await call.owner()
     start, limit = call.number("from", 0), call.number("limit", 1_000, LIMIT, 1)
 
-    async def job(tx: Tx) -> list[tuple[int, bytes, int, bytes]]:
-        rows = await tx.all(
-            "SELECT seq, subject, key_number, record FROM entries"
-            " WHERE account_id = ? AND seq >= ? AND record IS NOT NULL ORDER BY seq LIMIT ?",
-            owner.account,
-            start,
-            limit + 1,
-        )
-        return [(row[0], row[1], row[2], row[3]) for row in rows]
+    async def job(tx: Tx) -> tuple[int | None, list[_Key]]:
+        found: list[_Key] = []
+        at: int | None = start
+        for count in range(0, limit, _AT_ONCE):
+            most = min(_AT_ONCE, limit - count)
+            rows = await tx.all(_KEEPING, owner.account, at, most + 1)
+            found += [item for row in rows[:most] for item in _key(*row[1:])]
+            at = rows[most][0] if len(rows) > most else None
+            if at is None:
+                break
+        return at, found
 
-    rows = await call.services.storage.query(job)
-    following = rows[limit][0] if len(rows) > limit else None
-    return Reply((following, [item for row in rows[:limit] for item in _key(*row)]))
+    return Reply(await call.services.storage.query(job))
 
 
-def _key(
-    _seq: int, memory: bytes, key_number: int, record: bytes
-) -> list[tuple[UUID, int, bytes, bytes]]:
+def _key(memory: bytes, key_number: int, record: bytes) -> list[_Key]:
     _, _, kek, wrap = _unpack(record)
     if parse_kek(kek) is not None:
         return []
