@@ -42,7 +42,8 @@ from coffret_server.storage.base import Row
 from coffret_server.wire import identity, records
 
 keys = router("keys")
-_PAGE = 500
+_PAGE = 32
+"""Records in memory at a time: each may have 2 MiB."""
 _REVOKED = "revoked"
 _packed = msgspec.msgpack.Encoder().encode
 

@@ -81,7 +81,7 @@ class GrantBody(Body):
     sealed_key: Bytes
     signature: Bytes
     owner_wrap: Bytes
-    generation: int = Field(ge=1)
+    generation: int = Field(ge=1, lt=1 << 63)
 
 
 class DecisionBody(Body):
