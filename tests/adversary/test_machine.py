@@ -17,7 +17,7 @@ import os
 import sqlite3
 import tempfile
 from collections import Counter
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from unittest.mock import patch
@@ -37,8 +37,10 @@ from hypothesis.stateful import (
 from coffret.testing import Server
 from coffret_vault.errors import LockedError
 from harness.database import Database, alterations
-from harness.ensemble import Client, Device, Ensemble, Step
-from harness.reference import ACTIVE, PAUSED, REVOKED, Model, Shown
+from harness.ensemble import Ensemble
+from harness.parties import Client, Device, Step
+from harness.reference import REVOKED, Model, Shown
+from harness.steps import Steps
 from harness.whims import WHIMS, Plan
 from harness.world import World
 
@@ -55,7 +57,8 @@ two = st.sampled_from([0, 1])
 picks = st.integers(0, 9)
 numbers = st.integers(0, 1 << 20)
 kinds = st.integers(0, 4)
-plans = st.builds(Plan, st.sampled_from(WHIMS), st.integers(0, 3), numbers, numbers)
+plans = st.builds(Plan, st.sampled_from(WHIMS), st.sampled_from((0, 0, 0, 1, 2)), numbers, numbers)
+COLUMNS = ("leaf", "record", "leaf", "record", "version", "status", "key_number", "record_seq")
 ALL = ("read", "create", "update", "delete")
 TERMS: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
     ({"scopes": ALL, "standing": True}, {"standing": True}),
@@ -67,35 +70,11 @@ TERMS: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
 """What is asked and what is left of it in the approval; ``memories`` is how many."""
 
 
-def begun(grant: str, text: str) -> Any:
-    """The effect of an app's writing this text, of which there is no other."""
-
-    def effect(model: Model, seen: Shown) -> None:
-        memory_id, version = next(
-            (key for key, found in seen.waiting.items() if found == text), ("", 0)
-        )
-        if not version:
-            raise LookupError
-        model.propose(grant, memory_id, version, text)
-
-    return effect
+def _nothing(_model: Model, _seen: Shown) -> None:
+    """The effect of what is written in another history."""
 
 
-def doomed(grant: str) -> Any:
-    """The effect of an app's proposing a deletion: the one that the model does not know."""
-
-    def effect(model: Model, seen: Shown) -> None:
-        new = [
-            key for key, text in seen.waiting.items() if text is None and key not in model.waiting
-        ]
-        if not new:
-            raise LookupError
-        model.propose(grant, *new[0], None)
-
-    return effect
-
-
-class Machine(RuleBasedStateMachine):
+class Machine(Steps, RuleBasedStateMachine):
     """The rules."""
 
     url: ClassVar[str]
@@ -110,7 +89,6 @@ class Machine(RuleBasedStateMachine):
         self.world = self.stack.enter_context(World(self.url, folder))
         self.all = Ensemble(self.url, folder, self.database, self.world)
         self.snapshots: list[dict[str, Sequence[Row]]] = []
-        self.texts = 0
 
     def teardown(self) -> None:
         """In the end everybody stands at the present."""
@@ -123,174 +101,6 @@ class Machine(RuleBasedStateMachine):
             Machine.tally.update(self.all.tally)
         finally:
             self.stack.close()
-
-    # -- what can be done -------------------------------------------------------------------------
-
-    def _text(self) -> str:
-        self.texts += 1
-        return f"text {self.texts}"
-
-    def _picked(self, number: int) -> str:
-        known = sorted(self.all.model.memories)
-        return known[number % len(known)] if known else ""
-
-    def _grant(self, number: int, *states: str) -> str:
-        grants = self.all.model.grants
-        known = [name for name, share in grants.items() if share.state in states]
-        return known[number % len(known)] if known else ""
-
-    def _sync(self, device: Device, _number: int = 0) -> Step:
-        return Step(device.vault.sync)
-
-    def _remember(self, device: Device, _number: int) -> Step:
-        text = self._text()
-
-        def effect(model: Model, seen: Shown) -> None:
-            model.write({found: name for name, found in seen.memories.items()}[text], text)
-
-        return Step(lambda: device.vault.remember(text, tags=["t"]), (effect,))
-
-    def _update(self, device: Device, number: int) -> Step:
-        memory_id, text = self._picked(number), self._text()
-
-        def act() -> Any:
-            if not memory_id:
-                return False
-            device.vault.sync()
-            return device.vault.update(memory_id, content=text)
-
-        return Step(act, (lambda model, _: model.write(memory_id, text),))
-
-    def _forget(self, device: Device, number: int) -> Step:
-        memory_id = self._picked(number)
-
-        def act() -> Any:
-            if not memory_id:
-                return False
-            device.vault.sync()
-            return device.vault.forget(memory_id)
-
-        return Step(act, (lambda model, _: model.drop(memory_id),))
-
-    def _accept(self, device: Device, number: int) -> Step:
-        return self._decide(device, number, accept=True)
-
-    def _reject(self, device: Device, number: int) -> Step:
-        return self._decide(device, number, accept=False)
-
-    def _decide(self, device: Device, number: int, *, accept: bool) -> Step:
-        known = sorted(self.all.model.waiting.items())
-        if not known:
-            return Step(lambda: False)
-        key, item = known[number % len(known)]
-
-        def act() -> None:
-            device.vault.sync()
-            decide = device.vault.accept if accept else device.vault.reject
-            decide(*key)
-
-        if not accept:
-            return Step(act, (lambda model, _: model.reject(key),))
-        if item.text is None:
-            return Step(act, (lambda model, _: model.accept(key),))
-
-        def first(model: Model, _seen: Shown) -> None:
-            model.accept(key)
-            model.waiting[key] = item
-
-        return Step(act, (first, lambda model, _: model.accept(key)))
-
-    def _move(self, device: Device, grant: str, state: str) -> Step:
-        def act() -> Any:
-            if not grant:
-                return False
-            device.vault.sync()
-            vault = device.vault
-            how = {PAUSED: vault.pause, ACTIVE: vault.resume, REVOKED: vault.revoke}[state]
-            return how(grant)
-
-        return Step(act, (lambda model, _: model.move(grant, state),))
-
-    def _pause(self, device: Device, number: int) -> Step:
-        return self._move(device, self._grant(number, ACTIVE), PAUSED)
-
-    def _resume(self, device: Device, number: int) -> Step:
-        return self._move(device, self._grant(number, PAUSED), ACTIVE)
-
-    def _revoke(self, device: Device, number: int) -> Step:
-        return self._move(device, self._grant(number, ACTIVE, PAUSED), REVOKED)
-
-    def _rotate(self, device: Device, _number: int) -> Step:
-        return Step(
-            lambda: (device.vault.sync(), device.vault.rotate()), (lambda model, _: model.rotate(),)
-        )
-
-    def _app_read(self, client: Client, _number: int) -> Step:
-        access = client.access
-        assert access is not None
-        return Step(access.refresh, (), self.all.allowed(client))
-
-    def _app_remember(self, client: Client, _number: int) -> Step:
-        access, text = client.access, self._text()
-        assert access is not None
-        return Step(
-            lambda: access.remember(text, tags=["t"]),
-            (begun(client.grant, text),),
-            self.all.allowed(client, "create"),
-        )
-
-    def _app_update(self, client: Client, number: int) -> Step:
-        access, text = client.access, self._text()
-        memory_id, refused = self._shared(client, number, "update")
-        assert access is not None
-        if not memory_id:
-            return Step(lambda: False)
-        return Step(
-            lambda: access.update(memory_id, content=text), (begun(client.grant, text),), refused
-        )
-
-    def _app_forget(self, client: Client, number: int) -> Step:
-        access = client.access
-        memory_id, refused = self._shared(client, number, "delete")
-        assert access is not None
-        if not memory_id:
-            return Step(lambda: False)
-        return Step(lambda: access.forget(memory_id), (doomed(client.grant),), refused)
-
-    def _shared(self, client: Client, number: int, scope: str) -> tuple[str, Any]:
-        """A memory that an app may read, if there is one; and how it is refused more than that."""
-        refused = self.all.allowed(client, scope)
-        if self.all.allowed(client) is not None:
-            return self._picked(number), refused
-        assert client.access is not None
-        known = sorted(
-            item.id for item in client.access.memories() if item.review.status == "approved"
-        )
-        return known[number % len(known)] if known else "", refused
-
-    OWNERS = (
-        _sync,
-        _remember,
-        _update,
-        _forget,
-        _accept,
-        _reject,
-        _pause,
-        _resume,
-        _revoke,
-        _rotate,
-    )
-    APPS = (_app_read, _app_remember, _app_update, _app_forget)
-
-    def _step(self, who: int, what: int, number: int) -> tuple[Device | Client, Step] | None:
-        """A step of one of the four: the devices are 0 and 1, the apps 2 and 3."""
-        if who < 2:
-            device = self.all.devices[who]
-            return device, self.OWNERS[what % len(self.OWNERS)](self, device, number)
-        client = self.all.apps[who - 2]
-        if client.access is None:
-            return None
-        return client, self.APPS[what % len(self.APPS)](self, client, number)
 
     # -- honest -----------------------------------------------------------------------------------
 
@@ -356,6 +166,7 @@ class Machine(RuleBasedStateMachine):
     @rule(who=st.integers(0, 3), what=picks, number=picks, plan=plans)
     def misbehave(self, who: int, what: int, number: int, plan: Plan) -> None:
         """An answer to somebody is altered, old, lost, refused or made up."""
+        self._news(number)
         chosen = self._step(who, what, number)
         if chosen is None:
             return
@@ -364,10 +175,18 @@ class Machine(RuleBasedStateMachine):
         self.all.hostile(party, step)
         self.all.mend(party, step)
 
+    def _news(self, number: int) -> None:
+        """Another device writes, so that there is something new to be lied about."""
+        guide = self.all.guide
+        self.all.honest(guide, (self._remember, self._update)[number % 2](guide, number // 2))
+
     @precondition(lambda self: self.snapshots)
-    @rule(who=st.integers(0, 3), what=picks, number=picks, which=picks)
-    def turn_back(self, who: int, what: int, number: int, which: int) -> None:
+    @rule(who=st.integers(0, 3), what=picks, number=picks, which=picks, seen=st.booleans())
+    def turn_back(self, who: int, what: int, number: int, which: int, seen: bool) -> None:  # noqa: FBT001 - drawn by hypothesis
         """Somebody is served an older state of the whole database: a rollback, or a fork."""
+        self._news(number)
+        if seen and who < 2:
+            self.all.honest(self.all.devices[who], self._sync(self.all.devices[who]))
         chosen = self._step(who, what, number)
         if chosen is None:
             return
@@ -378,6 +197,7 @@ class Machine(RuleBasedStateMachine):
     @rule(who=st.integers(0, 3), what=picks, number=picks, row=numbers, column=numbers, how=numbers)
     def tamper(self, who: int, what: int, number: int, row: int, column: int, how: int) -> None:
         """Somebody is served a database in which a field of the log is another."""
+        self._news(number)
         chosen = self._step(who, what, number)
         if chosen is None:
             return
@@ -388,14 +208,50 @@ class Machine(RuleBasedStateMachine):
             return
         self.all.mend(*chosen)
 
+    @rule(device=two, row=numbers, column=numbers, how=numbers)
+    def enter(self, device: int, row: int, column: int, how: int) -> None:
+        """A new device is served a database in which a field of the log is another."""
+        with suppress(sqlite3.IntegrityError):
+            self.all.enter(device, {"entries": self._tampered(row, column, how)}, None)
+
+    @rule(device=two, plan=plans)
+    def enter_badly(self, device: int, plan: Plan) -> None:
+        """A new device is answered badly, once."""
+        later = Plan(plan.whim, plan.turn + 2 * (plan.how % 2), plan.where, plan.how)
+        self.all.enter(device, {}, later)
+
+    @rule(device=two, number=picks)
+    def mingle(self, device: int, number: int) -> None:
+        """A device writes in another history, whose records a new one is served in this."""
+        writer, memory_id = self.all.devices[device], self._picked(number)
+        snapshot = self.database.copy()
+        if not memory_id:
+            return
+        self.all.honest(writer, self._sync(writer))
+        self.all.honest(self.all.guide, self._update(self.all.guide, number))
+        step = Step(lambda: writer.vault.update(memory_id, content=self._text()), (_nothing,))
+        with self.all.turned(snapshot):
+            self.all.hostile(writer, step)
+        self.all.mend(writer, step)
+        rows = self.database.rows("entries")
+        for row in rows:
+            stray = self.all.strays.get((row["subject"], row["version"]))
+            row["record"] = stray or row["record"]
+        self.all.enter(device, {"entries": rows}, None)
+
     def _tampered(self, row: int, column: int, how: int) -> list[Row]:
         rows = self.database.rows("entries")
         account = self.all.witness._state.account_id
         mine = [number for number, found in enumerate(rows) if found["account_id"] == account]
         at = mine[row % len(mine)]
-        name = ("record", "leaf", "version", "status", "key_number", "record_seq")[column % 6]
+        name = COLUMNS[column % len(COLUMNS)]
         others = [rows[number][name] for number in mine if rows[number][name] != rows[at][name]]
         values = [*others, *alterations(rows[at][name])]
+        kind, how = how % 2, how // 2
+        if kind and isinstance(rows[at][name], bytes):
+            changed = bytearray(rows[at][name])
+            changed[-1 - how % min(len(changed), 12)] ^= 1 << how % 8
+            values = [bytes(changed)]
         rows[at] = {**rows[at], name: values[how % len(values)]}
         return rows
 

@@ -8,92 +8,27 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 
 from coffret import Vault
 from coffret_vault.errors import CoffretError, GrantError, OpenError, SessionEndedError, TrustError
 from coffret_vault.formats.layout import parse_id
 from coffret_vault.records.seal import open_version
+from harness.parties import Client, Device, Step, like, log_of, shown
 from harness.reference import ACTIVE, REVOKED, Model, Share, Shown
-from harness.whims import Whim
+from harness.whims import Plan, Whim
 from harness.world import PASSPHRASE, World, ask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from coffret import Access, App, Memory
+    from coffret import Memory
     from coffret_vault.primitives.secret import SecretBytes
     from harness.database import Database, Row
-
-    Effect = Callable[[Model, Shown], None]
-    """Changes the model by what the witness shows; LookupError if it is not that."""
-
-
-class Step(NamedTuple):
-    """Something that a party does.
-
-    Attributes:
-        act: does it; gives False where there was nothing to do.
-        effects: what it changes, one append after another.
-        refused: how it fails with an honest server, if it has to.
-    """
-
-    act: Callable[[], Any]
-    effects: tuple[Effect, ...] = ()
-    refused: type[CoffretError] | None = None
-
-
-@dataclass(eq=False)
-class Device:
-    """A device of the owner; ``at`` is the newest state of the model that it is known to show."""
-
-    vault: Vault
-    whim: Whim
-    at: int = 0
-
-
-@dataclass(eq=False)
-class Client:
-    """An app, the grant that it has, and every key that it ever had."""
-
-    app: App
-    whim: Whim
-    number: int
-    access: Access | None = None
-    grant: str = ""
-    keys: list[SecretBytes] = field(default_factory=list)
-
-    def keep(self) -> None:
-        """Keep what can be kept of what was read."""
-        assert self.access is not None
-        readable = self.access._shelf._readable.values()
-        self.keys += [key for item in readable if (key := item.key) not in self.keys]
-
-
-def shown(vault: Vault) -> Shown:
-    """What a device shows."""
-    return Shown(
-        {memory.id: memory.content for memory in vault.list()},
-        {
-            (item.memory_id, item.version): item.proposed.content if item.proposed else None
-            for item in vault.pending()
-        },
-        {grant.grant_id: grant.state for grant in vault.grants()},
-    )
-
-
-def like(seen: Shown, state: Shown) -> bool:
-    """Whether that is shown; the wrap of what waits may have come wrong, so that it is unread."""
-    return (
-        seen.memories == state.memories
-        and seen.waiting.keys() == state.waiting.keys()
-        and all(text in {None, state.waiting[key]} for key, text in seen.waiting.items())
-    )
+    from harness.parties import Effect
 
 
 class Ensemble:
@@ -109,6 +44,9 @@ class Ensemble:
         self.states = [self.model.shown()]
         self.ever: dict[str, set[tuple[str, str]]] = {}
         self.kept: list[tuple[int, list[SecretBytes]]] = []
+        self.other: dict[int, bytes] = {}
+        self.strays: dict[tuple[bytes, int], bytes] = {}
+        self.guide = Device(self.witness, Whim())
         self.devices = [self._device() for _ in range(2)]
         self.apps = [self._client(number) for number in range(2)]
         self.tally = {"honest": 0, "hostile": 0, "refused": 0, "no difference": 0, "forked": 0}
@@ -154,12 +92,16 @@ class Ensemble:
     def hostile(self, party: Device | Client, step: Step) -> None:
         """Carry out a step while the server misbehaves: an error, or what it would have done."""
         self.tally["hostile"] += 1
+        if isinstance(party, Device):
+            party.lied_to = True
         try:
             done, failed = step.act(), False
         except CoffretError:
             done, failed = None, True
         self.tally["refused" if failed else "no difference"] += 1
         self._check_reads(party)
+        if isinstance(party, Device) and not party.vault.is_locked and (failed or not step.effects):
+            self.is_no_invention(party)
         party.whim.behave()
         self._party = party
         self._outcome = (done, failed)
@@ -183,6 +125,7 @@ class Ensemble:
         if not self._forked(device.vault):
             self._sync(device)
             return False
+        self._went_its_own_way(device.vault)
         before = shown(device.vault)
         with pytest.raises(TrustError):
             device.vault.sync()
@@ -198,16 +141,22 @@ class Ensemble:
             self.unlock(device)
             device.vault.sync()
 
+    def _leaves(self) -> dict[int, bytes]:
+        """The log as the server has it, each leaf as MessagePack."""
+        account = self.witness._state.account_id
+        rows = self.database.rows("entries")
+        return {row["seq"]: row["leaf"] for row in rows if row["account_id"] == account}
+
     def _forked(self, vault: Vault) -> bool:
         """Whether a device has a log that the server's, which is honest now, does not continue."""
-        account = vault._state.account_id
-        rows = self.database.rows("entries")
-        leaves = {row["seq"]: row["leaf"] for row in rows if row["account_id"] == account}
-        store = vault._state.store
-        return any(
-            at not in leaves or msgspec.msgpack.decode(leaves[at]) != store.leaf(at)
-            for at in range(vault.status().entries)
-        )
+        leaves = self._leaves()
+        return any(leaves.get(at) != leaf for at, leaf in enumerate(log_of(vault)))
+
+    def _went_its_own_way(self, vault: Vault) -> None:
+        """A device's log is another only by what it wrote itself, when it was shown another."""
+        honest = self._leaves()
+        for at, leaf in enumerate(log_of(vault)):
+            assert at not in honest or leaf == self.other.get(at, honest[at])
 
     def _adopt(self, effects: Sequence[Effect], *, complete: bool) -> None:
         """Find out by the witness how far a step went, and let the model follow."""
@@ -280,7 +229,11 @@ class Ensemble:
     def is_present(self, device: Device) -> None:
         """A device that has synced with an honest server shows the model's present, whole."""
         seen = shown(device.vault)
-        assert seen == self.model.shown()
+        if device.lied_to:
+            # How the key of what waits is wrapped is in no log: it is asked for again to accept it.
+            assert like(seen, self.model.shown())
+        else:
+            assert seen == self.model.shown(), f"{seen} is not {self.model.shown()}"
         assert seen.grants == self.model.shown().grants
         assert device.vault.check() == 0
         device.at = len(self.states) - 1
@@ -305,12 +258,10 @@ class Ensemble:
         assert client.access is not None
         memories = client.access._shelf.memories()
         client.keep()
+        proposed = self.model.proposed.get(client.number, set())
         for memory in memories:
-            if memory.review.status == "approved":
-                assert (memory.id, memory.content) in accepted
-            else:
-                proposed = self.model.proposed.get(client.number, set())
-                assert (memory.id, memory.content) in proposed
+            named = memory.id, memory.content
+            assert named in proposed or (memory.review.status == "approved" and named in accepted)
         return memories
 
     def _read(self, client: Client) -> None:
@@ -347,9 +298,43 @@ class Ensemble:
     @contextmanager
     def turned(self, tables: dict[str, Sequence[Row]]) -> Iterator[None]:
         """The server's database says something else meanwhile; what is written then is lost."""
-        before = self.database.copy()
+        before, honest = self.database.copy(), self._leaves()
         self.database.write(tables)
         try:
+            served = self._leaves()
             yield
+            written = {at: leaf for at, leaf in self._leaves().items() if at not in served}
+            self.other = {**{at: honest[at] for at in served if at in honest}, **written}
+            self._gather(before["entries"])
         finally:
             self.database.write(before)
+
+    def _gather(self, honest: Sequence[Row]) -> None:
+        """Keep the records of another history that name a version which there is in this one."""
+        records = {(row["subject"], row["version"]): row["record"] for row in honest}
+        for row in self.database.rows("entries"):
+            name = row["subject"], row["version"]
+            if row["record"] and records.get(name) not in {None, row["record"]}:
+                self.strays[name] = row["record"]
+
+    def enter(self, at: int, tables: dict[str, Sequence[Row]], plan: Plan | None) -> None:
+        """A new device enters while the server misbehaves, and takes the place of another."""
+        self.tally["hostile"] += 1
+        whim = Whim()
+        if plan is not None:
+            whim.misbehave(plan)
+        with self.turned(tables):
+            try:
+                device = Device(
+                    self.world.device(self.owner, transport=whim), whim, 0, lied_to=True
+                )
+            except CoffretError:
+                self.tally["refused"] += 1
+                return
+            self.tally["no difference"] += 1
+            self.is_no_invention(device)
+            whim.behave()
+        self.devices[at].vault.close()
+        self.devices[at] = device
+        if not self._repair(device):
+            self.is_present(device)
