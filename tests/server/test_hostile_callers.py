@@ -173,6 +173,24 @@ async def test_a_page_of_the_feed_is_never_too_large_to_take(
     assert len((await stand.sync(owner, 3))[2]) == 1
 
 
+async def test_a_memory_s_versions_come_in_pages(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many and large its versions are, a page has one at least and no more than fits."""
+    monkeypatch.setattr("coffret_server.data.owner.PAGE_BYTES", 10_000)
+    owner, memory = await stand.sign_up(), forge.new_id()
+    for version in range(1, 6):
+        newer = owner.memory(memory, version, size=4_096)
+        assert (await stand.append(owner, owner.put(newer))).is_success
+    found: list[Any] = []
+    while len(found) < 5:
+        path = f"/memory-blobs/{memory}/versions?from={len(found) + 1}"
+        answer = await stand.get(path, owner.token)
+        assert len(answer.content) < 10_000 + 1_000
+        found += msgspec.msgpack.decode(answer.content)
+    assert [item[1] for item in found] == [1, 2, 3, 4, 5]
+
+
 @pytest.mark.attack(45)
 async def test_what_ends_while_it_is_looked_up_is_not_remembered(
     stand: Stand, monkeypatch: pytest.MonkeyPatch

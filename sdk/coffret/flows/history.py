@@ -12,7 +12,7 @@ from coffret.flows.keys import open_memory
 from coffret.flows.memories import read_id
 from coffret.flows.session import get, get_packed
 from coffret.flows.sync import sync
-from coffret_vault.errors import NotFoundError, OpenError, TrustError
+from coffret_vault.errors import FormatError, NotFoundError, OpenError, TrustError
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.entry import Entry, parse_leaf
 from coffret_vault.formats.layout import id_text
@@ -64,8 +64,7 @@ def history(state: VaultState, memory_id: str) -> Flow[list[Version]]:
     if memory is None:
         raise NotFoundError
     newest = memory.newest
-    path = f"/memory-blobs/{id_text(identifier)}/versions"
-    items = decode_msgpack((yield from get_packed(state, path)), list[_Item])
+    items = yield from _items(state, identifier, newest)
     if any(item.leaf >= state.position().size for item in items):
         yield from sync(state)
     known = {item.version for item in items}
@@ -78,6 +77,24 @@ def history(state: VaultState, memory_id: str) -> Flow[list[Version]]:
         _version(state, item.record, entry, erased)
         for item, entry in zip(items, entries, strict=True)
     ]
+
+
+def _items(state: VaultState, identifier: bytes, newest: int) -> Flow[list[_Item]]:
+    """What the server shows of a memory's versions, page by page."""
+    path = f"/memory-blobs/{id_text(identifier)}/versions"
+    items: list[_Item] = []
+    behind = 0
+    while True:
+        params = [("from", str(behind + 1))] if behind else []
+        page = decode_msgpack((yield from get_packed(state, path, *params)), list[_Item])
+        items += page
+        last = page[-1].version if page else newest
+        if last >= newest:
+            return items
+        if last <= behind:
+            message = "the server's pages lead back to one that was read"
+            raise FormatError(message)
+        behind = last
 
 
 def _entry(state: VaultState, identifier: bytes, item: _Item) -> Entry:

@@ -10,7 +10,7 @@ import msgspec
 
 from coffret_server import grants, merkle
 from coffret_server.append import Wrap, add_wrap
-from coffret_server.data.call import Call, Reply
+from coffret_server.data.call import PAGE_BYTES, Call, Reply
 from coffret_server.data.tree import read_hashes
 from coffret_server.ledger import Ledger
 from coffret_server.problems import malformed, refuse
@@ -23,6 +23,8 @@ from coffret_server.wire.records import check_wrap
 WRAPS_LIMIT: Final = 5_000
 PAGE_LIMIT: Final = 2_000
 READ_EVERY: Final = 60_000_000
+_FEW: Final = 32
+"""Records read at a time where all of them might be too many bytes."""
 _ITEM: Final = b"\x97"
 _pack = msgspec.msgpack.Encoder().encode
 _Parts = tuple[msgspec.Raw, msgspec.Raw, msgspec.Raw, msgspec.Raw]
@@ -178,16 +180,16 @@ async def read_records(call: Call) -> Reply:
 
     seen = call.number("seen", 0)
 
-    async def job(tx: Tx) -> tuple[grants.Grant, list[_Row], _Proof]:
+    async def job(tx: Tx) -> tuple[grants.Grant, list[_Row], bool, _Proof]:
         grant = await grants.usable_grant(tx, grant_id, app, now)
-        rows = await _page(tx, grant, place, limit + 1)
-        return grant, rows, await _proof(tx, grant.account, seen, rows[:limit])
+        rows, more = await _bounded(tx, grant, place, limit)
+        return grant, rows, more, await _proof(tx, grant.account, seen, rows)
 
-    grant, rows, proof = await call.services.storage.query(job)
+    grant, rows, more, proof = await call.services.storage.query(job)
     if grant.last_read is None or now - grant.last_read > READ_EVERY:
         await _mark_read(call, grant, now)
-    following = rows[limit - 1].place.text() if len(rows) > limit else None
-    items = [row.item for row in rows[:limit]]
+    following = rows[-1].place.text() if more else None
+    items = [row.item for row in rows]
     head = b"\x95" + _pack(following) + b"\xdd" + len(items).to_bytes(4, "big")
     return Reply(packed=head + b"".join(items) + b"".join(map(_pack, proof)))
 
@@ -216,6 +218,29 @@ def _start(call: Call) -> _Place:
     if "since" in query:
         return _Place(call.number("since", 0), _LAST_MEMORY, 0)
     return _BEGINNING
+
+
+async def _bounded(
+    tx: Tx, grant: grants.Grant, place: _Place, limit: int
+) -> tuple[list[_Row], bool]:
+    """As :func:`_page`, of no more bytes than an app takes at once; and whether more may follow."""
+    used = await tx.one("SELECT bytes FROM logs WHERE account_id = ?", grant.account)
+    if used is None or used[0] <= PAGE_BYTES:
+        rows = await _page(tx, grant, place, limit + 1)
+        return rows[:limit], len(rows) > limit
+    rows, total = [], 0
+    while len(rows) < limit:
+        wanted = min(_FEW, limit - len(rows))
+        found = await _page(tx, grant, place, wanted)
+        for row in found:
+            total += len(row.item)
+            if total > PAGE_BYTES and rows:
+                return rows, True
+            rows.append(row)
+        if len(found) < wanted:
+            return rows, False
+        place = found[-1].place
+    return rows, True
 
 
 async def _page(tx: Tx, grant: grants.Grant, place: _Place, limit: int) -> list[_Row]:

@@ -28,6 +28,9 @@ _write_json = msgspec.json.Encoder().encode
 _MAP_16: Final = 0xDE
 _FIXMAP: Final = 0x80
 _LARGEST: Final = (1 << 63) - 1
+PAGE_BYTES: Final = 32 * 1024 * 1024
+"""A page of records ends before it is larger: who asked takes 64 MiB at most, and it is kept here
+while it is sent. An app must not be able to write what makes a page larger than that."""
 
 
 def shown(scope: "Scope", body: bytes) -> Shown:

@@ -8,7 +8,7 @@ import msgspec
 
 from coffret_server import merkle
 from coffret_server.append import Append, Applied, Prepared, apply, prepare
-from coffret_server.data.call import Call, Reply
+from coffret_server.data.call import PAGE_BYTES, Call, Reply
 from coffret_server.data.tree import read_hashes
 from coffret_server.problems import ProblemError, refuse
 from coffret_server.schema import STATUS_NAMES
@@ -18,9 +18,10 @@ LOG_LIMIT: Final = 10_000
 SYNC_LIMIT: Final = 5_000
 FARTHEST: Final = (1 << 63) - 1
 """The largest number that a database takes."""
-PAGE_BYTES: Final = 32 * 1024 * 1024
-"""A page of the feed ends before it is larger: a device takes 64 MiB at most, and it is kept here
-while it is sent. An app must not be able to write what makes its owner's pages larger than that."""
+_VERSIONS: Final = (
+    "SELECT record, version, status, seq FROM entries WHERE account_id = ? AND subject = ?"
+    " AND status IS NOT NULL AND version > ? ORDER BY version LIMIT 16"
+)
 _PAIR: Final = b"\x92"
 _NIL: Final = b"\xc0"
 _MOVED: Final = frozenset({"log-moved", "version-moved"})
@@ -187,21 +188,27 @@ async def read_one(call: Call) -> Reply:
 
 
 async def read_versions(call: Call) -> Reply:
-    """Every version of a memory, oldest first; deletions and what was erased have no record."""
+    """Versions of a memory, oldest first; deletions and what was erased have no record.
+
+    No more bytes than a device takes at once, but always one: it asks on from the next.
+    """
     owner = await call.owner()
-    memory = call.id().bytes
+    memory, first = call.id().bytes, call.number("from", 1, FARTHEST, 1)
 
     async def job(tx: Tx) -> list[tuple[msgspec.Raw, int, str, int]]:
-        rows = await tx.all(
-            "SELECT record, version, status, seq FROM entries"
-            " WHERE account_id = ? AND subject = ? AND status IS NOT NULL ORDER BY version",
-            owner.account,
-            memory,
-        )
-        return [(msgspec.Raw(row[0] or _NIL), row[1], STATUS_NAMES[row[2]], row[3]) for row in rows]
+        found: list[tuple[msgspec.Raw, int, str, int]] = []
+        total, place = 0, first - 1
+        while rows := await tx.all(_VERSIONS, owner.account, memory, place):
+            for record, version, status, seq in rows:
+                total += len(record or _NIL)
+                if total > PAGE_BYTES and found:
+                    return found
+                found.append((msgspec.Raw(record or _NIL), version, STATUS_NAMES[status], seq))
+            place = found[-1][1]
+        return found
 
     rows = await call.services.storage.query(job)
-    if not rows:
+    if not rows and first == 1:
         refuse("not-found", "there is no such memory")
     return Reply(packed=_pack(rows))
 
