@@ -16,7 +16,7 @@ from coffret_vault.errors import NetworkError, OpenError
 from coffret_vault.ingest import read_export
 from coffret_vault.records.seal import open_version
 from harness.league import Pen
-from harness.network import Evil, Losing
+from harness.network import Losing
 from harness.world import MONTH
 
 if TYPE_CHECKING:
@@ -242,38 +242,3 @@ def test_what_was_never_written_again_is_marked_in_an_export(world: World, tmp_p
     owner.vault.sync()
     taken_in(owner, other, tmp_path / "export.jsonl")
     assert next(iter(other.vault.list())).provenance["written_by"] == app_id
-
-
-@pytest.mark.parametrize("automatic", [False, True])
-def test_a_wrap_that_was_wrong_once_is_asked_for_again(world: World, automatic: bool) -> None:  # noqa: FBT001 - a parameter
-    """A proposal whose wrap the server got wrong shows, and is accepted, at the next sync."""
-    owner, evil = world.owner(), Evil()
-    other = world.device(owner, transport=evil)
-    _, access = world.granted(owner, world.app(), scopes=["create"], auto_accept=automatic)
-    other.sync()
-    memory_id = access.remember("by an app").id
-
-    def spoil(answer: Any) -> None:
-        for _, record in answer[2]:
-            if record is not None and record[2][:1] == b"\x01":
-                record[3] = record[3][:-1] + bytes([record[3][-1] ^ 1])
-
-    evil.rewrite["/sync"] = spoil
-    evil.rewrite[f"/memory-blobs/{memory_id}"] = lambda answer: spoil(
-        [0, "", [[b"", answer["record"]]]]
-    )
-    other.sync()
-    assert [item.proposed for item in other.pending()] == [None]
-    evil.rewrite.clear()
-    other._state.lock()
-    other.unlock("correct horse battery staple", owner.secret_key)
-    asked = evil.paths.count(f"/memory-blobs/{memory_id}")
-    other.sync()
-    other.sync()
-    assert evil.paths.count(f"/memory-blobs/{memory_id}") == asked + 1
-    if automatic:
-        assert other.get(memory_id).review.by == "owner"
-    else:
-        assert [item.proposed and item.proposed.content for item in other.pending()] == [
-            "by an app"
-        ]

@@ -42,7 +42,8 @@ def test_every_dependency_is_pinned_by_its_hash(lock: Path) -> None:
     """Each line of each lock names one version and hashes, and no address or index."""
     text = lock.read_text()
     assert loose(text) == []
-    assert text.count("--hash=sha256:") > 10
+    pins = [line for line in text.splitlines() if line[:1].isalnum()]
+    assert text.count("--hash=sha256:") >= len(pins) > 0
     assert "://" not in re.sub(r"(?m)#.*$", "", text)
 
 
