@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -241,7 +241,7 @@ def test_an_app_without_a_past_takes_an_older_head(reader: Reader) -> None:
     reader.owner.vault.remember("more", tags=["t"])
     reader.evil.rewrite.clear()
     reader.read()
-    reader.access._state.heads.path.unlink()
+    shutil.rmtree(reader.access._state.heads.folder)
     reader.access = _again(reader)
     reader.evil.rewrite[reader.path] = lambda _: pages[0]
     assert reader.read() == [REAL]
@@ -333,8 +333,9 @@ def test_an_apps_receipt_shows_a_fresh_device_that_it_sees_yesterday(reader: Rea
 
 def test_a_damaged_memory_of_heads_is_not_taken_for_none(reader: Reader) -> None:
     """An app that cannot read what it saw does not begin anew by itself."""
-    account_id = reader.owner.vault.status().account_id
-    for text in ("", "[]", json.dumps({account_id: "x"})):
-        reader.access._state.heads.path.write_text(text)
+    reader.read()
+    (kept,) = reader.access._state.heads.folder.iterdir()
+    for data in (b"", b"[]", b"\xff", kept.read_bytes()[:-9]):
+        kept.write_bytes(data)
         with pytest.raises(StoreDamagedError):
             reader.access.memories()
