@@ -353,8 +353,9 @@ def test_pages_that_never_end_are_left(stage: Stage) -> None:
     network = Spoiler(target)
     act(stage, network)
     assert network.honest is not None
-    page = [CANARY, *msgspec.msgpack.decode(network.honest.content)[1:]]
-    body = msgspec.msgpack.encode(page)
+    _, items, head, _, nodes = msgspec.msgpack.decode(network.honest.content)
+    # The app has seen this head by now: nothing has to be proven of what led to it.
+    body = msgspec.msgpack.encode([CANARY, items, head, [], nodes])
 
     def again(_: httpx.Response) -> httpx.Response:
         network.spoil = again
