@@ -31,7 +31,7 @@ def app_keys(manifest: Manifest) -> bytes:
 def pinned(state: VaultState) -> dict[bytes, Manifest]:
     """Every app that was ever approved, by its id, as its newest grant has it."""
     rows = sorted(state.store.grants.all(), key=lambda row: row.granted_at)
-    return {row.statement().app_id: row.app() for row in rows}
+    return {app.app_id: app for app in (row.app() for row in rows)}
 
 
 def is_pinned(state: VaultState, manifest: Manifest) -> bool:

@@ -61,7 +61,8 @@ def _grant(data: bytes) -> Grant:
     return _kept(GRANT, data)
 
 
-@lru_cache(maxsize=64)
+# A manifest is small, and all of them are asked for each request that an owner looks at.
+@lru_cache(maxsize=1_024)
 def _manifest(data: bytes) -> Manifest:
     return _kept(MANIFEST, data)
 
