@@ -69,11 +69,15 @@ class Succession(Base):
 
 
 class Rewrap(Base):
-    """A memory key wrapped for the generation that a key change begins, until it does."""
+    """A memory key wrapped for the generation that a key change begins, until it does.
+
+    Each session has its own: one that is in other hands cannot spoil a change.
+    """
 
     __tablename__ = "rewraps"
     __table_args__ = (_COMPACT,)
     account_id: Mapped[bytes] = mapped_column(primary_key=True)
+    session_id: Mapped[bytes] = mapped_column(primary_key=True)
     memory_id: Mapped[bytes] = mapped_column(primary_key=True)
     key_number: Mapped[int] = mapped_column(primary_key=True)
     change_id: Mapped[bytes]

@@ -14,9 +14,14 @@ from coffret_server.wire.records import check_wrap, parse_kek
 
 LIMIT: Final = 5_000
 _STAGE: Final = (
-    "INSERT INTO rewraps (account_id, memory_id, key_number, change_id, wrap)"
-    " VALUES (?, ?, ?, ?, ?) ON CONFLICT (account_id, memory_id, key_number)"
+    "INSERT INTO rewraps (account_id, session_id, memory_id, key_number, change_id, wrap)"
+    " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (account_id, session_id, memory_id, key_number)"
     " DO UPDATE SET change_id = excluded.change_id, wrap = excluded.wrap"
+)
+_COUNT: Final = "SELECT COUNT(*) FROM rewraps WHERE account_id = ? AND session_id = ?"
+_CLEAR: Final = (
+    "DELETE FROM rewraps WHERE account_id = ? AND ((session_id = ? AND change_id <> ?)"
+    " OR session_id NOT IN (SELECT session_id FROM sessions WHERE account_id = ?))"
 )
 _KEEPING: Final = (
     "SELECT seq, subject, key_number, record FROM entries"
@@ -64,7 +69,7 @@ def _key(memory: bytes, key_number: int, record: bytes) -> list[_Key]:
 
 
 async def stage_rewraps(call: Call) -> Reply:
-    """Keep wraps for a key change; what was kept for another change goes."""
+    """Keep wraps for a key change; what this session, or one that ended, kept for another goes."""
     owner = await call.owner()
     body = call.body(StageBody)
     if len(body.wraps) > LIMIT:
@@ -82,13 +87,12 @@ async def stage_rewraps(call: Call) -> Reply:
             found = ledger.find(memory.bytes)
             if found is None or key_number > found.key_number:
                 refuse("conflict", "a wrap is for a memory or a key that does not exist")
-        await tx.run(
-            "DELETE FROM rewraps WHERE account_id = ? AND change_id <> ?", owner.account, change
-        )
-        rows = [(owner.account, m.bytes, number, change, wrap) for m, number, wrap in body.wraps]
+        mine = (owner.account, owner.session)
+        await tx.run(_CLEAR, *mine, change, owner.account)
+        rows = [(*mine, m.bytes, number, change, wrap) for m, number, wrap in body.wraps]
         if rows:
             await tx.many(_STAGE, rows)
-        count = await tx.one("SELECT COUNT(*) FROM rewraps WHERE account_id = ?", owner.account)
+        count = await tx.one(_COUNT, *mine)
         return int(count[0]) if count else 0
 
     return Reply({"staged": await call.services.storage.submit(job)})
