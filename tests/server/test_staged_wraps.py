@@ -1,8 +1,12 @@
 """Wraps that wait for a key change, and sessions in other hands."""
 
+import pytest
+
 from server import forge
 from server.stand import Stand
 from server.test_key_changes import Change, make, stage
+
+pytestmark = pytest.mark.anyio
 
 
 async def test_another_session_spoils_no_change(stand: Stand) -> None:
