@@ -6,7 +6,7 @@ from server import forge
 from server.stand import Stand
 from server.test_key_changes import Change, make, stage
 
-pytestmark = pytest.mark.anyio
+pytestmark = pytest.mark.asyncio
 
 
 async def test_another_session_spoils_no_change(stand: Stand) -> None:
