@@ -69,13 +69,11 @@ class Scenario:
         self.honest = self._run(taping)
         self.tape = taping.tape
 
-    def _run(self, network: httpx.BaseTransport, folder: Path | None = None) -> Any:
-        """What comes of the conversation; in ``folder`` as it is, or in a new copy."""
+    def _run(self, network: httpx.BaseTransport) -> Any:
+        """What comes of the conversation, in a new copy of the folder."""
         around = ambient(self._world.clock)
         repeated = random.Random(self._seed).randbytes  # noqa: S311 - what is drawn is to repeat
         fixed = type(around)(repeated, lambda: self._now, around.limits, around.web)
-        if folder is not None:
-            return self._act(Device(folder, network, fixed))
         with tempfile.TemporaryDirectory(dir=self._world.folder) as made:
             copy = Path(made) / "copy"
             shutil.copytree(self._base, copy)
@@ -102,14 +100,13 @@ class Scenario:
 
     def _believed(self, network: Replay, tally: Counter[str]) -> bool:
         """Whether something else than the honest result came of it without an error."""
-        with tempfile.TemporaryDirectory(dir=self._world.folder) as made:
-            copy = Path(made) / "copy"
-            shutil.copytree(self._base, copy)
-            try:
-                return bool(self._run(network, copy) != self.honest)
-            except CoffretError:
-                tally["refused"] += 1
-                return False
+        try:
+            return bool(self._run(network) != self.honest)
+        except CoffretError:
+            tally["refused"] += 1
+            return False
+        finally:
+            assert network.was_asked
 
 
 def _is_its_word(target: str, where: str, how: str) -> bool:

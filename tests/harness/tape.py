@@ -15,11 +15,10 @@ if TYPE_CHECKING:
 
 
 class Exchange(NamedTuple):
-    """A request's method, path with query and body; the answer's status, media type and body."""
+    """A request's method and path with query; the answer's status, media type and body."""
 
     method: str
     target: str
-    sent: bytes
     status: int
     media: str
     content: bytes
@@ -55,7 +54,7 @@ class Taping(Gate):
         """Send it on, and keep what was said."""
         response = super().handle_request(request)
         media = response.headers.get("content-type", "")
-        said = (request.method, _target(request), request.content)
+        said = (request.method, _target(request))
         self.tape.append(Exchange(*said, response.status_code, media, response.content))
         return response
 
@@ -71,16 +70,12 @@ class Replay(httpx.BaseTransport):
         self._left = dict(enumerate(tape))
         self._last: dict[tuple[str, str], Exchange] = {}
         self._place, self._content = place, content
-        self.changes: list[tuple[str, str, bytes]] = []
-        """What was sent to change something: method, path and body."""
         self.was_asked = False
         """Whether the altered answer was given."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer as then."""
         key = request.method, _target(request)
-        if request.method != "GET":
-            self.changes.append((*key, request.content))
         for place, exchange in self._left.items():
             if (exchange.method, exchange.target) == key:
                 del self._left[place]
