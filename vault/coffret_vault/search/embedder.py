@@ -19,6 +19,8 @@ class Embedder(Protocol):
     """Turns text into vectors whose inner product is their likeness in meaning.
 
     Bring your own by having these four members. Everything an embedder is given is plaintext.
+    One that takes a while to load may have ``load()`` too: it is called without arguments, in a
+    thread, before the first question, while the index is read.
     """
 
     @property
