@@ -247,7 +247,7 @@ class AsyncAccess:
         """Read again what the grant covers now.
 
         Raises:
-            GrantError: the grant is paused, revoked or over, or does not include reading.
+            GrantError: the grant is paused, revoked or over.
             TrustError: the server shows an older or another log than before, or a memory that the
                 owner's log does not name.
         """

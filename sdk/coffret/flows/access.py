@@ -131,7 +131,7 @@ def read_all(state: AppState, held: Held) -> Flow[dict[str, Readable]]:
     memory: which ones a grant holds is signed by nobody.
 
     Raises:
-        GrantError: the grant is paused, revoked or expired, or does not include reading.
+        GrantError: the grant is paused, revoked or expired.
         FormatError: the server's pages have no end, or hold what is not a memory.
         TrustError: the owner's log was turned back or forked, or does not name what is shown; or
             what it names does not open.
