@@ -6,6 +6,8 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from bench.rows import Row, at_least, bounded, median, told
 from coffret_vault.envelope import open_envelope, seal, unwrap_key, wrap_key
 from coffret_vault.envelope.signature import sign_head, verify_head
@@ -49,13 +51,17 @@ def primitives(plan: Plan) -> list[Row]:
     signing = SigningKey(generate_key(os.urandom))
     head = Head(bytes(16), 1, bytes(32), NO_HEAD, 1)
     note = parse_head(sign_head(signing, head))
+    peer = Ed25519PrivateKey.from_private_bytes(signing.seed().reveal())
+    verified, signature = peer.public_key(), peer.sign(_HEADER)
     calls: tuple[tuple[str, Callable[[], object]], ...] = (
         ("seal 512 bytes", lambda: seal("memory", key, _HEADER, text, random=os.urandom)),
         ("open them", lambda: open_envelope("memory", key, _HEADER, sealed)),
         ("wrap a key", lambda: wrap_key("memory-key", kek, _HEADER, key, random=os.urandom)),
         ("unwrap it", lambda: unwrap_key("memory-key", kek, _HEADER, wrap)),
         ("sign a head", lambda: sign_head(signing, head)),
+        ("  a signature by OpenSSL", lambda: peer.sign(_HEADER)),
         ("verify its signature", lambda: verify_head(signing.public, note)),
+        ("  a verification by OpenSSL", lambda: verified.verify(signature, _HEADER)),
     )
     return [
         *[told(f"  {name}", _micros(call, count), "µs") for name, call in calls],

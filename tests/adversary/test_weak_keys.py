@@ -55,7 +55,7 @@ LOW_POINTS = tuple(u.to_bytes(32, "little") for u in (0, 1, LOW_U, HIGH_U, P - 1
 
 
 def forged(public: bytes, message: bytes) -> bytes | None:
-    """A signature that the library takes for this key, made without a private one.
+    """A signature that OpenSSL takes for this key, made without a private one.
 
     With S = 0 it is enough that R is the right multiple of the key, and there are eight of them.
     """
@@ -206,7 +206,7 @@ class Creating(Evil):
 
 @pytest.mark.control(41)
 def test_without_the_list_of_weak_keys_a_forgery_passes(world: World) -> None:
-    """Control: the library itself takes signatures that nobody made: for the key 1 any."""
+    """Control: OpenSSL takes signatures that nobody made: for the key 1 any."""
     app, owner = world.app(), world.owner()
     request_id = ask(app, owner)
     card = owner.vault._state.card

@@ -63,7 +63,7 @@ def test_every_weak_key_is_refused() -> None:
 
 @pytest.mark.control(41)
 def test_the_check_is_needed() -> None:
-    """The control: the library verifies one signature for any message under such a key."""
+    """The control: OpenSSL verifies one signature for any message under such a key."""
     identity = curves.encode_point(curves.IDENTITY)
     for message in (b"one", b"another"):
         Ed25519PublicKey.from_public_bytes(identity).verify(identity + bytes(32), message)

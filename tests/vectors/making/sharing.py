@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from coffret_vault.envelope.signature import sign_statement
+from coffret_vault.formats.pae import pae
 from coffret_vault.formats.sharing import GRANT, grant_approval, grant_key_info
 from vectors.making.book import Book, steady
 from vectors.making.samples import (
@@ -12,7 +15,11 @@ from vectors.making.samples import (
     identity,
     seeds,
 )
+from vectors.verifier import curves
 from vectors.verifier.hpke import hpke_seal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _P = 2**255 - 19
 _ORDER8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
@@ -47,9 +54,23 @@ def signature_book() -> Book:
             public = (y | sign << 255).to_bytes(32, "little").hex()
             refused = good | {"signature": bytes(64).hex(), "public": public}
             book.refuse(f"weak key {number} {sign}", "verify", refused, "weak-key")
+    for name, trap, nonce in _traps(key.public):
+        made = curves.ed25519_sign(seeds("owner")[:32], pae("sign/account", message), nonce, trap)
+        refused = good | {"signature": made.hex(), "public": trap.hex()}
+        book.refuse(name, "verify", refused, "bad-signature")
     short = good | {"signature": signature.hex(), "public": key.public.hex()[:-2]}
     book.refuse("a short key", "verify", short, "weak-key")
     return book
+
+
+def _traps(public: bytes) -> Iterator[tuple[str, bytes, int | None]]:
+    """What libraries differ on: whoever has the seed can sign so that some of them take it."""
+    torsion = curves.decode_point(_ORDER8.to_bytes(32, "little"))
+    point = curves.decode_point(public)
+    assert torsion is not None
+    assert point is not None
+    yield "R of small order", public, 0
+    yield "a key with a part of small order", curves.encode_point(curves.add(point, torsion)), None
 
 
 def hpke_book() -> Book:

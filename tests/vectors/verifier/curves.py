@@ -82,12 +82,14 @@ def _challenge(*parts: bytes) -> int:
     return int.from_bytes(hashlib.sha512(b"".join(parts)).digest(), "little") % ORDER
 
 
-def ed25519_sign(seed: bytes, message: bytes) -> bytes:
-    """64 bytes."""
+def ed25519_sign(
+    seed: bytes, message: bytes, nonce: int | None = None, public: bytes | None = None
+) -> bytes:
+    """64 bytes. Whoever has the seed may name a nonce and a public key as they ought not to."""
     scalar, prefix = _expand(seed)
-    nonce = _challenge(prefix, message)
+    nonce = _challenge(prefix, message) if nonce is None else nonce
     commitment = encode_point(multiply(nonce, _BASE))
-    public = encode_point(multiply(scalar, _BASE))
+    public = public or encode_point(multiply(scalar, _BASE))
     response = (nonce + _challenge(commitment, public, message) * scalar) % ORDER
     return commitment + response.to_bytes(32, "little")
 
@@ -103,6 +105,9 @@ def ed25519_verify(public: bytes, message: bytes, signature: bytes) -> None:
     require(response < ORDER and commitment is not None, BAD_SIGNATURE)
     if point is None or commitment is None:  # require has refused; this is for the type checker
         raise AssertionError
+    require(encode_point(point) == public, BAD_SIGNATURE)
+    require(encode_point(commitment) == signature[:32], BAD_SIGNATURE)
+    require(multiply(8, commitment) != IDENTITY, BAD_SIGNATURE)
     right = add(commitment, multiply(_challenge(signature[:32], public, message), point))
     require(multiply(response, _BASE) == right, BAD_SIGNATURE)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from cryptography.exceptions import InvalidSignature, InvalidTag, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hpke import (
@@ -16,19 +15,23 @@ from cryptography.hazmat.primitives.hpke import (
     MLKEM768X25519PublicKey,
     Suite,
 )
+from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
+from nacl.exceptions import CryptoError
 
 from coffret_vault.errors import BadSignatureError, FormatError, OpenError, WeakKeyError
 from coffret_vault.primitives.secret import SecretBytes
 
 KEY_SIZE = 32
+_SIGNATURE_SIZE = 64
 _MLKEM_PUBLIC = 1184
 _MLKEM_SEED = 64
 _XWING_PUBLIC = 1216
 _XWING_EXPANDED = 96
 _P = 2**255 - 19
 # y-coordinates of the points of order 1, 2, 4 and 8 on edwards25519, and their encodings that are
-# not reduced modulo p. With such a "key" one signature verifies for any message; the library takes
-# them. Cremers and Jackson, "Prime, Order Please!", IEEE CSF 2019; libsodium keeps the same list.
+# not reduced modulo p. With such a "key" one signature verifies for any message where they are let
+# through. Cremers and Jackson, "Prime, Order Please!", IEEE CSF 2019; libsodium has the same list,
+# and fails to verify with them: here they are an error of their own.
 _ORDER8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
 _SMALL_ORDER_Y = frozenset((0, 1, _P - 1, _P, _P + 1, _ORDER8, _P - _ORDER8))
 _SIGN_BIT = 1 << 255
@@ -37,23 +40,23 @@ _SIGN_BIT = 1 << 255
 class SigningKey:
     """An Ed25519 private key, made from its 32-byte seed."""
 
-    __slots__ = ("_key", "public")
+    __slots__ = ("_secret", "public")
 
     def __init__(self, seed: SecretBytes) -> None:
         """Expand ``seed``; ``public`` is the 32-byte public key."""
-        self._key = Ed25519PrivateKey.from_private_bytes(seed.reveal())
-        self.public = self._key.public_key().public_bytes_raw()
+        self.public, secret = crypto_sign_seed_keypair(seed.reveal())
+        self._secret = SecretBytes(secret)
 
     def __repr__(self) -> str:
         return f"<SigningKey {self.public.hex()[:8]}>"
 
     def sign(self, message: bytes) -> bytes:
         """64 bytes over ``message``. Statements go through ``envelope.signature``."""
-        return self._key.sign(message)
+        return crypto_sign(message, self._secret.reveal())[:_SIGNATURE_SIZE]
 
     def seed(self) -> SecretBytes:
         """The seed, for a process of the same person that keeps a vault unlocked; nothing else."""
-        return SecretBytes(self._key.private_bytes_raw())
+        return SecretBytes(self._secret.reveal()[:KEY_SIZE])
 
 
 def check_signing_public(public: bytes) -> bytes:
@@ -69,16 +72,18 @@ def check_signing_public(public: bytes) -> bytes:
 
 
 def verify_signature(public: bytes, message: bytes, signature: bytes) -> None:
-    """Verify 64 bytes of Ed25519 over ``message``.
+    """Verify 64 bytes of Ed25519 over ``message``, without cofactor (RFC 8032, section 5.1.7).
 
     Raises:
         BadSignatureError: it does not verify.
         WeakKeyError: the key is unfit.
     """
     check_signing_public(public)
+    if len(signature) != _SIGNATURE_SIZE:  # joined below: a shorter one must not borrow
+        raise BadSignatureError
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
-    except (InvalidSignature, ValueError):
+        crypto_sign_open(signature + message, public)
+    except CryptoError:
         raise BadSignatureError from None
 
 
