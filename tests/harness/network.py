@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import msgspec
 
+from coffret_vault.formats.checkpoint import parse_head
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -89,6 +91,26 @@ class Losing(Gate):
             message = "lost"
             raise httpx.ReadError(message)
         return response
+
+
+class Signed(Losing):
+    """A network that goes away, and keeps every head that was sent through it or lost."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        super().__init__()
+        self.heads: list[str] = []
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Keep the head of an append, whatever becomes of it."""
+        if request.method != "GET" and "msgpack" in request.headers.get("content-type", ""):
+            body = msgspec.msgpack.decode(request.content)
+            self.heads += [body["head"]] if "head" in body else []
+        return super().handle_request(request)
+
+    def sizes(self) -> list[int]:
+        """The size of each head, those sent again left out."""
+        return [parse_head(note).head.size for note in dict.fromkeys(self.heads)]
 
 
 def once(method: str, path: str) -> Callable[[httpx.Request], bool]:

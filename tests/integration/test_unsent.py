@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import httpx
-import msgspec
 import pytest
 
 from coffret import Vault
@@ -21,8 +20,7 @@ from coffret_vault.errors import (
     TooLargeError,
     TrustError,
 )
-from coffret_vault.formats.checkpoint import parse_head
-from harness.network import Evil, Losing
+from harness.network import Evil, Signed
 from harness.world import PASSPHRASE
 
 if TYPE_CHECKING:
@@ -38,26 +36,6 @@ def one_try() -> Iterator[None]:
     """The network is tried once, so that one lost answer is an error."""
     with patch("coffret.transport._TRIES", 1):
         yield
-
-
-class Signed(Losing):
-    """A network that goes away, and keeps every head that was sent through it or lost."""
-
-    def __init__(self) -> None:
-        """None yet."""
-        super().__init__()
-        self.heads: list[str] = []
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Keep the head of an append, whatever becomes of it."""
-        if request.method != "GET" and "msgpack" in request.headers.get("content-type", ""):
-            body = msgspec.msgpack.decode(request.content)
-            self.heads.append(body["head"])
-        return super().handle_request(request)
-
-    def sizes(self) -> list[int]:
-        """The size of each head, those sent again left out."""
-        return [parse_head(note).head.size for note in dict.fromkeys(self.heads)]
 
 
 def _on(request: httpx.Request) -> bool:

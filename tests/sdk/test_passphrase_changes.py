@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
+import httpx
 import pytest
 
 from coffret import Vault
-from coffret_vault.errors import CoffretError, CredentialsError, KeysChangedError, NetworkError
+from coffret_vault.errors import (
+    CoffretError,
+    CredentialsError,
+    KeysChangedError,
+    NetworkError,
+    ServerError,
+)
 from harness.network import Losing
 from harness.world import PASSPHRASE as OLD
 from harness.world import World
@@ -52,6 +61,96 @@ def test_a_new_passphrase_whose_answer_was_lost(world: World) -> None:
     with pytest.raises(CredentialsError):
         again.unlock(OLD, owner.secret_key)
     again.unlock(NEW, owner.secret_key)
+
+
+class Refusing(Losing):
+    """A server that says of new keyslots what it likes."""
+
+    status, code = 409, "conflict"
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Refuse new keyslots, unless the network is lost; the rest goes on."""
+        if self.code and self.left and request.url.path.endswith("/keyslots"):
+            return httpx.Response(self.status, json={"code": self.code, "status": self.status})
+        return super().handle_request(request)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(422, "invalid-input"), (403, "forbidden"), (429, "quota-exceeded")]
+)
+def test_a_new_passphrase_that_was_refused_opens_nothing(
+    world: World, status: int, code: str
+) -> None:
+    """The server will not have it, for certain: it is as if it had never been typed."""
+    network = Refusing()
+    owner = world.owner(transport=network)
+    network.status, network.code = status, code
+    with pytest.raises(CoffretError):
+        owner.vault.change_passphrase(OLD, NEW, owner.secret_key)
+    owner.vault.lock()
+    with pytest.raises(CredentialsError):
+        owner.vault.unlock(NEW, owner.secret_key)
+    owner.vault.unlock(OLD, owner.secret_key)
+    owner.vault.remember("goes on")
+
+
+@pytest.mark.parametrize(("status", "code"), [(503, "unavailable"), (500, "oops")])
+def test_a_new_passphrase_that_may_have_been_taken_opens(
+    world: World, status: int, code: str
+) -> None:
+    """A server that fails may have taken it: both open until it is known, and then one."""
+    network = Refusing()
+    owner = world.owner(transport=network)
+    network.status, network.code = status, code
+    with patch("coffret.transport._TRIES", 1), pytest.raises(ServerError):
+        owner.vault.change_passphrase(OLD, NEW, owner.secret_key)
+    for passphrase in (NEW, OLD):
+        owner.vault.lock()
+        owner.vault.unlock(passphrase, owner.secret_key)
+    network.status, network.code = 422, "invalid-input"
+    owner.vault.sync()  # which sends it again, and it is refused
+    owner.vault.lock()
+    with pytest.raises(CredentialsError):
+        owner.vault.unlock(NEW, owner.secret_key)
+    owner.vault.unlock(OLD, owner.secret_key)
+
+
+def test_a_new_passphrase_that_others_overtook_opens_nothing(world: World) -> None:
+    """Where it never arrived and another device wrote, it never will: one passphrase is left."""
+    network = Losing()
+    owner = world.owner(transport=network)
+    other = world.device(owner)
+    network.left = 0
+    with patch("coffret.transport._TRIES", 1), pytest.raises(NetworkError):
+        owner.vault.change_passphrase(OLD, NEW, owner.secret_key)
+    network.left = -1
+    other.remember("by another device")
+    owner.vault.sync()
+    owner.vault.lock()
+    with pytest.raises(CredentialsError):
+        owner.vault.unlock(NEW, owner.secret_key)
+    owner.vault.unlock(OLD, owner.secret_key)
+
+
+def test_a_new_passphrase_goes_on_top_of_what_others_wrote(world: World) -> None:
+    """Another device wrote first: it is put on top, and both open while that is under way."""
+    network = Losing()
+    owner = world.owner(transport=network)
+    world.device(owner).remember("by another device")
+    tries: list[httpx.Request] = []
+
+    def second(request: httpx.Request) -> bool:
+        tries.extend([request] if request.url.path.endswith("/keyslots") else [])
+        return len(tries) == 2
+
+    network.lose = second
+    with patch("coffret.transport._TRIES", 1), pytest.raises(NetworkError):
+        owner.vault.change_passphrase(OLD, NEW, owner.secret_key)
+    network.lose = lambda _: False
+    owner.vault.lock()
+    owner.vault.unlock(NEW, owner.secret_key)
+    owner.vault.sync()
+    assert [memory.content for memory in owner.vault.list()] == ["by another device"]
 
 
 def test_a_device_goes_on_after_a_new_passphrase(world: World) -> None:

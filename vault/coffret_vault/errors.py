@@ -29,6 +29,7 @@
      │   └─ GrantRevokedError
      ├─ StoreError            the local store cannot be read or written
      │   ├─ StoreDamagedError
+     │   │   └─ StoreAlteredError something in it that this vault did not put there
      │   ├─ StoreFullError
      │   └─ StoreMovedError   another process of this device was quicker
      ├─ IndexDamagedError     the search index cannot be used and is rebuilt
@@ -248,6 +249,12 @@ class StoreDamagedError(StoreError):
     """The local store is damaged; the server's copy is whole, so sync into a new one."""
 
     code = "store-damaged"
+
+
+class StoreAlteredError(StoreDamagedError):
+    """The local store holds a change that this vault never made; it was dropped and not sent."""
+
+    code = "store-altered"
 
 
 class StoreFullError(StoreError):

@@ -61,6 +61,7 @@ class Change(msgspec.Struct, frozen=True):
         unwraps: ``(grant, memory)``: keys that a grant holds no longer.
         grants: grants as they are after the entries; kept here, not sent.
         meta: values to keep under names with them.
+        beside: values to keep while it is not known whether the server took it.
     """
 
     entries: tuple[Entry, ...]
@@ -70,6 +71,7 @@ class Change(msgspec.Struct, frozen=True):
     unwraps: tuple[tuple[bytes, bytes], ...] = ()
     grants: tuple[GrantRow, ...] = ()
     meta: dict[str, bytes] = {}
+    beside: dict[str, bytes] = {}
 
 
 class Append(msgspec.Struct, frozen=True):
@@ -240,7 +242,8 @@ def _begin(
     for _ in range(_ROUNDS):
         sent = build(state, describe())
         request = submit(sent.append)
-        kept = hold(state, sent.append.base, request, _begins(sent.change))
+        begins, beside = _begins(sent.change), sent.change.beside
+        kept = hold(state, sent.append.base, request, begins, beside)
         if kept is None:
             yield from settle(state)
         elif state.position().size == sent.append.base:

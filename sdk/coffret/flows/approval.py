@@ -35,7 +35,13 @@ from coffret.flows.requests import (
 from coffret.flows.session import send
 from coffret.flows.sync import silent, sync
 from coffret.flows.unsent import settle
-from coffret_vault.errors import ConflictError, FormatError, InputError, TrustError
+from coffret_vault.errors import (
+    ConflictError,
+    FormatError,
+    InputError,
+    StoreAlteredError,
+    TrustError,
+)
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.author import OWNER
 from coffret_vault.formats.entry import Entry
@@ -44,7 +50,7 @@ from coffret_vault.formats.memory import KEK, parse_header, peek_header
 from coffret_vault.formats.sharing import UPDATE, Selector
 from coffret_vault.grants.approve import Terms, make_grant
 from coffret_vault.records.seal import unwrap_memory_key, wrap_memory_key
-from coffret_vault.store import GrantRow
+from coffret_vault.store import GrantRow, open_note, seal_note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +67,8 @@ if TYPE_CHECKING:
 _WRAPS = 5_000
 _MICROS = 1_000_000
 _ID = 16
+_NOT_OUR_LIST = "the list of what this grant shares was changed on this device; nothing was shared"
+_ASK_AGAIN = "Revoke the grant, and have the app ask again."
 
 
 def approve(
@@ -199,7 +207,8 @@ def _decide(state: VaultState, asked: CheckedRequest, terms: Terms) -> Flow[byte
 
     chosen = _chosen(state, terms)
     # Before it is sent: should the answer be lost, the sync that finds it goes on from here.
-    state.store.set_meta(sharing_name(made.grant.grant_id), chosen)
+    name = sharing_name(made.grant.grant_id)
+    state.store.set_meta(name, seal_note(keys.keyring, name, chosen, random=ambient.random))
     yield from append(state, lambda: _grant_change(state, asked, made), submit)
     return made.grant.grant_id
 
@@ -243,8 +252,7 @@ def _hand_over(state: VaultState, grant_id: bytes, progress: Progress) -> Flow[N
         message = "this grant is not waiting to be put in force"
         raise ConflictError(message)
     path = f"/grants/{id_text(grant_id)}"
-    kept = state.store.meta(sharing_name(grant_id)) or b""
-    wanted = {kept[at : at + _ID] for at in range(0, len(kept), _ID)}
+    wanted = _to_share(state, grant_id)
     if UPDATE in row.statement().scopes:
         yield from _freshen(state, wanted)
     wraps = list(_wraps(state, row, wanted))
@@ -259,6 +267,21 @@ def _hand_over(state: VaultState, grant_id: bytes, progress: Progress) -> Flow[N
     if now is not None and now.state == ACTIVATING:
         state.store.grants.put(msgspec.structs.replace(now, state=ACTIVE))
     state.store.set_meta(sharing_name(grant_id), b"")
+
+
+def _to_share(state: VaultState, grant_id: bytes) -> set[bytes]:
+    """The memories whose keys this device is to hand over.
+
+    Raises:
+        StoreAlteredError: the list there is somebody else's.
+    """
+    name = sharing_name(grant_id)
+    sealed = state.store.meta(name) or b""
+    try:
+        kept = (open_note(state.keys.keyring, name, sealed) if sealed else None) or b""
+    except StoreAlteredError:
+        raise StoreAlteredError(_NOT_OUR_LIST, hint=_ASK_AGAIN) from None
+    return {kept[at : at + _ID] for at in range(0, len(kept), _ID)}
 
 
 def _freshen(state: VaultState, wanted: AbstractSet[bytes]) -> Flow[None]:

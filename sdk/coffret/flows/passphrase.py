@@ -38,8 +38,6 @@ def replace_passphrase(state: VaultState, passphrase: str, secret_key: SecretByt
     before = state.account.keyslots
     slots = tuple(KEYSLOT.serialize(slot) for slot in (new, *kept))
     intended = msgspec.structs.replace(state.account, keyslots=slots)
-    # Should this stop before the answer is here, either passphrase still opens this device.
-    state.store.take_over((), (), intended_meta(intended))
     now = ambient.now()
     entries = (
         keyslot_entry(new, kinds.KEYSLOT, now),
@@ -50,7 +48,9 @@ def replace_passphrase(state: VaultState, passphrase: str, secret_key: SecretByt
         if state.account.keyslots != before:
             message = "another device changed the keyslots at the same time; try again"
             raise ConflictError(message)
-        return Change(entries=entries, meta=own_slots(slots).meta(state.account))
+        meta = own_slots(slots).meta(state.account)
+        # Until it is known what became of it, either passphrase opens this device.
+        return Change(entries=entries, meta=meta, beside=intended_meta(intended))
 
     def submit(body: Append) -> Request:
         identity = {"generation": state.account.generation, "envelope": state.account.identity}

@@ -5,6 +5,9 @@ takes it. Were the answer lost, and the next change put upon the same log, two h
 would bear the owner's signature, as after a fork. So a change is kept before it leaves, and is sent
 again, the very same bytes, before anything else is signed; it is given up when it can never be
 accepted any more: the log has grown past it, or the server has refused it.
+
+It is sealed, though all of it is public or sealed already: what is sent with the owner's authority
+is what this vault noted down, not what somebody put into a file (docs/adr/0025).
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import msgspec
 
 from coffret.flows.http import JSON, LogMovedError, Request, succeed
 from coffret.flows.session import send
+from coffret.flows.state import intended_meta, load_intended
 from coffret.flows.sync import sync
 from coffret_vault.errors import (
     ConflictError,
@@ -24,13 +28,15 @@ from coffret_vault.errors import (
     InputError,
     NotFoundError,
     QuotaError,
+    StoreAlteredError,
     StoreDamagedError,
     TrustError,
 )
 from coffret_vault.formats.unshown import Unshown
+from coffret_vault.store import open_note, seal_note
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
@@ -74,9 +80,18 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Unsent).decode
 
 
-def hold(state: VaultState, base: int, request: Request, begins: bytes = b"") -> bytes | None:
-    """Keep a change that is about to be sent; None if another one waits to be settled first."""
-    kept = _encode(
+def hold(
+    state: VaultState,
+    base: int,
+    request: Request,
+    begins: bytes = b"",
+    beside: Mapping[str, bytes] | None = None,
+) -> bytes | None:
+    """Keep a change that is about to be sent, and values beside it, where no power cut takes it.
+
+    None if another one waits to be settled first.
+    """
+    note = _encode(
         _Unsent(
             base,
             begins,
@@ -89,7 +104,8 @@ def hold(state: VaultState, base: int, request: Request, begins: bytes = b"") ->
             request.by_head,
         )
     )
-    return kept if state.store.claim(_NAME, kept) else None
+    kept = seal_note(state.keys.keyring, _NAME, note, random=state.ambient.random)
+    return kept if state.store.claim(_NAME, kept, beside) else None
 
 
 @contextmanager
@@ -105,8 +121,14 @@ def given_up_if_refused(state: VaultState, kept: bytes) -> Iterator[None]:
 
 
 def give_up(state: VaultState, kept: bytes) -> None:
-    """Forget a kept change, unless another one is there by now."""
-    state.store.release(_NAME, kept)
+    """Forget a kept change, unless another one is there by now.
+
+    A passphrase that it would have put in place is forgotten with it; keys that a key change would,
+    are not its own.
+    """
+    intended = load_intended(state.store)
+    own = intended is not None and intended.generation == state.account.generation
+    state.store.release(_NAME, kept, intended_meta(None) if own else ())
 
 
 def settle(state: VaultState) -> Flow[bytes]:
@@ -118,20 +140,30 @@ def settle(state: VaultState) -> Flow[bytes]:
     Raises:
         NetworkError: the server is still away; the change stays.
         TrustError: the server says that the log has grown, and shows nothing of it.
+        StoreAlteredError: what waits is not this vault's; it is dropped, after a sync.
     """
     kept = state.store.meta(_NAME) or _NONE
     if not kept:
         return _NONE
-    unsent = _read(kept)
-    if state.position().size <= unsent.base:
+    try:
+        note = open_note(state.keys.keyring, _NAME, kept)
+    except StoreAlteredError:
+        # It may stand where a change of ours did: what the server has of that is read first.
+        yield from sync(state)
+        give_up(state, kept)
+        raise
+    # None where the keys were changed since: then it is in the log, or never will be.
+    unsent = None if note is None else _read(note)
+    if unsent is not None and state.position().size <= unsent.base:
         yield from _again(state, unsent, kept)
     give_up(state, kept)
-    return unsent.begins if unsent.begins and state.store.state(unsent.begins) else _NONE
+    begins = _NONE if unsent is None else unsent.begins
+    return begins if begins and state.store.state(begins) else _NONE
 
 
-def _read(kept: bytes) -> _Unsent:
+def _read(note: bytes) -> _Unsent:
     try:
-        return _decode(kept)
+        return _decode(note)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise StoreDamagedError from None
 

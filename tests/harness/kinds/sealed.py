@@ -32,6 +32,7 @@ from coffret_vault.records.seal import (
     unwrap_memory_key,
     wrap_memory_key,
 )
+from coffret_vault.store.notes import note_header, open_note, seal_note
 from coffret_vault.store.snapshot import _context, load_snapshot, save_snapshot
 from harness.kinds.stated import encoded
 from harness.kinds.table import KEY, OBJECTS, ONE, Reader, Table, joined, reader
@@ -61,6 +62,7 @@ _OWNERS = Wrapping(Kek(generation=1), KEY)
 _GRANTS = Wrapping(Kek(grant_id=GRANT_ID), KEY)
 _FIELDS = Fields(content="Caf\u00e9")
 _LOG_SIZE = 7
+_NOTE = "unsent"
 
 
 class OneKey(Keyring):
@@ -106,6 +108,7 @@ def headers() -> dict[str, tuple[str, bytes]]:
         "memory key by grant": ("memory-key", memory_key(KEK.encode(_GRANTS.name))),
         "grant key by owner": ("grant-key", grant_key_wrap_header(ACCOUNT_ID, GRANT_ID, 1)),
         "identity": ("identity", identity_seeds_header(ACCOUNT_ID, 1, *public)),
+        "note": ("note", note_header(ACCOUNT_ID, 1, _NOTE)),
         **{
             name: ("account-key", account_key_wrap_header(slot, ORIGIN))
             for name, slot in slots.items()
@@ -175,6 +178,12 @@ def _index(folder: Path) -> Table:
     return Table({"index": path.read_bytes()}, {"index": reader(read, "index")})
 
 
+def _notes() -> Table:
+    """What a device noted down, behind the generation of its keys."""
+    note = seal_note(RING, _NOTE, b"what is intended", random=os.urandom)
+    return Table({"note": note}, {"note": reader(partial(open_note, RING, _NOTE), "note")})
+
+
 def bound() -> dict[str, bytes]:
     """What envelopes, keys to an app and streams are bound to, which is never sent as such."""
     found = {f"header of {name}": header for name, (_, header) in headers().items()}
@@ -185,4 +194,5 @@ def bound() -> dict[str, bytes]:
 
 def sealed(folder: Path) -> Table:
     """Everything of this module."""
-    return joined(Table(bound(), {}), _slots(), _memories(), _keys(), _index(folder))
+    parts = _slots(), _memories(), _keys(), _index(folder), _notes()
+    return joined(Table(bound(), {}), *parts)

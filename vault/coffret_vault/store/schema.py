@@ -45,7 +45,8 @@ def connect(path: Path) -> Database:
     """Open the database, making it where there is none, for its user only.
 
     ``synchronous=NORMAL`` with a write-ahead log never damages the file; a power cut can cost the
-    last commits, which the next sync brings again, since the server holds them durably.
+    last commits, which the next sync brings again, since the server holds them durably. What no
+    server could bring again is written within :func:`durable`.
 
     Raises:
         StoreDamagedError: the file is not our database.
@@ -80,6 +81,7 @@ def _keep_private(path: Path) -> None:
 def _prepare(database: sqlite3.Connection) -> None:
     database.execute("PRAGMA journal_mode=WAL")
     database.execute("PRAGMA synchronous=NORMAL")
+    database.execute("PRAGMA fullfsync=ON")  # macOS: a sync that only reaches the drive is none
     database.execute("PRAGMA secure_delete=ON")
     database.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
     version = database.execute("PRAGMA user_version").fetchone()[0]
@@ -129,6 +131,21 @@ def integer(value: object) -> int:
     if not isinstance(value, int):
         raise StoreDamagedError
     return value
+
+
+@contextmanager
+def durable(database: sqlite3.Connection) -> Iterator[None]:
+    """What is committed within, and all that was before it, outlasts a power cut.
+
+    One sync of the write-ahead log a commit; the log is one file, so earlier commits go with it.
+    """
+    with mapped():
+        database.execute("PRAGMA synchronous=FULL")
+    try:
+        yield
+    finally:
+        with mapped():
+            database.execute("PRAGMA synchronous=NORMAL")
 
 
 @contextmanager

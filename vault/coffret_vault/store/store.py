@@ -13,7 +13,8 @@ from coffret_vault.log.replay import MemoryState
 from coffret_vault.log.tree import Frontier, parse_frontier
 from coffret_vault.log.verify import Position, Verified
 from coffret_vault.store.grants import GrantRow, GrantTable
-from coffret_vault.store.schema import blob, connect, integer, mapped, transaction
+from coffret_vault.store.schema import blob, connect, durable, integer, mapped, transaction
+from coffret_vault.store.values import PUT_VALUE, Values
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -58,7 +59,7 @@ _ASKED = 500
 _FIELDS = "memory_id, version, header, envelope, kek, wrap"
 
 
-class Store:
+class Store(Values):
     """One vault's local database. Not for use from several threads at once."""
 
     def __init__(self, path: Path) -> None:
@@ -70,7 +71,7 @@ class Store:
         self.path = path
         self.changes = 0
         """Counts what was written here, for those who keep something made from it."""
-        self._database = connect(path)
+        super().__init__(connect(path))
         self.grants = GrantTable(self._database)
 
     def version(self) -> tuple[int, int]:
@@ -82,33 +83,6 @@ class Store:
     def close(self) -> None:
         """Close the database; the store cannot be used any more."""
         self._database.close()
-
-    def meta(self, name: str) -> bytes | None:
-        """A value that was kept under ``name``."""
-        with mapped():
-            found = self._database.execute(
-                "SELECT value FROM meta WHERE name = ?", (name,)
-            ).fetchone()
-        return blob(found[0]) if found else None
-
-    def set_meta(self, name: str, value: bytes) -> None:
-        """Keep a value under ``name``."""
-        with mapped():
-            self._database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
-
-    def claim(self, name: str, value: bytes) -> bool:
-        """Keep a value if there is none under ``name``, in one step; whether that was so."""
-        again = "UPDATE meta SET value = ? WHERE name = ? AND value = x''"
-        first = "INSERT OR IGNORE INTO meta VALUES (?, ?)"
-        with mapped():
-            done = self._database.execute(again, (value, name)).rowcount
-            return bool(done or self._database.execute(first, (name, value)).rowcount)
-
-    def release(self, name: str, value: bytes) -> None:
-        """Undo :meth:`claim`, if that very value is still there."""
-        with mapped():
-            release = "UPDATE meta SET value = x'' WHERE name = ? AND value = ?"
-            self._database.execute(release, (name, value))
 
     def position(self, account_id: bytes, owner_public: bytes) -> Position:
         """How far the log is verified here.
@@ -174,7 +148,7 @@ class Store:
             self.grants.put_wraps(wraps)
             self.grants.drop_wraps(unwraps)
             values = {**(meta or {}), "log": _encode(mark)}
-            self._database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
+            self._database.executemany(PUT_VALUE, values.items())
 
     def _check_unmoved(self, first: int) -> None:
         mark = self._mark()
@@ -233,13 +207,16 @@ class Store:
         grants: Iterable[GrantRow],
         meta: Mapping[str, bytes],
     ) -> None:
-        """Replace wraps in records and grants, and values with them, or nothing of it."""
+        """Replace wraps in records and grants, and values with them, or nothing of it.
+
+        It outlasts a power cut.
+        """
         self.changes += 1
-        with transaction(self._database):
+        with durable(self._database), transaction(self._database):
             self._database.executemany(_PUT_RECORD, map(_flat, records))
             for row in grants:
                 self.grants.put(row)
-            self._database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
+            self._database.executemany(PUT_VALUE, meta.items())
 
     def leaf(self, index: int) -> bytes | None:
         """A leaf of the log."""

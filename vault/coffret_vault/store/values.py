@@ -1,0 +1,57 @@
+"""Values under names: where a device stands, and what it is about to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from coffret_vault.store.schema import blob, durable, mapped, transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from coffret_vault.store.database import Database
+
+PUT_VALUE = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
+
+
+class Values:
+    """The part of a store that keeps values under names."""
+
+    def __init__(self, database: Database) -> None:
+        """Use a store's open database."""
+        self._database = database
+
+    def meta(self, name: str) -> bytes | None:
+        """A value that was kept under ``name``."""
+        with mapped():
+            found = self._database.execute(
+                "SELECT value FROM meta WHERE name = ?", (name,)
+            ).fetchone()
+        return blob(found[0]) if found else None
+
+    def set_meta(self, name: str, value: bytes) -> None:
+        """Keep a value under ``name``."""
+        with mapped():
+            self._database.execute(PUT_VALUE, (name, value))
+
+    def claim(self, name: str, value: bytes, beside: Mapping[str, bytes] | None = None) -> bool:
+        """Keep a value if there is none under ``name``, in one step; whether that was so.
+
+        It outlasts a power cut from here on, with the values that are kept ``beside`` it and with
+        all that was written before.
+        """
+        again = "UPDATE meta SET value = ? WHERE name = ? AND value = x''"
+        first = "INSERT OR IGNORE INTO meta VALUES (?, ?)"
+        with durable(self._database), transaction(self._database):
+            done = self._database.execute(again, (value, name)).rowcount
+            if not done and not self._database.execute(first, (name, value)).rowcount:
+                return False
+            self._database.executemany(PUT_VALUE, (beside or {}).items())
+            return True
+
+    def release(self, name: str, value: bytes, beside: Collection[str] = ()) -> None:
+        """Undo :meth:`claim`, if that very value is still there, with what was kept beside it."""
+        release = "UPDATE meta SET value = x'' WHERE name = ? AND value = ?"
+        with transaction(self._database):
+            if self._database.execute(release, (name, value)).rowcount:
+                self._database.executemany(PUT_VALUE, ((other, b"") for other in beside))
