@@ -210,7 +210,11 @@ def _wrap(grant: UUID, memory: UUID, key_number: int, wrap: bytes) -> Wrap:
 
 
 async def apply(
-    tx: Tx, prepared: Prepared, expected: Sequence[Expected] = (), now: int = 0
+    tx: Tx,
+    prepared: Prepared,
+    expected: Sequence[Expected] = (),
+    now: int = 0,
+    session: bytes | None = None,
 ) -> Applied:
     """Apply an append in the caller's transaction.
 
@@ -219,12 +223,14 @@ async def apply(
         prepared: what `prepare` gave.
         expected: the entries beside those of memories that the append must have, no more, no fewer.
         now: µs, for grants that have ended.
+        session: the session that it came by, if nobody looked yet whether that was ended.
 
     Raises:
-        ProblemError: `log-moved` if the log is not at `base`; `conflict` if the head is in force
-            already and entries are still expected of it; or what the append breaks.
+        ProblemError: `session-ended`; `log-moved` if the log is not at `base`; `conflict` if the
+            head is in force already and entries are still expected of it; or what the append
+            breaks.
     """
-    state = await load_state(tx, prepared.account)
+    state = await load_state(tx, prepared.account, session)
     if state.size != prepared.base:
         return _once(_moved(state, prepared), expected)
     if state.signing_key != prepared.signer:

@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from coffret_server import callers
 from coffret_server.problems import CODES, MEDIA_TYPE, ProblemError
 from coffret_server.storage.trouble import reason
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from coffret_server.limits import Allowance
-    from coffret_server.principals import Principals
     from coffret_server.services import Limits
 
 INFO: Final = "coffret"
@@ -163,14 +163,7 @@ class Gate:
         if kind.lower() != "dpop":
             code = "too-large"
             raise ProblemError(code, "the body is too large for a call without a token")
-        principals: Principals = scope["app"].state.services.principals
-        if principals.remembered(token) is None:
-            self._limits.failed.check(info.address)
-            try:
-                await principals.caller(token)
-            except ProblemError:
-                info.allowance = self._limits.failed.take(info.address)
-                raise
+        await callers.find(scope["app"].state.services, self._limits, info, token)
         info.is_known = True
 
     async def _serve(self, scope: "Scope", receive: "Receive", send: "Send", info: Info) -> None:

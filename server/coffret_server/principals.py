@@ -1,7 +1,8 @@
 """Who is calling: an owner by a session token, an app by a JWT, a developer by a key.
 
-A token that was found good is remembered for at most a minute, so that a session ended or an API
-key taken back in another process is refused here a minute later, and in this process at once.
+What a token was found to be is remembered for at most a minute. That its session, or its API key,
+was not ended since is looked up each time, by its primary key: what ends in one process has ended
+in all of them. An append looks it up with the state of the log (see `coffret_server.rows`).
 """
 
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import msgspec
 
 from coffret_server import tokens
 from coffret_server.append import Vault
-from coffret_server.problems import ProblemError
+from coffret_server.problems import SESSION_ENDED, ProblemError, refuse
 from coffret_server.proofs import thumbprint
 from coffret_server.signatures import Verifier
 from coffret_server.storage import Storage, Tx
@@ -21,11 +22,17 @@ REMEMBERED: Final = 60_000_000
 SEEN_EVERY: Final = 300_000_000
 SECOND: Final = 1_000_000
 _LIMIT: Final = 50_000
+_SESSION: Final = tokens.SESSION + "_"
 _FIND_SESSION: Final = (
     "SELECT s.session_id, s.expires, s.last_seen, a.signing_key, s.session_key FROM sessions s"
     " JOIN accounts a ON a.account_id = s.account_id"
     " WHERE s.account_id = ? AND s.token_hash = ?"
 )
+_SESSION_STANDS: Final = (
+    "SELECT a.signing_key FROM sessions s JOIN accounts a ON a.account_id = s.account_id"
+    " WHERE s.account_id = ? AND s.session_id = ?"
+)
+_KEY_STANDS: Final = "SELECT 1 FROM api_keys WHERE app_id = ? AND key_id = ?"
 _FIND_APP: Final = (
     "SELECT a.signing_key, a.keys_hash, k.scopes FROM api_keys k"
     " JOIN apps a ON a.app_id = k.app_id WHERE k.app_id = ? AND k.key_id = ?"
@@ -75,31 +82,62 @@ def _came_with(caller: Owner | AppCaller) -> bytes:
 class Principals:
     """Tokens, checked against the database and remembered for a short while."""
 
-    def __init__(self, storage: Storage, jwt_key: bytes, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, storage: Storage, jwt_key: bytes, mark_key: bytes, clock: Callable[[], int]
+    ) -> None:
+        """See the module.
+
+        Args:
+            storage: the database.
+            jwt_key: by which apps' tokens are signed.
+            mark_key: by which sessions' tokens are marked.
+            clock: µs since 1970.
+        """
         self._storage = storage
         self._jwt_key = jwt_key
+        self._mark_key = mark_key
         self._clock = clock
         self._known: dict[str, _Known] = {}
         self._ended = 0
 
     def remembered(self, token: str) -> Owner | AppCaller | None:
-        """Who it is, if that was checked within the last minute."""
+        """Who it was within the last minute; whether it still is has to be looked up."""
         known = self._known.get(token)
         if known is None or known.until <= self._clock():
             return None
         return known.caller
 
+    async def standing(self, token: str) -> Owner | AppCaller | None:
+        """Who it is, if that is remembered and nothing was ended or changed since."""
+        known = self.remembered(token)
+        if known is None or await self._stands(known):
+            return known
+        self._known.pop(token, None)
+        return None
+
+    async def _stands(self, caller: Owner | AppCaller) -> bool:
+        if isinstance(caller, AppCaller):
+            return await self._storage.one(_KEY_STANDS, caller.app, caller.key.bytes) is not None
+        row = await self._storage.one(_SESSION_STANDS, caller.account, caller.session)
+        return row is not None and row[0] == caller.vault.verifier.public_key
+
+    def is_ours(self, token: str) -> bool:
+        """Whether this server gave a token out, be it over or not: nobody can guess one."""
+        if token.startswith(_SESSION):
+            return tokens.is_marked(self._mark_key, tokens.SESSION, token)
+        try:
+            tokens.read_app_token(self._jwt_key, token)
+        except ProblemError:
+            return False
+        return True
+
     async def caller(self, token: str) -> Owner | AppCaller:
-        """Who it is.
+        """Who it is, looked up.
 
         Raises:
-            ProblemError: `unauthenticated`.
+            ProblemError: `unauthenticated`, or `session-ended`.
         """
-        found = self.remembered(token)
-        if found is None:
-            is_session = token.startswith(tokens.SESSION + "_")
-            found = await (self._owner(token) if is_session else self._app(token))
-        return found
+        return await (self._owner(token) if token.startswith(_SESSION) else self._app(token))
 
     def forget(self, ended: bytes) -> None:
         """Look the tokens of a session or an API key up again, which was ended."""
@@ -128,7 +166,10 @@ class Principals:
         self._known[token] = _Known(caller, min(ends, self._clock() + REMEMBERED))
 
     async def _owner(self, token: str) -> Owner:
-        account, token_hash = tokens.read(tokens.SESSION, token)
+        given = tokens.read(self._mark_key, tokens.SESSION, token)
+        if given.is_marked and given.ends <= self._clock():  # its row may be gone: it says so
+            raise tokens.unauthenticated()
+        account, token_hash = given.owner, given.digest
         looked_up = self._ended
 
         async def find(tx: Tx) -> tuple[bytes, int, int, bytes, bytes] | None:
@@ -138,8 +179,7 @@ class Principals:
         row = await self._storage.query(find)
         now = self._clock()
         if row is None:
-            code = "session-ended"
-            raise ProblemError(code, "the session was ended; log in again")
+            refuse(*SESSION_ENDED)
         if row[1] <= now:
             raise tokens.unauthenticated()
         session, expires, seen, signing_key, holder = row
@@ -163,7 +203,9 @@ class Principals:
         await self._storage.submit(mark)
 
     async def _app(self, token: str) -> AppCaller:
-        given = tokens.read_app_token(self._jwt_key, token, self._clock() / SECOND)
+        given = tokens.read_app_token(self._jwt_key, token)
+        if given.ends <= self._clock() / SECOND:
+            raise tokens.unauthenticated()
         app_id, key, looked_up = given.app, given.api_key, self._ended
 
         async def find(tx: Tx) -> tuple[bytes, bytes, str] | None:

@@ -41,6 +41,8 @@ CODES: Final[dict[str, tuple[int, str]]] = {
 }
 """Every code this server answers with: its HTTP status and its title."""
 
+SESSION_ENDED: Final = ("session-ended", "the session was ended; log in again")
+"""What a device is told whose session somebody ended, wherever that is noticed."""
 MEDIA_TYPE: Final = "application/problem+json"
 BEARER: Final = "Bearer"
 """The scheme of developer keys, the only tokens that are bound to no other key."""

@@ -29,6 +29,9 @@ AHEAD: Final = 10
 MOST: Final = 250_000
 """Proofs remembered at once: more than a process can verify within the window."""
 SECOND: Final = 1_000_000
+STALE: Final = 'error="use_dpop_nonce"'
+"""What a caller is told whose proof is by the right key, for the right request, of another time."""
+_INVALID: Final = 'error="invalid_dpop_proof"'
 _LONGEST: Final = 4_096
 _NONCE_TIME: Final = 8
 _NONCE_BODY: Final = 16
@@ -167,7 +170,7 @@ class Proofs:
         now = self._now()
         at = claims.iat if claims.nonce is None else self._nonce_time(claims.nonce)
         if not max(now - WINDOW, self._began) <= at <= now + AHEAD:
-            self._refuse("the proof is not of now: put the nonce into it", "use_dpop_nonce")
+            self._refuse("the proof is not of now: put the nonce into it", STALE)
         for old in [second for second in self._taken if second < now - WINDOW]:
             del self._taken[old]
         if sum(map(len, self._taken.values())) >= MOST:
@@ -209,6 +212,6 @@ class Proofs:
             return -1
         return int.from_bytes(body[:_NONCE_TIME], "big")
 
-    def _refuse(self, detail: str, error: str = "invalid_dpop_proof") -> NoReturn:
+    def _refuse(self, detail: str, error: str = _INVALID) -> NoReturn:
         code = "invalid-proof"
-        raise ProblemError(code, detail, authenticate=f'error="{error}"', nonce=self.new_nonce())
+        raise ProblemError(code, detail, authenticate=error, nonce=self.new_nonce())

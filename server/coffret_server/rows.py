@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from coffret_server.problems import ProblemError, refuse
+from coffret_server.problems import SESSION_ENDED, ProblemError, refuse
 from coffret_server.storage.base import Tx, Value
 from coffret_server.wire import records
 from coffret_server.wire.log import Entry
@@ -114,17 +114,31 @@ class State(msgspec.Struct, frozen=True):
     quota_bytes: int
 
 
-async def load_state(tx: Tx, account: bytes) -> State:
-    """Lock and read where an account's log stands."""
+async def load_state(tx: Tx, account: bytes, session: bytes | None = None) -> State:
+    """Lock and read where an account's log stands.
+
+    Args:
+        tx: the transaction.
+        account: whose log.
+        session: the session that must not have ended; None if that was looked up.
+
+    Raises:
+        ProblemError: `session-ended`.
+    """
     row = await tx.one(
         "SELECT (SELECT signing_key FROM accounts a WHERE a.account_id = logs.account_id),"  # noqa: S608 - no value is put into the text
-        " size, frontier, head, base, memories, bytes, quota_memories, quota_bytes"
+        " size, frontier, head, base, memories, bytes, quota_memories, quota_bytes,"
+        " (SELECT COUNT(*) FROM sessions s"
+        " WHERE s.account_id = logs.account_id AND s.session_id = ?)"
         " FROM logs WHERE account_id = ?" + tx.for_update,
+        session or b"",
         account,
     )
     if row is None:
         refuse("not-found", "there is no such account")
-    return State(*row)
+    if session is not None and not row[-1]:
+        refuse(*SESSION_ENDED)
+    return State(*row[:-1])
 
 
 def unpack_leaf(stored: bytes) -> bytes:

@@ -3,12 +3,12 @@
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import select
 
 from coffret_server import tokens
-from coffret_server.limits import AddressLimiter, Limiter
+from coffret_server.limits import AddressLimiter, Allowance, Limiter
 from coffret_server.principals import Principals
 from coffret_server.proofs import Proofs
 from coffret_server.schema import Setting
@@ -43,8 +43,31 @@ class Services:
         self.secrets = secrets
         self.clock = clock
         self.origins = settings.origins
-        self.principals = Principals(storage, secrets.jwt_key, clock)
+        self.principals = Principals(storage, secrets.jwt_key, secrets.nonce_key, clock)
         self.proofs = Proofs(settings.origins, secrets.nonce_key, clock)
+
+
+class Tally(NamedTuple):
+    """One caller's count under one limit."""
+
+    limiter: Limiter
+    caller: object
+
+    def check(self) -> None:
+        """Refuse who has used it up.
+
+        Raises:
+            ProblemError: `rate-limited`.
+        """
+        self.limiter.check(self.caller)
+
+    def take(self) -> Allowance:
+        """Count one.
+
+        Raises:
+            ProblemError: `rate-limited`.
+        """
+        return self.limiter.take(self.caller)
 
 
 class Limits:
@@ -55,6 +78,19 @@ class Limits:
         self.open = AddressLimiter("address", settings.open_rate, monotonic)
         self.failed = AddressLimiter("failed", settings.failure_rate, monotonic)
         self.account = Limiter("account", settings.account_rate, monotonic)
+        # What this server gave out is nobody's guess: it is counted by itself, at no address.
+        self.keys = Limiter("auth", settings.auth_rate, monotonic)
+        self.over = Limiter("failed", settings.failure_rate, monotonic)
+
+    def failures(self, token: str, address: str, *, ours: bool) -> Tally:
+        """Where it is counted that a token is good for nothing.
+
+        A guess is counted by its address. A token of ours that is over is counted by itself, so
+        that whoever guesses beside it, or has it too, keeps nobody from a token that is good.
+        """
+        if ours:
+            return Tally(self.over, tokens.digest(token))
+        return Tally(self.failed, address)
 
 
 async def _secrets(storage: Storage, settings: Settings) -> Secrets:

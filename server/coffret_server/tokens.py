@@ -1,7 +1,9 @@
 """Bearer tokens: opaque ones, of which only the SHA-256 is kept, and an app's short JWT.
 
-An opaque token is `<prefix>_<base64url of a 16-byte id and 32 random bytes>`. The id says where to
-look (an account, a developer, an app); the 256 random bits are the secret.
+An opaque token is `<prefix>_<base64url of id (16) ‖ random (32) ‖ end (8) ‖ mark (16)>`. The id
+says where to look (an account, a developer, an app); the 256 random bits are the secret; the end,
+in µs since 1970, is 0 where there is none. The mark is a MAC by this server: that a token is made
+up is known before anything is looked up. What was given before there were marks is `id ‖ random`.
 """
 
 import base64
@@ -25,6 +27,10 @@ DEVELOPER: Final = "cfd"
 API_KEY: Final = "cfa"
 SECRET_SIZE: Final = 32
 _ID_SIZE: Final = 16
+_END_SIZE: Final = 8
+_MARK_SIZE: Final = 16
+_UNMARKED_SIZE: Final = _ID_SIZE + SECRET_SIZE
+_SIZE: Final = _UNMARKED_SIZE + _END_SIZE + _MARK_SIZE
 _ISSUER: Final = "coffret"
 _ALGORITHM: Final = "HS256"
 
@@ -40,9 +46,30 @@ def derived_secret(key: bytes, *parts: bytes) -> bytes:
     return hmac.digest(key, text, "sha256")
 
 
-def write(prefix: str, owner: bytes, secret: bytes) -> str:
-    """A token for the caller to keep."""
-    return f"{prefix}_{base64.urlsafe_b64encode(owner + secret).decode()}"
+class Opaque(msgspec.Struct, frozen=True):
+    """What an opaque token says of itself.
+
+    Attributes:
+        owner: the id that says where to look.
+        digest: what is kept of the token.
+        ends: µs since 1970, or 0 without end.
+        is_marked: it bears this server's mark; without it, it may be anybody's guess.
+    """
+
+    owner: bytes
+    digest: bytes
+    ends: int
+    is_marked: bool
+
+
+def _mark(key: bytes, prefix: str, body: bytes) -> bytes:
+    return derived_secret(key, b"token", prefix.encode(), body)[:_MARK_SIZE]
+
+
+def write(key: bytes, prefix: str, owner: bytes, secret: bytes, ends: int = 0) -> str:
+    """A token for the caller to keep; `key` is the server's, `ends` is µs since 1970."""
+    body = owner + secret + ends.to_bytes(_END_SIZE, "big")
+    return f"{prefix}_{base64.urlsafe_b64encode(body + _mark(key, prefix, body)).decode()}"
 
 
 def unauthenticated() -> ProblemError:
@@ -51,8 +78,8 @@ def unauthenticated() -> ProblemError:
     return ProblemError(code, "a valid token is needed")
 
 
-def read(prefix: str, token: str) -> tuple[bytes, bytes]:
-    """The id and the hash of a token.
+def read(key: bytes, prefix: str, token: str) -> Opaque:
+    """What a token says; one with a mark that is not ours is refused.
 
     Raises:
         ProblemError: `unauthenticated`.
@@ -62,9 +89,23 @@ def read(prefix: str, token: str) -> tuple[bytes, bytes]:
         data = base64.b64decode(text, altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         data = b""
-    if kind != prefix or len(data) != _ID_SIZE + SECRET_SIZE:
+    if kind != prefix or len(data) not in {_SIZE, _UNMARKED_SIZE}:
         raise unauthenticated()
-    return data[:_ID_SIZE], digest(token)
+    if len(data) == _UNMARKED_SIZE:
+        return Opaque(data[:_ID_SIZE], digest(token), 0, is_marked=False)
+    body, mark = data[:-_MARK_SIZE], data[-_MARK_SIZE:]
+    if not hmac.compare_digest(mark, _mark(key, prefix, body)):
+        raise unauthenticated()
+    ends = int.from_bytes(body[-_END_SIZE:], "big")
+    return Opaque(data[:_ID_SIZE], digest(token), ends, is_marked=True)
+
+
+def is_marked(key: bytes, prefix: str, token: str) -> bool:
+    """Whether a token bears this server's mark, be it over or not: nobody can guess one."""
+    try:
+        return read(key, prefix, token).is_marked
+    except ProblemError:
+        return False
 
 
 def digest(token: str) -> bytes:
@@ -101,8 +142,8 @@ def sign_app_token(key: bytes, given: AppToken, now: int) -> str:
     return jwt.encode(claims, key, algorithm=_ALGORITHM)
 
 
-def read_app_token(key: bytes, token: str, now: float) -> AppToken:
-    """What a JWT of ours says, while it is good.
+def read_app_token(key: bytes, token: str) -> AppToken:
+    """What a JWT of ours says, also when its time is over.
 
     Raises:
         ProblemError: `unauthenticated`.
@@ -114,11 +155,8 @@ def read_app_token(key: bytes, token: str, now: float) -> AppToken:
     }
     try:
         claims = jwt.decode(token, key, algorithms=[_ALGORITHM], issuer=_ISSUER, options=options)
-        given = AppToken(
+        return AppToken(
             UUID(claims["sub"]), UUID(claims["api_key"]), claims["cnf"]["jkt"], int(claims["exp"])
         )
     except (jwt.InvalidTokenError, ValueError, TypeError, KeyError):
         raise unauthenticated() from None
-    if given.ends <= now:
-        raise unauthenticated()
-    return given

@@ -182,7 +182,7 @@ async def test_a_token_with_one_bit_changed_is_refused(stand: Stand) -> None:
     raw = bytearray(base64.urlsafe_b64decode(owner.token[4:]))
     raw[-1] ^= 1
     near = "cfs_" + base64.urlsafe_b64encode(bytes(raw)).decode()
-    assert code(await stand.get("/sync", near)) == (401, "session-ended")
+    assert code(await stand.get("/sync", near)) == (401, "unauthenticated")
 
 
 async def test_an_api_key_gives_a_short_token(stand: Stand) -> None:

@@ -1,13 +1,17 @@
 """Guessing: how many wrong logins, tokens and keys are looked at, and from where."""
 
+import base64
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
 
+from coffret_server import tokens
 from coffret_server.failures import attempt
 from coffret_server.limits import AddressLimiter, Limiter, network
 from coffret_server.problems import ProblemError
+from coffret_server.schema import ApiKey
 from server import forge
 from server.stand import ORIGIN, Clock, Stand, code, serving
 
@@ -108,28 +112,116 @@ async def test_what_is_made_up_for_is_forgotten(sqlite_stand: Stand) -> None:
     assert await rows() == 3
 
 
+def guess(token: str) -> str:
+    """A token like this one that nobody was given."""
+    return token[:-8] + "AAAAAAAA"
+
+
+async def guess_all(stand: Stand, owner: forge.Owner, app: forge.App) -> list[int]:
+    """A guess at each kind of token and key; the statuses."""
+    answers = [
+        await stand.get("/tags", guess(owner.token)),
+        await stand.get(f"/apps/{app.app}/keys", guess(app.developer_key)),
+        await stand.post("/auth/token", {"api_key": guess(app.api_key)}),
+        await stand.get("/grants", app.token + "A"),
+    ]
+    return [answer.status_code for answer in answers]
+
+
 @pytest.mark.asyncio
-async def test_wrong_tokens_and_keys_are_few(sqlite_url: str, clock: Clock) -> None:
-    """From an address with too many no unknown token is looked up; known devices go on."""
-    async with serving(sqlite_url, clock, failure_rate=4) as stand:
-        owner, app = await stand.sign_up(), await stand.new_app()
-        assert (await stand.get("/tags", owner.token)).status_code == 200
-        wrong = [
-            await stand.get("/tags", owner.token[:-8] + "AAAAAAA="),
-            await stand.get(f"/apps/{app.app}/keys", app.developer_key[:-8] + "AAAAAAA="),
-            await stand.post("/auth/token", {"api_key": app.api_key}),
-            await stand.get("/grants", app.token + "A"),
-        ]
-        assert [answer.status_code for answer in wrong] == [401] * 4
-        for answer in (
-            await stand.get("/tags", owner.token[:-8] + "AAAAAAA="),
+async def test_guesses_at_tokens_and_keys_are_few(database: str, clock: Clock) -> None:
+    """From an address with too many no guess is looked at; what was given out is, first time too.
+
+    Nobody behind an address can use up the tries of the others behind it.
+    """
+    async with serving(database, clock, failure_rate=4) as first:
+        owner, app = await first.sign_up(), await first.new_app()
+    async with serving(database, clock, failure_rate=4) as stand:
+        assert await guess_all(stand, owner, app) == [401] * 4
+        assert await guess_all(stand, owner, app) == [429] * 4
+        answer = await stand.get("/tags", guess(owner.token))
+        assert code(answer) == (429, "rate-limited")
+        assert int(answer.headers["retry-after"]) >= 1
+        good = [
+            await stand.get("/tags", owner.token),
             await stand.get(f"/apps/{app.app}/keys", app.developer_key),
+            await stand.get("/grants", app.token),
             await stand.take_token(app),
-        ):
-            assert code(answer) == (429, "rate-limited")
-            assert int(answer.headers["retry-after"]) >= 1
-        assert (await stand.get("/tags", owner.token)).status_code == 200
+        ]
+        assert [found.status_code for found in good] == [200] * 4
         clock.advance(16)
+        assert code(await stand.get("/tags", guess(owner.token))) == (401, "unauthenticated")
+
+
+@pytest.mark.asyncio
+async def test_a_guess_is_not_looked_up(
+    sqlite_stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What bears no mark of this server costs the database nothing."""
+    owner, app = await sqlite_stand.sign_up(), await sqlite_stand.new_app()
+    storage = sqlite_stand.app.state.services.storage
+
+    def never(*_: object) -> None:
+        raise AssertionError
+
+    for name in ("query", "one", "read", "submit", "write"):
+        monkeypatch.setattr(storage, name, never)
+    assert await guess_all(sqlite_stand, owner, app) == [401] * 4
+
+
+@pytest.mark.asyncio
+async def test_a_key_without_a_mark_is_looked_up_as_a_guess_is(database: str, clock: Clock) -> None:
+    """A key given before there were marks works, unless many guesses come from its address."""
+    async with serving(database, clock, failure_rate=2) as stand:
+        app = await stand.new_app()
+        unmarked = f"cfa_{base64.urlsafe_b64encode(app.app.bytes + bytes(32)).decode()}"
+        async with stand.app.state.services.storage.write() as session:
+            await session.execute(update(ApiKey).values(key_hash=tokens.digest(unmarked)))
+        app.api_key = unmarked
+        assert (await stand.take_token(app)).status_code == 200
+        for _ in range(2):
+            assert (await stand.post("/auth/token", {"api_key": guess(unmarked)})).is_error
+        assert code(await stand.take_token(app)) == (429, "rate-limited")
+
+
+@pytest.mark.asyncio
+async def test_a_token_that_is_over_is_counted_by_itself(database: str, clock: Clock) -> None:
+    """Whoever goes on with it is told to wait; others at that address notice nothing."""
+    async with serving(database, clock, failure_rate=2) as stand:
+        owner = await stand.sign_up()
+        over = owner.token
+        assert (await stand.post("/auth/logout", None, over)).status_code == 204
+        seen = [code(await stand.get("/tags", over)) for _ in range(4)]
+        assert seen == [(401, "session-ended")] * 2 + [(429, "rate-limited")] * 2
+        await stand.log_in(owner)
+        assert (await stand.get("/tags", owner.token)).status_code == 200
+        assert code(await stand.get("/tags", guess(over))) == (401, "unauthenticated")
+
+
+@pytest.mark.asyncio
+async def test_a_wrong_clock_is_no_guess(sqlite_url: str, clock: Clock) -> None:
+    """Who holds the key is given a nonce each time, however many guesses came from there."""
+    async with serving(sqlite_url, clock, failure_rate=2) as stand:
+        owner = await stand.sign_up()
+        for _ in range(3):
+            await stand.get("/tags", guess(owner.token))
+        url, late = f"{ORIGIN}/api/v1/tags", clock.now // 1_000_000 - 900
+        for _ in range(5):
+            shown = forge.bound("GET", url, token=owner.token, at=late)
+            answer = await stand.http.get("/api/v1/tags", headers=shown)
+            assert code(answer) == (401, "invalid-proof")
+            assert answer.headers["dpop-nonce"]
+
+
+@pytest.mark.asyncio
+async def test_a_stolen_key_does_not_keep_its_app_out(sqlite_url: str, clock: Clock) -> None:
+    """Who has an API key and no proof is counted where they are, and the app goes on."""
+    async with serving(sqlite_url, clock, failure_rate=2, trust_forwarded=True) as stand:
+        app = await stand.new_app()
+        theirs = {"X-Forwarded-For": "6.6.6.6"}
+        for expected in (401, 401, 429, 429):
+            answer = await stand.post("/auth/token", {"api_key": app.api_key}, headers=theirs)
+            assert answer.status_code == expected
         assert (await stand.take_token(app)).status_code == 200
 
 

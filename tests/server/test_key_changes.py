@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from server import forge
-from server.stand import ORIGIN, Stand, code
+from server.stand import ORIGIN, Stand, code, serving
 
 pytestmark = pytest.mark.asyncio
 
@@ -241,6 +241,20 @@ async def test_a_process_that_did_not_hear_takes_no_head_by_the_old_key(stand: S
     owner.commit(append)
     answer = await stand.send("POST", "/log", owner.put(owner.memory()), owner.token)
     assert code(answer) == (422, "bad-signature")
+
+
+async def test_a_process_that_did_not_hear_knows_the_new_key(stand: Stand) -> None:
+    """The session that made the change goes on there, with the key that it has now."""
+    async with serving(stand.database, stand.clock) as other:
+        owner = await stand.sign_up()
+        assert (await other.get("/tags", owner.token)).status_code == 200
+        change = Change(owner)
+        append = change.append()
+        assert (await make(stand, change)).status_code == 204
+        change.after.commit(append)
+        assert (await other.get("/tags", owner.token)).status_code == 200
+        head = change.after.put(change.after.memory())
+        assert (await other.send("POST", "/log", head, owner.token)).status_code == 200
 
 
 async def test_a_change_ends_every_grant(stand: Stand) -> None:

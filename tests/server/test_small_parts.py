@@ -1,5 +1,7 @@
 """Limits, tokens, challenges, settings, strict JSON: the parts without a server."""
 
+import base64
+
 import pytest
 
 from coffret_server import challenges, strict, tokens
@@ -8,6 +10,8 @@ from coffret_server.problems import CODES, ProblemError
 from coffret_server.settings import Settings
 from server import forge
 from server.stand import START, Clock
+
+KEY = bytes(range(32))
 
 
 def test_a_limiter_lets_its_rate_through() -> None:
@@ -37,10 +41,35 @@ def test_a_limiter_forgets_callers_in_bounded_memory(monkeypatch: pytest.MonkeyP
 
 def test_tokens_are_read_back() -> None:
     """The id comes back, and the hash is of the token as a whole."""
-    token = tokens.write(tokens.SESSION, bytes(16), tokens.new_secret())
-    assert tokens.read(tokens.SESSION, token) == (bytes(16), tokens.digest(token))
+    token = tokens.write(KEY, tokens.SESSION, bytes(16), tokens.new_secret(), 7)
+    found = tokens.read(KEY, tokens.SESSION, token)
+    assert found == tokens.Opaque(bytes(16), tokens.digest(token), 7, is_marked=True)
     with pytest.raises(ProblemError):
-        tokens.read(tokens.API_KEY, token)
+        tokens.read(KEY, tokens.API_KEY, token)
+
+
+def test_a_mark_covers_every_byte_and_the_kind() -> None:
+    """A token of another key or kind, or with one byte changed, bears no mark of ours."""
+    secret = tokens.new_secret()
+    token = tokens.write(KEY, tokens.SESSION, bytes(16), secret, 7)
+    assert tokens.is_marked(KEY, tokens.SESSION, token)
+    data = base64.urlsafe_b64decode(token[4:])
+    others = [
+        token[:4]
+        + base64.urlsafe_b64encode(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]).decode()
+        for at in range(len(data))
+    ]
+    others.append(tokens.write(bytes([1]) + KEY[1:], tokens.SESSION, bytes(16), secret, 7))
+    others.append("cfs" + tokens.write(KEY, tokens.API_KEY, bytes(16), secret, 7)[3:])
+    assert not any(tokens.is_marked(KEY, tokens.SESSION, other) for other in others)
+
+
+def test_a_key_of_before_there_were_marks_is_read() -> None:
+    """It is looked up as a guess is: it shows nothing by itself."""
+    token = f"cfa_{base64.urlsafe_b64encode(bytes(48)).decode()}"
+    found = tokens.read(KEY, tokens.API_KEY, token)
+    assert found == tokens.Opaque(bytes(16), tokens.digest(token), 0, is_marked=False)
+    assert not tokens.is_marked(KEY, tokens.API_KEY, token)
 
 
 def test_a_derived_secret_depends_on_every_part() -> None:

@@ -4,7 +4,7 @@ import hmac
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import UUID, uuid4
 
 from fastapi import Request
@@ -29,8 +29,8 @@ from coffret_server.control.web import (
 )
 from coffret_server.data.call import shown
 from coffret_server.limits import network
-from coffret_server.problems import CODES, ProblemError, refuse
-from coffret_server.proofs import thumbprint
+from coffret_server.problems import ProblemError, refuse
+from coffret_server.proofs import STALE, thumbprint
 from coffret_server.schema import Account, ApiKey, App, Keyslot, Session, UsedNonce
 from coffret_server.services import Services
 from coffret_server.signatures import Verifier
@@ -109,6 +109,9 @@ class TokenAnswer(Answer):
     expires_in: int
 
 
+_WRONG: Final = "wrong-credentials"
+
+
 def limit_address(request: Request) -> None:
     """Count a call by which one could guess credentials or fill the disk."""
     info = gate.info_of(request.scope)
@@ -116,22 +119,34 @@ def limit_address(request: Request) -> None:
 
 
 @contextmanager
-def failures_of_address(request: Request) -> Iterator[None]:
-    """Count keys that are wrong, and look at none from where too many were."""
-    info = gate.info_of(request.scope)
-    failed = request.app.state.limits.failed
-    failed.check(info.address)
+def counted(request: Request, services: Services, kind: str, key: str) -> Iterator[None]:
+    """Count a call with a developer's or an API key, and look at no guess from where many were.
+
+    Guesses are counted by address, a key that this server gave out by itself, until it is over.
+
+    Raises:
+        ProblemError: `rate-limited`.
+    """
+    info, limits = gate.info_of(request.scope), request.app.state.limits
+    ours = tokens.is_marked(services.secrets.nonce_key, kind, key)
+    if ours:
+        info.allowance = limits.keys.take(tokens.digest(key))
+    else:
+        limit_address(request)
+    failures = limits.failures(key, info.address, ours=ours)
+    failures.check()
     try:
         yield
     except ProblemError as problem:
-        if problem.status == CODES["unauthenticated"][0]:
-            info.allowance = failed.take(info.address)
+        if problem.code in {_WRONG, "unauthenticated"}:
+            info.allowance = failures.take()
+        elif problem.code == "invalid-proof" and problem.authenticate != STALE:
+            info.allowance = limits.failed.take(info.address)
         raise
 
 
 def _wrong() -> ProblemError:
-    code = "wrong-credentials"
-    return ProblemError(code, "the username, the secret or the signature is wrong")
+    return ProblemError(_WRONG, "the username, the secret or the signature is wrong")
 
 
 @auth.post("/auth/challenge", response_model=ChallengeAnswer)
@@ -207,9 +222,9 @@ async def _logged_in(services: Services, body: LoginBody, address: str, now: int
     _verify_login(services, login_key, body)
     if slot is None or nonce_ends is None:
         raise _wrong()
-    token = tokens.write(tokens.SESSION, body.account_id, tokens.new_secret())
     session_id = uuid4()
     expires = now + services.settings.session_seconds * 1_000_000
+    token = tokens.write(key, tokens.SESSION, body.account_id, tokens.new_secret(), expires)
     row = Session(
         account_id=body.account_id,
         session_id=session_id.bytes,
@@ -325,21 +340,21 @@ async def logout(owner: CurrentOwner, services: CurrentServices) -> Response:
 @auth.post("/auth/token", response_model=TokenAnswer)
 async def app_token(request: Request, body: TokenBody, services: CurrentServices) -> Response:
     """A JWT for an app's API key, for whoever proves to hold the app's registered key."""
-    limit_address(request)
-    with failures_of_address(request):
+    with counted(request, services, tokens.API_KEY, body.api_key):
         return await _token(request, body, services)
 
 
 async def _token(request: Request, body: TokenBody, services: Services) -> Response:
     try:
-        app, key_hash = tokens.read(tokens.API_KEY, body.api_key)
+        given = tokens.read(services.secrets.nonce_key, tokens.API_KEY, body.api_key)
     except ProblemError:
         raise _wrong() from None
+    app = given.owner
     now = services.clock()
     sent = shown(request.scope, await request.body())
     async with services.storage.read() as session:
         rows = (await session.scalars(select(ApiKey).where(ApiKey.app_id == app))).all()
-        found = [row for row in rows if hmac.compare_digest(row.key_hash, key_hash)]
+        found = [row for row in rows if hmac.compare_digest(row.key_hash, given.digest)]
         if not found or (found[0].expires is not None and found[0].expires <= now):
             raise _wrong()
         holder = Verifier((await session.get_one(App, app)).signing_key)
@@ -353,8 +368,8 @@ async def _token(request: Request, body: TokenBody, services: Services) -> Respo
     seconds, issued = min(services.settings.token_seconds, 900), now // 1_000_000
     if found[0].expires is not None:
         seconds = min(seconds, -(-found[0].expires // 1_000_000) - issued)
-    given = tokens.AppToken(
+    said = tokens.AppToken(
         uuid(app), uuid(found[0].key_id), thumbprint(holder.public_key), issued + seconds
     )
-    token = tokens.sign_app_token(services.secrets.jwt_key, given, issued)
+    token = tokens.sign_app_token(services.secrets.jwt_key, said, issued)
     return answer({"access_token": token, "token_type": "DPoP", "expires_in": seconds})

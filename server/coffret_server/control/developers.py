@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from coffret_server import tokens
-from coffret_server.control.auth import failures_of_address, limit_address
-from coffret_server.control.repeats import CurrentRepeat
+from coffret_server.control.auth import counted, limit_address
+from coffret_server.control.repeats import CurrentRepeat, Repeat
 from coffret_server.control.web import (
     Answer,
     Body,
@@ -29,6 +29,7 @@ from coffret_server.control.web import (
 )
 from coffret_server.problems import BEARER, ProblemError, refuse
 from coffret_server.schema import ApiKey, App, Developer
+from coffret_server.services import Services
 from coffret_server.signatures import Verifier
 from coffret_server.wire import apps as wire
 from coffret_server.wire.identity import keys_hash
@@ -103,24 +104,23 @@ class KeyAnswer(Answer):
 
 async def _developer(request: Request) -> bytes:
     """The developer whose key the request bears."""
-    limit_address(request)
-    with failures_of_address(request):
-        return await _holder_of_key(request)
-
-
-async def _holder_of_key(request: Request) -> bytes:
     kind, _, token = request.headers.get("authorization", "").partition(" ")
-    if kind.lower() != "bearer":
-        raise _unknown_developer()
+    key = token if kind.lower() == "bearer" else ""
+    services = services_of(request)
+    with counted(request, services, tokens.DEVELOPER, key):
+        return await _holder_of_key(services, key)
+
+
+async def _holder_of_key(services: Services, key: str) -> bytes:
     try:
-        developer, key_hash = tokens.read(tokens.DEVELOPER, token)
+        given = tokens.read(services.secrets.nonce_key, tokens.DEVELOPER, key)
     except ProblemError:
         raise _unknown_developer() from None
-    async with services_of(request).storage.read() as session:
-        row = await session.get(Developer, developer)
-    if row is None or not hmac.compare_digest(row.key_hash, key_hash):
+    async with services.storage.read() as session:
+        row = await session.get(Developer, given.owner)
+    if row is None or not hmac.compare_digest(row.key_hash, given.digest):
         raise _unknown_developer()
-    return developer
+    return given.owner
 
 
 def _unknown_developer() -> ProblemError:
@@ -148,7 +148,7 @@ async def create_developer(
     async with services.storage.write() as session:
         found = await repeat.earlier(session, b"developers")
         developer = UUID(found["developer_id"]) if found else uuid4()
-        key = tokens.write(tokens.DEVELOPER, developer.bytes, secret)
+        key = tokens.write(services.secrets.nonce_key, tokens.DEVELOPER, developer.bytes, secret)
         if found is None:
             session.add(
                 Developer(
@@ -171,7 +171,7 @@ async def create_app(
     manifest = wire.parse_manifest(body.manifest)
     verifier = Verifier(manifest.signing_key)
     verifier.verify_kind("app-manifest", body.signature, body.manifest)
-    key = tokens.write(tokens.API_KEY, manifest.app.bytes, repeat.secret("api-key"))
+    key = _new_key(services, manifest.app.bytes, repeat)
     app = App(
         app_id=manifest.app.bytes,
         developer_id=developer,
@@ -190,6 +190,11 @@ async def create_app(
     except IntegrityError:
         refuse("conflict", "an app of that id exists")
     return answer({"app_id": manifest.app, "api_key": key}, 201)
+
+
+def _new_key(services: Services, app: bytes, repeat: Repeat) -> str:
+    key = services.secrets.nonce_key
+    return tokens.write(key, tokens.API_KEY, app, repeat.secret("api-key"))
 
 
 def _key_row(app: bytes, key_id: UUID, key: str, now: int, limits: KeyBody) -> ApiKey:
@@ -224,7 +229,7 @@ async def create_key(
     body: KeyBody | None = None,
 ) -> Response:
     """A further API key."""
-    key = tokens.write(tokens.API_KEY, app_id, repeat.secret("api-key"))
+    key = _new_key(services, app_id, repeat)
     async with services.storage.write() as session:
         await _own_app(session, app_id, developer)
         found = await repeat.earlier(session, developer)

@@ -8,10 +8,10 @@ from uuid import UUID
 import msgspec
 from starlette.requests import ClientDisconnect
 
-from coffret_server import gate, strict
+from coffret_server import callers, gate, strict
 from coffret_server.principals import AppCaller, Owner
 from coffret_server.problems import ProblemError, malformed, refuse
-from coffret_server.proofs import Shown
+from coffret_server.proofs import STALE, Shown
 from coffret_server.tokens import unauthenticated
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ async def authenticate(
         services: the server's.
         limits: of this process.
         info: of the request.
-        by_head: the body carries a new head, signed by the owner: that is proof enough.
+        by_head: the body carries a new head, signed by the owner: that is proof enough. Whether
+            the session was ended is left to the append's own transaction.
 
     Raises:
         ProblemError: `unauthenticated`, `session-ended`, `invalid-proof` or `rate-limited`.
@@ -78,17 +79,16 @@ async def authenticate(
     token = request.token("dpop")
     if not token:
         raise unauthenticated()
-    caller = services.principals.remembered(token)
+    caller = services.principals.remembered(token) if by_head else None
     if caller is None:
-        limits.failed.check(info.address)
-    try:
-        if caller is None:
-            caller = await services.principals.caller(token)
-        if request.proof or not by_head:
+        caller = await callers.find(services, limits, info, token)
+    if request.proof or not by_head:
+        try:
             services.proofs.check(request, token, caller.holder)
-    except ProblemError:
-        info.allowance = limits.failed.take(info.address)
-        raise
+        except ProblemError as problem:
+            if problem.authenticate != STALE:  # who is only late, or early, holds the key
+                info.allowance = limits.failed.take(info.address)
+            raise
     # Ids are their holders' choice: an app with an owner's id must not use up what is the owner's.
     key = ("owner", caller.account) if isinstance(caller, Owner) else ("app", caller.app)
     info.allowance = limits.account.take(key)

@@ -10,7 +10,8 @@ from coffret_server import merkle
 from coffret_server.append import Append, Applied, Prepared, apply, prepare
 from coffret_server.data.call import PAGE_BYTES, Call, Reply
 from coffret_server.data.tree import read_hashes
-from coffret_server.problems import ProblemError, refuse
+from coffret_server.principals import Owner
+from coffret_server.problems import SESSION_ENDED, ProblemError, refuse
 from coffret_server.schema import STATUS_NAMES
 from coffret_server.storage import Tx
 
@@ -21,6 +22,11 @@ FARTHEST: Final = (1 << 63) - 1
 _VERSIONS: Final = (
     "SELECT record, version, status, seq FROM entries WHERE account_id = ? AND subject = ?"
     " AND status IS NOT NULL AND version > ? ORDER BY version LIMIT 16"
+)
+_NEWEST: Final = (
+    "SELECT newest_version, (SELECT COUNT(*) FROM sessions s"
+    " WHERE s.account_id = memories.account_id AND s.session_id = ?)"
+    " FROM memories WHERE account_id = ? AND memory_id = ?"
 )
 _PAIR: Final = b"\x92"
 _NIL: Final = b"\xc0"
@@ -56,20 +62,22 @@ def _array(count: int) -> bytes:
     return b"\xdd" + count.to_bytes(4, "big")
 
 
-async def _apply(call: Call, prepared: Prepared) -> Applied:
+async def _apply(call: Call, owner: Owner, prepared: Prepared) -> Applied:
     now = call.services.clock()
 
     async def job(tx: Tx) -> Applied:
-        return await apply(tx, prepared, now=now)
+        return await apply(tx, prepared, now=now, session=owner.session)
 
-    return await _submit(call, job)
+    return await _submit(call, owner, job)
 
 
-async def _submit(call: Call, job: Job) -> Applied:
+async def _submit(call: Call, owner: Owner, job: Job) -> Applied:
     """Apply an append; an old one, sent again without a proof, learns nothing of the present."""
     try:
         return await call.services.storage.submit(job)
     except ProblemError as problem:
+        if problem.code == SESSION_ENDED[0]:
+            call.services.principals.forget(owner.session)
         if not call.is_proved and problem.code in _MOVED:
             problem.current = None
         raise
@@ -79,7 +87,7 @@ async def append_log(call: Call) -> Reply:
     """Append any entries of memories."""
     owner = await call.owner(by_head=True)
     prepared = prepare(call.body(Append), owner.vault)
-    applied = await _apply(call, prepared)
+    applied = await _apply(call, owner, prepared)
     return Reply({"size": applied.size})
 
 
@@ -89,7 +97,7 @@ async def _create(call: Call, least: int, most: int) -> Reply:
     puts = [entry for entry in prepared.entries if entry.kind == "put" and entry.version == 1]
     if not least <= len(puts) <= most or len(puts) != len(prepared.entries):
         refuse("invalid-input", "this call creates memories, and does nothing else")
-    applied = await _apply(call, prepared)
+    applied = await _apply(call, owner, prepared)
     return Reply({"size": applied.size}, status=201)
 
 
@@ -116,18 +124,16 @@ async def change_one(call: Call) -> Reply:
     now = call.services.clock()
 
     async def job(tx: Tx) -> Applied:
-        row = await tx.one(
-            "SELECT newest_version FROM memories WHERE account_id = ? AND memory_id = ?",
-            owner.account,
-            memory,
-        )
+        row = await tx.one(_NEWEST, owner.session, owner.account, memory)
         if row is None:
             refuse("not-found", "there is no such memory")
+        if not row[1]:
+            refuse(*SESSION_ENDED)
         if row[0] != expected:
             return await _maybe_repeated(tx, prepared, row[0])
         return await apply(tx, prepared, now=now)
 
-    applied = await _submit(call, job)
+    applied = await _submit(call, owner, job)
     return Reply({"size": applied.size}, etag=entries[0].version)
 
 

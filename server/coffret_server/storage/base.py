@@ -69,6 +69,10 @@ class Storage(Protocol):
         """Run a reading job on one state of the database."""
         ...
 
+    async def one(self, sql: str, *values: Value) -> Row | None:
+        """The first row of a query by itself, or None."""
+        ...
+
     async def submit(self, job: Job[T]) -> T:
         """Run a writing job; when this returns its changes are durable."""
         ...

@@ -94,6 +94,10 @@ class PostgresStorage:
         ):
             return await job(PostgresTx(connection))
 
+    async def one(self, sql: str, *values: Value) -> Row | None:
+        """The first row of a query by itself, or None."""
+        return cast("Row | None", await self._pool.fetchrow(numbered(sql), *values))
+
     async def submit(self, job: Job[T]) -> T:
         """Run a writing job in a transaction of its own."""
         with self._writes.watched():

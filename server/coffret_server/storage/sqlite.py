@@ -183,6 +183,10 @@ class SqliteStorage:
         finally:
             self._reader.execute("COMMIT")
 
+    async def one(self, sql: str, *values: Value) -> Row | None:
+        """The first row of a query by itself, or None."""
+        return await self._reader_tx.one(sql, *values)
+
     async def submit(self, job: Job[T]) -> T:
         """Run a writing job in the next group."""
         if self._closing:

@@ -76,7 +76,7 @@ def _objects() -> dict[str, bytes]:
         SECRET_KEY: write_code(SECRET_KEY, bytes(20)).encode(),
         RECOVERY_CODE: write_code(RECOVERY_CODE, bytes(32)).encode(),
         **evidence(),
-        **{kind: tokens.write(kind, bytes(16), bytes(32)).encode() for kind in _OPAQUE},
+        **{kind: tokens.write(_SIGNING, kind, bytes(16), bytes(32)).encode() for kind in _OPAQUE},
         "app token": tokens.sign_app_token(_SIGNING, _TOKEN, _NOW).encode(),
     }
 
@@ -120,10 +120,8 @@ def _readers() -> dict[str, Reader]:
             kind: reader(_text(partial(read_code, kind)), kind)
             for kind in (SECRET_KEY, RECOVERY_CODE)
         },
-        **{kind: reader(_text(partial(tokens.read, kind)), kind) for kind in _OPAQUE},
-        "app token": reader(
-            _text(lambda text: tokens.read_app_token(_SIGNING, text, _NOW)), "app token"
-        ),
+        **{kind: reader(_text(partial(tokens.read, _SIGNING, kind)), kind) for kind in _OPAQUE},
+        "app token": reader(_text(partial(tokens.read_app_token, _SIGNING)), "app token"),
     }
 
 
