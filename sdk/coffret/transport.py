@@ -207,6 +207,9 @@ class SyncDriver:
         """Send a request, or take the answer to it that is on its way already."""
         if request.host:
             return self.web(request.host)
+        if request.seconds:
+            time.sleep(request.seconds)
+            return Response(204, {}, b"")
         coming = self._coming
         if coming is not None and coming[0] == msgspec.structs.replace(request, ahead=None):
             self._coming = None
@@ -339,6 +342,9 @@ class AsyncDriver:
         """Send a request, or take the answer to it that is on its way already."""
         if request.host:
             return await asyncio.to_thread(self.web, request.host)
+        if request.seconds:
+            await asyncio.sleep(request.seconds)
+            return Response(204, {}, b"")
         coming, self._coming = self._coming, None
         if coming is not None and coming[0] == msgspec.structs.replace(request, ahead=None):
             response = await coming[1]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from coffret.flows.backoff import back_off
 from coffret.flows.http import (
     MSGPACK,
     LogMovedError,
@@ -47,7 +48,10 @@ if TYPE_CHECKING:
 
 _UNMOVED = 3
 _ROUNDS = 100
-"""Each round that is lost is one that another device won, so this is a bound on others' haste."""
+"""Each round that is lost is one that another device won, so this is a bound on others' haste.
+
+With the waits between them it takes others that never pause three quarters of a minute.
+"""
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -199,12 +203,13 @@ def append(
         ConflictError: the change makes no sense any more, or others keep getting in first.
     """
     unmoved, going = 0, (yield from _begin(state, describe, submit or _plain))
-    for _ in range(_ROUNDS):
+    for lost in range(_ROUNDS):
         response = yield from send(state, going.request)
         try:
             with given_up_if_refused(state, going.kept):
                 succeed(response)
         except LogMovedError:
+            yield from back_off(state.ambient, lost)
             yield from sync(state)
         else:
             yield from _keep_or_read(state, going)
@@ -239,12 +244,13 @@ def _begin(
 
     Where another one was left unanswered, this one is thrown away, and made anew after that.
     """
-    for _ in range(_ROUNDS):
+    for lost in range(_ROUNDS):
         sent = build(state, describe())
         request = submit(sent.append)
         begins, beside = _begins(sent.change), sent.change.beside
         kept = hold(state, sent.append.base, request, begins, beside)
         if kept is None:
+            yield from back_off(state.ambient, lost)
             yield from settle(state)
         elif state.position().size == sent.append.base:
             return _Going(sent, request, kept)

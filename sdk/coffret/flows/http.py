@@ -40,7 +40,8 @@ class Request(msgspec.Struct, frozen=True):
     ``repeatable`` says that it may be sent again when its answer was lost. ``ahead`` is what will
     be asked next: a driver may fetch it meanwhile; and ``meanwhile`` is work that a driver may do
     while it waits for the answer, or leave. Where ``host`` is set, the request is not to the
-    server: it asks that host for the file of its apps, and nothing else of it is sent.
+    server: it asks that host for the file of its apps, and nothing else of it is sent. Where
+    ``seconds`` is set, nothing is sent at all: the driver waits so long, and answers 204.
     """
 
     method: str
@@ -56,6 +57,7 @@ class Request(msgspec.Struct, frozen=True):
     ahead: Request | None = None
     meanwhile: Callable[[], None] | None = None
     host: str = ""
+    seconds: float = 0.0
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.path}>"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.append import Append, Change, Sent, build
+from coffret.flows.backoff import back_off
 from coffret.flows.grantfeed import REVOKED, grant_wrapping, move_grant
 from coffret.flows.http import (
     MSGPACK,
@@ -113,7 +114,8 @@ def change_keys(
     hand_out(made.kit)
     state.store.take_over((), (), intended_meta(made.account))
     wraps: Wraps = {}
-    for _ in range(_ROUNDS):
+    for lost in range(_ROUNDS):
+        yield from back_off(state.ambient, lost)
         yield from _stage(state, made, wraps, progress)
         done = yield from _switch(state, made, wraps)
         if done is not None:
