@@ -9,7 +9,8 @@
  │   ├─ AppUnconfirmedError an app that nothing shows to be who it says it is
      │   └─ TooLargeError     over a published size cap
      ├─ FormatError           bytes that are not what the specification says
-     │   └─ UnknownSuiteError a cryptographic suite that this version does not know
+     │   ├─ UnknownSuiteError a cryptographic suite that this version does not know
+     │   └─ UnknownSettingError a setting of the vault that it does not know
      ├─ OpenError             an envelope or a wrapped key that does not open; says nothing more
      ├─ CredentialsError      passphrase, Secret Key or recovery code does not fit
      │   └─ KeysChangedError  they were changed on another device; log in again
@@ -123,6 +124,12 @@ class UnknownSuiteError(FormatError):
     """This was made with a cryptographic suite that this version does not know; update Coffret."""
 
     code = "unknown-suite"
+
+
+class UnknownSettingError(FormatError):
+    """The vault has a setting that this version does not know; update Coffret."""
+
+    code = "unknown-setting"
 
 
 class OpenError(CoffretError):

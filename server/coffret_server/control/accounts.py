@@ -29,6 +29,7 @@ from coffret_server.control.web import (
     uuid,
 )
 from coffret_server.problems import ProblemError, refuse
+from coffret_server.rows import load_state
 from coffret_server.schema import Account, Keyslot, Log
 from coffret_server.services import Services
 from coffret_server.signatures import Verifier
@@ -36,6 +37,7 @@ from coffret_server.storage import session_tx
 from coffret_server.wire import identity
 
 accounts = router("accounts")
+_SETTINGS = "settings"
 
 
 class Identity(Body):
@@ -67,6 +69,12 @@ class KeyslotsBody(Body):
 
     keyslots: list[Bytes] = Field(min_length=1, max_length=identity.KEYSLOTS_LIMIT)
     identity: Identity
+    append: AppendBody
+
+
+class SettingsBody(Body):
+    """The append that settles something for the vault."""
+
     append: AppendBody
 
 
@@ -117,6 +125,14 @@ def read_keyslots(slots: list[bytes], account: UUID, generation: int) -> list[id
 
 def _added(raw: bytes, slot: identity.Keyslot) -> Expected:
     return Expected("keyslot", slot.slot.bytes, slot.generation, sha256(raw).digest())
+
+
+def _settled(ready: Prepared, version: int) -> Expected:
+    """The one entry with settings; they stand in the entry itself, and are the owner's alone."""
+    found = [entry for entry in ready.entries if entry.kind == _SETTINGS]
+    if len(found) != 1:
+        refuse("invalid-input", "the append has not one entry with settings")
+    return Expected(_SETTINGS, ready.account, version, found[0].digest)
 
 
 @accounts.post("/accounts", status_code=201, response_model=CreatedAnswer)
@@ -201,6 +217,8 @@ async def _begin_log(
 ) -> None:
     expected = [Expected("account", card.account.bytes, 1, sha256(body.account_card).digest())]
     expected += [_added(raw, slot) for raw, slot in zip(body.keyslots, slots, strict=True)]
+    if any(entry.kind == _SETTINGS for entry in ready.entries):
+        expected.append(_settled(ready, 1))
     await apply(await session_tx(session), ready, expected)
 
 
@@ -293,6 +311,25 @@ async def replace_keyslots(
                     for row in rows
                 ],
             )
+    return nothing()
+
+
+@accounts.put("/accounts/me/settings", status_code=204)
+async def settle(body: SettingsBody, owner: CurrentOwner, services: CurrentServices) -> Response:
+    """Put an entry with settings into the log; the version is one more than the last one's."""
+    ready = prepared(body.append, owner)
+    async with services.storage.write() as session:
+        tx = await session_tx(session)
+        state = await load_state(tx, owner.account)
+        last = await tx.one(
+            "SELECT seq, version FROM entries WHERE account_id = ? AND kind = ?"
+            " ORDER BY seq DESC LIMIT 1",
+            owner.account,
+            _SETTINGS,
+        )
+        repeated = state.head == ready.text and last is not None and last[0] >= ready.base
+        if not repeated:
+            await apply(tx, ready, [_settled(ready, 1 if last is None else last[1] + 1)])
     return nothing()
 
 

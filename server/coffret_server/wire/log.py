@@ -15,7 +15,7 @@ ENTRY: Final = pae.Layout("log-entry", 7)
 KINDS: Final = frozenset(
     {
         "account", "keyslot", "keyslot-remove", "rotate", "put", "accept", "reject", "delete",
-        "grant", "pause", "resume", "revoke",
+        "grant", "pause", "resume", "revoke", "settings",
     }
 )  # fmt: skip
 APP_KINDS: Final = frozenset({"put", "delete"})
@@ -65,6 +65,8 @@ def parse_entry(data: bytes) -> Entry:
         refuse("malformed", "a log entry is of an unknown kind")
     if len(account) != pae.ID_SIZE or len(subject) != pae.ID_SIZE:
         refuse("malformed", "an id is not 16 bytes")
+    if name == "settings" and subject != account:
+        refuse("malformed", "settings are those of the account")
     number = pae.read_time(version)
     if number < 1:
         refuse("malformed", "a version is below 1")

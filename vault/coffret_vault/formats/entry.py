@@ -22,14 +22,18 @@ GRANT = "grant"
 PAUSE = "pause"
 RESUME = "resume"
 REVOKE = "revoke"
+SETTINGS = "settings"
 KINDS = frozenset(
     (ACCOUNT, KEYSLOT, KEYSLOT_REMOVE, ROTATE, PUT, ACCEPT, REJECT, DELETE, GRANT, PAUSE, RESUME)
-) | {REVOKE}
+) | {REVOKE, SETTINGS}
 APP_KINDS = frozenset((PUT, DELETE))
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One line of a vault's history. ``subject`` is an id, ``digest`` names what it is about."""
+    """One line of a vault's history. ``subject`` is an id, ``digest`` names what it is about.
+
+    Of ``settings`` the digest is none: it is the switches themselves.
+    """
 
     account_id: bytes
     kind: str
@@ -49,6 +53,9 @@ def _check(entry: Entry) -> None:
         raise FormatError(message)
     if not entry.author.is_owner and entry.kind not in APP_KINDS:
         message = "an app cannot make a log entry of this kind"
+        raise FormatError(message)
+    if entry.kind == SETTINGS and entry.subject != entry.account_id:
+        message = "settings are those of the account"
         raise FormatError(message)
 
 
