@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from coffret.flows.sync import SyncReport
     from coffret.importing import ImportReport
     from coffret.kit import RecoveryKit
-    from coffret.local import VaultStatus
+    from coffret.local import VaultSettings, VaultStatus
     from coffret.sharing import AccessRequestInfo, AppCheck, AppInfo, GrantInfo, Selection
     from coffret.vault import Vault
     from coffret_vault.errors import CoffretError
@@ -56,6 +56,7 @@ _HOMES = {
     "SessionInfo": "coffret.flows.sessions",
     "SyncReport": "coffret.flows.sync",
     "Vault": "coffret.vault",
+    "VaultSettings": "coffret.local",
     "VaultStatus": "coffret.local",
     "Version": "coffret.flows.history",
     "register_developer": "coffret.app",
@@ -88,6 +89,7 @@ __all__ = [
     "SessionInfo",
     "SyncReport",
     "Vault",
+    "VaultSettings",
     "VaultStatus",
     "Version",
     "register_developer",

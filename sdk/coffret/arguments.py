@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 
 class Details(TypedDict, total=False):
-    """What may be said of a memory beside its content; see ``Fields`` for each."""
+    """What may be said of a memory beside its content; see ``Fields`` for each.
+
+    ``sealed``: None, or left out, is as the vault has it for a new memory, and as it was for one
+    that is changed. An app is not told what the vault has: for it, None is sealed.
+    """
 
     title: str
     summary: str
@@ -33,7 +37,7 @@ class Details(TypedDict, total=False):
     source: str
     labels: Mapping[str, str]
     metadata: Mapping[str, Any]
-    sealed: bool
+    sealed: bool | None
     valid_from: datetime | None
     valid_until: datetime | None
     provenance: Mapping[str, str]
@@ -148,6 +152,8 @@ def _normal(details: Mapping[str, Any]) -> dict[str, Any]:
 def changed(changes: Mapping[str, Any]) -> Callable[[Fields], Fields]:
     """A function that makes these changes to a memory's fields."""
     normal = _normal(changes)
+    if normal.get("sealed", False) is None:
+        del normal["sealed"]  # as it is
 
     def change(fields: Fields) -> Fields:
         result: Fields = msgspec.structs.replace(fields, **normal)

@@ -23,6 +23,7 @@ from coffret.flows.state import Ambient
 from coffret.flows.sync import silent
 from coffret.importing import take_in
 from coffret.origins import check_url
+from coffret.settling import AsyncSettling
 from coffret.transport import AsyncDriver
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from coffret_vault.search import Embedder
 
 
-class AsyncVault(AsyncKeyKeeping, AsyncDevices):
+class AsyncVault(AsyncKeyKeeping, AsyncDevices, AsyncSettling):
     """As :class:`coffret.Vault`; what needs the server, or takes long, is awaited.
 
     Calls that are awaited together are made one after another. Errors are those of the method of
@@ -68,13 +69,14 @@ class AsyncVault(AsyncKeyKeeping, AsyncDevices):
             driver.web = state.ambient.web
 
     @classmethod
-    async def create(
+    async def create(  # noqa: PLR0913 - what a person gives, and keywords
         cls,
         url: str,
         username: str,
         passphrase: str,
         folder: Path | str,
         *,
+        sealed: bool = False,
         embedder: Callable[[], Embedder] | None = None,
         ambient: Ambient | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -86,6 +88,7 @@ class AsyncVault(AsyncKeyKeeping, AsyncDevices):
             username: 3 to 64 of ``a-z 0-9 . _ -``.
             passphrase: asked for whenever the vault is unlocked.
             folder: where this device keeps the vault; made if it is not there.
+            sealed: as for :meth:`set_settings`, from the first entry of the log on.
             embedder: makes the model for search; the built-in one when None.
             ambient: randomness, clock and limits, for tests.
             transport: replaces the network, for tests.
@@ -99,7 +102,7 @@ class AsyncVault(AsyncKeyKeeping, AsyncDevices):
         """
         place, around = Path(folder), ambient or Ambient()
         driver = AsyncDriver(check_url(url), transport=transport)
-        flow = entrance.create(check_url(url), username, passphrase, place, around)
+        flow = entrance.create(check_url(url), username, passphrase, place, around, sealed=sealed)
         state, kit = await driver.begin(flow)
         return cls(state, place, driver, embedder), kit
 
@@ -290,10 +293,17 @@ class AsyncVault(AsyncKeyKeeping, AsyncDevices):
         return await self._driver.run(history_flows.history(self._state, memory_id))
 
     async def import_drafts(
-        self, items: Iterable[Draft | ImportSkipped], progress: Progress = silent
+        self,
+        items: Iterable[Draft | ImportSkipped],
+        progress: Progress = silent,
+        *,
+        sealed: bool | None = None,
     ) -> ImportReport:
-        """Import what ``coffret_vault.ingest`` reads; run again, it goes on where it stopped."""
-        return await self._driver.run(take_in(self._state, items, progress))
+        """Import what ``coffret_vault.ingest`` reads; run again, it goes on where it stopped.
+
+        ``sealed`` is for all of it; None is as the vault has it, and as each memory is already.
+        """
+        return await self._driver.run(take_in(self._state, items, progress, sealed=sealed))
 
     async def accept(self, memory_id: str, version: int | None = None) -> Memory | None:
         """Make what an app wrote current; None when that was a deletion."""

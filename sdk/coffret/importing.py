@@ -9,8 +9,10 @@ import msgspec
 
 from coffret.flows.keys import open_memory
 from coffret.flows.memories import WRITTEN_BY, NewMemory, remember_many, update
+from coffret.flows.settled import sealed_by_default
 from coffret.flows.sync import silent, sync
 from coffret.flows.unsent import settle
+from coffret.flows.visibility import decided
 from coffret_vault.ingest.draft import Draft, ImportSkipped
 from coffret_vault.ingest.export import ExportedMemory
 from coffret_vault.ingest.plan import Action, plan_import
@@ -45,9 +47,16 @@ def current_memories(state: VaultState) -> Iterator[Memory]:
 
 
 def take_in(
-    state: VaultState, items: Iterable[Draft | ImportSkipped], progress: Progress = silent
+    state: VaultState,
+    items: Iterable[Draft | ImportSkipped],
+    progress: Progress = silent,
+    *,
+    sealed: bool | None = None,
 ) -> Flow[ImportReport]:
     """Import what an importer yields. Run again, it goes on where it was interrupted.
+
+    ``sealed`` holds for all of it. None is as the vault has it, except that nothing that is sealed,
+    in the vault or in an export, is shown.
 
     What was imported before is recognised by its key, so a second run of the same source neither
     repeats nor loses anything: changed pieces become new versions.
@@ -62,9 +71,11 @@ def take_in(
     fresh = {draft.key: draft for action, draft in plan if action is not Action.KEEP}
     new = [draft for key, draft in fresh.items() if key not in known]
     changed = [draft for key, draft in fresh.items() if key in known]
-    yield from remember_many(state, map(_new, new), progress)
+    yield from remember_many(state, [_new(draft, sealed) for draft in new], progress)
+    default = sealed_by_default(state)
     for done, draft in enumerate(changed, 1):
-        yield from update(state, known[draft.key].id, partial(_instead, _fields(draft)))
+        change = partial(_instead, _fields(draft, sealed), default)
+        yield from update(state, known[draft.key].id, change)
         progress("changes", done, len(changed))
     unchanged = len(plan) - len(new) - len(changed)
     return ImportReport(len(new), len(changed), unchanged, tuple(skipped))
@@ -79,8 +90,9 @@ def _digest_of(memory: Memory) -> str:
     return memory.provenance.get(_DIGEST) or _exported(memory).digest
 
 
-def _instead(fields: Fields, _before: Fields) -> Fields:
-    return fields
+def _instead(fields: Fields, default: bool, before: Fields) -> Fields:  # noqa: FBT001 - for partial
+    """The fields in the place of those before, never more in the clear than they unless said."""
+    return decided(fields, sealed=default or before.sealed is not False)
 
 
 def _sorted(items: Iterable[Draft | ImportSkipped]) -> tuple[list[Draft], list[ImportSkipped]]:
@@ -94,12 +106,13 @@ def _sorted(items: Iterable[Draft | ImportSkipped]) -> tuple[list[Draft], list[I
     return drafts, skipped
 
 
-def _new(draft: Draft) -> NewMemory:
+def _new(draft: Draft, sealed: bool | None) -> NewMemory:  # noqa: FBT001 - as take_in has it
     moment = draft.created if draft.created is not None else draft.updated
-    return NewMemory(_fields(draft), created=None if moment is None else from_micros(moment))
+    fields = _fields(draft, sealed)
+    return NewMemory(fields, created=None if moment is None else from_micros(moment))
 
 
-def _fields(draft: Draft) -> Fields:
+def _fields(draft: Draft, sealed: bool | None) -> Fields:  # noqa: FBT001 - as take_in has it
     fields = Fields(
         content=draft.content,
         title=draft.title,
@@ -111,13 +124,14 @@ def _fields(draft: Draft) -> Fields:
         source=draft.source,
         labels=dict(draft.labels),
         metadata=dict(draft.metadata),
+        sealed=sealed,
         provenance={_KEY: draft.key, _DIGEST: draft.digest},
     )
     if not isinstance(draft, ExportedMemory):
         return fields
     return msgspec.structs.replace(
         fields,
-        sealed=draft.sealed,
+        sealed=(draft.sealed or None) if sealed is None else sealed,
         valid_from=_moment(draft.valid_from),
         valid_until=_moment(draft.valid_until),
         provenance={**draft.provenance, **_author(draft), **fields.provenance},

@@ -15,6 +15,8 @@ from coffret.flows import grants as grant_flows
 from coffret.flows import memories as memory_flows
 from coffret.flows import review as review_flows
 from coffret.flows.evidence import FOLDER, list_evidence
+from coffret.flows.settings import shown
+from coffret.flows.settled import sealed_by_default, settings
 from coffret.importing import current_memories, exported
 from coffret_vault.formats.account import keys_hash
 from coffret_vault.formats.layout import id_text
@@ -60,6 +62,19 @@ class VaultStatus(msgspec.Struct, frozen=True):
     head: str
     confirmed: bool
     locked: bool
+
+
+class VaultSettings(msgspec.Struct, frozen=True):
+    """What is settled for a whole vault.
+
+    Attributes:
+        sealed: new memories keep title, importance and tags from the server, on every device.
+        sealed_here: this device does so, where nobody says otherwise; also while it is not
+            confirmed, and so cannot know that it was shown the newest settings.
+    """
+
+    sealed: bool
+    sealed_here: bool
 
 
 class LocalVault:
@@ -143,6 +158,18 @@ class LocalVault:
             confirmed=account.confirmed,
             locked=state.is_locked,
         )
+
+    def settings(self) -> VaultSettings:
+        """What is settled for the vault, as this device has it from the log; needs no keys.
+
+        Raises:
+            UnknownSettingError: a newer Coffret has settled what this one does not know.
+        """
+        return VaultSettings(settings(self._state).sealed, sealed_by_default(self._state))
+
+    def count_shown(self) -> int:
+        """How many current memories show title, importance and tags to the server."""
+        return len(shown(self._state))
 
     def confirm(self, head: str) -> int:
         """Compare this device's log with a head seen elsewhere.

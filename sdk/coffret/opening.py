@@ -9,6 +9,7 @@ import msgspec
 
 from coffret.flows.proof import pack_session, unpack_session
 from coffret.flows.session import LOG_IN_AGAIN
+from coffret.flows.settled import settled_meta
 from coffret.flows.signup import (
     Entered,
     Prepared,
@@ -104,7 +105,8 @@ def begin(folder: Path, prepared: Prepared, ambient: Ambient) -> VaultState:
     state.unlock(prepared.keys)
     try:
         slots = own_slots(prepared.account.keyslots)
-        store.commit(prepared.verified, meta=slots.meta(prepared.account))
+        meta = slots.meta(prepared.account) | settled_meta(prepared.settled)
+        store.commit(prepared.verified, meta=meta)
     except BaseException:
         discard(state)
         raise

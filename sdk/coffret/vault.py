@@ -22,6 +22,7 @@ from coffret.flows.sync import silent
 from coffret.importing import take_in
 from coffret.keykeeping import KeyKeeping
 from coffret.origins import check_url
+from coffret.settling import Settling
 from coffret.transport import SyncDriver
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from coffret_vault.search import Embedder
 
 
-class Vault(KeyKeeping, Devices):
+class Vault(KeyKeeping, Devices, Settling):
     """An owner's vault on this device, and its server.
 
     Made by :meth:`create`, :meth:`login`, :meth:`recover` or :meth:`open`; close it, or use it in a
@@ -67,13 +68,14 @@ class Vault(KeyKeeping, Devices):
             driver.web = state.ambient.web
 
     @classmethod
-    def create(
+    def create(  # noqa: PLR0913 - what a person gives, and keywords
         cls,
         url: str,
         username: str,
         passphrase: str,
         folder: Path | str,
         *,
+        sealed: bool = False,
         embedder: Callable[[], Embedder] | None = None,
         ambient: Ambient | None = None,
         transport: httpx.BaseTransport | None = None,
@@ -85,6 +87,7 @@ class Vault(KeyKeeping, Devices):
             username: 3 to 64 of ``a-z 0-9 . _ -``.
             passphrase: asked for whenever the vault is unlocked.
             folder: where this device keeps the vault; made if it is not there.
+            sealed: as for :meth:`set_settings`, from the first entry of the log on.
             embedder: makes the model for search; the built-in one when None.
             ambient: randomness, clock and limits, for tests.
             transport: replaces the network, for tests.
@@ -98,7 +101,7 @@ class Vault(KeyKeeping, Devices):
         """
         place, around = Path(folder), ambient or Ambient()
         driver = SyncDriver(check_url(url), transport=transport)
-        flow = entrance.create(check_url(url), username, passphrase, place, around)
+        flow = entrance.create(check_url(url), username, passphrase, place, around, sealed=sealed)
         state, kit = driver.begin(flow)
         return cls(state, place, driver, embedder), kit
 
@@ -289,10 +292,17 @@ class Vault(KeyKeeping, Devices):
         return self._driver.run(history_flows.history(self._state, memory_id))
 
     def import_drafts(
-        self, items: Iterable[Draft | ImportSkipped], progress: Progress = silent
+        self,
+        items: Iterable[Draft | ImportSkipped],
+        progress: Progress = silent,
+        *,
+        sealed: bool | None = None,
     ) -> ImportReport:
-        """Import what ``coffret_vault.ingest`` reads; run again, it goes on where it stopped."""
-        return self._driver.run(take_in(self._state, items, progress))
+        """Import what ``coffret_vault.ingest`` reads; run again, it goes on where it stopped.
+
+        ``sealed`` is for all of it; None is as the vault has it, and as each memory is already.
+        """
+        return self._driver.run(take_in(self._state, items, progress, sealed=sealed))
 
     def accept(self, memory_id: str, version: int | None = None) -> Memory | None:
         """Make what an app wrote current; None when that was a deletion."""

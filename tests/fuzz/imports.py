@@ -60,7 +60,9 @@ def _check_drafts(folder: Path, drafts: list[Draft]) -> None:
     for draft in drafts:
         assert draft.content.strip()
         try:
-            seal_version(_STAMP, _new(draft).fields, secret("import"), random=Steady("import"))
+            for sealed in (False, True):
+                fields, random = _new(draft, sealed).fields, Steady("import")
+                seal_version(_STAMP, fields, secret("import"), random=random)
         except InputError as error:
             message = f"a draft that no vault takes: {error}"
             raise AssertionError(message) from error

@@ -5,7 +5,7 @@ from unittest.mock import patch
 import pytest
 
 from coffret import Fields, Memory, NewMemory
-from coffret.flows.memories import _Sealing
+from coffret.flows.batches import Sealing
 from coffret_vault.errors import InputError
 from harness.world import World
 
@@ -19,15 +19,15 @@ def test_what_others_write_while_a_batch_is_under_way_stays(world: World) -> Non
     """A batch that was sealed before another device wrote is put into the log after that."""
     owner = world.owner()
     other = world.device(owner)
-    ahead = _Sealing.ahead
+    ahead = Sealing.ahead
     wrote: list[Memory] = []
 
-    def meanwhile(sealing: _Sealing) -> None:
+    def meanwhile(sealing: Sealing) -> None:
         ahead(sealing)
         wrote.append(other.remember(f"other {len(wrote)}"))
 
     contents = [f"memory {number}" for number in range(7)]
-    with patch("coffret.flows.memories.BATCH", 2), patch.object(_Sealing, "ahead", meanwhile):
+    with patch("coffret.flows.batches.BATCH", 2), patch.object(Sealing, "ahead", meanwhile):
         owner.vault.remember_many(new(*contents))
     assert len(wrote) > 3
     other.sync()
@@ -43,6 +43,6 @@ def test_the_batches_before_a_bad_memory_are_kept(either: World, bad: int) -> No
     vault = either.owner().vault
     contents = ["a", "b", "c", "d", "e"]
     contents[bad] = ""
-    with patch("coffret.flows.memories.BATCH", 2), pytest.raises(InputError, match="content"):
+    with patch("coffret.flows.batches.BATCH", 2), pytest.raises(InputError, match="content"):
         vault.remember_many(new(*contents))
     assert sorted(memory.content for memory in vault.list()) == contents[: bad // 2 * 2]

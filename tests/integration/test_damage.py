@@ -152,7 +152,7 @@ def test_a_full_disk_loses_nothing(world: World) -> None:
     pages = database.execute("PRAGMA page_count").fetchone()[0]
     database.execute(f"PRAGMA max_page_count = {pages}")
     large = [NewMemory(Fields(content=f"{number} " + "x" * 4_000)) for number in range(50)]
-    with patch("coffret.flows.memories.BATCH", 1), pytest.raises(StoreFullError):
+    with patch("coffret.flows.batches.BATCH", 1), pytest.raises(StoreFullError):
         owner.vault.remember_many(large)
     kept = {memory.content for memory in owner.vault.list()}
     other.remember("by the other device" + "y" * 40_000)

@@ -54,7 +54,7 @@ def test_memories(bench: Bench) -> None:
         names = [f"batch {bench.kills} {n}" for n in range(3)]
         return [contents(before, add=tuple(names[:2])), contents(before, add=tuple(names))]
 
-    with patch("coffret.flows.memories.BATCH", 2):
+    with patch("coffret.flows.batches.BATCH", 2):
         assert sweep(bench, batches, batched) > 16
 
     def change() -> Callable[[Vault], object]:

@@ -189,7 +189,7 @@ def test_a_half_finished_import_goes_on(world: World) -> None:
     network = Losing()
     owner = world.owner(transport=network)
     drafts = [Draft(key=f"k{n}", source="s", content=f"memory {n}") for n in range(30)]
-    with patch("coffret.flows.memories.BATCH", 10), patch("coffret.transport._TRIES", 1):
+    with patch("coffret.flows.batches.BATCH", 10), patch("coffret.transport._TRIES", 1):
         network.lose = once("POST", "/memory-blobs/batch")
         with pytest.raises(NetworkError):
             owner.vault.import_drafts(drafts)

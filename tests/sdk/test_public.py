@@ -23,7 +23,7 @@ NAMES = {
     "Access", "AccessRequestInfo", "App", "AppCheck", "AppInfo", "AsyncAccess", "AsyncApp",
     "AsyncVault", "CoffretError", "Developer", "Embedder", "Fields", "Found", "GrantInfo",
     "ImportReport", "KeyChange", "Memory", "NewMemory", "Pending", "RecoveryKit", "Review",
-    "Selection", "SessionInfo", "SyncReport", "Vault", "VaultStatus", "Version",
+    "Selection", "SessionInfo", "SyncReport", "Vault", "VaultSettings", "VaultStatus", "Version",
     "register_developer", "register_developer_async",
 }  # fmt: skip
 

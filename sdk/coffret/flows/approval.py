@@ -9,6 +9,7 @@ import msgspec
 
 from coffret.flows.appcheck import confirm_app
 from coffret.flows.append import Append, Change, append
+from coffret.flows.batches import BATCH
 from coffret.flows.freshness import NEED_KEYS, stale_among
 from coffret.flows.grantfeed import (
     ACTIVATING,
@@ -24,7 +25,7 @@ from coffret.flows.http import (
     encode_msgpack,
     succeed,
 )
-from coffret.flows.memories import BATCH, rekey
+from coffret.flows.memories import rekey
 from coffret.flows.requests import (
     PENDING,
     Narrowing,

@@ -23,6 +23,7 @@ from coffret.flows.unsent import settle
 from coffret.kit import read_kit
 from coffret_vault.errors import ServerError, TrustError
 from coffret_vault.formats.codes import SECRET_KEY, write_code
+from coffret_vault.formats.settings import Settings
 from coffret_vault.keyslots.slots import SECRET_KEY_BYTES
 from coffret_vault.primitives.secret import SecretBytes
 
@@ -37,14 +38,21 @@ if TYPE_CHECKING:
 
 
 def create(
-    origin: str, username: str, passphrase: str, folder: Path, ambient: Ambient
+    origin: str,
+    username: str,
+    passphrase: str,
+    folder: Path,
+    ambient: Ambient,
+    *,
+    sealed: bool = False,
 ) -> Flow[tuple[VaultState, RecoveryKit]]:
     """Make a vault here, then on the server. Errors as ``Vault.create``.
 
     In this order a full disk is noticed while nobody knows of the vault yet.
     """
     opening.new_store(folder).close()
-    prepared = prepare_vault(origin, username, passphrase, ambient)
+    settings = Settings(sealed=True) if sealed else None
+    prepared = prepare_vault(origin, username, passphrase, ambient, settings)
     state = opening.begin(folder, prepared, ambient)
     with _kept_if_whole(state):
         yield from register_vault(prepared, ambient)

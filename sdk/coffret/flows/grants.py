@@ -6,10 +6,11 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from coffret.flows.append import Append, Change, append
+from coffret.flows.batches import BATCH
 from coffret.flows.freshness import exposed, is_stale, maker
 from coffret.flows.grantfeed import ACTIVE, PAUSED, REVOKED, move_grant
 from coffret.flows.http import Request, encode_json
-from coffret.flows.memories import BATCH, read_id, rekey
+from coffret.flows.memories import read_id, rekey
 from coffret.flows.sync import silent
 from coffret.flows.unsent import settle
 from coffret.sharing import GrantInfo, app_info, from_wire, shown

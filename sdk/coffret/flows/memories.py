@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.append import Append, Change, append
+from coffret.flows.batches import Sealing
 from coffret.flows.freshness import live_grants
 from coffret.flows.http import MSGPACK, Request, encode_msgpack
 from coffret.flows.keys import grant_wraps, next_key, open_memory, open_record
 from coffret.flows.same import same_memory
+from coffret.flows.settled import sealed_by_default
 from coffret.flows.sync import silent
 from coffret.flows.unsent import settle
+from coffret.flows.visibility import decided, look
 from coffret_vault.errors import (
-    CoffretError,
     ConflictError,
     FormatError,
     NotFoundError,
@@ -32,7 +34,7 @@ from coffret_vault.records.seal import Stamp, make_record, to_memory, written_me
 from coffret_vault.store import StoredRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from coffret.flows.append import Wrap
     from coffret.flows.http import Flow
@@ -44,10 +46,8 @@ if TYPE_CHECKING:
 
 _TAKEN = "there is a memory with that id already, and it says something else"
 _NOT_HERE = "this version is not on this device yet; sync first"
-BATCH = 500
 WRITTEN_BY = "written_by"
 """Under this name ``provenance`` keeps the app that wrote what the owner's device wrote again."""
-_BATCH_BYTES = 8 << 20
 
 
 class NewMemory(msgspec.Struct, frozen=True):
@@ -61,7 +61,8 @@ class NewMemory(msgspec.Struct, frozen=True):
 class Written(msgspec.Struct, frozen=True):
     """A sealed version with its log entry, and what it takes to wrap its key for grants.
 
-    ``before`` is the number of the key that the memory had until now, 0 for a new memory.
+    ``before`` is the number of the key that the memory had until now, 0 for a new memory;
+    ``undecided`` says that nobody said whether it is to show its title.
     """
 
     memory: Memory
@@ -70,15 +71,20 @@ class Written(msgspec.Struct, frozen=True):
     stamp: Stamp
     key: SecretBytes
     before: int = 0
+    undecided: bool = False
 
 
-def _new(state: VaultState, new: NewMemory) -> Written:
-    """Seal a new memory under a fresh key."""
+def _new(state: VaultState, new: NewMemory, *, sealed: bool | None = None) -> Written:
+    """Seal a new memory under a fresh key; ``sealed`` is what the vault says of such, if known."""
+    default = sealed_by_default(state) if sealed is None else sealed
     now = state.ambient.now()
     created = now if new.created is None else max(0, min(to_micros(new.created), now))
     memory_id = new.memory_id or state.ambient.new_id()
     stamp = Stamp(state.account_id, memory_id, 1, 1, OWNER, created, now)
-    return _seal(state, stamp, new.fields, generate_key(state.ambient.random))
+    key = generate_key(state.ambient.random)
+    written = _seal(state, stamp, decided(new.fields, sealed=default), key)
+    undecided = new.fields.sealed is None and not default
+    return msgspec.structs.replace(written, undecided=True) if undecided else written
 
 
 def _seal(state: VaultState, stamp: Stamp, fields: Fields, key: SecretBytes) -> Written:
@@ -98,17 +104,25 @@ def _seal(state: VaultState, stamp: Stamp, fields: Fields, key: SecretBytes) -> 
     return Written(memory, entry, row, stamp, key)
 
 
-def _change(state: VaultState, written: Sequence[Written]) -> Change:
+def _change(state: VaultState, written: list[Written]) -> Change:
     """The change that writes these versions.
 
-    Who gets their keys is decided here, at each try: a grant may have been revoked in between.
+    Who gets their keys is decided here, at each try: a grant may have been revoked in between. So
+    is what they show, where that is left to the vault: they are sealed again in their place.
     """
+    if any(item.undecided for item in written) and sealed_by_default(state):
+        written[:] = [_hidden(state, item) if item.undecided else item for item in written]
     live = live_grants(state)
     wraps: list[Wrap] = []
     for item in written if live else ():
         wraps += grant_wraps(state, live, item.memory, item.stamp, item.key, item.before)
     entries = tuple(item.entry for item in written)
     return Change(entries, tuple(item.row for item in written), wraps=tuple(wraps))
+
+
+def _hidden(state: VaultState, item: Written) -> Written:
+    fields = msgspec.structs.replace(item.memory.fields(), sealed=True)
+    return _seal(state, item.stamp, fields, item.key)
 
 
 def remember(state: VaultState, new: NewMemory) -> Flow[Memory]:
@@ -121,27 +135,28 @@ def remember(state: VaultState, new: NewMemory) -> Flow[Memory]:
         InputError: the fields cannot be a memory.
         ConflictError: there is a memory with that id that says something else.
     """
-    written = _new(state, new)
+    yield from look(state, (new.fields,))
+    written = [_new(state, new)]
     begun = yield from settle(state)
     for identifier in filter(None, (begun, new.memory_id)):
-        there = same_memory(state, identifier, written.memory, new.created)
+        there = same_memory(state, identifier, written[0].memory, new)
         if there is not None:
             return there
 
     def describe() -> Change:
         if new.memory_id is not None and state.store.state(new.memory_id) is not None:
             raise ConflictError(_TAKEN)
-        return _change(state, [written])
+        return _change(state, written)
 
     try:
         yield from append(state, describe, _create)
     except ConflictError:
         chosen = new.memory_id or b""
-        there = same_memory(state, chosen, written.memory, new.created)
+        there = same_memory(state, chosen, written[0].memory, new)
         if there is None:
             raise
         return there
-    return written.memory
+    return written[0].memory
 
 
 def _create(body: Append) -> Request:
@@ -165,7 +180,9 @@ def remember_many(
     """
     everything = list(memories)
     done: list[Memory] = []
-    sealing = _Sealing(_batches(_new(state, item) for item in everything))
+    yield from look(state, (item.fields for item in everything))
+    default = sealed_by_default(state)
+    sealing = Sealing(_new(state, item, sealed=default) for item in everything)
     while batch := sealing.take():
         follows = len(done) + len(batch) < len(everything)
         submit = partial(_create_batch, meanwhile=sealing.ahead if follows else None)
@@ -173,48 +190,6 @@ def remember_many(
         done += [written.memory for written in batch]
         progress("memories", len(done), len(everything))
     return done
-
-
-class _Sealing:
-    """Gives batches of sealed memories, one of which can be sealed before it is asked for."""
-
-    def __init__(self, batches: Iterator[list[Written]]) -> None:
-        self._batches = batches
-        self._next: list[Written] | None = None
-        self._failure: CoffretError | None = None
-
-    def ahead(self) -> None:
-        """Seal the next batch now; an error is kept for whoever takes it."""
-        if self._next is None and self._failure is None:
-            try:
-                self._next = next(self._batches, [])
-            except CoffretError as failure:
-                self._failure = failure
-
-    def take(self) -> list[Written]:
-        """The next batch; empty after the last.
-
-        Raises:
-            CoffretError: what befell its sealing.
-        """
-        self.ahead()
-        if self._failure is not None:
-            raise self._failure
-        batch, self._next = self._next or [], None
-        return batch
-
-
-def _batches(items: Iterable[Written]) -> Iterator[list[Written]]:
-    batch: list[Written] = []
-    size = 0
-    for item in items:
-        batch.append(item)
-        size += len(item.row.record.envelope)
-        if len(batch) == BATCH or size > _BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def find(state: VaultState, memory_id: str) -> tuple[bytes, MemoryState]:
@@ -316,7 +291,8 @@ def _next(
         updated=max(state.ambient.now(), opened.header.created),
     )
     before = to_memory(opened.header, opened.payload)
-    fields = with_author(change(before.fields()), opened.header.author)
+    wanted = decided(change(before.fields()), sealed=before.sealed)
+    fields = with_author(wanted, opened.header.author)
     written = _seal(state, stamp, fields, key)
     return msgspec.structs.replace(written, before=opened.header.key_number)
 
@@ -357,10 +333,7 @@ def rekey(
     """
 
     def describe() -> Change:
-        written = [
-            _next(state, item, lambda fields: fields, None, fresh=True) for item in identifiers
-        ]
-        change = _change(state, written)
+        change = _rewritten(state, identifiers, lambda fields: fields, fresh=True)
         if without is None:
             return change
         return msgspec.structs.replace(
@@ -370,6 +343,28 @@ def rekey(
         )
 
     yield from append(state, describe)
+
+
+def rewrite(
+    state: VaultState, identifiers: Sequence[bytes], change: Callable[[Fields], Fields]
+) -> Flow[None]:
+    """Make one change to each of these memories, in one append.
+
+    Raises:
+        NotFoundError: one of them was deleted.
+    """
+    yield from append(state, lambda: _rewritten(state, identifiers, change))
+
+
+def _rewritten(
+    state: VaultState,
+    identifiers: Sequence[bytes],
+    change: Callable[[Fields], Fields],
+    *,
+    fresh: bool = False,
+) -> Change:
+    written = [_next(state, item, change, None, fresh=fresh) for item in identifiers]
+    return _change(state, written)
 
 
 def forget(state: VaultState, memory_id: str) -> Flow[None]:

@@ -17,8 +17,9 @@ from coffret.flows.keys import (
     open_memory,
     open_record,
 )
-from coffret.flows.memories import current, find, rekey, update, with_author
+from coffret.flows.memories import current, find, rewrite, update, with_author
 from coffret.flows.session import get_packed
+from coffret.flows.settled import settings
 from coffret.flows.sync import check_records
 from coffret_vault.errors import ConflictError, NotFoundError, OpenError, TrustError
 from coffret_vault.formats import entry as kinds
@@ -27,7 +28,7 @@ from coffret_vault.formats.entry import Entry
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.memory import KEK, Record
 from coffret_vault.formats.sharing import CREATE, UPDATE
-from coffret_vault.records.memory import Memory
+from coffret_vault.records.memory import Fields, Memory
 from coffret_vault.records.seal import to_memory, wrap_memory_key
 from coffret_vault.store import Wanted
 
@@ -110,7 +111,8 @@ def accept(state: VaultState, memory_id: str, version: int | None = None) -> Flo
     """Make a version that an app wrote the current one. Its key is wrapped for the owner.
 
     A version that was overtaken by a later one is written again as the owner's, since versions
-    never go back; so is one under a key that was replaced since, which others may still have.
+    never go back; so is one under a key that was replaced since, which others may still have; and
+    so is one that shows its title in a vault that keeps titles sealed.
 
     Returns:
         The memory as it is now; None when what was accepted is its deletion.
@@ -129,9 +131,18 @@ def accept(state: VaultState, memory_id: str, version: int | None = None) -> Flo
     yield from append(state, lambda: _acceptance(state, identifier, item, withheld))
     if item.deletion:
         return None
-    if withheld:
-        yield from rekey(state, [identifier])
+    hide = settings(state).sealed and not current(state, memory_id).sealed
+    if withheld or hide:  # as the owner's own version, under a fresh key
+        yield from rewrite(state, [identifier], _hidden if hide else _same)
     return current(state, memory_id)
+
+
+def _same(fields: Fields) -> Fields:
+    return fields
+
+
+def _hidden(fields: Fields) -> Fields:
+    return msgspec.structs.replace(fields, sealed=True)
 
 
 def _overtaken(state: VaultState, identifier: bytes, memory: MemoryState, item: Proposal) -> bool:
@@ -228,6 +239,8 @@ def _rewrite(
     opened = open_record(state, record)
     fields = to_memory(opened.header, opened.payload).fields()
     fields = with_author(fields, opened.header.author)
+    if settings(state).sealed:
+        fields = _hidden(fields)
     written = yield from update(state, memory_id, lambda _: fields)
     yield from reject(state, memory_id, item.version)
     return written

@@ -26,6 +26,7 @@ from coffret_vault.formats.author import OWNER
 from coffret_vault.formats.checkpoint import NO_HEAD, Head, parse_head
 from coffret_vault.formats.entry import ENTRY, Entry
 from coffret_vault.formats.layout import id_text
+from coffret_vault.formats.settings import Settings, serialize_settings
 from coffret_vault.formats.unshown import Unshown
 from coffret_vault.grants.apps import Signed, verify_account_card
 from coffret_vault.grants.words import fingerprint
@@ -41,6 +42,7 @@ from coffret_vault.keyslots.slots import (
     make_keyslot,
     open_keyslot,
 )
+from coffret_vault.log.settled import Settled
 from coffret_vault.log.tree import Frontier
 from coffret_vault.log.verify import Position, Verified, Verifier
 from coffret_vault.primitives.secret import SecretBytes
@@ -66,6 +68,7 @@ class Prepared(Unshown, msgspec.Struct, frozen=True):
     keys: Unlocked
     kit: RecoveryKit
     verified: Verified
+    settled: Settled
     body: bytes
 
 
@@ -73,8 +76,10 @@ class _AccountAnswer(msgspec.Struct, frozen=True):
     account_id: str
 
 
-def prepare_vault(origin: str, username: str, passphrase: str, ambient: Ambient) -> Prepared:
-    """Make every key and statement of a new vault; nothing is sent.
+def prepare_vault(
+    origin: str, username: str, passphrase: str, ambient: Ambient, settings: Settings | None = None
+) -> Prepared:
+    """Make every key and statement of a new vault, with its settings; nothing is sent.
 
     Raises:
         InputError: the username is not one.
@@ -95,7 +100,11 @@ def prepare_vault(origin: str, username: str, passphrase: str, ambient: Ambient)
         make_slot(keys, place, keyring, ambient)
         for keys in (by_passphrase, derive_recovery_keys(recovery_code, place))
     ]
-    verified = _first_entries(identity, place.account_id, card, slots, now)
+    entries = _first_entries(place.account_id, card, slots, now)
+    settled = Settled() if settings is None else Settled(1, settings)
+    if settled.version:
+        entries.append(settings_entry(place.account_id, settled, now))
+    verified = _first_log(identity, place.account_id, entries, now)
     raw_slots = tuple(KEYSLOT.serialize(slot) for slot in slots)
     account = AccountFile(
         origin=origin,
@@ -124,6 +133,7 @@ def prepare_vault(origin: str, username: str, passphrase: str, ambient: Ambient)
         Unlocked(keyring, identity, login),
         kit,
         verified,
+        settled,
         _signup_body(account, verified),
     )
 
@@ -150,12 +160,19 @@ def keyslot_entry(slot: Keyslot, kind: str, now: int) -> Entry:
     return Entry(slot.account_id, kind, slot.slot_id, slot.generation, digest, OWNER, now)
 
 
-def _first_entries(
-    identity: Identity, account_id: bytes, card: bytes, slots: list[Keyslot], now: int
-) -> Verified:
+def settings_entry(account_id: bytes, after: Settled, now: int) -> Entry:
+    """The log entry that settles this for a vault."""
+    switches = serialize_settings(after.settings)
+    return Entry(account_id, kinds.SETTINGS, account_id, after.version, switches, OWNER, now)
+
+
+def _first_entries(account_id: bytes, card: bytes, slots: list[Keyslot], now: int) -> list[Entry]:
     digest = hashlib.sha256(card).digest()
     entries = [Entry(account_id, kinds.ACCOUNT, account_id, 1, digest, OWNER, now)]
-    entries += [keyslot_entry(slot, kinds.KEYSLOT, now) for slot in slots]
+    return entries + [keyslot_entry(slot, kinds.KEYSLOT, now) for slot in slots]
+
+
+def _first_log(identity: Identity, account_id: bytes, entries: list[Entry], now: int) -> Verified:
     leaves = [ENTRY.serialize(entry) for entry in entries]
     frontier = Frontier()
     for leaf in leaves:

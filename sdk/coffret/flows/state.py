@@ -181,6 +181,8 @@ class VaultState:
         """The digest of each access request that was shown, by its id: that one is approved."""
         self.checked: dict[bytes, AppCheck] = {}
         """What the domains of apps said since requests were looked at, by the manifest's hash."""
+        self.looked = 0
+        """When the log was last read to its end by this process, in microseconds."""
         self._unlocked: Unlocked | None = None
 
     def __repr__(self) -> str:

@@ -15,6 +15,7 @@ from coffret.flows.grantfeed import Rows, check_app_leaf, follow_grants, wrappin
 from coffret.flows.http import MSGPACK, Request, decode_msgpack, succeed
 from coffret.flows.lineage import check_generation, follow_lineage
 from coffret.flows.session import send
+from coffret.flows.settled import follow_settings
 from coffret.flows.slots import follow_slots
 from coffret.flows.state import account_meta
 from coffret.flows.wraps import WRAPS_MAY_HAVE_MOVED, follow_wraps
@@ -76,7 +77,7 @@ def sync(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]:
             of it is stored.
         NetworkError: the server went away; what was verified so far is kept.
     """
-    entries = records = 0
+    entries, records, began = 0, 0, state.ambient.now()
     for _ in range(_ROUNDS):
         page = yield from _page(state, state.position().size)
         found, taken, missing = yield from _take_or_testify(state, page, progress)
@@ -88,6 +89,7 @@ def sync(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]:
                 _nothing_withheld(state)
             break
     yield from follow_wraps(state)
+    state.looked = began
     return SyncReport(entries, records)
 
 
@@ -143,11 +145,13 @@ def _take_entries(state: VaultState, page: _Page, progress: Progress, shown: Sho
     )
     rows.update((yield from follow_grants(state, account, indexed)))
     verified = verifier.finish(parse_head(head))
+    settings = follow_settings(state, verified.entries)
     missing = _named(verified)
     taken = list(check_records(state, missing, page.items, rows))
     slots = yield from follow_slots(state, parsed)
     if verified.leaves or verified.position.head != before.head:
         meta = WRAPS_MAY_HAVE_MOVED | (slots.meta(account) if slots else account_meta(account))
+        meta |= settings
         state.store.commit(verified, taken, rows.values(), meta=meta)
         state.reload()
     for row in taken:

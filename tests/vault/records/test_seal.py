@@ -37,6 +37,7 @@ FULL = Fields(
     source="source",
     labels={"user": "ana"},
     metadata={"n": [1, 2.5, None, b"x", {"deep": True}]},
+    sealed=False,
     valid_from=datetime(2020, 1, 1, tzinfo=UTC),
     valid_until=datetime(2021, 1, 1, tzinfo=UTC),
     provenance={"by": "hand"},
@@ -65,6 +66,15 @@ def test_a_sealed_memory_shows_nothing() -> None:
     assert b"tagged?" not in record.header
     header = HEADER.parse(record.header)
     assert (header.title, header.tags, header.importance) == ("", frozenset(), None)
+
+
+def test_whoever_says_nothing_shows_nothing() -> None:
+    """Fields that leave it open are sealed where it comes to sealing: a slip shows no title."""
+    fields = msgspec.structs.replace(FULL, title="visible?", tags=("tagged?",), sealed=None)
+    record = make_record(STAMP, fields, KEY, OURS, random=os.urandom)
+    assert b"visible?" not in record.header
+    assert b"tagged?" not in record.header
+    assert written_memory(STAMP, fields).sealed
 
 
 def test_nothing_opens_in_another_place() -> None:

@@ -52,7 +52,7 @@ class Fields(msgspec.Struct, frozen=True, kw_only=True):
         source: where it comes from, for people.
         labels: names to file it by (user, agent, session, group).
         metadata: anything that MessagePack can hold.
-        sealed: keep title, tags and importance from the server too.
+        sealed: keep title, tags and importance from the server too; None leaves it to the vault.
         valid_from: when what it says began to be true.
         valid_until: when it ceased to be.
         provenance: how it came about, for machines.
@@ -68,7 +68,7 @@ class Fields(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
     labels: dict[str, str] = {}
     metadata: dict[str, Any] = {}
-    sealed: bool = False
+    sealed: bool | None = None
     valid_from: datetime | None = None
     valid_until: datetime | None = None
     provenance: dict[str, str] = {}
@@ -117,6 +117,7 @@ class Memory(Fields, frozen=True, kw_only=True):
         created: when the first version was written, by its writer's clock.
         updated: when this version was.
         review: ``approved`` for what the owner wrote or accepted.
+        sealed: whether title, tags and importance are kept from the server.
     """
 
     id: str
@@ -125,6 +126,7 @@ class Memory(Fields, frozen=True, kw_only=True):
     created: datetime
     updated: datetime
     review: Review = Review()
+    sealed: bool = False
 
     def __repr__(self) -> str:
         return f"<Memory {self.id} version {self.version}>"

@@ -58,7 +58,7 @@ class Wrapping(msgspec.Struct, frozen=True):
 def seal_version(
     stamp: Stamp, fields: Fields, memory_key: SecretBytes, *, random: Random
 ) -> tuple[bytes, bytes]:
-    """The header and the envelope of a version.
+    """The header and the envelope of a version. Fields that do not say show nothing.
 
     Raises:
         InputError: the fields cannot be a memory; says which and why.
@@ -72,7 +72,7 @@ def seal_version(
 
 
 def _header(stamp: Stamp, fields: Fields) -> Header:
-    shown = not fields.sealed
+    shown = fields.sealed is False
     return Header(
         account_id=stamp.account_id,
         memory_id=stamp.memory_id,
@@ -81,7 +81,7 @@ def _header(stamp: Stamp, fields: Fields) -> Header:
         author=stamp.author,
         created=stamp.created,
         updated=stamp.updated,
-        sealed=fields.sealed,
+        sealed=not shown,
         title=fields.title if shown else "",
         importance=_importance(fields.importance) if shown else None,
         tags=frozenset(fields.tags) if shown else frozenset(),
@@ -89,6 +89,7 @@ def _header(stamp: Stamp, fields: Fields) -> Header:
 
 
 def _payload(fields: Fields) -> Payload:
+    shown = fields.sealed is False
     return Payload(
         format=PAYLOAD_FORMAT,
         content=fields.content,
@@ -101,9 +102,9 @@ def _payload(fields: Fields) -> Payload:
         valid_from=_micros(fields.valid_from),
         valid_until=_micros(fields.valid_until),
         provenance=fields.provenance,
-        title=fields.title if fields.sealed else "",
-        importance=_importance(fields.importance) if fields.sealed else None,
-        tags=tuple(sorted(set(fields.tags))) if fields.sealed else (),
+        title="" if shown else fields.title,
+        importance=None if shown else _importance(fields.importance),
+        tags=() if shown else tuple(sorted(set(fields.tags))),
     )
 
 
@@ -231,7 +232,7 @@ def written_memory(stamp: Stamp, fields: Fields) -> Memory:
         source=fields.source,
         labels=fields.labels,
         metadata=fields.metadata,
-        sealed=fields.sealed,
+        sealed=fields.sealed is not False,
         valid_from=_moment(_micros(fields.valid_from)),
         valid_until=_moment(_micros(fields.valid_until)),
         provenance=fields.provenance,

@@ -1,0 +1,60 @@
+"""Batches of sealed memories, of which one is sealed while another is under way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from coffret_vault.errors import CoffretError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from coffret.flows.memories import Written
+
+BATCH = 500
+_BATCH_BYTES = 8 << 20
+T = TypeVar("T")
+
+
+class Sealing:
+    """Gives batches of sealed memories, one of which can be sealed before it is asked for."""
+
+    def __init__(self, items: Iterable[Written]) -> None:
+        """Take the memories as they are sealed one after another."""
+        self._batches = batches(items, lambda item: len(item.row.record.envelope))
+        self._next: list[Written] | None = None
+        self._failure: CoffretError | None = None
+
+    def ahead(self) -> None:
+        """Seal the next batch now; an error is kept for whoever takes it."""
+        if self._next is None and self._failure is None:
+            try:
+                self._next = next(self._batches, [])
+            except CoffretError as failure:
+                self._failure = failure
+
+    def take(self) -> list[Written]:
+        """The next batch; empty after the last.
+
+        Raises:
+            CoffretError: what befell its sealing.
+        """
+        self.ahead()
+        if self._failure is not None:
+            raise self._failure
+        batch, self._next = self._next or [], None
+        return batch
+
+
+def batches(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
+    """As many items as one request takes, by their number and their sizes in bytes."""
+    batch: list[T] = []
+    total = 0
+    for item in items:
+        batch.append(item)
+        total += size(item)
+        if len(batch) == BATCH or total > _BATCH_BYTES:
+            yield batch
+            batch, total = [], 0
+    if batch:
+        yield batch

@@ -1,0 +1,50 @@
+"""Whether a memory shows its title, importance and tags. ADR 0023.
+
+Whoever writes says it, or leaves it to the vault. What was left to it is decided before the memory
+goes out, and again when the log has moved on in between.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from coffret.flows.settled import sealed_by_default
+from coffret.flows.sync import sync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from coffret.flows.http import Flow
+    from coffret.flows.state import VaultState
+    from coffret_vault.records.memory import Fields
+
+LOOK_AGAIN = 5 * 60 * 1_000_000
+"""For so long (µs) a device shows titles without asking whether the owner has settled otherwise."""
+
+
+def look(state: VaultState, many: Iterable[Fields]) -> Flow[None]:
+    """Read the log before something is shown because nobody said that it is not to be.
+
+    Not where the vault keeps titles sealed anyway, nor where the log was at its end a short while
+    ago: when it was read, or when the owner's newest head was signed on top of it.
+
+    Raises:
+        NetworkError: the server went away; nothing was written.
+        TrustError: as for a sync.
+    """
+    if sealed_by_default(state) or all(fields.sealed is not None for fields in many):
+        return
+    head = state.position().head
+    known = (state.looked, 0 if head is None else head.head.time)
+    now = state.ambient.now()
+    if not any(0 <= now - at < LOOK_AGAIN for at in known):
+        yield from sync(state)
+
+
+def decided(fields: Fields, *, sealed: bool) -> Fields:
+    """The fields of a new memory, ``sealed`` as the vault has it where they do not say."""
+    if fields.sealed is not None:
+        return fields
+    return msgspec.structs.replace(fields, sealed=sealed)
