@@ -20,12 +20,12 @@ Content = Annotated[
     str | None,
     typer.Argument(metavar="[CONTENT]", help="Markdown; - reads it from standard input."),
 ]
-Title = Annotated[str | None, typer.Option("--title", help="The server sees it.")]
+Title = Annotated[str | None, typer.Option("--title", help="The server sees it, unless sealed.")]
 Summary = Annotated[str | None, typer.Option("--summary", help="Sealed, as the content is.")]
 Type = Annotated[str | None, typer.Option("--type", help="fact, preference, goal, …")]
 Tags = Annotated[
     list[str] | None,
-    typer.Option("--tag", "-t", help="May be repeated. The server sees tags."),
+    typer.Option("--tag", "-t", help="May be repeated. The server sees tags, unless sealed."),
 ]
 Importance = Annotated[float | None, typer.Option("--importance", help="0 to 1.")]
 Confidence = Annotated[float | None, typer.Option("--confidence", help="0 to 1.")]

@@ -23,6 +23,7 @@ from coffret.cli.commands import (
     searching,
     serving,
     sessions,
+    settling,
     sharing,
     under_grant,
 )
@@ -52,6 +53,7 @@ def commands() -> dict[str, dict[str, Callable[..., None]]]:
             "status": locking.status,
             "passphrase": keeping.passphrase,
             "change-keys": keeping.change_keys,
+            "settings": settling.settings,
         },
         "Memories": {
             "remember": remembering.remember,

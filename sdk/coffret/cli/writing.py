@@ -28,6 +28,7 @@ _LABELS = {
     "changes": "Writing changes",
     "index": "Indexing for search",
     "keys": "Handing over keys",
+    "sealing": "Sealing memories",
 }
 
 

@@ -52,6 +52,13 @@ def init(
     username: Username = None,
     secret_key_store: KeyStore = None,
     kit: KitFile = None,
+    sealed: Annotated[
+        bool,
+        typer.Option(
+            "--sealed/--plain",
+            help="Keep title, importance and tags of every memory from the server too.",
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Make a new vault on a server and on this device."""
@@ -61,7 +68,9 @@ def init(
         raise ConflictError(message)
     url, owner = _where(desk, server, username)
     passphrase = desk.asker.new_passphrase()
-    made, recovery = coffret.Vault.create(url, owner, passphrase, desk.folder, ambient=desk.ambient)
+    made, recovery = coffret.Vault.create(
+        url, owner, passphrase, desk.folder, sealed=sealed, ambient=desk.ambient
+    )
     vault = desk.keep(made)
     # The kit first: it is nowhere else, and whatever fails after this can be done again.
     shown = hand_out(desk, recovery, kit)
@@ -237,6 +246,7 @@ def _welcome(desk: Desk, vault: "Vault", kept: Kept) -> None:
         desk.out.line(
             "A device that is new to a vault cannot tell whether the server shows it an old "
             "state. Compare it with your recovery kit, or with the head that coffret status "
-            "--json gives on another device: coffret confirm FILE."
+            "--json gives on another device: coffret confirm FILE. Until then it keeps titles "
+            "and tags of what it writes sealed, whatever your vault's settings seem to be."
         )
     desk.out.line(f"Fingerprint: {status.fingerprint}")

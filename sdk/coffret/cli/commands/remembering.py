@@ -92,7 +92,7 @@ def remember(  # noqa: PLR0913 - each option is an argument
     text, moment_of = read_content(desk, content), moment(created)
     vault = desk.vault()
     if text is None:
-        details = {**details, **_from_editor(desk, details)}
+        details = {**details, **_from_editor(desk, details, vault.settings().sealed_here)}
         text = details.pop("content")
     if not text.strip():
         message = "nothing was written"
@@ -101,8 +101,9 @@ def remember(  # noqa: PLR0913 - each option is an argument
     desk.out.done(f"Remembered {memory.id}", memory)
 
 
-def _from_editor(desk: Desk, details: dict[str, Any]) -> dict[str, Any]:
-    blank = Fields(content="", **{**details, "tags": tuple(details.get("tags", ()))})
+def _from_editor(desk: Desk, details: dict[str, Any], sealed: bool) -> dict[str, Any]:  # noqa: FBT001 - the vault's word
+    given = {"sealed": sealed, **details, "tags": tuple(details.get("tags", ()))}
+    blank = Fields(content="", **given)
     return {"content": "", **edited(desk, blank)}
 
 
