@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from urllib.request import getproxies, proxy_bypass
 
 from coffret.flows.http import Response
+from coffret.lookups import Lookups
 from coffret_vault.errors import FormatError, NetworkError
 from coffret_vault.grants.domain import MAX_DOCUMENT, WELL_KNOWN
 
@@ -73,7 +74,7 @@ def is_public(address: str) -> bool:
 
 
 class Web:
-    """Fetches the file of a domain's apps, over verified TLS, once, within ten seconds."""
+    """Fetches the file of a domain's apps, over verified TLS, once, within ten seconds in all."""
 
     def __init__(
         self,
@@ -89,7 +90,7 @@ class Web:
             allowed: says which IP addresses may be connected to.
             context: makes what verifies TLS.
         """
-        self._addresses = addresses
+        self._look_up = Lookups(addresses)
         self._allowed = allowed
         self._context = context
 
@@ -101,7 +102,7 @@ class Web:
             FormatError: the answer is too long, compressed, or not HTTP.
         """
         deadline = monotonic() + _SECONDS
-        found = list(self._addresses(host))
+        found = self._look_up(host, _left(deadline))
         if not found or not all(self._allowed(address) for address, _ in found):
             message = "the app's website has no address on the internet"
             raise NetworkError(message)

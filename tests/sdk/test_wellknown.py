@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import socket
 import ssl
+import threading
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
 
@@ -116,6 +118,44 @@ def test_addresses_of_this_machine_are_not_connected_to(site: Website) -> None:
     assert site.connections == 0
 
 
+def test_a_resolver_that_never_answers_is_not_waited_for(site: Website) -> None:
+    """Not beyond the ten seconds in all; and however often it is tried, few threads hang there."""
+    answered, before = threading.Event(), threading.active_count()
+
+    def silent(_host: str) -> list[tuple[str, int]]:
+        answered.wait()
+        return list(site.here(HOST))
+
+    web = Web(addresses=silent, allowed=lambda _: True, context=site.trusted)
+    with patch("coffret.wellknown._SECONDS", 0.01):
+        for _ in range(20):
+            with pytest.raises(NetworkError):
+                web(HOST)
+    hanging = [thread for thread in threading.enumerate() if thread.name == "coffret-name"]
+    assert len(hanging) == 4
+    assert threading.active_count() == before + 4
+    assert all(thread.daemon for thread in hanging)
+    assert site.connections == 0
+    answered.set()
+    for thread in hanging:
+        thread.join()
+    site.answer = page(b"{}")
+    assert web(HOST).status == 200
+
+
+def test_what_the_resolver_says_is_said(site: Website) -> None:
+    """A name that is none is an error at once, as often as it is asked for."""
+
+    def nowhere(_host: str) -> list[tuple[str, int]]:
+        message = "no such name"
+        raise NetworkError(message)
+
+    web = Web(addresses=nowhere, context=site.trusted)
+    for _ in range(10):
+        with pytest.raises(NetworkError, match="no such name"):
+            web(HOST)
+
+
 def test_one_private_address_beside_a_good_one_is_too_many(site: Website) -> None:
     """All of a name's addresses have to be on the internet, not only the one that answers."""
     site.answer = page(b"{}")
@@ -196,6 +236,6 @@ def test_drivers_resolve_judge_and_verify_for_real(driver: type[SyncDriver | Asy
     """What tests replace is in place otherwise: resolver, judge of addresses, certificates."""
     web = driver("https://vault.example").web
     assert isinstance(web, Web)
-    assert (web._addresses, web._allowed) == (look_up, is_public)
+    assert (web._look_up._addresses, web._allowed) == (look_up, is_public)
     context = web._context()
     assert (context.check_hostname, context.verify_mode) == (True, ssl.CERT_REQUIRED)
