@@ -19,13 +19,14 @@ SECOND: Final = 1_000_000
 _SUBJECT_SIZE: Final = 16
 _FIND: Final = "SELECT whole FROM login_failures WHERE subject = ?"
 _IS_KNOWN: Final = (
-    "SELECT 1 FROM sessions WHERE account_id = ? AND address = ? AND expires > ? LIMIT 1"
+    "SELECT 1 FROM sessions WHERE account_id = ? AND network = ? AND expires > ? LIMIT 1"
 )
 _ADD: Final = (
     "INSERT INTO login_failures (subject, whole) VALUES (?, ?) ON CONFLICT (subject) DO UPDATE"
     " SET whole = CASE WHEN login_failures.whole > ? THEN login_failures.whole ELSE ? END + ?"
+    " RETURNING whole"
 )
-_FORGET: Final = "DELETE FROM login_failures WHERE whole < ?"
+_TAKE_BACK: Final = "UPDATE login_failures SET whole = whole - ? WHERE subject = ?"
 
 
 class _Count(msgspec.Struct, frozen=True):
@@ -40,20 +41,19 @@ class Attempt(msgspec.Struct, frozen=True):
     """Somebody's try to log in, and what it is counted under."""
 
     account: bytes
-    address: str
+    network: str
     pair: _Count
     place: _Count
     target: _Count
 
 
-def attempt(key: bytes, account: bytes, address: str, network: str, most: int) -> Attempt:
+def attempt(key: bytes, account: bytes, network: str, most: int) -> Attempt:
     """A try to log in.
 
     Args:
         key: a secret of the server: what is kept does not show addresses.
         account: the account that is said.
-        address: where it comes from.
-        network: the part of the address that is one subscriber's.
+        network: where it comes from: the part of the address that is one subscriber's.
         most: failures at once of an account from a network.
     """
 
@@ -64,7 +64,7 @@ def attempt(key: bytes, account: bytes, address: str, network: str, most: int) -
     place = network.encode()
     return Attempt(
         account,
-        address,
+        network,
         pair=count(b"pair", account + place, 1, 60),
         place=count(b"place", place, 5, 12),
         target=count(b"target", account, 10, 36),
@@ -72,25 +72,47 @@ def attempt(key: bytes, account: bytes, address: str, network: str, most: int) -
 
 
 async def check(tx: Tx, tried: Attempt, now: int) -> None:
-    """Let a try be made, if not too many have failed.
+    """Let a try be made, if not too many have failed: a look, before `count` makes it sure.
 
     Raises:
         ProblemError: `rate-limited`, with the seconds to wait.
     """
-    known = await tx.one(_IS_KNOWN, tried.account, tried.address, now)
+    wholes = {}
+    for item in (tried.pair, tried.place, tried.target):
+        row = await tx.one(_FIND, item.subject)
+        wholes[item] = now if row is None else max(now, int(row[0]))
+    await _limit(tx, tried, {item: whole + item.refill for item, whole in wholes.items()}, now)
+
+
+async def count(tx: Tx, tried: Attempt, now: int) -> None:
+    """Count a try as failed, so that of those made at the same time no more pass than may.
+
+    The rows stay locked until the transaction ends; `take_back` undoes it there.
+
+    Raises:
+        ProblemError: as `check`; the transaction must not be kept.
+    """
+    wholes = {}
+    for item in sorted((tried.pair, tried.place, tried.target), key=lambda item: item.subject):
+        row = await tx.one(_ADD, item.subject, now + item.refill, now, now, item.refill)
+        wholes[item] = int(row[0]) if row else now
+    await _limit(tx, tried, wholes, now)
+
+
+async def take_back(tx: Tx, tried: Attempt) -> None:
+    """Do not count a try that was right after all."""
+    for item in (tried.pair, tried.place, tried.target):
+        await tx.run(_TAKE_BACK, item.refill, item.subject)
+
+
+async def _limit(tx: Tx, tried: Attempt, wholes: dict[_Count, int], now: int) -> None:
+    """Refuse a try with which some count would be whole again too late."""
+    known = await tx.one(_IS_KNOWN, tried.account, tried.network, now)
     wait = 0
-    for count in (tried.pair, tried.place, tried.target):
-        row = await tx.one(_FIND, count.subject)
-        if row is not None and not (known and count is tried.target):
-            wait = max(wait, int(row[0]) - now - (count.most - 1) * count.refill)
+    for item, whole in wholes.items():
+        if not (known and item is tried.target):
+            wait = max(wait, whole - now - item.most * item.refill)
     if wait > 0:
         code = "rate-limited"
         seconds = -(-wait // SECOND)
         raise ProblemError(code, "too many logins failed, wait and try again", retry_after=seconds)
-
-
-async def add(tx: Tx, tried: Attempt, now: int) -> None:
-    """Count a try that failed, and forget what has been made up for."""
-    await tx.run(_FORGET, now)
-    for count in sorted((tried.pair, tried.place, tried.target), key=lambda item: item.subject):
-        await tx.run(_ADD, count.subject, now + count.refill, now, now, count.refill)

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from coffret_server import callers
+from coffret_server.limits import plain
 from coffret_server.problems import CODES, MEDIA_TYPE, ProblemError
 from coffret_server.storage.trouble import reason
 
@@ -86,7 +87,11 @@ def info_of(scope: "Scope") -> Info:
 
 
 def client_address(scope: "Scope", *, trust_forwarded: bool) -> str:
-    """The address a request comes from."""
+    """The address a request comes from, in one form."""
+    return plain(_said_address(scope, trust_forwarded=trust_forwarded))
+
+
+def _said_address(scope: "Scope", *, trust_forwarded: bool) -> str:
     if trust_forwarded:
         # A proxy may write a line of its own below the one that the caller sent: the last counts.
         for name, value in reversed(list(scope["headers"])):

@@ -6,7 +6,7 @@ is one number a caller, the time at which its allowance will be whole again.
 
 from collections.abc import Callable
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 from typing import Final
 
@@ -98,12 +98,29 @@ class AddressLimiter(Limiter):
 
 
 @lru_cache(maxsize=4_096)
+def plain(address: str) -> str:
+    """An address in one form: no brackets, port or zone, and IPv4 as such where it is in IPv6.
+
+    What is no address stays as it is: it is some caller's, all the same.
+    """
+    host = address
+    if address.startswith("["):
+        host = address[1:].partition("]")[0]
+    elif address.count(":") == 1:
+        host = address.partition(":")[0]
+    try:
+        found = ip_address(host.partition("%")[0])
+    except ValueError:
+        return address
+    return str(getattr(found, "ipv4_mapped", None) or found)
+
+
+@lru_cache(maxsize=4_096)
 def network(address: str) -> str:
     """The part of an address that is one subscriber's: an IPv6 /64, or the whole address."""
+    address = plain(address)
     try:
         found = IPv6Address(address)
     except ValueError:
         return address
-    if found.ipv4_mapped is not None:
-        return str(found.ipv4_mapped)
     return str(ip_network((int(found), _SUBSCRIBER), strict=False))

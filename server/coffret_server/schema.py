@@ -88,6 +88,7 @@ class UsedNonce(Base):
     """A login nonce that has worked once, kept until it would have expired."""
 
     __tablename__ = "used_nonces"
+    __table_args__ = (Index("ix_used_nonces_expires", "expires"),)
     account_id: Mapped[bytes] = mapped_column(primary_key=True)
     nonce: Mapped[bytes] = mapped_column(primary_key=True)
     expires: Mapped[int]
@@ -97,12 +98,16 @@ class Session(Base):
     """A device that logged in. The token itself is not kept."""
 
     __tablename__ = "sessions"
-    __table_args__ = (Index("ux_sessions_token", "account_id", "token_hash", unique=True),)
+    __table_args__ = (
+        Index("ux_sessions_token", "account_id", "token_hash", unique=True),
+        Index("ix_sessions_expires", "expires"),
+    )
     account_id: Mapped[bytes] = mapped_column(primary_key=True)
     session_id: Mapped[bytes] = mapped_column(primary_key=True)
     token_hash: Mapped[bytes]
     session_key: Mapped[bytes]
     address: Mapped[str]
+    network: Mapped[str]
     created: Mapped[int]
     last_seen: Mapped[int]
     expires: Mapped[int]

@@ -103,8 +103,9 @@ def test_nothing_that_was_recorded_works_elsewhere(recorded: Recorded, tmp_path:
     assert kept(database) == before
 
 
-async def _spend_nothing(*_: object) -> None:
+async def _spend_nothing(*_: object) -> bool:
     """Let a nonce work as often as it likes."""
+    return True
 
 
 @pytest.mark.control(43)

@@ -145,6 +145,51 @@ async def test_a_session_expires(stand: Stand) -> None:
     assert code(await stand.get("/tags", owner.token)) == (401, "unauthenticated")
 
 
+async def sessions_kept(stand: Stand) -> int:
+    """The rows of sessions, whosever."""
+    row = await stand.app.state.services.storage.one("SELECT COUNT(*) FROM sessions")
+    return int(row[0])
+
+
+async def test_sessions_that_are_over_go_by_themselves(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each login takes a few away, and what is left of them still reads as expired.
+
+    A device that comes after its time logs in again; one whose session was ended is told so.
+    """
+    monkeypatch.setattr("coffret_server.purging.AT_ONCE", 2)
+    owner = await stand.sign_up()
+    expired = [owner.token]
+    for _ in range(4):
+        await stand.log_in(owner)
+        expired.append(owner.token)
+    stand.clock.advance(30 * 86_400 + 1)
+    counts = []
+    for _ in range(4):
+        await stand.log_in(owner)
+        counts.append(await sessions_kept(stand))
+    assert counts == [4, 3, 3, 4]
+    for token in expired:
+        assert code(await stand.get("/tags", token)) == (401, "unauthenticated")
+        answer = await stand.send("POST", "/log", owner.put(owner.memory()), token)
+        assert code(answer) == (401, "unauthenticated")
+    ended = owner.token
+    assert (await stand.post("/auth/logout", None, ended)).status_code == 204
+    assert code(await stand.get("/tags", ended)) == (401, "session-ended")
+    stand.clock.advance(30 * 86_400)
+    assert code(await stand.get("/tags", ended)) == (401, "unauthenticated")
+
+
+async def test_nonces_that_are_over_go_by_themselves(stand: Stand) -> None:
+    """What worked once is kept for as long as it could be tried again."""
+    owner = await stand.sign_up()
+    stand.clock.advance(121)
+    await stand.log_in(owner)
+    row = await stand.app.state.services.storage.one("SELECT COUNT(*) FROM used_nonces")
+    assert row[0] == 1
+
+
 async def test_another_owners_session_cannot_be_ended(stand: Stand) -> None:
     """Session ids of another account do not exist."""
     owner, other = await stand.sign_up(), await stand.sign_up("bob")

@@ -1,5 +1,6 @@
 """Guessing: how many wrong logins, tokens and keys are looked at, and from where."""
 
+import asyncio
 import base64
 from typing import Any
 
@@ -93,6 +94,83 @@ async def test_an_address_guesses_at_few_accounts(database: str, clock: Clock) -
             assert code(await fail(stand, f"user{number}", address))[0] == 401
         assert code(await fail(stand, "another", "2001:db8:0:1::ffff"))[0] == 429
         assert code(await fail(stand, "another", "2001:db8:0:2::1"))[0] == 401
+
+
+@pytest.mark.asyncio
+async def test_guesses_at_the_same_time_are_as_few(database: str, clock: Clock) -> None:
+    """Of many tries that are made at once, through two processes, no more are looked at than may.
+
+    A right one among them is not refused for those that are on their way, and does not count.
+    """
+    async with (
+        serving(database, clock, login_failures=4, trust_forwarded=True) as first,
+        serving(database, clock, login_failures=4, trust_forwarded=True) as second,
+    ):
+        owner = await first.sign_up()
+        stranger, from_one = forge.Owner("ada"), {"X-Forwarded-For": "1.1.1.1"}
+        for who, expected in (
+            (owner, [200] * 20),
+            (stranger, [401] * 4 + [429] * 16),
+            (owner, [429] * 20),
+        ):
+            bodies = [
+                who.login_body(await challenge(first, "ada"), ORIGIN) for _ in range(len(expected))
+            ]
+            answers = await asyncio.gather(
+                *[
+                    (first, second)[n % 2].post("/auth/login", body, headers=from_one)
+                    for n, body in enumerate(bodies)
+                ]
+            )
+            assert sorted(answer.status_code for answer in answers) == expected
+
+
+@pytest.mark.asyncio
+async def test_a_login_that_was_used_counts_as_failed(database: str, clock: Clock) -> None:
+    """To send a login again and again is limited as guessing is."""
+    async with serving(database, clock, login_failures=2) as stand:
+        owner = await stand.sign_up()
+        body = owner.login_body(await challenge(stand, "ada"), ORIGIN)
+        seen = [(await stand.post("/auth/login", body)).status_code for _ in range(4)]
+    assert seen == [200, 401, 401, 429]
+
+
+@pytest.mark.asyncio
+async def test_a_known_subscriber_is_known_by_its_network(database: str, clock: Clock) -> None:
+    """Failures from everywhere keep no owner out whose IPv6 address is another one of their /64."""
+    async with serving(database, clock, login_failures=1, trust_forwarded=True) as stand:
+        owner = await stand.sign_up()
+        assert (await succeed(stand, owner, "2001:db8:0:1::1")).status_code == 200
+        for number in range(10):
+            assert code(await fail(stand, "ada", f"1.1.{number}.1"))[0] == 401
+        assert code(await succeed(stand, owner, "2001:db8:0:2::1"))[0] == 429
+        assert (await succeed(stand, owner, "2001:DB8:0:1:9::9%eth0")).status_code == 200
+
+
+@pytest.mark.asyncio
+async def test_an_address_has_one_form(sqlite_url: str, clock: Clock) -> None:
+    """A port, brackets, or IPv4 written as IPv6 make no other address of it, in any limit."""
+    async with serving(
+        sqlite_url, clock, login_failures=1, auth_rate=10, trust_forwarded=True
+    ) as stand:
+        owner = await stand.sign_up()
+        assert (await succeed(stand, owner, "::ffff:9.9.9.9")).status_code == 200
+        assert code(await fail(stand, "ada", "9.9.9.9:1111"))[0] == 401
+        assert code(await fail(stand, "ada", "[::ffff:9.9.9.9]:2222"))[0] == 429
+        rows = await stand.get("/auth/sessions", owner.token)
+        assert "9.9.9.9" in {row["address"] for row in rows.json()}
+        body = {"username": "ada", "kind": "passphrase"}
+        statuses = [
+            (
+                await stand.post(
+                    "/auth/challenge",
+                    body,
+                    headers={"X-Forwarded-For": f"[2001:db8::{port:x}]:{port}"},
+                )
+            ).status_code
+            for port in range(1, 12)
+        ]
+        assert statuses == [200] * 10 + [429]
 
 
 @pytest.mark.asyncio
@@ -242,6 +320,10 @@ def test_a_full_table_forgets_who_used_least(monkeypatch: pytest.MonkeyPatch) ->
     ("address", "expected"),
     [
         ("192.0.2.7", "192.0.2.7"),
+        ("192.0.2.7:4711", "192.0.2.7"),
+        ("[::ffff:192.0.2.7]:4711", "192.0.2.7"),
+        ("[2001:DB8:1:2::3]", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
         ("::ffff:192.0.2.7", "192.0.2.7"),
         ("unknown", "unknown"),
@@ -265,7 +347,7 @@ def test_asking_does_not_count() -> None:
 
 def test_addresses_are_not_kept_with_failures() -> None:
     """What a failure is kept under shows neither address nor account."""
-    one, other = (attempt(key, bytes(16), "a", "a", 1) for key in (b"one", b"other"))
+    one, other = (attempt(key, bytes(16), "a", 1) for key in (b"one", b"other"))
     subjects = {count.subject for it in (one, other) for count in (it.pair, it.place, it.target)}
     assert len(subjects) == 6
     assert {len(subject) for subject in subjects} == {16}

@@ -9,8 +9,6 @@ from uuid import UUID, uuid4
 
 from fastapi import Request
 from sqlalchemy import delete, select, update
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from coffret_server import challenges, failures, gate, tokens
@@ -31,9 +29,11 @@ from coffret_server.data.call import shown
 from coffret_server.limits import network
 from coffret_server.problems import ProblemError, refuse
 from coffret_server.proofs import STALE, thumbprint
-from coffret_server.schema import Account, ApiKey, App, Keyslot, Session, UsedNonce
+from coffret_server.purging import purge
+from coffret_server.schema import Account, ApiKey, App, Keyslot, Session
 from coffret_server.services import Services
 from coffret_server.signatures import Verifier
+from coffret_server.storage import Tx
 from coffret_server.wire import pae
 from coffret_server.wire.identity import LOGIN, SALT_SIZE, check_username, parse_keyslot
 
@@ -110,6 +110,16 @@ class TokenAnswer(Answer):
 
 
 _WRONG: Final = "wrong-credentials"
+_FIND_SLOT: Final = "SELECT keyslot FROM keyslots WHERE account_id = ? AND slot_id = ?"
+_HOLD_ACCOUNT: Final = "SELECT 1 FROM accounts WHERE account_id = ?"
+_SPEND: Final = (
+    "INSERT INTO used_nonces (account_id, nonce, expires) VALUES (?, ?, ?)"
+    " ON CONFLICT DO NOTHING RETURNING 1"
+)
+_ADD_SESSION: Final = (
+    "INSERT INTO sessions (account_id, session_id, token_hash, session_key, address, network,"
+    " created, last_seen, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 
 
 def limit_address(request: Request) -> None:
@@ -204,45 +214,50 @@ async def login(request: Request, body: LoginBody, services: CurrentServices) ->
     limit_address(request)
     now, address = services.clock(), gate.info_of(request.scope).address
     key, most = services.secrets.nonce_key, services.settings.login_failures
-    tried = failures.attempt(key, body.account_id, address, network(address), most)
+    tried = failures.attempt(key, body.account_id, network(address), most)
     await services.storage.query(lambda tx: failures.check(tx, tried, now))
-    try:
-        return await _logged_in(services, body, address, now)
-    except ProblemError:
-        await services.storage.submit(lambda tx: failures.add(tx, tried, now))
-        raise
-
-
-async def _logged_in(services: Services, body: LoginBody, address: str, now: int) -> Response:
-    key = services.secrets.nonce_key
-    nonce_ends = challenges.nonce_expiry(key, body.account_id, body.slot_id, body.nonce, now)
-    async with services.storage.read() as reading:
-        slot = await reading.get(Keyslot, (body.account_id, body.slot_id))
-    login_key = parse_keyslot(slot.keyslot if slot else _decoy()).login_key
-    _verify_login(services, login_key, body)
-    if slot is None or nonce_ends is None:
-        raise _wrong()
-    session_id = uuid4()
-    expires = now + services.settings.session_seconds * 1_000_000
+    session_id, expires = uuid4(), now + services.settings.session_seconds * 1_000_000
     token = tokens.write(key, tokens.SESSION, body.account_id, tokens.new_secret(), expires)
-    row = Session(
-        account_id=body.account_id,
-        session_id=session_id.bytes,
-        token_hash=tokens.digest(token),
-        session_key=body.session_public_key,
-        address=address,
-        created=now,
-        last_seen=now,
-        expires=expires,
-    )
-    try:
-        async with services.storage.write() as session:
-            await _check_still_there(session, slot)
-            await _spend(session, body, nonce_ends, now)
-            session.add(row)
-    except IntegrityError:
-        raise _wrong() from None
+
+    async def job(tx: Tx) -> bool:
+        """All in one transaction: of logins at the same time each sees those before it."""
+        await failures.count(tx, tried, now)
+        if not await _is_right(tx, services, body, now):
+            await purge(tx, "login_failures", now)
+            return False  # and it stays counted
+        await failures.take_back(tx, tried)
+        await purge(tx, "sessions", now)
+        await purge(tx, "used_nonces", now)
+        found = (body.account_id, session_id.bytes, tokens.digest(token), body.session_public_key)
+        await tx.run(_ADD_SESSION, *found, address, tried.network, now, now, expires)
+        return True
+
+    if not await services.storage.submit(job):
+        raise _wrong()
     return answer({"session_id": session_id, "token": token, "expires_at": expires})
+
+
+async def _is_right(tx: Tx, services: Services, body: LoginBody, now: int) -> bool:
+    """Whether a login is signed by the key of its keyslot, over a nonce of ours, for once."""
+    key, place = services.secrets.nonce_key, (body.account_id, body.slot_id)
+    nonce_ends = challenges.nonce_expiry(key, *place, body.nonce, now)
+    slot = await tx.one(_FIND_SLOT, *place)
+    login_key = parse_keyslot(slot[0] if slot else _decoy()).login_key
+    is_signed = _is_signed(services, login_key, body)
+    if not is_signed or slot is None or nonce_ends is None:
+        return False
+    # A change of keys or passphrase that is under way is waited for: what it ends, or leaves
+    # behind, must not begin anew right after it.
+    await tx.one(_HOLD_ACCOUNT + tx.for_update, body.account_id)
+    still = await tx.one(_FIND_SLOT, *place)
+    if still is None or still[0] != slot[0]:
+        return False
+    return await _spend(tx, body, nonce_ends)
+
+
+async def _spend(tx: Tx, body: LoginBody, ends: int) -> bool:
+    """Let a nonce work, if it never did."""
+    return await tx.one(_SPEND, body.account_id, body.nonce, ends) is not None
 
 
 @cache
@@ -251,13 +266,13 @@ def _decoy() -> bytes:
     return challenges.stand_in(UUID(int=0), UUID(int=0), "passphrase", bytes(SALT_SIZE))
 
 
-def _verify_login(services: Services, login_key: bytes, body: LoginBody) -> None:
-    """Verify the login statement for one of our origins."""
+def _is_signed(services: Services, login_key: bytes, body: LoginBody) -> bool:
+    """Whether the login statement for one of our origins is signed."""
     try:
         verifier = Verifier(login_key)
         Verifier(pae.read_fixed(body.session_public_key, pae.KEY_SIZE))
     except ProblemError:
-        raise _wrong() from None
+        return False
     for origin in services.origins:
         statement = LOGIN.build(
             origin.encode(), body.account_id, body.slot_id, body.nonce, body.session_public_key
@@ -266,27 +281,8 @@ def _verify_login(services: Services, login_key: bytes, body: LoginBody) -> None
             verifier.verify_kind("login", body.signature, statement)
         except ProblemError:
             continue
-        return
-    raise _wrong()
-
-
-async def _check_still_there(session: AsyncSession, slot: Keyslot) -> None:
-    """Refuse a keyslot that was replaced since it was read.
-
-    A change of keys or passphrase that is under way is waited for: what it ends, or leaves behind,
-    must not begin anew right after it.
-    """
-    await session.get(Account, slot.account_id, with_for_update={"read": True})
-    now = await session.get(Keyslot, (slot.account_id, slot.slot_id))
-    if now is None or now.keyslot != slot.keyslot:
-        raise _wrong()
-
-
-async def _spend(session: AsyncSession, body: LoginBody, ends: int, now: int) -> None:
-    """Let a nonce work this once."""
-    await session.execute(delete(UsedNonce).where(UsedNonce.expires < now))
-    session.add(UsedNonce(account_id=body.account_id, nonce=body.nonce, expires=ends))
-    await session.flush()
+        return True
+    return False
 
 
 @auth.get("/auth/sessions", response_model=list[SessionAnswer])
