@@ -20,6 +20,7 @@ from bench.library import library
 from bench.machine import describe, notice, syncs_a_second
 from bench.primitives import primitives
 from bench.remembering import batches, remember
+from bench.requests import requests
 from bench.rows import Plan, Row, table, told
 from bench.syncing import sync_down
 from bench.together import together
@@ -33,6 +34,7 @@ _PARTS: dict[str, Callable[[Plan], list[Row]]] = {
     "together": together,
     "batches": batches,
     "sync": sync_down,
+    "requests": requests,
     "primitives": primitives,
 }
 NAMES = (*_PARTS, *sorted(_IN_LIBRARY))

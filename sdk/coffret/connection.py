@@ -1,69 +1,64 @@
-"""Connections: httpcore's pools, or a transport of httpx where one is given or a proxy is between.
+"""Connections: sockets, or a transport of httpx where one is given or a proxy is between.
 
-httpx's transports hand each request on to httpcore, and each answer back, in a form of their own:
-that takes longer than to seal a memory, so between this device and its server httpcore is used as
-it is. Everything above it (redirects, cookies, credentials from files, decoding) is left out on
+A general client takes longer over a request than sealing, signing and keeping a memory take
+together, mostly for parsing in Python what httptools parses in C (docs/adr/0027). Everything that
+such a client does on top (redirects, cookies, credentials from files, decoding) is left out on
 purpose: see ``coffret.transport``.
-
-A request's head and body leave in one packet. httpcore writes them one after the other, which costs
-a system call here, and wakes the server twice.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+import select
+import socket
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Protocol
 
-import httpcore
 import httpx
+
+from coffret.http1 import Answer, Outgoing, WireError, WireTimeoutError
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Iterator
 
-ERRORS = (
-    httpcore.TimeoutException,
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    httpcore.ProxyError,
-    httpcore.UnsupportedProtocol,
-    httpx.HTTPError,
-)
-TIMEOUTS = (httpcore.TimeoutException, httpx.TimeoutException)
-_KEPT_SECONDS = 5.0
+    from coffret.http1 import Address
 
-_Options = Any  # socket options, as httpcore's backends hand them on
+CONNECT_SECONDS = 10.0
+SILENT_SECONDS = 60.0
+KEPT_SECONDS = 5.0
+"""How long a connection that nobody uses is kept: less than a server does."""
+KEPT = 2
+_AT_ONCE = 256 << 10
+
+ERRORS = (WireError, httpx.HTTPError)
+TIMEOUTS = (WireTimeoutError, httpx.TimeoutException)
 
 
-def headers_of(answer: httpcore.Response) -> dict[str, str]:
-    """An answer's headers by their names in small letters; what comes twice is joined."""
-    found: dict[str, str] = {}
-    for name, value in answer.headers:
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        found[key] = f"{found[key]}, {text}" if key in found else text
-    return found
+class Incoming(Protocol):
+    """An answer whose body is still to be read."""
+
+    status: int
+    headers: dict[str, str]
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The body, piece by piece."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it, read or not."""
+        ...
 
 
 class Connection(Protocol):
     """Where requests go, one after another."""
 
-    def handle_request(self, request: httpcore.Request) -> httpcore.Response:
-        """Send a request; the answer's body is still to be read."""
+    def send(self, request: Outgoing, sent: threading.Event | None = None) -> Incoming:
+        """Send a request, say so, and wait until its answer begins."""
         ...
 
     def close(self) -> None:
-        """Let go of the network."""
-        ...
-
-
-class AsyncConnection(Protocol):
-    """The same for asyncio."""
-
-    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
-        """Send a request; the answer's body is still to be read."""
-        ...
-
-    async def aclose(self) -> None:
         """Let go of the network."""
         ...
 
@@ -72,177 +67,209 @@ def connect(origin: str, proxy: str | None, given: httpx.BaseTransport | None) -
     """A connection to an origin, made when the first request goes out."""
     if given is not None or proxy is not None:
         return _Through(given or httpx.HTTPTransport(proxy=proxy))
-    return httpcore.ConnectionPool(
-        ssl_context=_context(origin), keepalive_expiry=_KEPT_SECONDS, network_backend=_Backend()
-    )
+    return Sockets(trusted(origin))
 
 
-def connect_async(
-    origin: str, proxy: str | None, given: httpx.AsyncBaseTransport | None
-) -> AsyncConnection:
-    """The same for asyncio."""
-    if given is not None or proxy is not None:
-        return _AsyncThrough(given or httpx.AsyncHTTPTransport(proxy=proxy))
-    return httpcore.AsyncConnectionPool(
-        ssl_context=_context(origin),
-        keepalive_expiry=_KEPT_SECONDS,
-        network_backend=_AsyncBackend(),
-    )
-
-
-def _context(origin: str) -> ssl.SSLContext | None:
+def trusted(origin: str) -> ssl.SSLContext | None:
     """What certificates are trusted, as httpx has it; reading them takes a while."""
-    return httpx.create_ssl_context() if origin.startswith("https://") else None
+    if not origin.startswith("https://"):
+        return None
+    context = httpx.create_ssl_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+class _Line:
+    """One socket."""
+
+    def __init__(self, address: Address, context: ssl.SSLContext | None) -> None:
+        self.used = 0.0
+        try:
+            self._socket = socket.create_connection((address.host, address.port), CONNECT_SECONDS)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if context is not None:
+                self._socket = context.wrap_socket(self._socket, server_hostname=address.host)
+            self._socket.settimeout(SILENT_SECONDS)
+        except (OSError, UnicodeError) as error:
+            raise _failure(error) from None
+
+    def is_fresh(self) -> bool:
+        """Whether it can be used again: what came unasked, or its end, makes it worthless."""
+        return time.monotonic() - self.used <= KEPT_SECONDS and not is_readable(self._socket)
+
+    def send(self, data: bytes) -> None:
+        """Send all of it; the silence that ends it is of a single step, not of all."""
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[self._socket.send(rest) :]
+        except TimeoutError:
+            raise WireTimeoutError from None
+        except OSError:
+            return  # the other side hung up: its answer may say why, and is read
+
+    def receive(self) -> bytes:
+        """What there is; nothing at the end."""
+        try:
+            return self._socket.recv(_AT_ONCE)
+        except OSError as error:
+            raise _failure(error) from None
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def is_readable(line: socket.socket) -> bool:
+    """Whether something came, or the end."""
+    if sys.platform == "win32":
+        return bool(select.select([line], [], [], 0)[0])
+    waiting = select.poll()  # which takes descriptors beyond 1,024, too
+    waiting.register(line, select.POLLIN)
+    return bool(waiting.poll(0))
+
+
+def _failure(error: Exception) -> WireError:
+    return WireTimeoutError() if isinstance(error, TimeoutError) else WireError()
+
+
+class Sockets:
+    """Connections to one server: mostly one, and one more while an answer is read ahead."""
+
+    def __init__(self, context: ssl.SSLContext | None) -> None:
+        self._context = context
+        self._idle: list[_Line] = []
+        self._lock = threading.Lock()
+        self._is_open = True
+
+    def send(self, request: Outgoing, sent: threading.Event | None = None) -> Incoming:
+        """Send a request, say so, and wait until its answer begins.
+
+        Raises:
+            WireError: there is no connection, or no answer.
+        """
+        data, line = request.wire(), self._line(request.address)
+        answer = Answer()
+        try:
+            line.send(data)
+            if sent is not None:
+                sent.set()
+            while not answer.has_begun:
+                answer.feed(line.receive())
+        except BaseException:
+            line.close()
+            raise
+        return _Received(self, line, answer)
+
+    def _line(self, address: Address) -> _Line:
+        while True:
+            with self._lock:
+                line = self._idle.pop() if self._idle else None
+            if line is None:
+                return _Line(address, self._context)
+            if line.is_fresh():
+                return line
+            line.close()
+
+    def keep(self, line: _Line) -> None:
+        """Take a connection back whose answer was read to its end."""
+        line.used = time.monotonic()
+        with self._lock:
+            if self._is_open and len(self._idle) < KEPT:
+                self._idle.append(line)
+                return
+        line.close()
+
+    def close(self) -> None:
+        """Let go of the network; what is still being read is closed when it was."""
+        with self._lock:
+            self._is_open = False
+            idle, self._idle = self._idle, []
+        for line in idle:
+            line.close()
+
+
+class _Received:
+    """An answer on a socket."""
+
+    def __init__(self, sockets: Sockets, line: _Line, answer: Answer) -> None:
+        self.status = answer.status
+        self.headers = answer.headers
+        self._sockets = sockets
+        self._line: _Line | None = line
+        self._answer = answer
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._answer.taken()
+        while not self._answer.is_whole and self._line is not None:
+            self._answer.feed(self._line.receive())
+            yield from self._answer.taken()
+
+    def close(self) -> None:
+        line, self._line = self._line, None
+        if line is None:
+            return
+        if self._answer.is_whole and self._answer.may_go_on:
+            self._sockets.keep(line)
+        else:
+            line.close()
 
 
 class _Through:
-    """A transport of httpx behind the interface of httpcore."""
+    """A transport of httpx behind the same interface."""
 
     def __init__(self, transport: httpx.BaseTransport) -> None:
         self._transport = transport
 
-    def handle_request(self, request: httpcore.Request) -> httpcore.Response:
-        answer = self._transport.handle_request(_as_httpx(request))
-        return _as_httpcore(answer)
+    def send(self, request: Outgoing, sent: threading.Event | None = None) -> Incoming:
+        content = request.body if sent is None else _pieces(request.body, sent)
+        return _Given(self._transport.handle_request(as_httpx(request, content)))
 
     def close(self) -> None:
         self._transport.close()
 
 
-class _AsyncThrough:
-    """The same for asyncio."""
-
-    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
-        self._transport = transport
-
-    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
-        answer = await self._transport.handle_async_request(_as_httpx(request))
-        return _as_httpcore(answer)
-
-    async def aclose(self) -> None:
-        await self._transport.aclose()
+def _pieces(body: bytes, sent: threading.Event) -> Iterator[bytes]:
+    """A body, and word when it was taken: whoever asks for more has sent what there was."""
+    yield body
+    sent.set()
 
 
-def _as_httpx(request: httpcore.Request) -> httpx.Request:
-    body: Any = request.stream
-    if hasattr(body, "__iter__") and hasattr(body, "__aiter__"):  # it is whole, not made meanwhile
-        body = b"".join(body)
+def as_httpx(
+    request: Outgoing, content: bytes | Iterator[bytes] | AsyncIterator[bytes]
+) -> httpx.Request:
+    """The same request as httpx has it."""
+    silent = {"read": SILENT_SECONDS, "write": SILENT_SECONDS, "pool": SILENT_SECONDS}
     return httpx.Request(
-        request.method.decode("ascii"),
-        httpx.URL(bytes(request.url).decode("ascii")),
+        request.method,
+        request.address.url(),
         headers=request.headers,
-        content=body,
-        extensions=request.extensions,
+        content=content,
+        extensions={"timeout": {"connect": CONNECT_SECONDS, **silent}},
     )
 
 
-def _as_httpcore(answer: httpx.Response) -> httpcore.Response:
-    # A transport that reads ahead, as those of tests do, has used its stream up; what is encoded
-    # must not be decoded here, and stays in the stream: it is refused by its header.
-    encoded = "content-encoding" in answer.headers
-    body: Any = answer.content if answer.is_stream_consumed and not encoded else answer.stream
-    return httpcore.Response(answer.status_code, headers=answer.headers.raw, content=body)
+def headers_of(answer: httpx.Response) -> dict[str, str]:
+    """An answer's headers by their names in small letters; what comes twice is joined."""
+    found: dict[str, str] = {}
+    for name, value in answer.headers.raw:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        found[key] = f"{found[key]}, {text}" if key in found else text
+    return found
 
 
-class _Stream(httpcore.NetworkStream):
-    """Holds what is written until more is, or something is read.
+class _Given:
+    """An answer of a transport of httpx."""
 
-    httpcore tells of the end of a request, too: with a write of nothing. So no body is held.
-    """
+    def __init__(self, answer: httpx.Response) -> None:
+        self.status = answer.status_code
+        self.headers = headers_of(answer)
+        self._answer = answer
 
-    def __init__(self, inner: httpcore.NetworkStream) -> None:
-        self._inner = inner
-        self._held = b""
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        if not self._held:
-            self._held = buffer
-            return
-        held, self._held = self._held, b""
-        self._inner.write(held + buffer, timeout)
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        if self._held:
-            held, self._held = self._held, b""
-            with suppress(httpcore.WriteError):  # the server may have said why it hung up
-                self._inner.write(held, timeout)
-        return self._inner.read(max_bytes, timeout)
+    def __iter__(self) -> Iterator[bytes]:
+        # A transport that reads ahead, as those of tests do, has used its stream up.
+        if self._answer.is_stream_consumed:
+            return iter((self._answer.content,))
+        return self._answer.iter_raw()
 
     def close(self) -> None:
-        self._inner.close()
-
-    def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,
-    ) -> httpcore.NetworkStream:
-        return _Stream(self._inner.start_tls(ssl_context, server_hostname, timeout))
-
-    def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - httpcore's interface
-        return self._inner.get_extra_info(info)
-
-
-class _Backend(httpcore.SyncBackend):
-    """Opens sockets whose writes are joined."""
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[_Options] | None = None,
-    ) -> httpcore.NetworkStream:
-        return _Stream(super().connect_tcp(host, port, timeout, local_address, socket_options))
-
-
-class _AsyncStream(httpcore.AsyncNetworkStream):
-    """The same for asyncio."""
-
-    def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
-        self._inner = inner
-        self._held = b""
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's interface
-        if not self._held:
-            self._held = buffer
-            return
-        held, self._held = self._held, b""
-        await self._inner.write(held + buffer, timeout)
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - the same
-        if self._held:
-            held, self._held = self._held, b""
-            with suppress(httpcore.WriteError):
-                await self._inner.write(held, timeout)
-        return await self._inner.read(max_bytes, timeout)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - the same
-    ) -> httpcore.AsyncNetworkStream:
-        return _AsyncStream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
-
-    def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - httpcore's interface
-        return self._inner.get_extra_info(info)
-
-
-class _AsyncBackend(httpcore.AnyIOBackend):
-    """The same for asyncio."""
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the same
-        local_address: str | None = None,
-        socket_options: Iterable[_Options] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        inner = await super().connect_tcp(host, port, timeout, local_address, socket_options)
-        return _AsyncStream(inner)
+        self._answer.close()

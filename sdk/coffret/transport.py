@@ -20,30 +20,29 @@ from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
-import httpcore
 import httpx
 import msgspec
 
-from coffret.connection import ERRORS, TIMEOUTS, connect, connect_async, headers_of
+from coffret.async_connection import AsyncIncoming, connect_async
+from coffret.connection import ERRORS, TIMEOUTS, Incoming, connect, headers_of
 from coffret.flows.http import MAX_ANSWER, Request, Response, retry_after
+from coffret.http1 import Address, Outgoing
 from coffret.origins import check_url, proxy_of
 from coffret.wellknown import Web
 from coffret_vault.errors import FormatError, NetworkError, TimedOutError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import Callable
     from concurrent.futures import Future
 
     from coffret.flows.http import Flow
-
-    Content = Iterator[bytes] | AsyncIterator[bytes]
 
 T = TypeVar("T")
 
 _BASE = "/api/v1"
 _TRIES = 4
 _FIRST_BACKOFF = 0.1
-_TIMEOUT = httpx.Timeout(60.0, connect=10.0).as_dict()
+_PORTS = {"http": 80, "https": 443}
 _PROBE_TIMEOUT = httpx.Timeout(5.0).as_dict()
 _ALWAYS = {"User-Agent": "coffret", "Accept-Encoding": "identity"}
 _TRY_LATER = frozenset((429, 503))
@@ -70,29 +69,25 @@ def _failure(error: Exception) -> NetworkError:
     return TimedOutError() if isinstance(error, TIMEOUTS) else NetworkError()
 
 
-class _Address(msgspec.Struct, frozen=True):
-    """A parsed address: for the connection, for the ``Host`` header, and its query for a proof."""
-
-    url: httpcore.URL
-    host: str
-    query: bytes
-
-
 @lru_cache(maxsize=64)
-def _address(text: str, params: tuple[tuple[str, str], ...]) -> _Address:
+def _address(text: str, params: tuple[tuple[str, str], ...]) -> Address:
     """A parsed address; parsing takes httpx as long as sealing a memory takes us."""
     parsed = httpx.URL(text, params=httpx.QueryParams(list(params))) if params else httpx.URL(text)
-    url = httpcore.URL(
-        scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=parsed.raw_path
+    return Address(
+        parsed.scheme,
+        parsed.raw_host.decode("ascii"),
+        parsed.port or _PORTS[parsed.scheme],
+        parsed.netloc.decode("ascii"),
+        parsed.raw_path.decode("ascii"),
+        parsed.query,
     )
-    return _Address(url, parsed.netloc.decode("ascii"), parsed.query)
 
 
-def _build(origin: str, request: Request, content: Content | None = None) -> httpcore.Request:
-    """The request as it is sent. ``content`` is the body, piece by piece."""
+def _build(origin: str, request: Request) -> Outgoing:
+    """The request as it is sent."""
     text = origin + _BASE + request.path
     address = _address(text, request.params)
-    headers = {"Host": address.host, **_ALWAYS, "Accept": request.media, **request.headers}
+    headers = {"Host": address.authority, **_ALWAYS, "Accept": request.media, **request.headers}
     if request.body:
         headers["Content-Type"] = request.media
     if request.body or request.method in _WITH_BODY:
@@ -102,13 +97,7 @@ def _build(origin: str, request: Request, content: Content | None = None) -> htt
         headers["Authorization"] = f"{scheme} {request.token}"
     if request.prover is not None and not request.by_head:
         headers["DPoP"] = request.prover.prove(request, text, address.query)
-    return httpcore.Request(
-        request.method,
-        address.url,
-        headers=list(headers.items()),
-        content=request.body if content is None else content,
-        extensions={"timeout": _TIMEOUT},
-    )
+    return Outgoing(request.method, address, headers, request.body)
 
 
 def probe(url: str, *, transport: httpx.BaseTransport | None = None) -> Response:
@@ -127,15 +116,15 @@ def probe(url: str, *, transport: httpx.BaseTransport | None = None) -> Response
             answer.close()
         except httpx.HTTPError as error:
             raise _failure(error) from None
-    return Response(answer.status_code, answer.headers, b"")
+    return Response(answer.status_code, headers_of(answer), b"")
 
 
 class _Body:
     """An answer's body as it comes in, refused when it is encoded or grows past the cap."""
 
-    def __init__(self, answer: httpcore.Response) -> None:
+    def __init__(self, answer: Incoming | AsyncIncoming) -> None:
         self._status = answer.status
-        self._headers = headers_of(answer)
+        self._headers = answer.headers
         self._data = bytearray()
         if self._headers.get("content-encoding", "identity").strip().lower() != "identity":
             message = "the server's answer is compressed, which nobody asked for"
@@ -151,13 +140,7 @@ class _Body:
         return Response(self._status, self._headers, bytes(self._data))
 
 
-def _pieces(body: bytes, sent: threading.Event) -> Iterator[bytes]:
-    """A body, and word when it was taken: whoever asks for more has sent what there was."""
-    yield body
-    sent.set()
-
-
-def _discard(coming: Future[httpcore.Response]) -> None:
+def _discard(coming: Future[Incoming]) -> None:
     if coming.exception() is None:
         coming.result().close()
 
@@ -171,7 +154,7 @@ class SyncDriver:
         self._connection = connect(origin, proxy_of(origin), transport)
         self.web: Callable[[str], Response] = Web(context=httpx.create_ssl_context)
         self._pool: ThreadPoolExecutor | None = None
-        self._coming: tuple[Request, Future[httpcore.Response]] | None = None
+        self._coming: tuple[Request, Future[Incoming]] | None = None
 
     def close(self) -> None:
         """Close the connection."""
@@ -226,7 +209,7 @@ class SyncDriver:
             self._pool = ThreadPoolExecutor(1, "coffret-ahead")
         return self._pool
 
-    def _arrived(self, request: Request, coming: Future[httpcore.Response]) -> Response:
+    def _arrived(self, request: Request, coming: Future[Incoming]) -> Response:
         """Read an answer that was asked for ahead; where that failed, ask now.
 
         Its body is read here: a thread that did would have to wait for the interpreter, which the
@@ -268,30 +251,24 @@ class SyncDriver:
             time.sleep(wait)
         raise AssertionError
 
-    def _open(self, request: Request, sent: threading.Event | None = None) -> httpcore.Response:
+    def _open(self, request: Request, sent: threading.Event | None = None) -> Incoming:
         """Send a request once, and wait until its answer begins."""
-        content = None if sent is None else _pieces(request.body, sent)
         try:
-            return self._connection.handle_request(_build(self._origin, request, content))
+            return self._connection.send(_build(self._origin, request), sent)
         except ERRORS as error:
             raise _failure(error) from None
 
-    def _read(self, answer: httpcore.Response) -> Response:
+    def _read(self, answer: Incoming) -> Response:
         try:
             try:
                 body = _Body(answer)
-                for chunk in answer.iter_stream():
+                for chunk in answer:
                     body.take(chunk)
             finally:
                 answer.close()
         except ERRORS as error:
             raise _failure(error) from None
         return body.response()
-
-
-async def _async_pieces(body: bytes, sent: asyncio.Event) -> AsyncIterator[bytes]:
-    yield body
-    sent.set()
 
 
 class AsyncDriver:
@@ -387,13 +364,11 @@ class AsyncDriver:
         raise AssertionError
 
     async def _once(self, request: Request, sent: asyncio.Event | None) -> Response:
-        content = None if sent is None else _async_pieces(request.body, sent)
         try:
-            built = _build(self._origin, request, content)
-            answer = await self._connection.handle_async_request(built)
+            answer = await self._connection.send(_build(self._origin, request), sent)
             try:
                 body = _Body(answer)
-                async for chunk in answer.aiter_stream():
+                async for chunk in answer:
                     body.take(chunk)
             finally:
                 await answer.aclose()

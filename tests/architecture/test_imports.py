@@ -128,9 +128,10 @@ def test_one_door_imports_an_http_library_when_it_runs() -> None:
         path.relative_to(ROOT).as_posix()
         for room in ("vault", "sdk")
         for path in (ROOT / room).rglob("*.py")
-        if {"httpx", "httpcore"} & _runtime_imports(path)
+        if {"httpx", "httpcore", "httptools"} & _runtime_imports(path)
     }
-    assert users == {"sdk/coffret/transport.py", "sdk/coffret/connection.py"}
+    doors = ("transport", "connection", "async_connection", "http1")
+    assert users == {f"sdk/coffret/{name}.py" for name in doors}
 
 
 def test_no_file_is_too_long_to_read() -> None:

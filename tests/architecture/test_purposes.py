@@ -39,7 +39,6 @@ BARE = {
     "sign": {
         "sdk/coffret/flows/proof.py",
         "vault/coffret_vault/envelope/signature.py",
-        "vault/coffret_vault/primitives/identity.py",
     },
     "hkdf": {
         "vault/coffret_vault/envelope/seal.py",

@@ -8,10 +8,12 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-import httpcore
 import httpx
+
+from coffret.connection import Sockets
+from coffret.http1 import Address, Outgoing
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -68,11 +70,9 @@ class Proxy:
         self._listening.close()
         self._thread.join(_PATIENCE)
 
-    def transport(self) -> httpx.HTTPTransport:
+    def transport(self) -> httpx.BaseTransport:
         """A network in which the server's address leads here."""
-        made = httpx.HTTPTransport(verify=False)
-        made._pool = httpcore.ConnectionPool(network_backend=_Here(self.port))
-        return made
+        return _Ours(self.port)
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -110,17 +110,26 @@ class Proxy:
             _message(server)
 
 
-class _Here(httpcore.NetworkBackend):
-    """Connects to one port of this machine, whatever the address."""
+class _Ours(httpx.BaseTransport):
+    """The connection that devices use, to one port of this machine, whatever the address."""
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._inner = httpcore.SyncBackend()
+        self._sockets = Sockets(None)
 
-    def connect_tcp(self, *_: Any, **options: Any) -> httpcore.NetworkStream:
-        options.pop("port", None)
-        options.pop("host", None)
-        return self._inner.connect_tcp("127.0.0.1", self._port, **options)
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        url = request.url
+        authority, target = url.netloc.decode("ascii"), url.raw_path.decode("ascii")
+        address = Address("http", "127.0.0.1", self._port, authority, target, url.query)
+        headers = dict(request.headers.items())
+        found = self._sockets.send(Outgoing(request.method, address, headers, request.read()))
+        try:
+            return httpx.Response(found.status, headers=found.headers, content=b"".join(found))
+        finally:
+            found.close()
+
+    def close(self) -> None:
+        self._sockets.close()
 
 
 def _cut(message: bytes, where: float) -> bytes:

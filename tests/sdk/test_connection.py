@@ -5,28 +5,30 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
+import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-import httpcore
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from coffret import connection, transport
+from coffret import async_connection, connection, transport
 from coffret.flows.http import Request, Response
 from coffret.transport import AsyncDriver, SyncDriver
-from coffret_vault.errors import FormatError, NetworkError
+from coffret_vault.errors import FormatError, NetworkError, TimedOutError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
     from coffret.flows.http import Flow
+
+    Act = Callable[["Listener", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -258,24 +260,120 @@ def test_a_server_is_known_by_its_certificate(
             assert listener.reads == []
 
 
-class Broken(httpcore.NetworkStream):
-    """A socket whose other end has answered and hung up."""
+class Scripted(Listener):
+    """Does one thing a connection, in order; notes what each was asked."""
 
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Fail, as such sockets do."""
-        raise httpcore.WriteError(len(buffer), timeout)
+    def __init__(self, *acts: Act) -> None:
+        """Take them; the last one stands for all that follow."""
+        super().__init__(OK)
+        self.acts = list(acts)
 
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """What it had said before."""
-        assert timeout is None
-        return b"413"[:max_bytes]
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection."""
+        act = self.acts.pop(0) if len(self.acts) > 1 else self.acts[0]
+        await act(self, reader, writer)
+        writer.close()
 
 
-def test_a_server_that_hung_up_is_still_heard() -> None:
-    """Where writing fails, the answer that explains it is read all the same."""
-    stream = connection._Stream(Broken())
-    stream.write(b"head")
-    assert stream.read(10) == b"413"
-    stream.write(b"head")
-    with pytest.raises(httpcore.WriteError):
-        stream.write(b"body")
+async def _ask(listener: Listener, reader: asyncio.StreamReader) -> bool:
+    data = await reader.read(1 << 16)
+    listener.reads.append(data)
+    return bool(data)
+
+
+async def answering(
+    listener: Listener, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Answer each request."""
+    while await _ask(listener, reader):
+        writer.write(OK)
+
+
+async def once(
+    listener: Listener, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Answer one request and hang up."""
+    await _ask(listener, reader)
+    writer.write(OK)
+
+
+async def twice(
+    listener: Listener, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Answer each request with two answers, the second a moment later, that of another."""
+    while await _ask(listener, reader):
+        writer.write(OK)
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.write(OK.replace(b"ok", b"no"))
+
+
+async def refusing(
+    listener: Listener, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Say why before the body is read, and hang up."""
+    await reader.readuntil(b"\r\n\r\n")
+    listener.reads.append(b"")
+    writer.write(b"HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n")
+    await writer.drain()
+    writer.write_eof()
+    await asyncio.sleep(0.05)
+
+
+async def silent(listener: Listener, reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    """Take a request and say nothing."""
+    await _ask(listener, reader)
+    await reader.read()
+
+
+def spaced(*bodies: bytes) -> Flow[list[bytes]]:
+    """Requests with a moment between them."""
+    found = []
+    for body in bodies:
+        answer = yield Request("POST", "/x", body)
+        found.append(answer.body)
+        time.sleep(0.1)
+    return found
+
+
+def test_an_answer_that_nobody_asked_for_is_nobodys(run: Callable[..., list[Any]]) -> None:
+    """What comes on a connection while nothing is awaited is not taken for the next answer."""
+    listener = Scripted(twice)
+    with listening(listener) as port:
+        (found,) = run(f"http://127.0.0.1:{port}", spaced(b"a", b"b", b"c"))
+    assert found == [b"ok"] * 3
+    assert len(listener.reads) == 3
+
+
+def test_a_connection_that_ended_while_it_was_idle_is_not_used(
+    run: Callable[..., list[Any]],
+) -> None:
+    """A request that works once is sent on a new connection, and arrives once."""
+    listener = Scripted(once, answering)
+    with listening(listener) as port:
+        (found,) = run(f"http://127.0.0.1:{port}", spaced(b"a", b"b"))
+    assert found == [b"ok"] * 2
+    assert [data.endswith((b"\r\n\r\na", b"\r\n\r\nb")) for data in listener.reads if data] == [
+        True,
+        True,
+    ]
+
+
+def test_a_server_that_hung_up_is_still_heard(run: Callable[..., list[Response]]) -> None:
+    """Where a body is too large to be taken, the answer that says so is read all the same."""
+    listener = Scripted(refusing)
+    with listening(listener) as port:
+        (found,) = run(f"http://127.0.0.1:{port}", one(b"x" * 200_000))
+    assert found.status == 413
+    assert len(listener.reads) == 1
+
+
+def test_silence_is_our_error(run: Callable[..., list[Response]]) -> None:
+    """Whoever takes a request and says nothing is waited for as long as that, and no longer."""
+    with (
+        listening(Scripted(silent)) as port,
+        patch.object(connection, "SILENT_SECONDS", 0.05),
+        patch.object(async_connection, "SILENT_SECONDS", 0.05),
+        pytest.raises(TimedOutError),
+    ):
+        run(f"http://127.0.0.1:{port}", one(repeatable=False))

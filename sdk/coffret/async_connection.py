@@ -1,0 +1,285 @@
+"""Connections for asyncio: the same as ``coffret.connection``, on the loop's own transports."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Protocol, cast
+
+import httpx
+
+from coffret.connection import (
+    CONNECT_SECONDS,
+    KEPT,
+    KEPT_SECONDS,
+    SILENT_SECONDS,
+    as_httpx,
+    headers_of,
+    is_readable,
+    trusted,
+)
+from coffret.http1 import Answer, WireError, WireTimeoutError
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator
+
+    from coffret.http1 import Address, Outgoing
+
+
+class AsyncIncoming(Protocol):
+    """An answer whose body is still to be read."""
+
+    status: int
+    headers: dict[str, str]
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """The body, piece by piece."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of it, read or not."""
+        ...
+
+
+class AsyncConnection(Protocol):
+    """Where requests go, one after another."""
+
+    async def send(self, request: Outgoing, sent: asyncio.Event | None = None) -> AsyncIncoming:
+        """Send a request, say so, and wait until its answer begins."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of the network."""
+        ...
+
+
+def connect_async(
+    origin: str, proxy: str | None, given: httpx.AsyncBaseTransport | None
+) -> AsyncConnection:
+    """A connection to an origin, made when the first request goes out."""
+    if given is not None or proxy is not None:
+        return _Through(given or httpx.AsyncHTTPTransport(proxy=proxy))
+    return AsyncSockets(trusted(origin))
+
+
+class _Line(asyncio.Protocol):
+    """One socket: what comes goes to the answer that is awaited, and is worthless without one."""
+
+    def __init__(self) -> None:
+        self.used = 0.0
+        self.answer: Answer | None = None
+        self._transport: asyncio.Transport | None = None
+        self._error: WireError | None = None
+        self._moved = asyncio.Event()
+        self._is_full = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is there."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's interface
+        """The socket is gone."""
+        self._fail(WireError())
+
+    def pause_writing(self) -> None:
+        """The other side takes less than is sent."""
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        """It takes more."""
+        self._is_full = False
+        self._moved.set()
+
+    def data_received(self, data: bytes) -> None:
+        """Something came."""
+        if self.answer is None:
+            self._fail(WireError())
+            self.close()
+            return
+        try:
+            self.answer.feed(data)
+        except WireError as error:
+            self._fail(error)
+        self._moved.set()
+
+    def _fail(self, error: WireError) -> None:
+        self._error = self._error or error
+        self._moved.set()
+
+    def is_fresh(self) -> bool:
+        """Whether it can be used again: what came unasked, or its end, makes it worthless."""
+        if self._error is not None or self._transport is None:
+            return False
+        line = self._transport.get_extra_info("socket")
+        return time.monotonic() - self.used <= KEPT_SECONDS and not is_readable(line)
+
+    async def send(self, data: bytes, answer: Answer) -> None:
+        """Send all of it; the silence that ends it is of a single step, not of all."""
+        self.answer = answer
+        if self._transport is None:
+            raise WireError
+        self._transport.write(data)
+        while self._is_full and self._error is None and not answer.has_begun:
+            left = self._transport.get_write_buffer_size()
+            try:
+                await self.more()
+            except WireTimeoutError:
+                if self._transport.get_write_buffer_size() >= left:
+                    raise
+
+    async def more(self) -> None:
+        """Wait until something moves.
+
+        Raises:
+            WireError: the connection ended, or what came is not HTTP.
+            WireTimeoutError: nothing did for a minute.
+        """
+        if self._error is not None:
+            raise self._error
+        self._moved.clear()
+        try:
+            async with asyncio.timeout(SILENT_SECONDS):
+                await self._moved.wait()
+        except TimeoutError:
+            raise WireTimeoutError from None
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class AsyncSockets:
+    """Connections to one server: mostly one, and one more while an answer is read ahead."""
+
+    def __init__(self, context: ssl.SSLContext | None) -> None:
+        self._context = context
+        self._idle: list[_Line] = []
+        self._is_open = True
+
+    async def send(self, request: Outgoing, sent: asyncio.Event | None = None) -> AsyncIncoming:
+        """Send a request, say so, and wait until its answer begins.
+
+        Raises:
+            WireError: there is no connection, or no answer.
+        """
+        data, line = request.wire(), await self._line(request.address)
+        answer = Answer()
+        try:
+            await line.send(data, answer)
+            if sent is not None:
+                sent.set()
+            while not answer.has_begun:
+                await line.more()
+        except BaseException:
+            line.close()
+            raise
+        return _Received(self, line, answer)
+
+    async def _line(self, address: Address) -> _Line:
+        while self._idle:
+            line = self._idle.pop()
+            if line.is_fresh():
+                return line
+            line.close()
+        loop = asyncio.get_running_loop()
+        name = address.host if self._context is not None else None
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                _, line = await loop.create_connection(
+                    _Line,
+                    address.host,
+                    address.port,
+                    ssl=self._context,
+                    server_hostname=name,
+                )
+        except TimeoutError:
+            raise WireTimeoutError from None
+        except (OSError, UnicodeError):
+            raise WireError from None
+        return line
+
+    def keep(self, line: _Line) -> None:
+        """Take a connection back whose answer was read to its end."""
+        line.used, line.answer = time.monotonic(), None
+        if self._is_open and len(self._idle) < KEPT and line.is_fresh():
+            self._idle.append(line)
+        else:
+            line.close()
+
+    async def aclose(self) -> None:
+        """Let go of the network; what is still being read is closed when it was."""
+        self._is_open = False
+        idle, self._idle = self._idle, []
+        for line in idle:
+            line.close()
+
+
+class _Received:
+    """An answer on a socket."""
+
+    def __init__(self, sockets: AsyncSockets, line: _Line, answer: Answer) -> None:
+        self.status = answer.status
+        self.headers = answer.headers
+        self._sockets = sockets
+        self._line: _Line | None = line
+        self._answer = answer
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            chunks = self._answer.taken()
+            for chunk in chunks:
+                yield chunk
+            if chunks:
+                continue  # while they were used, more may have come
+            if self._answer.is_whole or self._line is None:
+                return
+            await self._line.more()
+
+    async def aclose(self) -> None:
+        line, self._line = self._line, None
+        if line is None:
+            return
+        if self._answer.is_whole and self._answer.may_go_on:
+            self._sockets.keep(line)
+        else:
+            line.close()
+
+
+class _Through:
+    """A transport of httpx behind the same interface."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
+
+    async def send(self, request: Outgoing, sent: asyncio.Event | None = None) -> AsyncIncoming:
+        content = request.body if sent is None else _pieces(request.body, sent)
+        return _Given(await self._transport.handle_async_request(as_httpx(request, content)))
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+async def _pieces(body: bytes, sent: asyncio.Event) -> AsyncIterator[bytes]:
+    """A body, and word when it was taken."""
+    yield body
+    sent.set()
+
+
+class _Given:
+    """An answer of a transport of httpx."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        self.status = answer.status_code
+        self.headers = headers_of(answer)
+        self._answer = answer
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._answer.is_stream_consumed:
+            yield self._answer.content
+            return
+        async for chunk in self._answer.aiter_raw():
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._answer.aclose()
