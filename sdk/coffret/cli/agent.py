@@ -31,6 +31,7 @@ from coffret.cli.agent_wire import (
     read_start,
     write_frame,
 )
+from coffret.cli.hiding import hide_memory
 from coffret.cli.private import private_folder
 from coffret_vault.errors import FormatError
 
@@ -146,19 +147,13 @@ def listen(path: Path) -> socket.socket:
     return listening
 
 
-def _no_core_dump() -> None:
-    import resource  # noqa: PLC0415 - not there on Windows, where no agent runs
-
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
 def _end(_signal: int, _frame: object) -> NoReturn:
     raise SystemExit
 
 
 def main() -> None:
-    """Read the keys, answer, and end."""
-    _no_core_dump()
+    """Hide, read the keys, answer, and end."""
+    hide_memory()
     signal.signal(signal.SIGTERM, _end)
     start = read_start(sys.stdin.buffer)
     path = Path(start.socket)
