@@ -11,12 +11,12 @@ from coffret_server.problems import ProblemError
 from coffret_server.wire import apps, identity, log, records
 from coffret_vault.errors import FormatError
 from coffret_vault.formats.account import Keyslot
-from coffret_vault.formats.entry import ENTRY, Entry, parse_leaf, serialize_entry
+from coffret_vault.formats.entry import ENTRY, SETTINGS, Entry, parse_leaf, serialize_entry
 from coffret_vault.formats.memory import KEK, Header, peek_header, serialize_header
 from coffret_vault.formats.pae import SUITE
 from fuzz.shaping import mutate_fields
 from fuzz.target import Target, agreed, given_of
-from vectors.making.samples import LAYOUTS
+from vectors.making.samples import ENTRY_SAMPLE, LAYOUTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,6 +32,7 @@ _SERVERS: dict[str, Callable[[bytes], object]] = {
     "log-entry": log.parse_entry,
     "memory-header": records.parse_header,
 }
+_SETTLING = msgspec.structs.replace(ENTRY_SAMPLE, kind=SETTINGS, subject=ENTRY_SAMPLE.account_id)
 _NESTED = frozenset(("access-request", "grant"))
 _TOO_LARGE_FOR_A_DATABASE = 1 << 63
 
@@ -113,6 +114,25 @@ def _check_kek(data: bytes) -> None:
     assert server == kek.grant_id
 
 
+def _check_settings(data: bytes) -> None:
+    """Both readers agree on switches, and on what a log of such comes to, 33 bytes an entry."""
+    agreed("settings", {"bytes": data.hex()})
+    entries = []
+    for at in range(0, len(data) - 32, 33):
+        version, switches = 1 + data[at], data[at + 1 : at + 33]
+        entry = msgspec.structs.replace(_SETTLING, version=version, digest=switches)
+        entries.append(ENTRY.serialize(entry).hex())
+    agreed("settings-log", {"entries": entries})
+
+
+def _settings_seeds() -> Iterator[bytes]:
+    yield from _seeds("settings", "settings")
+    known, unknown, kept = bytes(32), b"\3" + bytes(31), b"\1" + bytes(15) + b"\xff" * 16
+    yield b"\0" + known + b"\1" + kept
+    yield b"\0" + kept + b"\1" + known + b"\3" + known
+    yield b"\0" + unknown + b"\1" + known
+
+
 def _seeds(file: str, operation: str) -> Iterator[bytes]:
     return (bytes.fromhex(given["bytes"]) for given in given_of(file, operation))
 
@@ -127,5 +147,6 @@ TARGETS = (
         for kind in LAYOUTS
     ),
     Target("leaf", _check_leaf, partial(_seeds, "leaf", "leaf"), 1024, mutate_fields),
+    Target("settings", _check_settings, _settings_seeds, 256),
     Target("kek", _check_kek, _kek_seeds, 32),
 )

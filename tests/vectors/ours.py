@@ -16,6 +16,7 @@ from coffret_vault.formats.entry import parse_leaf
 from coffret_vault.formats.memory import Payload, parse_payload, record_digest, serialize_payload
 from coffret_vault.formats.padding import pad, unpad
 from coffret_vault.formats.pae import pae, read_pae
+from coffret_vault.formats.settings import parse_settings, serialize_settings
 from coffret_vault.formats.sharing import grant_approval, grant_key_info
 from coffret_vault.grants.domain import homepage_host, is_on_the_internet, read_app_document
 from coffret_vault.grants.words import check_words, fingerprint
@@ -31,6 +32,7 @@ from coffret_vault.keyslots.slots import (
 )
 from coffret_vault.log.judging import verify_evidence
 from coffret_vault.log.lineage import Step, verify_lineage
+from coffret_vault.log.settled import Settled, pack_settled, settle, unpack_settled
 from coffret_vault.log.tree import (
     Frontier,
     leaf_hash,
@@ -283,6 +285,19 @@ def _lineage(given: Values) -> Values:
     return {"reigns": [{"until": reign.until, "card": reign.card.hex()} for reign in reigns]}
 
 
+def _settings(given: Values) -> Values:
+    found = parse_settings(_hex(given["bytes"]))
+    assert serialize_settings(found) == _hex(given["bytes"])
+    return {"sealed": found.sealed, "others": found.others.hex()}
+
+
+def _settings_log(given: Values) -> Values:
+    found = settle(Settled(), (parse_leaf(_hex(raw)).entry for raw in given["entries"]))
+    assert unpack_settled(pack_settled(found)) == found
+    switches = serialize_settings(found.settings).hex()
+    return {"version": found.version, **_settings({"bytes": switches})}
+
+
 OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "pae": _pae,
     "read-pae": _read_pae,
@@ -304,6 +319,8 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "open-keyslot": _open_keyslot,
     "open-identity": _open_identity,
     "lineage": _lineage,
+    "settings": _settings,
+    "settings-log": _settings_log,
     "public-keys": _public_keys,
     "sign": _sign,
     "verify": _verify,

@@ -17,9 +17,10 @@ from coffret_vault.errors import FormatError
 from coffret_vault.formats.author import Author
 from coffret_vault.formats.checkpoint import NO_HEAD, Head, parse_head
 from coffret_vault.formats.codes import RECOVERY_CODE, SECRET_KEY, read_code, write_code
-from coffret_vault.formats.entry import parse_leaf
+from coffret_vault.formats.entry import SETTINGS, parse_leaf
 from coffret_vault.formats.memory import Payload, parse_payload, serialize_payload
 from coffret_vault.formats.pae import pae, u64
+from coffret_vault.formats.settings import Settings, parse_settings, serialize_settings
 from coffret_vault.formats.sharing import grant_approval
 from coffret_vault.grants.apps import sign_manifest
 from coffret_vault.grants.domain import app_document, read_app_document
@@ -58,11 +59,23 @@ def _app_entry() -> bytes:
     return LAYOUTS["log-entry"].serialize(entry)
 
 
+def _settings_entry() -> bytes:
+    entry = msgspec.structs.replace(
+        OBJECTS["log-entry"],
+        kind=SETTINGS,
+        subject=ACCOUNT_ID,
+        digest=serialize_settings(Settings(sealed=True)),
+    )
+    return LAYOUTS["log-entry"].serialize(entry)
+
+
 def _objects() -> dict[str, bytes]:
     entry = _app_entry()
     return {
         **{purpose: encoded(purpose) for purpose in LAYOUTS},
         "app entry": entry,
+        "settings entry": _settings_entry(),
+        "settings": serialize_settings(Settings(sealed=True)),
         "app leaf": entry + sign_statement(ONE.signing, "app-entry", entry),
         "grant-approval": grant_approval(encoded("grant"), bytes(1168)),
         "identity-keys": pae("identity-keys", ONE.signing.public, ONE.sealing.public),
@@ -109,8 +122,9 @@ def _readers() -> dict[str, Reader]:
         if purpose != "log-entry"
     }
     return layouts | {
-        "log-entry": reader(LAYOUTS["log-entry"].parse, "log-entry", "app entry"),
-        "leaf": reader(parse_leaf, "log-entry", "app leaf"),
+        "log-entry": reader(LAYOUTS["log-entry"].parse, "log-entry", "app entry", "settings entry"),
+        "leaf": reader(parse_leaf, "log-entry", "app leaf", "settings entry"),
+        "settings": reader(parse_settings, "settings"),
         "head": reader(_text(parse_head), "head"),
         "payload": reader(parse_payload, "payload"),
         "app document": reader(read_app_document, "app document"),
@@ -146,6 +160,8 @@ SERVER: dict[str, Any] = {
 def stated() -> Table:
     """Everything of this module."""
     served = {f"server: {kind}": reader(read, kind) for kind, read in SERVER.items()}
-    served["server: log-entry"] = reader(log.parse_entry, "log-entry", "app entry")
+    served["server: log-entry"] = reader(
+        log.parse_entry, "log-entry", "app entry", "settings entry"
+    )
     served["server: head"] = reader(_text(log.parse_head), "head")
     return Table(_objects(), _readers() | served)

@@ -11,7 +11,7 @@ from coffret_vault.formats.author import Author
 from coffret_vault.formats.pae import pack_list, pack_set, pae, read_pae, u64
 from coffret_vault.formats.sharing import SELECTOR, Selector
 from vectors.making.book import Book, steady
-from vectors.making.samples import APP_ID, LAYOUTS, SAMPLES, show
+from vectors.making.samples import ACCOUNT_ID, APP_ID, LAYOUTS, SAMPLES, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,6 +106,7 @@ _VARIANTS: dict[str, dict[str, Any]] = {
     "log-entry": {
         "by an app": _replace("log-entry", author=Author(APP_ID)),
         "a revocation": _replace("log-entry", kind="revoke"),
+        "settings": _replace("log-entry", kind="settings", subject=ACCOUNT_ID),
         "the largest version": _replace("log-entry", version=2**64 - 1),
     },
     "app-manifest": {"no homepage": _replace("app-manifest", homepage="")},

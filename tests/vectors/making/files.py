@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vectors.making import encoding, evidence, keys, lineage, log, sealed, sharing, website
+from vectors.making import encoding, evidence, keys, lineage, log, sealed, settled, sharing, website
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +32,7 @@ def books() -> Iterator[Book]:
     yield log.leaf_book()
     yield log.tree_book()
     yield log.head_book()
+    yield settled.settings_book()
     yield evidence.evidence_book()
     yield sharing.signature_book()
     yield sharing.hpke_book()

@@ -38,7 +38,8 @@ _MILLIONTHS = number(most=1_000_000)
 _SCOPES = set_of(one_of("read", "create", "update", "delete"), 4)
 _APP_KINDS = {"put", "delete"}
 _ENTRY_KINDS = (
-    "account keyslot keyslot-remove rotate put accept reject delete grant pause resume revoke"
+    "account keyslot keyslot-remove rotate put accept reject delete grant pause resume revoke "
+    "settings"
 )
 
 
@@ -186,6 +187,7 @@ def _header(header: Fields) -> None:
 
 def _entry(entry: Fields) -> None:
     require(entry["author"] is None or entry["kind"] in _APP_KINDS)
+    require(entry["kind"] != "settings" or entry["subject"] == entry["account_id"])
 
 
 def _manifest(manifest: Fields) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 ACCEPT = "accept"
 MALFORMED = "malformed"
 UNKNOWN_SUITE = "unknown-suite"
+UNKNOWN_SETTING = "unknown-setting"
 TOO_LARGE = "too-large"
 CANNOT_OPEN = "cannot-open"
 BAD_SIGNATURE = "bad-signature"
@@ -17,6 +18,7 @@ OUTCOMES = frozenset(
         ACCEPT,
         MALFORMED,
         UNKNOWN_SUITE,
+        UNKNOWN_SETTING,
         TOO_LARGE,
         CANNOT_OPEN,
         BAD_SIGNATURE,

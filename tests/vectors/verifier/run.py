@@ -9,6 +9,7 @@ from vectors.verifier.curves import ed25519_public, ed25519_sign, ed25519_verify
 from vectors.verifier.encoding import pae, sha256
 from vectors.verifier.lineage import lineage
 from vectors.verifier.refusal import ACCEPT, BAD_SIGNATURE, Refused, require
+from vectors.verifier.settled import settings, settings_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -230,6 +231,8 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "open-keyslot": _open_keyslot,
     "open-identity": _identity,
     "lineage": lineage,
+    "settings": settings,
+    "settings-log": settings_log,
     "public-keys": _public_keys,
     "sign": _sign,
     "verify": _verify,
