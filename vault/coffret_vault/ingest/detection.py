@@ -21,7 +21,7 @@ from coffret_vault.ingest.folders import TEXT_SUFFIXES
 from coffret_vault.ingest.limits import DEFAULT_LIMITS, Limits
 from coffret_vault.ingest.markdown import read_file, read_folder
 from coffret_vault.ingest.mem0 import read_mem0
-from coffret_vault.ingest.reading import decode_json, decode_top, json_lines, read_bytes
+from coffret_vault.ingest.reading import decode_json, is_list, json_lines, read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -78,6 +78,9 @@ _OF_ITEM = (
 )
 
 
+_NONE = msgspec.Raw()
+
+
 def read_source(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Imported]:
     """Read whatever is at ``path``: detect its kind and run that importer.
 
@@ -117,25 +120,43 @@ def _of_lines(data: bytes) -> SourceKind:
     _, first = next(json_lines(data), (0, b""))
     if not first:
         raise SourceEmptyError
-    return SourceKind.EXPORT if "format" in decode_json(first, _OBJECT) else SourceKind.CHAT
+    return SourceKind.EXPORT if decode_json(first, _Members).format else SourceKind.CHAT
 
 
-_OBJECT = dict[str, msgspec.Raw]
+class _Members(msgspec.Struct, frozen=True):
+    """The members of an object that tell kinds apart, still JSON; others are passed over.
+
+    Nothing is made of what is passed over: what a file costs does not depend on what is in it.
+    """
+
+    conversation_list: msgspec.Raw = _NONE
+    conversations: msgspec.Raw = _NONE
+    messages: msgspec.Raw = _NONE
+    results: msgspec.Raw = _NONE
+    mapping: msgspec.Raw = _NONE
+    chat_messages: msgspec.Raw = _NONE
+    memory: msgspec.Raw = _NONE
+    content: msgspec.Raw = _NONE
+    format: msgspec.Raw = _NONE
+
+
+class _First(msgspec.Struct, frozen=True, array_like=True):
+    """The first item of a list, still JSON; others are passed over."""
+
+    item: msgspec.Raw = _NONE
 
 
 def _of_json(data: bytes) -> SourceKind:
-    whole = decode_top(data)
-    if isinstance(whole, dict):
-        return _named(whole, _OF_OBJECT)
-    if not whole:
+    if not is_list(data):
+        return _named(decode_json(data, _Members), _OF_OBJECT)
+    first = decode_json(data, _First).item
+    if not first:
         raise SourceEmptyError
-    return _named(decode_json(whole[0], _OBJECT), _OF_ITEM)
+    return _named(decode_json(first, _Members), _OF_ITEM)
 
 
-def _named(
-    members: Mapping[str, msgspec.Raw], kinds: tuple[tuple[str, SourceKind], ...]
-) -> SourceKind:
+def _named(members: _Members, kinds: tuple[tuple[str, SourceKind], ...]) -> SourceKind:
     for name, kind in kinds:
-        if name in members:
+        if getattr(members, name):
             return kind
     raise SourceUnknownError

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import io
+import os
 import re
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_BEGINS_LIST = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[")
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     rb"|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
@@ -40,7 +43,11 @@ def read_bytes(path: Path, cap: int) -> bytes:
         if not path.is_file():
             raise SourceMissingError
         with path.open("rb") as file:
-            data = file.read(cap + 1)
+            # Python makes room for all that is asked for, however short the file is.
+            size = min(os.fstat(file.fileno()).st_size, cap)
+            data = file.read(size + 1)
+            if size < len(data) <= cap:  # it grew meanwhile, or is one that says it has no size
+                data += file.read(cap + 1 - len(data))
     except (OSError, ValueError) as error:
         raise SourceMissingError from error
     if len(data) > cap:
@@ -86,7 +93,7 @@ def decode_json(data: bytes | msgspec.Raw, kind: type[T]) -> T:
         except msgspec.ValidationError:
             raise
         except msgspec.DecodeError:
-            return msgspec.json.decode(_ESCAPE.sub(_mend, raw), type=kind)
+            return msgspec.json.decode(_mended(raw), type=kind)
     except msgspec.ValidationError as error:
         raise SourceDamagedError(_shape_detail(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -103,14 +110,23 @@ def decode_top(data: bytes | msgspec.Raw) -> dict[str, msgspec.Raw] | list[msgsp
     Raises:
         SourceDamagedError: it is not JSON, or neither of the two.
     """
-    first = bytes(data).removeprefix(codecs.BOM_UTF8).lstrip()[:1]
-    if first == b"[":
+    if is_list(bytes(data)):
         return decode_json(data, list[msgspec.Raw])
     return decode_json(data, dict[str, msgspec.Raw])
 
 
-def _mend(match: re.Match[bytes]) -> bytes:
-    return rb"\ufffd" if match["lone"] else match[0]
+def is_list(data: bytes) -> bool:
+    """Whether JSON begins as a list; else it is an object, or damaged."""
+    return _BEGINS_LIST.match(data) is not None
+
+
+def _mended(raw: bytes) -> bytearray:
+    """The same with halves of emojis exchanged, in their place: both escapes have six bytes."""
+    found = bytearray(raw)
+    for match in _ESCAPE.finditer(raw):
+        if match["lone"]:
+            found[match.start() : match.end()] = rb"\ufffd"
+    return found
 
 
 def _shape_detail(error: msgspec.ValidationError) -> str:
@@ -119,6 +135,6 @@ def _shape_detail(error: msgspec.ValidationError) -> str:
 
 def json_lines(data: bytes) -> Iterator[tuple[int, bytes]]:
     """The non-blank lines of a JSONL file with their numbers, from 1."""
-    for number, line in enumerate(data.removeprefix(codecs.BOM_UTF8).split(b"\n"), 1):
+    for number, line in enumerate(io.BytesIO(data.removeprefix(codecs.BOM_UTF8)), 1):
         if line.strip():
-            yield number, line
+            yield number, line.removesuffix(b"\n")
