@@ -227,6 +227,7 @@ class AccessRequest(Base):
     __table_args__ = (
         Index("ux_access_requests_id", "request_id", unique=True),
         Index("ix_access_requests_app", "app_id"),
+        Index("ix_access_requests_created", "account_id", "created"),
     )
     account_id: Mapped[bytes] = mapped_column(primary_key=True)
     request_id: Mapped[bytes] = mapped_column(primary_key=True)

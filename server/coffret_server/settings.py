@@ -27,6 +27,7 @@ class Settings:
         failure_rate: wrong tokens and keys a minute of one address.
         login_failures: failed logins to an account from an address, at once; five times as many
             from an address, ten times as many to an account.
+        request_rate: access requests of one app to one owner a day.
         trust_forwarded: take the client's address from X-Forwarded-For (behind a proxy only).
     """
 
@@ -42,6 +43,7 @@ class Settings:
     account_rate: int = 120_000
     failure_rate: int = 60
     login_failures: int = 10
+    request_rate: int = 20
     trust_forwarded: bool = False
 
     @classmethod

@@ -13,6 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from coffret_server.append import Expected, apply
+from coffret_server.control.asking import (
+    LAPSE,
+    OPEN_LIMIT,
+    check_rate,
+    forget_old,
+    is_lapsed,
+    is_open,
+)
 from coffret_server.control.repeats import CurrentRepeat
 from coffret_server.control.web import (
     Answer,
@@ -41,7 +49,6 @@ from coffret_server.wire import pae
 from coffret_server.wire.records import check_wrap
 
 requests = router("access requests")
-LAPSE = 7 * 86_400_000_000
 SKEW = 300_000_000
 State = Literal["pending", "approved", "denied", "cancelled", "lapsed", "superseded"]
 
@@ -134,19 +141,23 @@ async def create(
     try:
         async with services.storage.write() as session:
             if await repeat.earlier(session, app.app) is None:
-                await _place(session, body, asked, now)
+                await _place(session, body, asked, now, services.settings.request_rate)
                 await repeat.keep(session, app.app, {"request_id": str(asked.request)})
     except IntegrityError:
         refuse("conflict", "a request of that id exists")
     return answer({"request_id": asked.request, "state": "pending"}, 201)
 
 
-async def _place(session: AsyncSession, body: RequestBody, asked: wire.Request, now: int) -> None:
-    account = await session.get(Account, asked.account.bytes)
+async def _place(
+    session: AsyncSession, body: RequestBody, asked: wire.Request, now: int, a_day: int
+) -> None:
+    account = await session.get(Account, asked.account.bytes, with_for_update=True)
     if account is None:
         refuse("not-found", "there is no such account")
     if not hmac.compare_digest(account.keys_hash, asked.owner_keys):
         refuse("invalid-input", "the request names other keys of the owner")
+    await check_rate(session, account.account_id, asked.app.bytes, now, a_day)
+    await forget_old(session, account.account_id, now)
     await session.execute(
         update(AccessRequest)
         .where(
@@ -205,19 +216,20 @@ async def list_requests(
     caller: CurrentCaller,
     services: CurrentServices,
     state: State | None = None,
-    limit: int = Query(default=500, ge=1, le=500),
+    limit: int = Query(default=OPEN_LIMIT, ge=1, le=OPEN_LIMIT),
 ) -> Response:
-    """The requests of an app, or those to an owner, newest first."""
+    """The requests of an app, or those to an owner: what is open first, then the newest."""
     now = services.clock()
     chosen = select(AccessRequest, App).join(App, App.app_id == AccessRequest.app_id)
     chosen = chosen.where(_mine(caller))
     if state is not None:
-        stored = "pending" if state == "lapsed" else state
-        chosen = chosen.where(AccessRequest.state == stored)
+        clocked = {"pending": is_open(now), "lapsed": is_lapsed(now)}
+        chosen = chosen.where(clocked.get(state, AccessRequest.state == state))
+    order = is_open(now).desc(), AccessRequest.created.desc()
     async with services.storage.read() as session:
-        rows = await session.execute(chosen.order_by(AccessRequest.created.desc()).limit(limit))
+        rows = await session.execute(chosen.order_by(*order).limit(limit))
         found = [_shown(row, app, now) for row, app in rows]
-    return answer([item for item in found if state in {None, item["state"]}])
+    return answer(found)
 
 
 @requests.get("/access-requests/{id}", response_model=RequestAnswer)

@@ -7,11 +7,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from coffret_server import migrations
 from coffret_server.schema import Base
 from coffret_server.storage import DuplicateRowError, Tx, open_storage
 from coffret_server.storage.open import DatabaseError, _driver_url, migrate
@@ -57,6 +59,35 @@ async def test_postgresql_must_be_migrated_first(postgresql: str) -> None:
     await engine.dispose()
     with pytest.raises(DatabaseError, match="coffret-server migrate"):
         await open_storage(postgresql.replace("/postgres", "/unmigrated"))
+
+
+async def test_sessions_of_before_are_known_by_their_networks(tmp_path: Path) -> None:
+    """A database of the version before keeps its sessions, each with its subscriber's network."""
+    path = tmp_path / "coffret.db"
+    await migrate(f"sqlite:///{path}")
+    engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
+
+    def back(connection: Connection) -> None:
+        config = migrations._config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0004")
+
+    async with engine.begin() as connection:
+        await connection.run_sync(back)
+    await engine.dispose()
+    networks = {
+        "192.0.2.7": "192.0.2.7",
+        "2001:db8::1:2:3:4": "2001:db8::/64",
+        "::ffff:192.0.2.7": "192.0.2.7",
+        "unknown": "unknown",
+    }
+    with closing(sqlite3.connect(path, isolation_level=None)) as before:
+        for number, address in enumerate(networks):
+            row = [bytes(16), bytes([number]), bytes([number]), b"", address, 1, 1, 1]
+            before.execute("INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    await migrate(f"sqlite:///{path}")
+    with closing(sqlite3.connect(path)) as after:
+        assert dict(after.execute("SELECT address, network FROM sessions")) == networks
 
 
 async def test_the_database_file_is_private(tmp_path: Path) -> None:

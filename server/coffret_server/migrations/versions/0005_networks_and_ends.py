@@ -1,4 +1,4 @@
-"""The network that a session was opened from, and indexes by which rows that are over are found."""
+"""The network that a session was opened from, and indexes by which what is old is found."""
 
 from ipaddress import ip_address, ip_network
 
@@ -22,10 +22,12 @@ def upgrade() -> None:
         op.get_bind().execute(change, {"network": _network(address), "address": address})
     op.create_index("ix_sessions_expires", "sessions", ["expires"])
     op.create_index("ix_used_nonces_expires", "used_nonces", ["expires"])
+    op.create_index("ix_access_requests_created", "access_requests", ["account_id", "created"])
 
 
 def downgrade() -> None:
     """Know whole addresses again."""
+    op.drop_index("ix_access_requests_created", "access_requests")
     op.drop_index("ix_used_nonces_expires", "used_nonces")
     op.drop_index("ix_sessions_expires", "sessions")
     with op.batch_alter_table("sessions") as table:

@@ -1,0 +1,77 @@
+"""How often apps may ask an owner, and how long what they asked is kept.
+
+An app has one open request to an owner, since a new one takes the place of the one before. So many
+of them a day are taken, and so many of all apps together may be open as one list shows: whoever
+makes apps without end is seen, and can be denied, and what is open is never hidden behind the rest.
+"""
+
+from typing import Final
+
+from sqlalchemy import ColumnElement, Select, and_, delete, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from coffret_server.problems import ProblemError
+from coffret_server.schema import AccessRequest
+
+SECOND: Final = 1_000_000
+HOUR: Final = 3_600
+DAY: Final = 24 * HOUR * SECOND
+LAPSE: Final = 7 * DAY
+KEPT: Final = 90 * DAY
+OPEN_LIMIT: Final = 500
+"""As many as one list has."""
+_AT_ONCE: Final = 100
+
+
+def is_open(now: int) -> ColumnElement[bool]:
+    """Whether a request waits for its owner: after seven days it has lapsed."""
+    return and_(AccessRequest.state == "pending", AccessRequest.created > now - LAPSE)
+
+
+def is_lapsed(now: int) -> ColumnElement[bool]:
+    """Whether nobody decided a request in time."""
+    return and_(AccessRequest.state == "pending", AccessRequest.created <= now - LAPSE)
+
+
+async def check_rate(
+    session: AsyncSession, account: bytes, app: bytes, now: int, a_day: int
+) -> None:
+    """Take one request more of an app to an owner; the account's row is locked.
+
+    Raises:
+        ProblemError: `rate-limited`.
+    """
+    times = await session.scalars(
+        _to(account)
+        .where(AccessRequest.app_id == app, AccessRequest.created > now - DAY)
+        .order_by(AccessRequest.created.desc())
+        .limit(a_day)
+    )
+    recent = times.all()
+    if len(recent) >= a_day:
+        _refuse("the app asked this owner too often", -(-(recent[-1] + DAY - now) // SECOND))
+    others = _to(account).where(is_open(now), AccessRequest.app_id != app).limit(OPEN_LIMIT)
+    count = await session.scalar(select(func.count()).select_from(others.subquery()))
+    if count is not None and count >= OPEN_LIMIT:
+        _refuse("too many apps wait for this owner's decision", HOUR)
+
+
+def _to(account: bytes) -> Select[int]:
+    return select(AccessRequest.created).where(AccessRequest.account_id == account)
+
+
+def _refuse(detail: str, seconds: int) -> None:
+    code = "rate-limited"
+    raise ProblemError(code, detail, retry_after=max(1, seconds))
+
+
+async def forget_old(session: AsyncSession, account: bytes, now: int) -> None:
+    """Delete a few of the oldest requests to an owner that led to nothing, after three months."""
+    mine = AccessRequest.account_id == account
+    old = (
+        select(AccessRequest.request_id)
+        .where(mine, AccessRequest.created < now - KEPT, AccessRequest.grant_id.is_(None))
+        .order_by(AccessRequest.created)
+        .limit(_AT_ONCE)
+    )
+    await session.execute(delete(AccessRequest).where(mine, AccessRequest.request_id.in_(old)))

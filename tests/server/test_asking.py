@@ -1,0 +1,146 @@
+"""Apps that ask too much: how often, how many at once, and what stays of it."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from server import forge
+from server.stand import Clock, Stand, code, request_id, serving, signed_request
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.attack(37)]
+DAY = 86_400
+
+
+async def ask(
+    stand: Stand, app: forge.App, owner: forge.Owner, **headers: str
+) -> tuple[bytes, httpx.Response]:
+    """An access request, and its answer."""
+    request = app.request(owner, created=stand.clock.now)
+    body = signed_request(app, request)
+    return request, await stand.post("/access-requests", body, app.token, headers=headers)
+
+
+async def listed(stand: Stand, owner: forge.Owner, query: str = "") -> list[dict[str, Any]]:
+    """The requests that an owner sees."""
+    found: list[dict[str, Any]] = (await stand.get(f"/access-requests{query}", owner.token)).json()
+    return found
+
+
+async def deny(stand: Stand, owner: forge.Owner, request: bytes) -> None:
+    """Decide a request."""
+    path = f"/access-requests/{request_id(request)}/decision"
+    assert (await stand.post(path, {"decision": "deny"}, owner.token)).status_code == 200
+
+
+async def test_an_app_asks_an_owner_few_times_a_day(database: str, clock: Clock) -> None:
+    """However its requests end, the next one waits; other apps and other owners are free."""
+    async with serving(database, clock, request_rate=3) as stand:
+        owner, app = await stand.sign_up(), await stand.new_app()
+        for _ in range(3):
+            request, answer = await ask(stand, app, owner)
+            assert answer.status_code == 201
+            await deny(stand, owner, request)
+            clock.advance(60)
+        _, answer = await ask(stand, app, owner)
+        assert code(answer) == (429, "rate-limited")
+        assert answer.headers["retry-after"] == str(DAY - 180)
+        assert (await ask(stand, await stand.new_app("Other"), owner))[1].status_code == 201
+        assert (await ask(stand, app, await stand.sign_up("bob")))[1].status_code == 201
+        clock.advance(DAY - 180)
+        await stand.authorize(app)
+        assert (await ask(stand, app, owner))[1].status_code == 201
+        _, answer = await ask(stand, app, owner)
+        assert answer.headers["retry-after"] == "60"
+
+
+async def test_an_answer_that_was_lost_is_no_further_request(database: str, clock: Clock) -> None:
+    """The same call again gives the same answer, after the last one that is let through too."""
+    async with serving(database, clock, request_rate=1) as stand:
+        owner, app = await stand.sign_up(), await stand.new_app()
+        request = app.request(owner, created=clock.now)
+        headers = {"Idempotency-Key": str(uuid4())}
+        for _ in range(2):
+            answer = await stand.post(
+                "/access-requests", signed_request(app, request), app.token, headers=headers
+            )
+            assert answer.status_code == 201
+
+
+async def test_requests_at_the_same_time_are_as_few(database: str, clock: Clock) -> None:
+    """Through two processes at once no more are taken than one after the other."""
+    async with (
+        serving(database, clock, request_rate=3) as first,
+        serving(database, clock, request_rate=3) as second,
+    ):
+        owner, app = await first.sign_up(), await first.new_app()
+        answers = await asyncio.gather(
+            *[ask((first, second)[number % 2], app, owner) for number in range(12)]
+        )
+        assert sorted(answer.status_code for _, answer in answers) == [201] * 3 + [429] * 9
+        states = [row["state"] for row in await listed(first, owner)]
+        assert sorted(states) == ["pending", "superseded", "superseded"]
+
+
+async def test_so_many_apps_wait_for_an_owner(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is open is no more than one list shows; a decision, or time, makes room."""
+    monkeypatch.setattr("coffret_server.control.asking.OPEN_LIMIT", 2)
+    owner = await stand.sign_up()
+    first, second, third = [await stand.new_app(name) for name in ("First", "Second", "Third")]
+    request, _ = await ask(stand, first, owner)
+    assert (await ask(stand, second, owner))[1].status_code == 201
+    _, answer = await ask(stand, third, owner)
+    assert code(answer) == (429, "rate-limited")
+    assert answer.headers["retry-after"] == "3600"
+    assert (await ask(stand, second, owner))[1].status_code == 201, "in the place of its own"
+    await deny(stand, owner, request)
+    assert (await ask(stand, third, owner))[1].status_code == 201
+    assert (await ask(stand, first, owner))[1].status_code == 429
+    stand.clock.advance(7 * DAY)
+    await stand.authorize(first)
+    assert (await ask(stand, first, owner))[1].status_code == 201
+
+
+async def test_what_is_open_is_not_hidden_behind_the_rest(stand: Stand) -> None:
+    """It comes first in every list, however many came and went after it."""
+    owner, patient, loud = (
+        await stand.sign_up(),
+        await stand.new_app("Patient"),
+        await stand.new_app("Loud"),
+    )
+    old, _ = await ask(stand, loud, owner)
+    stand.clock.advance(7 * DAY)
+    await stand.authorize(patient)
+    await stand.authorize(loud)
+    request, _ = await ask(stand, patient, owner)
+    for _ in range(4):
+        stand.clock.advance(1)
+        last, _ = await ask(stand, loud, owner)
+        await deny(stand, owner, last)
+    (shown,) = await listed(stand, owner, "?limit=1")
+    assert (shown["request_id"], shown["state"]) == (str(request_id(request)), "pending")
+    assert len(await listed(stand, owner, "?state=pending&limit=1")) == 1
+    assert [row["state"] for row in await listed(stand, owner, "?state=denied&limit=3")] == [
+        "denied"
+    ] * 3
+    # What had lapsed was superseded by the next, and nothing is counted as open twice.
+    states = {row["request_id"]: row["state"] for row in await listed(stand, owner)}
+    assert states[str(request_id(old))] == "superseded"
+
+
+async def test_requests_that_led_to_nothing_are_forgotten(stand: Stand) -> None:
+    """After three months the next request takes them away; those that gave a grant stay."""
+    owner, app = await stand.sign_up(), await stand.new_app()
+    await stand.grant(owner, app)
+    denied, _ = await ask(stand, app, owner)
+    await deny(stand, owner, denied)
+    stand.clock.advance(90 * DAY + 1)
+    await stand.log_in(owner)
+    await stand.authorize(app)
+    await ask(stand, app, owner)
+    states = sorted(row["state"] for row in await listed(stand, owner))
+    assert states == ["approved", "pending"]
