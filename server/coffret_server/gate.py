@@ -54,6 +54,7 @@ class Info:
         "allowance",
         "is_known",
         "limit",
+        "proof",
         "read",
         "request_id",
         "sent",
@@ -68,6 +69,7 @@ class Info:
         self.template = ""
         self.is_known = False
         self.limit = CONTROL_LIMIT
+        self.proof = b""
         self.status = 0
         self.read = 0
         self.sent = 0

@@ -3,8 +3,9 @@
 A token says who calls; a proof shows that the caller holds the private key that the token is bound
 to: a device's session key, or an app's registered key. A proof is for one request and works once.
 That it works once is kept in the memory of this process, for as long as the proof is young enough
-to be taken: another process of the same server could be shown it once more. What is older than
-this process is not taken from its own time alone, so that a restart forgets nothing.
+to be taken: another process of the same server could be shown it once more, but for the few calls
+where that would matter (`coffret_server.once`). What is older than this process is not taken from
+its own time alone, so that a restart forgets nothing.
 
 A device whose clock is wrong, or whose proof came twice, is given a nonce, which carries our time.
 """
@@ -33,6 +34,7 @@ STALE: Final = 'error="use_dpop_nonce"'
 """What a caller is told whose proof is by the right key, for the right request, of another time."""
 _INVALID: Final = 'error="invalid_dpop_proof"'
 _LONGEST: Final = 4_096
+_MARK_SIZE: Final = 16
 _NONCE_TIME: Final = 8
 _NONCE_BODY: Final = 16
 _NONCE_SIZE: Final = 32
@@ -126,13 +128,16 @@ class Proofs:
         self._began = self._latest = clock() // SECOND
         self._taken: dict[int, set[bytes]] = {}
 
-    def check(self, shown: Shown, token: str, holder: Verifier) -> None:
+    def check(self, shown: Shown, token: str, holder: Verifier) -> bytes:
         """Take a proof, which must be for this request, this token and this key.
 
         Args:
             shown: the request.
             token: the token that it comes with; empty where it asks for one.
             holder: the key that the token is bound to.
+
+        Returns:
+            What the proof is known by, 16 bytes: another process may not have seen it.
 
         Raises:
             ProblemError: `invalid-proof`, with a nonce for another try.
@@ -146,7 +151,9 @@ class Proofs:
             or claims.bdg != encode(sha256(shown.query + b"\n" + shown.body).digest())
         ):
             self._refuse("the proof is for another request or token")
-        self._take(holder.public_key, claims)
+        mark = sha256(holder.public_key + claims.jti.encode()).digest()[:_MARK_SIZE]
+        self._take(mark, claims)
+        return mark
 
     def _signed(self, proof: bytes, holder: Verifier) -> _Claims:
         """The claims of a proof by this key."""
@@ -165,7 +172,7 @@ class Proofs:
             self._refuse("the proof's signature does not verify")
         return claims
 
-    def _take(self, key: bytes, claims: _Claims) -> None:
+    def _take(self, mark: bytes, claims: _Claims) -> None:
         """Let a proof work this once."""
         now = self._now()
         at = claims.iat if claims.nonce is None else self._nonce_time(claims.nonce)
@@ -177,10 +184,17 @@ class Proofs:
             code = "unavailable"
             raise ProblemError(code, "too many requests at once", retry_after=1)
         found = self._taken.setdefault(at, set())
-        mark = sha256(key + claims.jti.encode()).digest()[:16]
         if mark in found:
-            self._refuse("the proof was used before")
+            self.refuse_used()
         found.add(mark)
+
+    def refuse_used(self) -> NoReturn:
+        """Refuse a proof that was taken already, here or elsewhere.
+
+        Raises:
+            ProblemError: `invalid-proof`, with a nonce for another try.
+        """
+        self._refuse("the proof was used before")
 
     def _now(self) -> int:
         """Our time. Where our clock was put back, what we took since is as before a restart."""

@@ -85,7 +85,7 @@ class Rewrap(Base):
 
 
 class UsedNonce(Base):
-    """A login nonce that has worked once, kept until it would have expired."""
+    """A login nonce, or a proof, that has worked once, kept until it would have expired."""
 
     __tablename__ = "used_nonces"
     __table_args__ = (Index("ix_used_nonces_expires", "expires"),)

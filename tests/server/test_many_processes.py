@@ -2,11 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from unittest.mock import AsyncMock, patch
 
+import httpx
+import msgspec
 import pytest
 import pytest_asyncio
 
-from server.stand import Clock, Stand, code, serving
+from server import forge
+from server.stand import PACK, Clock, Stand, code, plain, serving
 
 pytestmark = pytest.mark.asyncio
 Pair = tuple[Stand, Stand]
@@ -90,3 +94,75 @@ async def test_an_api_key_taken_back_elsewhere_is_over(pair: Pair) -> None:
     path = f"/apps/{app.app}/keys/{row['key_id']}"
     assert (await first.delete(path, app.developer_key)).status_code == 204
     assert code(await second.get("/grants", app.token)) == (401, "unauthenticated")
+
+
+class Heard:
+    """A request that somebody heard, said again as it was."""
+
+    def __init__(self, stand: Stand, path: str, body: object, token: str) -> None:
+        self._path = path
+        self._body = msgspec.msgpack.encode(plain(body))
+        self._headers = stand.bound("POST", path, self._body, token) | {"Content-Type": PACK}
+
+    async def said_to(self, stand: Stand) -> httpx.Response:
+        """The same bytes, with the same proof."""
+        path = f"/api/v1{self._path}"
+        return await stand.http.post(path, content=self._body, headers=self._headers)
+
+
+async def wrap_again(pair: Pair) -> tuple[httpx.Response, int]:
+    """A memory leaves a grant, and what had put it there is said to the other process.
+
+    The answer, and how many wraps the grant has then.
+    """
+    first, second = pair
+    owner, app = await first.sign_up(), await first.new_app()
+    memory = await first.remember(owner)
+    grant = await first.grant(owner, app)
+    wraps = {"wraps": [[memory, 1, forge.wrapped()]]}
+    heard = Heard(first, f"/grants/{grant}/wraps", wraps, owner.token)
+    assert (await heard.said_to(first)).status_code == 200
+    assert (await first.append(owner, owner.append(unwraps=[[grant, memory]]))).is_success
+    answer = await heard.said_to(second)
+    found = await first.get(f"/grants/{grant}/wraps", owner.token)
+    return answer, len(msgspec.msgpack.decode(found.content)[1])
+
+
+@pytest.mark.attack(43)
+async def test_what_left_a_grant_does_not_come_back(pair: Pair) -> None:
+    """A request to give a grant a key works once in all processes, not once in each."""
+    answer, wraps = await wrap_again(pair)
+    assert code(answer) == (401, "invalid-proof")
+    assert answer.headers["dpop-nonce"]
+    assert wraps == 0
+
+
+@pytest.mark.control(43)
+async def test_what_left_a_grant_comes_back_where_processes_do_not_share(pair: Pair) -> None:
+    """Control: were used proofs known to one process alone, the other one would do it again."""
+    with patch("coffret_server.once.spend", AsyncMock(return_value=True)):
+        answer, wraps = await wrap_again(pair)
+    assert (answer.status_code, wraps) == (200, 1)
+
+
+@pytest.mark.attack(43)
+async def test_what_was_staged_is_not_thrown_away_from_elsewhere(pair: Pair) -> None:
+    """A request that staged wraps for an earlier key change does not make room for itself again."""
+    first, second = pair
+    owner = await first.sign_up()
+    memory = await first.remember(owner)
+    heard = [
+        Heard(
+            first,
+            "/accounts/me/rewraps",
+            {"change_id": forge.new_id(), "wraps": [[memory, 1, forge.wrapped()]]},
+            owner.token,
+        )
+        for _ in range(2)
+    ]
+    for request in heard:
+        assert (await request.said_to(first)).status_code == 200
+    row = await first.app.state.services.storage.one("SELECT change_id, wrap FROM rewraps")
+    assert code(await heard[0].said_to(second)) == (401, "invalid-proof")
+    after = await first.app.state.services.storage.one("SELECT change_id, wrap FROM rewraps")
+    assert tuple(after) == tuple(row)

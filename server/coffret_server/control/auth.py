@@ -27,6 +27,7 @@ from coffret_server.control.web import (
 )
 from coffret_server.data.call import shown
 from coffret_server.limits import network
+from coffret_server.once import spend
 from coffret_server.problems import ProblemError, refuse
 from coffret_server.proofs import STALE, thumbprint
 from coffret_server.purging import purge
@@ -112,10 +113,6 @@ class TokenAnswer(Answer):
 _WRONG: Final = "wrong-credentials"
 _FIND_SLOT: Final = "SELECT keyslot FROM keyslots WHERE account_id = ? AND slot_id = ?"
 _HOLD_ACCOUNT: Final = "SELECT 1 FROM accounts WHERE account_id = ?"
-_SPEND: Final = (
-    "INSERT INTO used_nonces (account_id, nonce, expires) VALUES (?, ?, ?)"
-    " ON CONFLICT DO NOTHING RETURNING 1"
-)
 _ADD_SESSION: Final = (
     "INSERT INTO sessions (account_id, session_id, token_hash, session_key, address, network,"
     " created, last_seen, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -227,7 +224,6 @@ async def login(request: Request, body: LoginBody, services: CurrentServices) ->
             return False  # and it stays counted
         await failures.take_back(tx, tried)
         await purge(tx, "sessions", now)
-        await purge(tx, "used_nonces", now)
         found = (body.account_id, session_id.bytes, tokens.digest(token), body.session_public_key)
         await tx.run(_ADD_SESSION, *found, address, tried.network, now, now, expires)
         return True
@@ -252,12 +248,7 @@ async def _is_right(tx: Tx, services: Services, body: LoginBody, now: int) -> bo
     still = await tx.one(_FIND_SLOT, *place)
     if still is None or still[0] != slot[0]:
         return False
-    return await _spend(tx, body, nonce_ends)
-
-
-async def _spend(tx: Tx, body: LoginBody, ends: int) -> bool:
-    """Let a nonce work, if it never did."""
-    return await tx.one(_SPEND, body.account_id, body.nonce, ends) is not None
+    return await spend(tx, body.account_id, body.nonce, nonce_ends, now)
 
 
 @cache

@@ -118,6 +118,7 @@ async def add_wraps(call: Call) -> Reply:
 
     async def job(tx: Tx) -> int:
         ledger = Ledger(tx, owner.account, await load_state(tx, owner.account))
+        await call.spend_proof(tx, owner.account)  # what was removed since must not come back
         grant = await grants.own_grant(tx, grant_id, owner.account, now)
         if grant.state in {grants.REVOKED, grants.ENDED}:
             refuse("conflict", "the grant is over")

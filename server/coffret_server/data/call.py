@@ -8,10 +8,11 @@ from uuid import UUID
 import msgspec
 from starlette.requests import ClientDisconnect
 
-from coffret_server import callers, gate, strict
+from coffret_server import callers, gate, once, strict
 from coffret_server.principals import AppCaller, Owner
 from coffret_server.problems import ProblemError, malformed, refuse
 from coffret_server.proofs import STALE, Shown
+from coffret_server.storage import Tx
 from coffret_server.tokens import unauthenticated
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ async def authenticate(
         caller = await callers.find(services, limits, info, token)
     if request.proof or not by_head:
         try:
-            services.proofs.check(request, token, caller.holder)
+            info.proof = services.proofs.check(request, token, caller.holder)
         except ProblemError as problem:
             if problem.authenticate != STALE:  # who is only late, or early, holds the key
                 info.allowance = limits.failed.take(info.address)
@@ -145,6 +146,16 @@ class Call:
     def is_proved(self) -> bool:
         """Whether a proof came with it, which `owner` and `app` have taken then."""
         return bool(self._shown.proof)
+
+    async def spend_proof(self, tx: Tx, account: bytes) -> None:
+        """Take the call's proof in no process a second time.
+
+        Raises:
+            ProblemError: `invalid-proof`.
+        """
+        now = self.services.clock()
+        if not await once.spend(tx, account, self.info.proof, now + once.PROOF_KEPT, now):
+            self.services.proofs.refuse_used()
 
     async def _caller(self, *, by_head: bool) -> Owner | AppCaller:
         return await authenticate(

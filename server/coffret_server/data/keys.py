@@ -82,6 +82,7 @@ async def stage_rewraps(call: Call) -> Reply:
 
     async def job(tx: Tx) -> int:
         ledger = Ledger(tx, owner.account, await load_state(tx, owner.account))
+        await call.spend_proof(tx, owner.account)  # nor throw away what was staged since
         await ledger.load(memory.bytes for memory, _, _ in body.wraps)
         for memory, key_number, _ in body.wraps:
             found = ledger.find(memory.bytes)

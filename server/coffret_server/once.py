@@ -1,0 +1,24 @@
+"""What works once in all processes of a server: it is kept for as long as it could be tried again.
+
+That is the nonce of a login, and the proof of a call whose repetition, a little later, could undo
+what came in between. Other proofs are kept in mind by the process that took them alone (see
+docs/adr/0024).
+"""
+
+from typing import Final
+
+from coffret_server.purging import purge
+from coffret_server.storage import Tx
+
+PROOF_KEPT: Final = 120_000_000
+"""µs for which a proof is kept: longer than it is good, by any clock that is right to a minute."""
+_SPEND: Final = (
+    "INSERT INTO used_nonces (account_id, nonce, expires) VALUES (?, ?, ?)"
+    " ON CONFLICT DO NOTHING RETURNING 1"
+)
+
+
+async def spend(tx: Tx, account: bytes, value: bytes, expires: int, now: int) -> bool:
+    """Let a nonce or a proof work, if it never did."""
+    await purge(tx, "used_nonces", now)
+    return await tx.one(_SPEND, account, value, expires) is not None
