@@ -112,7 +112,8 @@ def accept(state: VaultState, memory_id: str, version: int | None = None) -> Flo
 
     A version that was overtaken by a later one is written again as the owner's, since versions
     never go back; so is one under a key that was replaced since, which others may still have; and
-    so is one that shows its title in a vault that keeps titles sealed.
+    so is one that shows its title in a vault that keeps titles sealed, and one of before the
+    owner's keys were changed, since who knew those knows the key of the grant that it came by.
 
     Returns:
         The memory as it is now; None when what was accepted is its deletion.
@@ -132,7 +133,8 @@ def accept(state: VaultState, memory_id: str, version: int | None = None) -> Flo
     if item.deletion:
         return None
     hide = settings(state).sealed and not current(state, memory_id).sealed
-    if withheld or hide:  # as the owner's own version, under a fresh key
+    before = item.leaf < state.account.changed_at()
+    if withheld or hide or before:  # as the owner's own version, under a fresh key
         yield from rewrite(state, [identifier], _hidden if hide else _same)
     return current(state, memory_id)
 
