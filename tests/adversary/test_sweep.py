@@ -212,6 +212,7 @@ def people(coffret_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         granted = _kept(app, folder / "granted")
         vault.update(first.id, content="first, changed")
         vault.forget(vault.remember("third").id)
+        vault.set_settings(sealed=True)
         access.remember("by the app")
         vault.sync()
         access.update(first.id, content="proposed by the app")
@@ -280,6 +281,13 @@ def _revoke(people: People) -> Scenario:
     return Scenario(people.world, people.device, _at_home(people, revoke))
 
 
+def _settle(people: People) -> Scenario:
+    def settle(vault: Vault) -> Any:
+        return vault.set_settings(sealed=False), vault.seal_existing()
+
+    return Scenario(people.world, people.device, _at_home(people, settle))
+
+
 def _take_up(people: People) -> Scenario:
     def take_up(app: App) -> Any:
         return app.access(people.request).memories()
@@ -303,6 +311,7 @@ CONVERSATIONS = {
     "an owner approves": _approve,
     "an owner writes": _write,
     "an owner reviews": _review,
+    "an owner settles": _settle,
     "an app takes up its grant": _take_up,
     "an app reads and writes": _app_writes,
     "an owner revokes": _revoke,

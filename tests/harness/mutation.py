@@ -53,7 +53,9 @@ _NOTHING = _Nothing()
 
 
 def _paths(tree: Any, path: Path = ()) -> Iterator[Path]:
-    """Every node below the root, containers before what they hold."""
+    """Every node below the root, containers before what they hold; none in an empty answer."""
+    if tree is None:
+        return
     items = tree.items() if isinstance(tree, dict) else enumerate(tree)
     for key, value in items:
         yield (*path, key)

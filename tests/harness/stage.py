@@ -30,6 +30,8 @@ class Stage:
         vault.update(first.id, content="first, changed")
         vault.remember("second", title="Hidden", tags=["t"], sealed=True)
         vault.forget(vault.remember("third").id)
+        vault.set_settings(sealed=True)
+        vault.set_settings(sealed=False)
         world.granted(self.other, self.app, tags=["t"])
         _, self.access = world.granted(self.owner, self.app, tags=["t"])
         self.access.remember("by the app")
@@ -90,6 +92,7 @@ def view(vault: Vault) -> list[Any]:
         sorted(vault.list(), key=lambda memory: memory.id),
         sorted(waiting, key=lambda item: (item.memory_id, item.version)),
         grants,
+        vault.settings(),
         (status.fingerprint, status.entries, status.head, status.memories, status.pending),
     ]
 
