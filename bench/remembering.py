@@ -31,7 +31,7 @@ _FIVE = 5.0
 _CRYPTOGRAPHY: tuple[tuple[ModuleType, str], ...] = (
     (seal, "seal"),
     (seal, "wrap_key"),
-    (append, "sign_head"),
+    (append, "signed_head"),
 )
 
 

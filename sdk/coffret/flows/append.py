@@ -23,9 +23,9 @@ from coffret.flows.http import (
 from coffret.flows.session import send
 from coffret.flows.sync import sync
 from coffret.flows.unsent import SETTLED, give_up, given_up_if_refused, hold, settle
-from coffret_vault.envelope.signature import sign_head
+from coffret_vault.envelope.signature import signed_head
 from coffret_vault.errors import ConflictError, StoreMovedError, TrustError
-from coffret_vault.formats.checkpoint import NO_HEAD, Head, parse_head
+from coffret_vault.formats.checkpoint import NO_HEAD, Head, SignedHead
 from coffret_vault.formats.entry import PUT, Entry, Leaf, serialize_entry
 from coffret_vault.formats.memory import Record
 from coffret_vault.log.replay import NEW, advance
@@ -112,17 +112,17 @@ def build(state: VaultState, change: Change, signing: SigningKey | None = None) 
     for leaf in (*position.tail, *leaves):
         frontier.append_hash(leaf_hash(leaf))
     key = signing or state.keys.identity.signing
-    note = _next_head(state, position, frontier, key)
+    signed = _next_head(state, position, frontier, key)
     append = Append(
         position.size,
         leaves,
-        note,
+        signed.note,
         tuple(row.record for row in change.records),
         change.accepts,
         change.wraps,
         change.unwraps,
     )
-    moved = msgspec.structs.replace(position, head=parse_head(note), frontier=frontier, tail=())
+    moved = msgspec.structs.replace(position, head=signed, frontier=frontier, tail=())
     parsed = tuple(map(_own_leaf, change.entries, leaves))
     states = _states(state, change, position.size)
     return Sent(change, append, Verified(moved, leaves, parsed, position.size, states))
@@ -144,7 +144,9 @@ def _states(state: VaultState, change: Change, size: int) -> dict[bytes, MemoryS
     return states
 
 
-def _next_head(state: VaultState, position: Position, frontier: Frontier, key: SigningKey) -> str:
+def _next_head(
+    state: VaultState, position: Position, frontier: Frontier, key: SigningKey
+) -> SignedHead:
     known = position.head
     if known is not None and known.head.size == frontier.size:
         message = "a second head would be signed for one log"
@@ -152,7 +154,7 @@ def _next_head(state: VaultState, position: Position, frontier: Frontier, key: S
     before = NO_HEAD if known is None else known.digest
     now = state.ambient.now()
     head = Head(state.account_id, frontier.size, frontier.root(), before, now)
-    return sign_head(key, head)
+    return signed_head(key, head)
 
 
 def keep(state: VaultState, sent: Sent) -> None:
@@ -217,7 +219,7 @@ def append(
         if _arrived(state, going.sent):
             give_up(state, going.kept)
             return response
-        if state.position().size != going.sent.append.base:
+        if state.store.size() != going.sent.append.base:
             give_up(state, going.kept)
             unmoved, going = 0, (yield from _begin(state, describe, submit or _plain))
             continue
@@ -252,7 +254,7 @@ def _begin(
         if kept is None:
             yield from back_off(state.ambient, lost)
             yield from settle(state)
-        elif state.position().size == sent.append.base:
+        elif state.store.size() == sent.append.base:
             return _Going(sent, request, kept)
         else:  # another process of this device wrote meanwhile: no second head goes out
             give_up(state, kept)

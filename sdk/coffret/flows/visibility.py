@@ -36,10 +36,11 @@ def look(state: VaultState, many: Iterable[Fields]) -> Flow[None]:
     """
     if sealed_by_default(state) or all(fields.sealed is not None for fields in many):
         return
-    head = state.position().head
-    known = (state.looked, 0 if head is None else head.head.time)
     now = state.ambient.now()
-    if not any(0 <= now - at < LOOK_AGAIN for at in known):
+    if 0 <= now - state.looked < LOOK_AGAIN:
+        return
+    head = state.position().head
+    if head is None or not 0 <= now - head.head.time < LOOK_AGAIN:
         yield from sync(state)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from coffret_vault.errors import BadSignatureError
-from coffret_vault.formats.checkpoint import head_name, head_text, join_note, note_key_id
+from coffret_vault.formats.checkpoint import head_name, head_text, make_note, note_key_id
 from coffret_vault.formats.pae import pae
 from coffret_vault.primitives.identity import verify_signature
 from coffret_vault.primitives.symmetric import same
@@ -30,9 +30,15 @@ def verify_statement(public: bytes, kind: str, message: bytes, signature: bytes)
     verify_signature(public, pae(f"sign/{kind}", message), signature)
 
 
-def sign_head(key: SigningKey, head: Head) -> str:
+def signed_head(key: SigningKey, head: Head) -> SignedHead:
     """The head as a signed note. Its text begins with a letter, a PAE with a zero byte."""
-    return join_note(head, key.public, key.sign(head_text(head)))
+    text = head_text(head)
+    return make_note(head, text, key.public, key.sign(text))
+
+
+def sign_head(key: SigningKey, head: Head) -> str:
+    """The same as the text that is stored and sent."""
+    return signed_head(key, head).note
 
 
 def verify_head(public: bytes, signed: SignedHead) -> Head:

@@ -73,11 +73,17 @@ def note_key_id(name: str, public: bytes) -> bytes:
     return hashlib.sha256(name.encode() + b"\n" + _ED25519 + public).digest()[:4]
 
 
+def make_note(head: Head, text: bytes, public: bytes, signature: bytes) -> SignedHead:
+    """A head, its text and its signature as one note: the same as is parsed from that."""
+    name = head_name(head.account_id)
+    key_id = note_key_id(name, public)
+    blob = b64encode(key_id + signature).decode()
+    return SignedHead(head, text, key_id, signature, f"{text.decode()}\n— {name} {blob}\n")
+
+
 def join_note(head: Head, public: bytes, signature: bytes) -> str:
     """The signed note as it is stored and sent."""
-    name = head_name(head.account_id)
-    blob = b64encode(note_key_id(name, public) + signature).decode()
-    return f"{head_text(head).decode()}\n— {name} {blob}\n"
+    return make_note(head, head_text(head), public, signature).note
 
 
 @lru_cache(maxsize=8)

@@ -13,6 +13,7 @@ from coffret_vault.store.database import Database
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from types import TracebackType
 
 VERSION = 1
 _FILES = ("", "-wal", "-shm")
@@ -92,16 +93,30 @@ def _prepare(database: sqlite3.Connection) -> None:
         raise StoreError(message)
 
 
-@contextmanager
-def mapped() -> Iterator[None]:
-    """Turn what SQLite says into our errors."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise _operational(error) from None
-    except (sqlite3.DatabaseError, UnicodeDecodeError):
-        # A damaged schema can hold text that is none; sqlite3 decodes it while it reports that.
-        raise StoreDamagedError from None
+class mapped:  # noqa: N801 - used as the function that it could be
+    """Turn what SQLite says into our errors.
+
+    A class, as :class:`transaction`: what ``contextmanager`` makes takes as long as a statement.
+    """
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        """Nothing to begin."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            return
+        if isinstance(error, sqlite3.OperationalError):
+            raise _operational(error) from None
+        if isinstance(error, (sqlite3.DatabaseError, UnicodeDecodeError)):
+            # A damaged schema can hold text that is none; sqlite3 decodes it while it reports that.
+            raise StoreDamagedError from None
 
 
 def _operational(error: sqlite3.OperationalError) -> StoreError:
@@ -148,15 +163,30 @@ def durable(database: sqlite3.Connection) -> Iterator[None]:
             database.execute("PRAGMA synchronous=NORMAL")
 
 
-@contextmanager
-def transaction(database: sqlite3.Connection) -> Iterator[None]:
+class transaction:  # noqa: N801 - used as the function that it could be
     """All of it, or nothing: commits at the end, rolls back on any error."""
-    with mapped():
-        database.execute("BEGIN IMMEDIATE")
+
+    __slots__ = ("_database",)
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def __enter__(self) -> None:
+        with mapped():
+            self._database.execute("BEGIN IMMEDIATE")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         try:
-            yield
-            database.execute("COMMIT")
-        except BaseException:
-            if database.in_transaction:
-                database.execute("ROLLBACK")
-            raise
+            if kind is None:
+                with mapped():
+                    self._database.execute("COMMIT")
+        finally:
+            if self._database.in_transaction:
+                with mapped():
+                    self._database.execute("ROLLBACK")
+        mapped().__exit__(kind, error, trace)

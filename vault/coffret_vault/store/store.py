@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from coffret_vault.errors import FormatError, StoreDamagedError, StoreMovedError
-from coffret_vault.formats.checkpoint import parse_head
 from coffret_vault.formats.memory import Record
 from coffret_vault.log.replay import MemoryState
-from coffret_vault.log.tree import Frontier, parse_frontier
+from coffret_vault.log.tree import Frontier
 from coffret_vault.log.verify import Position, Verified
 from coffret_vault.store.grants import GrantRow, GrantTable
+from coffret_vault.store.mark import Mark, parse_mark
 from coffret_vault.store.schema import blob, connect, durable, integer, mapped, transaction
 from coffret_vault.store.values import PUT_VALUE, Values
 
@@ -40,18 +40,9 @@ class Wanted(msgspec.Struct, frozen=True, gc=False):
     author: bytes
 
 
-class _Mark(msgspec.Struct, frozen=True):
-    """How far the log was verified, as it is kept."""
-
-    head: str
-    size: int
-    frontier: bytes
-    tail: tuple[bytes, ...]
-
-
+_LOG = "log"
 _encode = msgspec.msgpack.Encoder().encode
 _decode_state = msgspec.msgpack.Decoder(MemoryState).decode
-_decode_mark = msgspec.msgpack.Decoder(_Mark).decode
 _PUT_RECORDS = "INSERT OR REPLACE INTO records VALUES"
 _PUT_RECORD = f"{_PUT_RECORDS} (?, ?, ?, ?, ?, ?)"
 _ASKED = 500
@@ -73,6 +64,7 @@ class Store(Values):
         """Counts what was written here, for those who keep something made from it."""
         super().__init__(connect(path))
         self.grants = GrantTable(self._database)
+        self._known: tuple[bytes, Mark] | None = None
 
     def version(self) -> tuple[int, int]:
         """Differs whenever something was written, here or by another program."""
@@ -90,21 +82,23 @@ class Store(Values):
         Raises:
             StoreDamagedError: what is kept does not fit together.
         """
-        mark = self._mark()
-        if mark is None:
+        kept = self.meta(_LOG)
+        if kept is None:
             return Position(account_id, owner_public, None, Frontier())
-        try:
-            frontier = parse_frontier(mark.size, mark.frontier)
-            return Position(account_id, owner_public, parse_head(mark.head), frontier, mark.tail)
-        except FormatError:
-            raise StoreDamagedError from None
+        mark = self._mark(kept)
+        frontier = mark.frontier.copy()
+        return Position(account_id, owner_public, mark.head, frontier, mark.tail)
 
-    def _mark(self) -> _Mark | None:
-        kept = self.meta("log")
-        try:
-            return None if kept is None else _decode_mark(kept)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            raise StoreDamagedError from None
+    def size(self) -> int:
+        """How many leaves are here."""
+        kept = self.meta(_LOG)
+        return 0 if kept is None else self._mark(kept).size
+
+    def _mark(self, kept: bytes) -> Mark:
+        """What is kept of the log, read once: it is asked for a few times a change."""
+        if self._known is None or self._known[0] != kept:
+            self._known = kept, parse_mark(kept)
+        return self._known[1]
 
     def commit(
         self,
@@ -133,11 +127,12 @@ class Store(Values):
         if position.head is None:
             message = "nothing is verified before the first head"
             raise FormatError(message)
-        frontier = position.frontier
-        mark = _Mark(position.head.note, frontier.size, frontier.serialize(), position.tail)
+        mark = Mark(position.head, position.frontier.copy(), position.tail)
+        kept = mark.pack()
         self.changes += 1
         with transaction(self._database):
-            self._check_unmoved(verified.first)
+            if verified.first != self.size():
+                raise StoreMovedError
             self._database.executemany(
                 "INSERT INTO leaves VALUES (?, ?)", enumerate(verified.leaves, verified.first)
             )
@@ -145,15 +140,13 @@ class Store(Values):
             self._database.executemany(_PUT_RECORD, map(_flat, records))
             for row in grants:
                 self.grants.put(row)
-            self.grants.put_wraps(wraps)
-            self.grants.drop_wraps(unwraps)
-            values = {**(meta or {}), "log": _encode(mark)}
+            if wraps:
+                self.grants.put_wraps(wraps)
+            if unwraps:
+                self.grants.drop_wraps(unwraps)
+            values = {**(meta or {}), _LOG: kept}
             self._database.executemany(PUT_VALUE, values.items())
-
-    def _check_unmoved(self, first: int) -> None:
-        mark = self._mark()
-        if first != (0 if mark is None else mark.size + len(mark.tail)):
-            raise StoreMovedError
+        self._known = kept, mark
 
     def _put_states(self, states: dict[bytes, MemoryState]) -> None:
         self._database.executemany(
@@ -163,18 +156,20 @@ class Store(Values):
                 for memory_id, state in states.items()
             ),
         )
+        again = [item for item in states.items() if item[1].newest > 1]
+        if not again:
+            return
         self._database.executemany(
             "DELETE FROM records WHERE memory_id = ? AND version <> ? AND "
             "version NOT IN (SELECT value FROM json_each(?))",
             (
                 (memory_id, state.current, str([item.version for item in state.proposals]))
-                for memory_id, state in states.items()
-                if state.newest > 1
+                for memory_id, state in again
             ),
         )
         self._database.executemany(
             "DELETE FROM wraps WHERE memory_id = ?",
-            ((memory_id,) for memory_id, state in states.items() if state.deleted),
+            ((memory_id,) for memory_id, state in again if state.deleted),
         )
 
     def put_records(self, records: Iterable[StoredRecord]) -> None:

@@ -46,7 +46,8 @@ class Values:
             done = self._database.execute(again, (value, name)).rowcount
             if not done and not self._database.execute(first, (name, value)).rowcount:
                 return False
-            self._database.executemany(PUT_VALUE, (beside or {}).items())
+            if beside:
+                self._database.executemany(PUT_VALUE, beside.items())
             return True
 
     def release(self, name: str, value: bytes, beside: Collection[str] = ()) -> None:
