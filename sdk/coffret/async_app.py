@@ -10,6 +10,7 @@ from coffret.arguments import changed, fields_of, search_of
 from coffret.flows import access as access_flows
 from coffret.flows import apps as app_flows
 from coffret.flows.appstate import AppState, load_app
+from coffret.flows.same import chosen_id
 from coffret.flows.state import Ambient
 from coffret.origins import check_url
 from coffret.shelf import Shelf, ask_of, own_document, own_info
@@ -272,10 +273,26 @@ class AsyncAccess:
         await self.refresh()
         return await to_thread(self._shelf.search, question, search_of(wanted))
 
-    async def remember(self, content: str, **details: Unpack[Details]) -> Memory:
-        """Write a memory into the owner's vault; others see it when the owner has accepted it."""
-        fields = fields_of(content, details)
-        return await self._driver.run(access_flows.remember(self._state, self._held, fields))
+    async def remember(
+        self, content: str, *, memory_id: str | None = None, **details: Unpack[Details]
+    ) -> Memory:
+        """Write a memory into the owner's vault; others see it when the owner has accepted it.
+
+        Args:
+            content: Markdown.
+            memory_id: a UUID of your own (``str(uuid.uuid4())``): called again with it, after a
+                ``NetworkError`` or at any other time, this gives the memory that is there.
+            details: see ``Details``: title, tags, and so on.
+
+        Raises:
+            GrantError: the grant does not include ``create``, or is not in force.
+            InputError: this cannot be a memory (empty, too large, a bad tag, an id that is none).
+            ConflictError: there is a memory with that id that is not this app's, or it says
+                something else by now.
+        """
+        fields, chosen = fields_of(content, details), chosen_id(memory_id)
+        flow = access_flows.remember(self._state, self._held, fields, chosen)
+        return await self._driver.run(flow)
 
     async def update(self, memory_id: str, **changes: Unpack[Changes]) -> Memory:
         """Propose a change to a memory."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.keys import open_memory
-from coffret.flows.memories import WRITTEN_BY, NewMemory, remember_many, update
+from coffret.flows.many import remember_many
+from coffret.flows.memories import WRITTEN_BY, NewMemory, update
 from coffret.flows.settled import sealed_by_default
 from coffret.flows.sync import silent, sync
 from coffret.flows.unsent import settle

@@ -16,6 +16,7 @@ from coffret.flows import requests as request_flows
 from coffret.flows import review as review_flows
 from coffret.flows.approval import approve as approve_request
 from coffret.flows.grantfeed import ACTIVE, PAUSED, REVOKED
+from coffret.flows.many import remember_many
 from coffret.flows.same import chosen_id
 from coffret.flows.state import Ambient
 from coffret.flows.sync import silent
@@ -250,8 +251,16 @@ class Vault(KeyKeeping, Devices, Settling):
     def remember_many(
         self, memories: Iterable[NewMemory], progress: Progress = silent
     ) -> Sequence[Memory]:
-        """Write many memories in batches, each of which is kept whole."""
-        return self._driver.run(memory_flows.remember_many(self._state, memories, progress))
+        """Write many memories in batches, each of which is kept whole.
+
+        Called again with a ``memory_id`` in each, whenever and wherever, it writes what is not
+        there yet, and gives all of them.
+
+        Raises:
+            InputError: one of them cannot be a memory, or two have one id.
+            ConflictError: there is a memory with the id of one that says something else.
+        """
+        return self._driver.run(remember_many(self._state, memories, progress))
 
     def update(
         self, memory_id: str, *, version: int | None = None, **changes: Unpack[Changes]

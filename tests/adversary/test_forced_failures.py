@@ -39,7 +39,7 @@ POINTS = (
     "coffret.flows.append.signed_head",
     "coffret.flows.memories.encode_msgpack",
     "coffret.flows.append.keep",
-    "coffret.flows.memories._new",
+    "coffret.flows.memories.seal_new",
     "coffret.flows.keys.unwrap_memory_key",
     "coffret.finding.document",
     "coffret.finding.find",

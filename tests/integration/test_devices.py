@@ -164,8 +164,8 @@ def test_a_store_that_moved_on_meanwhile_is_not_overwritten(world: World) -> Non
     """What was verified against an older state of the store is refused, not written over it."""
     owner = world.owner()
     state = owner.vault._state
-    new = memory_flows._new(state, NewMemory(Fields(content="x")))
-    sent = appending.build(state, memory_flows._change(state, [new]))
+    new = memory_flows.seal_new(state, NewMemory(Fields(content="x")))
+    sent = appending.build(state, memory_flows.put_change(state, [new]))
     owner.vault.remember("in between")
     with pytest.raises(StoreMovedError):
         appending.keep(state, sent)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
+from coffret.flows.again import written_before
 from coffret.flows.apps import send
 from coffret.flows.http import (
     MSGPACK,
@@ -16,6 +17,7 @@ from coffret.flows.http import (
     decode_msgpack,
     encode_msgpack,
 )
+from coffret.flows.same import TAKEN
 from coffret.flows.witness import (
     check_leaves,
     check_named,
@@ -26,6 +28,7 @@ from coffret.flows.witness import (
 )
 from coffret_vault.envelope.signature import sign_statement
 from coffret_vault.errors import (
+    ConflictError,
     FormatError,
     GrantError,
     GrantExpiredError,
@@ -239,19 +242,24 @@ def _check_scope(held: Held, scope: str) -> None:
         raise GrantError(message)
 
 
-def remember(state: AppState, held: Held, fields: Fields) -> Flow[Memory]:
+def remember(
+    state: AppState, held: Held, fields: Fields, chosen: bytes | None = None
+) -> Flow[Memory]:
     """Write a memory into the owner's vault; it waits for the owner's review.
+
+    With an id that was ``chosen`` by the app it can be called again, and gives what is there then.
 
     Raises:
         GrantError: the grant does not include ``create``, or is not in force.
         InputError: the fields cannot be a memory.
+        ConflictError: there is a memory with that id: not this app's, or it says something else.
     """
     _check_live(state, held)
     _check_scope(held, "create")
     now = _now(state, held)
     stamp = Stamp(
         account_id=held.grant.account_id,
-        memory_id=state.ambient.new_id(),
+        memory_id=chosen or state.ambient.new_id(),
         version=1,
         key_number=1,
         author=Author(state.manifest.app_id),
@@ -259,7 +267,14 @@ def remember(state: AppState, held: Held, fields: Fields) -> Flow[Memory]:
         updated=now,
     )
     key = generate_key(state.ambient.random)
-    return (yield from _write(state, held, stamp, fields, key))
+    try:
+        return (yield from _write(state, held, stamp, fields, key))
+    except ConflictError:
+        there = (yield from read_all(state, held)).get(id_text(stamp.memory_id))
+    wanted = written_memory(stamp, checked(fields))
+    if there is None or not written_before(there.memory, wanted, fields, state.manifest.app_id):
+        raise ConflictError(TAKEN)
+    return there.memory
 
 
 def update(

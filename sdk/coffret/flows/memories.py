@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from coffret.flows.append import Append, Change, append
-from coffret.flows.batches import Sealing
 from coffret.flows.freshness import live_grants
 from coffret.flows.http import MSGPACK, Request, encode_msgpack
 from coffret.flows.keys import grant_wraps, next_key, open_memory, open_record
-from coffret.flows.same import same_memory
+from coffret.flows.same import TAKEN, chosen_id, same_memory
 from coffret.flows.settled import sealed_by_default
-from coffret.flows.sync import silent
 from coffret.flows.unsent import settle
 from coffret.flows.visibility import decided, look
 from coffret_vault.errors import (
@@ -34,27 +31,28 @@ from coffret_vault.records.seal import Stamp, make_record, to_memory, written_me
 from coffret_vault.store import StoredRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from coffret.flows.append import Wrap
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
-    from coffret.flows.sync import Progress
     from coffret_vault.formats.author import Author
     from coffret_vault.formats.memory import Record
     from coffret_vault.log.replay import MemoryState
 
-_TAKEN = "there is a memory with that id already, and it says something else"
 _NOT_HERE = "this version is not on this device yet; sync first"
 WRITTEN_BY = "written_by"
 """Under this name ``provenance`` keeps the app that wrote what the owner's device wrote again."""
 
 
 class NewMemory(msgspec.Struct, frozen=True):
-    """A memory to be written: its fields, and its id and time of creation where they are given."""
+    """A memory to be written: its fields, and its id and time of creation where they are given.
+
+    ``memory_id`` is a UUID, as text or as its 16 bytes: who writes again with it, writes once.
+    """
 
     fields: Fields
-    memory_id: bytes | None = None
+    memory_id: str | bytes | None = None
     created: datetime | None = None
 
 
@@ -74,12 +72,12 @@ class Written(msgspec.Struct, frozen=True):
     undecided: bool = False
 
 
-def _new(state: VaultState, new: NewMemory, *, sealed: bool | None = None) -> Written:
+def seal_new(state: VaultState, new: NewMemory, *, sealed: bool | None = None) -> Written:
     """Seal a new memory under a fresh key; ``sealed`` is what the vault says of such, if known."""
     default = sealed_by_default(state) if sealed is None else sealed
     now = state.ambient.now()
     created = now if new.created is None else max(0, min(to_micros(new.created), now))
-    memory_id = new.memory_id or state.ambient.new_id()
+    memory_id = chosen_id(new.memory_id) or state.ambient.new_id()
     stamp = Stamp(state.account_id, memory_id, 1, 1, OWNER, created, now)
     key = generate_key(state.ambient.random)
     written = _seal(state, stamp, decided(new.fields, sealed=default), key)
@@ -104,7 +102,7 @@ def _seal(state: VaultState, stamp: Stamp, fields: Fields, key: SecretBytes) -> 
     return Written(memory, entry, row, stamp, key)
 
 
-def _change(state: VaultState, written: list[Written]) -> Change:
+def put_change(state: VaultState, written: list[Written]) -> Change:
     """The change that writes these versions.
 
     Who gets their keys is decided here, at each try: a grant may have been revoked in between. So
@@ -136,23 +134,22 @@ def remember(state: VaultState, new: NewMemory) -> Flow[Memory]:
         ConflictError: there is a memory with that id that says something else.
     """
     yield from look(state, (new.fields,))
-    written = [_new(state, new)]
-    begun = yield from settle(state)
-    for identifier in filter(None, (begun, new.memory_id)):
+    written = [seal_new(state, new)]
+    begun, chosen = (yield from settle(state)), chosen_id(new.memory_id)
+    for identifier in filter(None, (begun, chosen)):
         there = same_memory(state, identifier, written[0].memory, new)
         if there is not None:
             return there
 
     def describe() -> Change:
-        if new.memory_id is not None and state.store.state(new.memory_id) is not None:
-            raise ConflictError(_TAKEN)
-        return _change(state, written)
+        if chosen is not None and state.store.state(chosen) is not None:
+            raise ConflictError(TAKEN)
+        return put_change(state, written)
 
     try:
         yield from append(state, describe, _create)
     except ConflictError:
-        chosen = new.memory_id or b""
-        there = same_memory(state, chosen, written[0].memory, new)
+        there = same_memory(state, chosen or b"", written[0].memory, new)
         if there is None:
             raise
         return there
@@ -161,35 +158,6 @@ def remember(state: VaultState, new: NewMemory) -> Flow[Memory]:
 
 def _create(body: Append) -> Request:
     return Request("POST", "/memory-blobs", encode_msgpack(body), media=MSGPACK, by_head=True)
-
-
-def _create_batch(body: Append, meanwhile: Callable[[], None] | None = None) -> Request:
-    path, data = "/memory-blobs/batch", encode_msgpack(body)
-    return Request("POST", path, data, media=MSGPACK, by_head=True, meanwhile=meanwhile)
-
-
-def remember_many(
-    state: VaultState, memories: Iterable[NewMemory], progress: Progress = silent
-) -> Flow[list[Memory]]:
-    """Write many memories, in batches that are each kept whole.
-
-    While a batch is under way the next is sealed; it is put into the log when that is kept.
-
-    Raises:
-        InputError: one of them cannot be a memory; the batches before its own are kept.
-    """
-    everything = list(memories)
-    done: list[Memory] = []
-    yield from look(state, (item.fields for item in everything))
-    default = sealed_by_default(state)
-    sealing = Sealing(_new(state, item, sealed=default) for item in everything)
-    while batch := sealing.take():
-        follows = len(done) + len(batch) < len(everything)
-        submit = partial(_create_batch, meanwhile=sealing.ahead if follows else None)
-        yield from append(state, partial(_change, state, batch), submit)
-        done += [written.memory for written in batch]
-        progress("memories", len(done), len(everything))
-    return done
 
 
 def find(state: VaultState, memory_id: str) -> tuple[bytes, MemoryState]:
@@ -259,7 +227,7 @@ def update(
 
     def describe() -> Change:
         made[:] = [_next(state, identifier, change, version)]
-        return _change(state, made)
+        return put_change(state, made)
 
     yield from append(state, describe, _put(identifier, made))
     return made[0].memory
@@ -364,7 +332,7 @@ def _rewritten(
     fresh: bool = False,
 ) -> Change:
     written = [_next(state, item, change, None, fresh=fresh) for item in identifiers]
-    return _change(state, written)
+    return put_change(state, written)
 
 
 def forget(state: VaultState, memory_id: str) -> Flow[None]:

@@ -7,25 +7,31 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.keys import open_memory
-from coffret_vault.errors import FormatError, InputError
+from coffret_vault.errors import ConflictError, FormatError, InputError
 from coffret_vault.formats.layout import parse_id
 
 if TYPE_CHECKING:
-    from coffret.flows.memories import NewMemory
+    from collections.abc import Sequence
+
+    from coffret.flows.memories import NewMemory, Written
     from coffret.flows.state import VaultState
     from coffret_vault.records.memory import Memory
 
 
-def chosen_id(memory_id: str | None) -> bytes | None:
+TAKEN = "there is a memory with that id already, and it says something else"
+_ID = 16
+
+
+def chosen_id(memory_id: str | bytes | None) -> bytes | None:
     """The id that a caller chose for a new memory; None if that is left to us.
 
     Raises:
         InputError: it is not a UUID.
     """
-    if memory_id is None:
-        return None
+    if memory_id is None or (isinstance(memory_id, bytes) and len(memory_id) == _ID):
+        return memory_id
     try:
-        return parse_id(memory_id.strip().lower())
+        return parse_id(str(memory_id).strip().lower())
     except FormatError:
         message = "a memory's id is a UUID with hyphens"
         raise InputError(message) from None
@@ -52,3 +58,59 @@ def same_memory(
     meant = msgspec.structs.replace(wanted.fields(), sealed=open_to)
     alike = found.fields() == meant and new.created in {None, found.created}
     return found if alike else None
+
+
+class OvertakenError(ConflictError):
+    """A memory with one of these ids was written in between."""
+
+
+class Chosen:
+    """The memories among many whose ids their caller chose: some may be there already."""
+
+    def __init__(self, state: VaultState, memories: Sequence[NewMemory]) -> None:
+        """Look at what is to be written.
+
+        Raises:
+            InputError: an id is none, or is that of two of them.
+        """
+        self._state = state
+        named = [(chosen_id(new.memory_id), new) for new in memories]
+        given = [(name, new) for name, new in named if name is not None]
+        self._asked = dict(given)
+        if len(self._asked) < len(given):
+            message = "two of the memories have one id"
+            raise InputError(message)
+        self.there: dict[bytes, Memory] = {}
+        """What was found to be there, by its id."""
+
+    def __bool__(self) -> bool:
+        return bool(self._asked)
+
+    def missing(self, batch: Sequence[Written]) -> list[Written]:
+        """Those of a batch that are not there yet.
+
+        Raises:
+            ConflictError: one is there and says something else.
+        """
+        return [item for item in batch if not self._is_there(item)]
+
+    def _is_there(self, item: Written) -> bool:
+        identifier = item.stamp.memory_id
+        new = self._asked.get(identifier)
+        if new is None or self._state.store.state(identifier) is None:
+            return False
+        found = same_memory(self._state, identifier, item.memory, new)
+        if found is None:
+            raise ConflictError(TAKEN)
+        self.there[identifier] = found
+        return True
+
+    def check_missing(self, batch: Sequence[Written]) -> None:
+        """Whether all of a batch is still to be written.
+
+        Raises:
+            OvertakenError: it is not.
+        """
+        named = (item.stamp.memory_id for item in batch)
+        if any(self._state.store.state(name) for name in named if name in self._asked):
+            raise OvertakenError

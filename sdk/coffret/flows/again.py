@@ -1,0 +1,32 @@
+"""Whether what an app is to write stands in the owner's vault already, by the id that it chose."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from coffret.flows.memories import WRITTEN_BY
+from coffret_vault.formats.layout import id_text
+
+if TYPE_CHECKING:
+    from coffret_vault.records.memory import Fields, Memory
+
+
+def written_before(found: Memory, wanted: Memory, fields: Fields, app_id: bytes) -> bool:
+    """Whether a memory of the grant is what this app would write.
+
+    Args:
+        found: what stands there.
+        wanted: what would be written.
+        fields: what was asked for: where it leaves open whether the title shows, either counts.
+        app_id: of the app. An owner's device that wrote its memory again has kept that mark.
+    """
+    own = id_text(app_id)
+    marks = dict(found.provenance)
+    if found.author != own and marks.pop(WRITTEN_BY, None) != own:
+        return False
+    there = msgspec.structs.replace(found.fields(), provenance=marks)
+    shows = there.sealed if fields.sealed is None else fields.sealed
+    meant = wanted.fields()
+    return there == msgspec.structs.replace(meant, sealed=shows, provenance=dict(meant.provenance))
