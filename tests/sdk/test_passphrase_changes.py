@@ -16,8 +16,8 @@ from coffret_vault.errors import (
     ServerError,
 )
 from harness.network import Losing
+from harness.world import MONTH, Clock, World
 from harness.world import PASSPHRASE as OLD
-from harness.world import World
 
 NEW = "another passphrase"
 
@@ -61,6 +61,19 @@ def test_a_new_passphrase_whose_answer_was_lost(world: World) -> None:
     with pytest.raises(CredentialsError):
         again.unlock(OLD, owner.secret_key)
     again.unlock(NEW, owner.secret_key)
+
+
+def test_a_new_passphrase_that_another_device_made(world: World, server_clock: Clock) -> None:
+    """A device that knows of it and was never locked asks for it when its session is over."""
+    owner = world.owner()
+    other = world.device(owner)
+    owner.vault.change_passphrase(OLD, NEW, owner.secret_key)
+    other.sync()
+    with patch.object(server_clock, "offset", MONTH), patch.object(world.clock, "offset", MONTH):
+        with pytest.raises(KeysChangedError):
+            other.sync()
+        other.log_in_again(NEW, owner.secret_key)
+    assert other.status().head == owner.vault.status().head
 
 
 class Refusing(Losing):

@@ -20,6 +20,7 @@ from coffret.flows.http import (
     unb64,
 )
 from coffret.flows.proof import Prover, Session, proved
+from coffret.flows.state import load_intended
 from coffret_vault.envelope.signature import sign_statement
 from coffret_vault.errors import (
     CredentialsError,
@@ -39,7 +40,7 @@ from coffret_vault.primitives.symmetric import generate_key
 
 if TYPE_CHECKING:
     from coffret.flows.http import Flow
-    from coffret.flows.state import Ambient, Login, VaultState
+    from coffret.flows.state import AccountFile, Ambient, Login, VaultState
     from coffret_vault.keyslots.slots import Place
 
 
@@ -172,9 +173,15 @@ def log_in(state: VaultState) -> Flow[None]:
 
 def _check_slot(state: VaultState, asked: Challenge, login: Login) -> None:
     if asked.slot_id != login.slot_id:
-        if asked.slot_id in {KEYSLOT.parse(slot).slot_id for slot in state.account.keyslots}:
+        intended = load_intended(state.store)
+        here = intended is not None and login.slot_id in _slots(intended)
+        if here and asked.slot_id in _slots(state.account):
             raise CredentialsError(hint=_NOT_TAKEN)
         raise KeysChangedError(hint=LOG_IN_AGAIN)
+
+
+def _slots(account: AccountFile) -> set[bytes]:
+    return {KEYSLOT.parse(slot).slot_id for slot in account.keyslots}
 
 
 def send(state: VaultState, request: Request) -> Flow[Response]:
