@@ -18,6 +18,7 @@ import sqlite3
 import tempfile
 from collections import Counter
 from contextlib import ExitStack, nullcontext, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from unittest.mock import patch
@@ -39,24 +40,25 @@ from coffret_vault.errors import LockedError
 from harness.database import Database, alterations
 from harness.ensemble import Ensemble
 from harness.parties import Client, Device, Step
-from harness.reference import REVOKED, Model, Shown
+from harness.reference import OVER, Model, Shown
 from harness.steps import Steps
 from harness.whims import WHIMS, Plan
-from harness.world import World
+from harness.world import Clock, World
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.database import Row
 
-ORDINARY = "25x25"
+ORDINARY = "40x25"
 EXAMPLES, STEPS = (int(part) for part in os.environ.get("COFFRET_MACHINE", ORDINARY).split("x"))
 LONGER = "COFFRET_MACHINE" in os.environ
 
 two = st.sampled_from([0, 1])
-picks = st.integers(0, 9)
+picks = st.integers(0, len(Steps.OWNERS) - 1)
 numbers = st.integers(0, 1 << 20)
-kinds = st.integers(0, 4)
+kinds = st.sampled_from((5, 0, 6, 1, 7, 2, 5, 3, 6, 4))
+lengths = st.sampled_from((1, 3, 20))
 plans = st.builds(Plan, st.sampled_from(WHIMS), st.sampled_from((0, 0, 0, 1, 2)), numbers, numbers)
 COLUMNS = ("leaf", "record", "leaf", "record", "version", "status", "key_number", "record_seq")
 ALL = ("read", "create", "update", "delete")
@@ -66,6 +68,9 @@ TERMS: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
     ({"scopes": ALL}, {"scopes": ["read", "create"]}),
     ({"scopes": ALL}, {"memories": 1}),
     ({"scopes": ["create"]}, {}),
+    ({"scopes": ALL, "standing": True}, {"standing": True, "auto_accept": True}),
+    ({"scopes": ALL}, {"auto_accept": True}),
+    ({"scopes": ["create"]}, {"auto_accept": True}),
 )
 """What is asked and what is left of it in the approval; ``memories`` is how many."""
 
@@ -79,6 +84,8 @@ class Machine(Steps, RuleBasedStateMachine):
 
     url: ClassVar[str]
     database: ClassVar[Database]
+    clock: ClassVar[Clock]
+    """Everybody's, and it never goes back: the server lives longer than a history."""
     tally: ClassVar[Counter[str]] = Counter()
 
     def __init__(self) -> None:
@@ -87,13 +94,14 @@ class Machine(Steps, RuleBasedStateMachine):
         self.stack = ExitStack()
         folder = Path(self.stack.enter_context(tempfile.TemporaryDirectory()))
         self.world = self.stack.enter_context(World(self.url, folder))
+        self.world.clock = self.clock
         self.all = Ensemble(self.url, folder, self.database, self.world)
         self.snapshots: list[dict[str, Sequence[Row]]] = []
 
     def teardown(self) -> None:
         """In the end everybody stands at the present."""
         try:
-            for device in self.all.devices:
+            for device in (self.all.guide, *self.all.devices):
                 self.all.honest(device, self._sync(device))
                 self.all.is_present(device)
             for client in self.all.apps:
@@ -116,29 +124,28 @@ class Machine(Steps, RuleBasedStateMachine):
         if chosen is not None:
             self.all.honest(*chosen)
 
-    @initialize(kinds=st.tuples(kinds, kinds))
-    def shared(self, kinds: tuple[int, int]) -> None:
-        """Both apps have a grant to begin with."""
+    @initialize(kinds=st.just(()) | st.tuples(kinds, kinds), days=lengths)
+    def shared(self, kinds: Sequence[int], days: int) -> None:
+        """Both apps have a grant to begin with, or nobody has."""
         for app, kind in enumerate(kinds):
-            self._share(self.all.devices[app], self.all.apps[app], kind)
+            self._share(self.all.devices[app], self.all.apps[app], kind, days)
 
     @precondition(lambda self: any(map(self._is_without, self.all.apps)))
-    @rule(device=two, kind=kinds)
-    def share(self, device: int, kind: int) -> None:
+    @rule(device=two, kind=kinds, days=lengths)
+    def share(self, device: int, kind: int, days: int) -> None:
         """An app that has no grant asks for one, and gets it."""
         client = next(filter(self._is_without, self.all.apps))
-        self._share(self.all.devices[device], client, kind)
+        self._share(self.all.devices[device], client, kind, days)
 
     def _is_without(self, client: Client) -> bool:
-        share = self.all.model.grants.get(client.grant)
-        return share is None or share.state == REVOKED
+        return not client.grant or self.all.model.stands(client.grant) in OVER
 
-    def _share(self, device: Device, client: Client, kind: int) -> None:
+    def _share(self, device: Device, client: Client, kind: int, days: int) -> None:
         terms, how = TERMS[kind]
         if "memories" in how:
             how = {"memories": sorted(self.all.model.memories)[: how["memories"]]}
         if how.get("memories") != []:
-            self.all.share(device, client, terms, how)
+            self.all.share(device, client, terms, how, days)
 
     @rule(device=two, whole=st.booleans())
     def lock(self, device: int, whole: bool) -> None:  # noqa: FBT001 - drawn by hypothesis
@@ -161,6 +168,17 @@ class Machine(Steps, RuleBasedStateMachine):
         party.whim.again(number)
         self.all._adopt((), complete=True)
 
+    @rule(days=st.sampled_from((1, 1, 1, 2, 31)))
+    def later(self, days: int) -> None:
+        """Days pass: grants come to their end, and after a month every session."""
+        self.all.pass_days(days)
+
+    @rule(who=st.integers(0, 3), minutes=st.sampled_from((-300, -5, 0, 4)))
+    def set_watch(self, who: int, minutes: int) -> None:
+        """Somebody's clock goes wrong, or right again; nothing else comes of it."""
+        party = self.all.devices[who] if who < 2 else self.all.apps[who - 2]
+        party.watch.offset = timedelta(minutes=minutes)
+
     # -- hostile ----------------------------------------------------------------------------------
 
     @rule(who=st.integers(0, 3), what=picks, number=picks, plan=plans)
@@ -174,6 +192,20 @@ class Machine(Steps, RuleBasedStateMachine):
         party.whim.misbehave(plan)
         self.all.hostile(party, step)
         self.all.mend(party, step)
+
+    @rule(device=two, whole=st.booleans(), plan=plans | st.none())
+    def new_secrets(self, device: int, whole: bool, plan: Plan | None) -> None:  # noqa: FBT001 - drawn by hypothesis
+        """The passphrase or every key is changed, while the server is honest or is not."""
+        chosen = self.all.devices[device]
+        self.all.catch_up(chosen)
+        step = (self._change_keys if whole else self._change_passphrase)(chosen, 0)
+        if plan is None:
+            self.all.honest(chosen, step)
+            return
+        later = Plan(plan.whim, plan.turn + plan.how % 4, plan.where, plan.how)
+        chosen.whim.misbehave(later)
+        self.all.hostile(chosen, step)
+        self.all.mend(chosen, step)
 
     def _news(self, number: int) -> None:
         """Another device writes, so that there is something new to be lied about."""
@@ -280,12 +312,14 @@ def run(examples: int, steps: int, *, derandomize: bool) -> None:
         phases=(Phase.generate,),  # to shrink would take longer than to look again
         suppress_health_check=list(HealthCheck),
     )
+    clock = Clock()
     with (
         tempfile.TemporaryDirectory() as folder,
-        Server(f"sqlite:///{folder}/server.db") as server,
+        Server(f"sqlite:///{folder}/server.db", clock=clock.now) as server,
         patch("coffret.transport._TRIES", 1),
     ):
-        Machine.url, Machine.database = server.url, Database(Path(folder) / "server.db")
+        Machine.url, Machine.clock = server.url, clock
+        Machine.database = Database(Path(folder) / "server.db")
         Machine.tally.clear()
         try:
             run_state_machine_as_test(Machine, settings=bounds)

@@ -7,87 +7,61 @@ is never lied to: what it shows decides what became of a step that failed half-w
 from __future__ import annotations
 
 from contextlib import contextmanager
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from coffret import Vault
-from coffret_vault.errors import CoffretError, GrantError, OpenError, SessionEndedError, TrustError
+from coffret_vault.errors import (
+    CoffretError,
+    CredentialsError,
+    GrantError,
+    KeysChangedError,
+    OwnerKeyChangedError,
+    TrustError,
+)
 from coffret_vault.formats.layout import parse_id
-from coffret_vault.records.seal import open_version
+from harness.following import DAY, MARGIN, Following
 from harness.parties import Client, Device, Step, like, log_of, shown
-from harness.reference import ACTIVE, REVOKED, Model, Share, Shown
+from harness.reference import ACTIVE, Model, Share, Shown
 from harness.whims import Plan, Whim
-from harness.world import PASSPHRASE, World, ask
+from harness.world import Watch, ask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
-    from coffret import Memory
-    from coffret_vault.primitives.secret import SecretBytes
-    from harness.database import Database, Row
-    from harness.parties import Effect
+    from coffret import Memory, Vault
+    from harness.database import Row
 
 
-class Ensemble:
-    """All of them, and how far they are."""
-
-    def __init__(self, url: str, folder: Path, database: Database, world: World) -> None:
-        """An owner with a memory, two more devices, and two apps without grants."""
-        self.url, self.folder, self.database, self.world = url, folder, database, world
-        self.owner = world.owner()
-        self.witness = self.owner.vault
-        first = self.witness.remember("the first", tags=["t"])
-        self.model = Model(memories={first.id: "the first"}, sealed={first.id: 0})
-        self.states = [self.model.shown()]
-        self.ever: dict[str, set[tuple[str, str]]] = {}
-        self.kept: list[tuple[int, list[SecretBytes]]] = []
-        self.other: dict[int, bytes] = {}
-        self.strays: dict[tuple[bytes, int], bytes] = {}
-        self.guide = Device(self.witness, Whim())
-        self.devices = [self._device() for _ in range(2)]
-        self.apps = [self._client(number) for number in range(2)]
-        self.tally = {"honest": 0, "hostile": 0, "refused": 0, "no difference": 0, "forked": 0}
-
-    def _device(self) -> Device:
-        whim = Whim()
-        vault = self.world.device(self.owner, transport=whim)
-        return Device(vault, whim, len(self.states) - 1)
-
-    def _client(self, number: int) -> Client:
-        whim = Whim()
-        return Client(self.world.app(f"App {number}", transport=whim), whim, number)
-
-    def reopen(self, device: Device) -> None:
-        """Close a device's vault and open it again, from what it keeps."""
-        folder = device.vault.folder
-        device.vault.close()
-        device.whim = Whim()
-        around = self.world.around(transport=device.whim)
-        device.vault = self.world.closing(Vault.open(folder, **around))
-        self.unlock(device)
-
-    def unlock(self, device: Device) -> None:
-        """Bring a device's keys back, if they are gone."""
-        if device.vault.is_locked:
-            device.vault.unlock(PASSPHRASE, self.owner.secret_key)
+class Ensemble(Following):
+    """What they do, and what has to hold then."""
 
     # -- steps ------------------------------------------------------------------------------------
 
     def honest(self, party: Device | Client, step: Step) -> None:
         """Carry out a step with an honest server: it does what it says, or is refused."""
         self.tally["honest"] += 1
+        if isinstance(party, Device):
+            self.catch_up(party)
         if step.refused is not None:
             with pytest.raises(step.refused):
                 step.act()
             self._adopt((), complete=True)
             return
-        done = step.act()
+        done = self._done(party, step)
         self._adopt(() if done is False else step.effects, complete=True)
         if isinstance(party, Client):
             self._read(party)
+
+    def _done(self, party: Device | Client, step: Step) -> Any:
+        """What a step gives, if need be after entering again with a new passphrase."""
+        try:
+            return step.act()
+        except KeysChangedError:
+            assert isinstance(party, Device)
+            assert len(self.keychain.known) > 1
+            self.keychain.enter_again(party.vault)
+            return step.act()
 
     def hostile(self, party: Device | Client, step: Step) -> None:
         """Carry out a step while the server misbehaves: an error, or what it would have done."""
@@ -100,8 +74,9 @@ class Ensemble:
             done, failed = None, True
         self.tally["refused" if failed else "no difference"] += 1
         self._check_reads(party)
-        if isinstance(party, Device) and not party.vault.is_locked and (failed or not step.effects):
-            self.is_no_invention(party)
+        known = failed or not step.effects
+        if isinstance(party, Device) and not party.vault.is_locked and known:
+            self._is_no_invention_yet(party)
         party.whim.behave()
         self._party = party
         self._outcome = (done, failed)
@@ -127,19 +102,13 @@ class Ensemble:
             return False
         self._went_its_own_way(device.vault)
         before = shown(device.vault)
-        with pytest.raises(TrustError):
-            device.vault.sync()
+        with pytest.raises((TrustError, CredentialsError)):
+            self._sync(device)
+        self.unlock(device)
         assert shown(device.vault) == before
         self.tally["forked"] += 1
         self.devices[self.devices.index(device)] = self._device()
         return True
-
-    def _sync(self, device: Device) -> None:
-        try:
-            device.vault.sync()
-        except SessionEndedError:
-            self.unlock(device)
-            device.vault.sync()
 
     def _leaves(self) -> dict[int, bytes]:
         """The log as the server has it, each leaf as MessagePack."""
@@ -158,71 +127,57 @@ class Ensemble:
         for at, leaf in enumerate(log_of(vault)):
             assert at not in honest or leaf == self.other.get(at, honest[at])
 
-    def _adopt(self, effects: Sequence[Effect], *, complete: bool) -> None:
-        """Find out by the witness how far a step went, and let the model follow."""
-        self.witness.sync()
-        seen, before = shown(self.witness), self.model
-        for count in [len(effects)] if complete else range(len(effects) + 1):
-            states = self._after(effects[:count], seen)
-            if states is None or (states[-1].shown(), states[-1].shown().grants) != (
-                seen,
-                seen.grants,
-            ):
-                continue
-            self.model = states[-1]
-            self.states += [state.shown() for state in states[1:]]
-            self._note(before)
-            return
-        message = f"the witness shows what the model does not know: {seen} after {before.shown()}"
-        raise AssertionError(message)
-
-    def _after(self, effects: Sequence[Effect], seen: Shown) -> list[Model] | None:
-        """The model before and after each of these effects; None where they cannot have been."""
-        states = [deepcopy(self.model)]
-        states[0].now += 1
-        for effect in effects:
-            states.append(deepcopy(states[-1]))
-            try:
-                effect(states[-1], seen)
-            except LookupError:
-                return None
-        return states
-
-    def _note(self, before: Model) -> None:
-        """What apps could read, and what those kept that were just revoked."""
-        for name, share in self.model.grants.items():
-            self.ever.setdefault(name, set()).update(self.model.readable(name))
-            known = before.grants.get(name)
-            if share.state == REVOKED and known is not None and known.state != REVOKED:
-                keys = list(self.apps[share.app].keys)
-                self.kept.append((self.model.now, keys))
-
     # -- sharing ----------------------------------------------------------------------------------
 
     def share(
-        self, device: Device, client: Client, terms: dict[str, Any], how: dict[str, Any]
+        self,
+        device: Device,
+        client: Client,
+        terms: dict[str, Any],
+        how: dict[str, Any],
+        days: int,
     ) -> None:
         """An app asks, and a device of the owner approves; narrower than asked, maybe."""
-        asked = ask(client.app, self.owner, **terms)
+        self.catch_up(device)
+        self._sync(device)
+        asked = self._asked(client, {**terms, "duration": days * DAY - MARGIN})
         device.vault.requests(None)
         grant = device.vault.approve(asked, words=client.app.words, **how)
         client.access, client.grant = client.app.access(asked), grant
         client.keys.append(client.access._held.key)
         scopes = client.access.scopes
-        standing = how.get("standing", False)
+        standing, auto = how.get("standing", False), how.get("auto_accept", False)
         held = set(how.get("memories") or self.model.memories) if "read" in scopes else set()
 
         def effect(model: Model, _seen: Shown) -> None:
-            model.grants[grant] = Share(client.number, scopes, standing, held)
+            ends = model.day + days
+            model.grants[grant] = Share(client.number, scopes, standing, held, ends, auto)
 
         self.tally["honest"] += 1
         self._adopt((effect,), complete=True)
         self._read(client)
 
+    def _asked(self, client: Client, terms: dict[str, Any]) -> str:
+        """An app asks; an owner whose keys were changed since only if it is told their words."""
+        now = self.keychain.now.generation
+        if client.knows not in {0, now}:
+            with pytest.raises(OwnerKeyChangedError):
+                ask(client.app, self.owner, **terms)
+            terms = {**terms, "owner_words": self.witness.words}
+        client.knows = now
+        return ask(client.app, self.owner, **terms)
+
+    def pass_days(self, days: int) -> None:
+        """Time passes, for everybody."""
+        self.tally["days"] += days
+        self.world.clock.forward(days=days)
+        self._adopt((lambda model, _: model.pass_days(days),), complete=True)
+
     def allowed(self, client: Client, *scopes: str) -> type[CoffretError] | None:
         """The error that an app gets for what its grant does not include; None if it does."""
         share = self.model.grants[client.grant]
-        return None if share.state == ACTIVE and share.scopes >= set(scopes) else GrantError
+        active = self.model.stands(client.grant) == ACTIVE
+        return None if active and share.scopes >= set(scopes) else GrantError
 
     # -- what has to hold -------------------------------------------------------------------------
 
@@ -236,7 +191,13 @@ class Ensemble:
             assert seen == self.model.shown(), f"{seen} is not {self.model.shown()}"
         assert seen.grants == self.model.shown().grants
         assert device.vault.check() == 0
+        assert device.lied_to or not self.model.overdue()
         device.at = len(self.states) - 1
+
+    def _is_no_invention_yet(self, device: Device) -> None:
+        """The same, where what it may have accepted unseen is not in the model before the mend."""
+        if not any(map(self.model.may_be_accepted_unseen, self.model.waiting)):
+            self.is_no_invention(device)
 
     def is_no_invention(self, device: Device) -> None:
         """A device shows a state that there was, none older than before; or a part of one."""
@@ -279,9 +240,9 @@ class Ensemble:
         assert held <= {memory.id for memory in seen}
 
     def nothing_kept_opens_what_came_after(self) -> None:
-        """No key of a revoked app opens a version that was written after the revocation."""
+        """No key of before a grant's end, or a key change, opens what was written after it."""
         store = self.witness._state.store
-        for revoked, keys in self.kept:
+        for revoked, loot in self.kept:
             for memory_id, sealed in self.model.sealed.items():
                 if sealed <= revoked:
                     continue
@@ -289,9 +250,7 @@ class Ensemble:
                 assert state is not None
                 record = store.record(parse_id(memory_id), state.current)
                 assert record is not None
-                for key in keys:
-                    with pytest.raises(OpenError):
-                        open_version(record.header, record.envelope, key)
+                loot.opens_nothing_of(self.witness._state.account_id, record)
 
     # -- the server's database --------------------------------------------------------------------
 
@@ -320,21 +279,22 @@ class Ensemble:
     def enter(self, at: int, tables: dict[str, Sequence[Row]], plan: Plan | None) -> None:
         """A new device enters while the server misbehaves, and takes the place of another."""
         self.tally["hostile"] += 1
-        whim = Whim()
+        whim, watch = Whim(), Watch(self.world.clock)
         if plan is not None:
             whim.misbehave(plan)
         with self.turned(tables):
             try:
-                device = Device(
-                    self.world.device(self.owner, transport=whim), whim, 0, lied_to=True
-                )
+                vault = self.world.device(self.owner, **self._around(whim, watch))
+                device = Device(vault, whim, watch, lied_to=True)
             except CoffretError:
                 self.tally["refused"] += 1
                 return
             self.tally["no difference"] += 1
-            self.is_no_invention(device)
+            self._is_no_invention_yet(device)
             whim.behave()
         self.devices[at].vault.close()
         self.devices[at] = device
-        if not self._repair(device):
+        replaced = self._repair(device)
+        self._adopt((), complete=True)
+        if not replaced:
             self.is_present(device)

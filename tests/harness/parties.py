@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from coffret_vault.errors import CoffretError
     from coffret_vault.primitives.secret import SecretBytes
     from harness.whims import Whim
+    from harness.world import Watch
 
     Effect = Callable[[Model, Shown], None]
     """Changes the model by what the witness shows; LookupError if it is not that."""
@@ -45,17 +46,23 @@ class Device:
 
     vault: Vault
     whim: Whim
+    watch: Watch
     at: int = 0
     lied_to: bool = False
 
 
 @dataclass(eq=False)
 class Client:
-    """An app, the grant that it has, and every key that it ever had."""
+    """An app, the grant that it has, and every key that it ever had.
+
+    ``knows`` is the generation of the owner's keys by which it knows them.
+    """
 
     app: App
     whim: Whim
+    watch: Watch
     number: int
+    knows: int = 0
     access: Access | None = None
     grant: str = ""
     keys: list[SecretBytes] = field(default_factory=list)
@@ -92,3 +99,14 @@ def log_of(vault: Vault) -> Iterator[bytes]:
     """A device's log, each leaf as MessagePack."""
     store = vault._state.store
     return (msgspec.msgpack.encode(store.leaf(at)) for at in range(vault.status().entries))
+
+
+def accepted(key: tuple[str, int]) -> tuple[Effect, Effect]:
+    """The effects of accepting a text: it counts, and then it waits no more."""
+
+    def first(model: Model, _seen: Shown) -> None:
+        item = model.waiting[key]
+        model.accept(key)
+        model.waiting[key] = item
+
+    return first, lambda model, _: model.accept(key)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-ACTIVE, PAUSED, REVOKED = "active", "paused", "revoked"
+ACTIVE, PAUSED, REVOKED, ENDED = "active", "paused", "revoked", "ended"
+OVER = frozenset((REVOKED, ENDED))
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """What an app proposed: a text, or a deletion (None); and when it was sealed."""
+    """What an app proposed: a text, or a deletion (None); when it was sealed; under which grant."""
 
     app: int
     text: str | None
     sealed: int
+    grant: str = ""
 
 
 @dataclass
@@ -25,7 +27,9 @@ class Share:
         scopes: what it may do.
         standing: whether what is written later is shared too.
         held: what was shared when it was approved, and what was since because it is standing.
-        state: active, paused or revoked.
+        ends: the day on which its time is over.
+        auto: whether what the app writes needs no review.
+        state: active, paused or revoked; what it is by the day, :meth:`on` says.
         own: the memories that the app began under it.
     """
 
@@ -33,8 +37,14 @@ class Share:
     scopes: frozenset[str]
     standing: bool
     held: set[str]
+    ends: int
+    auto: bool = False
     state: str = ACTIVE
     own: set[str] = field(default_factory=set)
+
+    def on(self, day: int) -> str:
+        """How it stands on a day."""
+        return ENDED if self.state != REVOKED and self.ends <= day else self.state
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,7 @@ class Model:
     """The vault; ``now`` counts the steps, and ``sealed`` says at which a memory was written."""
 
     now: int = 0
+    day: int = 0
     memories: dict[str, str] = field(default_factory=dict)
     sealed: dict[str, int] = field(default_factory=dict)
     waiting: dict[tuple[str, int], Waiting] = field(default_factory=dict)
@@ -61,14 +72,19 @@ class Model:
     def shown(self) -> Shown:
         """What a device shows that has caught up."""
         waiting = {key: item.text for key, item in self.waiting.items()}
-        grants = {name: share.state for name, share in self.grants.items()}
+        grants = {name: self.stands(name) for name in self.grants}
         return Shown(dict(self.memories), waiting, grants)
+
+    def stands(self, grant: str) -> str:
+        """How a grant stands today."""
+        return self.grants[grant].on(self.day)
 
     def write(self, memory_id: str, text: str) -> None:
         """The owner writes a memory, or its next version."""
         self._put(memory_id, text, self.now)
         for share in self.grants.values():
-            if share.standing and share.state == ACTIVE and "read" in share.scopes:
+            active = share.on(self.day) == ACTIVE
+            if share.standing and active and "read" in share.scopes:
                 share.held.add(memory_id)
 
     def _put(self, memory_id: str, text: str, sealed: int) -> None:
@@ -84,7 +100,7 @@ class Model:
     def propose(self, grant: str, memory_id: str, version: int, text: str | None) -> None:
         """An app writes, or proposes to delete."""
         share = self.grants[grant]
-        self.waiting[memory_id, version] = Waiting(share.app, text, self.now)
+        self.waiting[memory_id, version] = Waiting(share.app, text, self.now, grant)
         if text is not None:
             self.proposed.setdefault(share.app, set()).add((memory_id, text))
         if memory_id not in self.memories:
@@ -108,6 +124,34 @@ class Model:
         if state == REVOKED:
             self.revoked_at = self.now
 
+    def pass_days(self, days: int) -> None:
+        """Time passes, and grants end by it."""
+        before = {name: self.stands(name) for name in self.grants}
+        self.day += days
+        if any(self.stands(name) == ENDED != state for name, state in before.items()):
+            self.revoked_at = self.now
+
+    def change_keys(self) -> None:
+        """Every key is another, and every grant is over."""
+        for share in self.grants.values():
+            share.state = REVOKED
+        self.revoked_at = self.now
+
+    def may_be_accepted_unseen(self, key: tuple[str, int]) -> bool:
+        """Whether the owner chose that what waits there needs no review."""
+        item = self.waiting[key]
+        share = self.grants[item.grant]
+        if not share.auto or item.text is None or share.on(self.day) != ACTIVE:
+            return False
+        if key[1] == 1:
+            return "create" in share.scopes
+        known = share.standing or key[0] in share.held | share.own
+        return known and "update" in share.scopes
+
+    def overdue(self) -> set[tuple[str, int]]:
+        """What a device would have accepted that synced now: new memories that need no review."""
+        return {key for key in self.waiting if key[1] == 1 and self.may_be_accepted_unseen(key)}
+
     def rotate(self) -> None:
         """Everything that somebody may know who is revoked gets a fresh key."""
         for memory_id, sealed in self.sealed.items():
@@ -116,7 +160,7 @@ class Model:
     def readable(self, grant: str) -> set[tuple[str, str]]:
         """Which memories, with their texts, an app may read as accepted under a grant."""
         share = self.grants[grant]
-        if share.state != ACTIVE or "read" not in share.scopes:
+        if share.on(self.day) != ACTIVE or "read" not in share.scopes:
             return set()
         may = share.held | share.own
         every = share.standing

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.parties import Client, Device, Step
-from harness.reference import ACTIVE, PAUSED, REVOKED, Model, Shown
+from harness.keychain import Secrets, loot_of
+from harness.parties import Client, Device, Step, accepted
+from harness.reference import ACTIVE, ENDED, PAUSED, REVOKED, Model, Shown
 
 if TYPE_CHECKING:
+    from coffret import RecoveryKit
     from harness.ensemble import Ensemble
 
 
@@ -54,8 +56,8 @@ class Steps:
         return known[number % len(known)] if known else ""
 
     def _grant(self, number: int, *states: str) -> str:
-        grants = self.all.model.grants
-        known = [name for name, share in grants.items() if share.state in states]
+        model = self.all.model
+        known = [name for name in model.grants if model.stands(name) in states]
         return known[number % len(known)] if known else ""
 
     def _sync(self, device: Device, _number: int = 0) -> Step:
@@ -98,7 +100,12 @@ class Steps:
         return self._decide(device, number, accept=False)
 
     def _decide(self, device: Device, number: int, *, accept: bool) -> Step:
-        known = sorted(self.all.model.waiting.items())
+        model = self.all.model
+        known = sorted(
+            (key, item)
+            for key, item in model.waiting.items()
+            if not model.may_be_accepted_unseen(key)
+        )
         if not known:
             return Step(lambda: False)
         key, item = known[number % len(known)]
@@ -113,36 +120,64 @@ class Steps:
         if item.text is None:
             return Step(act, (lambda model, _: model.accept(key),))
 
-        def first(model: Model, _seen: Shown) -> None:
-            model.accept(key)
-            model.waiting[key] = item
+        return Step(act, accepted(key))
 
-        return Step(act, (first, lambda model, _: model.accept(key)))
+    def _move(self, device: Device, number: int, target: str, *states: str) -> Step:
+        """Move a grant on; half of the time without having read what is new."""
+        grant = self._grant(number, *states)
 
-    def _move(self, device: Device, grant: str, state: str) -> Step:
         def act() -> Any:
             if not grant:
                 return False
-            device.vault.sync()
             vault = device.vault
-            how = {PAUSED: vault.pause, ACTIVE: vault.resume, REVOKED: vault.revoke}[state]
+            known = {item.grant_id: item.state for item in vault.grants()}
+            if number % 2 or known.get(grant) != self.all.model.stands(grant):
+                vault.sync()
+            how = {PAUSED: vault.pause, ACTIVE: vault.resume, REVOKED: vault.revoke}[target]
             return how(grant)
 
-        return Step(act, (lambda model, _: model.move(grant, state),))
+        return Step(act, (lambda model, _: model.move(grant, target),))
 
     def _pause(self, device: Device, number: int) -> Step:
-        return self._move(device, self._grant(number, ACTIVE), PAUSED)
+        return self._move(device, number, PAUSED, ACTIVE)
 
     def _resume(self, device: Device, number: int) -> Step:
-        return self._move(device, self._grant(number, PAUSED), ACTIVE)
+        return self._move(device, number, ACTIVE, PAUSED)
 
     def _revoke(self, device: Device, number: int) -> Step:
-        return self._move(device, self._grant(number, ACTIVE, PAUSED), REVOKED)
+        return self._move(device, number, REVOKED, ACTIVE, PAUSED, ENDED)
 
     def _rotate(self, device: Device, _number: int) -> Step:
         return Step(
             lambda: (device.vault.sync(), device.vault.rotate()), (lambda model, _: model.rotate(),)
         )
+
+    def _change_passphrase(self, device: Device, _number: int) -> Step:
+        passphrase = self._text()
+
+        def act() -> None:
+            device.vault.sync()
+            old, code = self.all.keychain.now.typed()
+            self.all.keychain.offer(self.all.keychain.now._replace(passphrase=passphrase))
+            device.vault.change_passphrase(old, passphrase, code)
+
+        return Step(act)
+
+    def _change_keys(self, device: Device, _number: int) -> Step:
+        passphrase = self._text()
+
+        def act() -> None:
+            generation, loot = self.all.keychain.now.generation, loot_of(self.all.witness)
+
+            def print_out(kit: RecoveryKit) -> None:
+                self.all.keychain.offer(Secrets(passphrase, kit, generation + 1), loot)
+
+            device.vault.change_keys(passphrase, print_out)
+
+        return Step(act, (lambda model, _: model.change_keys(),))
+
+    def _enter_again(self, device: Device) -> Step:
+        return Step(lambda: self.all.keychain.enter_again(device.vault))
 
     def _app_read(self, client: Client, _number: int) -> Step:
         access = client.access
@@ -187,7 +222,7 @@ class Steps:
         )
         return known[number % len(known)] if known else "", refused
 
-    OWNERS = (
+    OFTEN = (
         _sync,
         _remember,
         _update,
@@ -199,12 +234,15 @@ class Steps:
         _revoke,
         _rotate,
     )
+    OWNERS = (*OFTEN, *OFTEN, _change_passphrase, _change_keys)
     APPS = (_app_read, _app_remember, _app_update, _app_forget)
 
     def _step(self, who: int, what: int, number: int) -> tuple[Device | Client, Step] | None:
         """A step of one of the four: the devices are 0 and 1, the apps 2 and 3."""
         if who < 2:
             device = self.all.devices[who]
+            if self.all.keychain.is_behind(device.vault):
+                return device, self._enter_again(device)
             return device, self.OWNERS[what % len(self.OWNERS)](self, device, number)
         client = self.all.apps[who - 2]
         if client.access is None:

@@ -47,6 +47,19 @@ class Clock:
         self.offset += timedelta(**by)
 
 
+class Watch(Clock):
+    """A clock of somebody's own: it goes wrong by its offset from one that goes right."""
+
+    def __init__(self, right: Clock) -> None:
+        """Begin right."""
+        super().__init__()
+        self._right = right
+
+    def now(self) -> int:
+        """The time it shows."""
+        return self._right.now() + self.offset // timedelta(microseconds=1)
+
+
 def embedder() -> Embedder:
     """A model that is exact and instant, so that tests do not load the real one."""
     return HashingEmbedder()
@@ -72,6 +85,7 @@ class Owner:
     username: str
     vault: Vault = field(repr=False)
     kit: RecoveryKit = field(repr=False)
+    passphrase: str = field(default=PASSPHRASE, repr=False)
 
     @property
     def secret_key(self) -> str:
@@ -132,7 +146,7 @@ class World:
             self.face.login(
                 self.url,
                 owner.username,
-                PASSPHRASE,
+                owner.passphrase,
                 owner.secret_key,
                 self.place(),
                 **self.around(**options),
