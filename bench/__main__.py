@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.library import library
+from bench.login_timing import logins
 from bench.machine import describe, notice, syncs_a_second
 from bench.primitives import primitives
 from bench.remembering import batches, remember
@@ -36,6 +37,7 @@ _PARTS: dict[str, Callable[[Plan], list[Row]]] = {
     "sync": sync_down,
     "requests": requests,
     "primitives": primitives,
+    "logins": logins,
 }
 NAMES = (*_PARTS, *sorted(_IN_LIBRARY))
 

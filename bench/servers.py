@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 _SAYS = "listening on "
@@ -24,13 +24,14 @@ _LIMITS = {
 
 
 @contextmanager
-def coffret_server(folder: Path) -> Iterator[str]:
+def coffret_server(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[str]:
     """The address of a server on SQLite, durable as it is by default, logging as it does."""
     command = [sys.executable, "-m", "coffret_server", "serve", "--port", "0"]
     command += ["--database", f"sqlite:///{folder / 'server.db'}"]
     log = folder / "server.log"
     with log.open("wb") as output:
-        server = subprocess.Popen(command, stdout=output, stderr=output, env=os.environ | _LIMITS)  # noqa: S603 - our own interpreter and module
+        given = os.environ | _LIMITS | dict(settings or {})
+        server = subprocess.Popen(command, stdout=output, stderr=output, env=given)  # noqa: S603 - our own interpreter and module
     try:
         yield _address(server, log)
     finally:

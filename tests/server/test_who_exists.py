@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from coffret_server.wire.identity import Keyslot
 
 SAMPLES = 12
-COSTLY = frozenset(("verify", "digest", "from_public_bytes", "compare_digest", "loads", "dumps"))
+COSTLY = frozenset(
+    ("verify", "digest", "from_public_bytes", "compare_digest", "loads", "dumps", "execute")
+)
 _OURS = re.compile(r"coffret_server/(?!storage/)")
 """What is written is gathered with what else there is to write, at no request's time."""
 Work = Counter[str]
@@ -42,8 +44,6 @@ def counting() -> Iterator[Work]:
             work[frame.f_code.co_qualname] += 1
         elif event == "c_call" and argument.__name__ in COSTLY:
             work[argument.__name__] += 1
-        elif event == "call" and frame.f_code.co_name == "_execute":
-            work["statement"] += 1
 
     sys.setprofile(note)
     try:
