@@ -192,11 +192,12 @@ class SearchIndex:
         count = len(ranked.rows)
         cosines = [None] * count if ranked.semantic is None else ranked.semantic.tolist()
         columns = (ranked.rows, ranked.scores, ranked.lexical, ranked.nearness)
-        rows = zip(*(column.tolist() for column in columns), cosines, strict=True)
+        matched = self._tables.lexical.matched(terms, ranked.rows)
+        rows = zip(*(column.tolist() for column in columns), cosines, matched, strict=True)
         hits = []
-        for row, score, lexical, nearness, cosine in rows:
+        for row, score, lexical, nearness, cosine, found in rows:
             key, version = self._tables.columns.identity(row)
-            words = tuple(terms[term] for term in self._tables.lexical.matched(terms, row))
+            words = tuple(terms[term] for term in found)
             hits.append(
                 Hit(
                     id=key,

@@ -102,10 +102,16 @@ class LexicalIndex:
                 scores[rows] += share
         return scores
 
-    def matched(self, terms: Iterable[str], row: int) -> list[str]:
-        """Those of ``terms`` that ``row`` has."""
-        known = ((term, self._numbers.get(term)) for term in terms)
-        return [t for t, number in known if number is not None and row in self._postings[number]]
+    def matched(self, terms: Iterable[str], rows: npt.NDArray[np.int64]) -> list[list[str]]:
+        """Those of ``terms`` that each of ``rows`` has."""
+        found: list[list[str]] = [[] for _ in rows]
+        asked = rows.astype(np.uint32)
+        for term in terms:
+            number = self._numbers.get(term)
+            if number is not None:
+                for place in self._postings[number].places(asked):
+                    found[place].append(term)
+        return found
 
     def compact(self, new_row: npt.NDArray[np.int64]) -> None:
         """Renumber the rows: ``new_row[old]`` is the new number, negative for removed ones."""

@@ -47,6 +47,15 @@ class Postings:
         place = bisect_left(self._rows, row)
         return place < len(self._rows) and self._rows[place] == row
 
+    def places(self, rows: npt.NDArray[np.uint32]) -> list[int]:
+        """Where in ``rows`` those stand that are here."""
+        own = self.rows
+        if not len(own):
+            return []
+        near = own[np.minimum(np.searchsorted(own, rows), len(own) - 1)]
+        places: list[int] = np.flatnonzero(near == rows).tolist()
+        return places
+
     @property
     def rows(self) -> npt.NDArray[np.uint32]:
         """The rows, not copied: drop it before the next change."""

@@ -84,6 +84,7 @@ def _prepare(database: sqlite3.Connection) -> None:
     database.execute("PRAGMA synchronous=NORMAL")
     database.execute("PRAGMA fullfsync=ON")  # macOS: a sync that only reaches the drive is none
     database.execute("PRAGMA secure_delete=ON")
+    database.execute("PRAGMA cache_size=-16384")
     database.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
     version = database.execute("PRAGMA user_version").fetchone()[0]
     if version == 0:
