@@ -22,7 +22,7 @@ from coffret.flows.many import remember_many
 from coffret.flows.same import chosen_id
 from coffret.flows.state import Ambient
 from coffret.flows.sync import silent
-from coffret.importing import take_in
+from coffret.intake import AsyncIntake
 from coffret.origins import check_url
 from coffret.settling import AsyncSettling
 from coffret.transport import AsyncDriver
@@ -41,15 +41,13 @@ if TYPE_CHECKING:
     from coffret.flows.memories import NewMemory
     from coffret.flows.state import VaultState
     from coffret.flows.sync import Progress, SyncReport
-    from coffret.importing import ImportReport
     from coffret.kit import RecoveryKit
     from coffret.sharing import AccessRequestInfo, AppCheck
-    from coffret_vault.ingest import Draft, ImportSkipped
     from coffret_vault.records.memory import Memory
     from coffret_vault.search import Embedder
 
 
-class AsyncVault(AsyncKeyKeeping, AsyncDevices, AsyncSettling):
+class AsyncVault(AsyncKeyKeeping, AsyncDevices, AsyncSettling, AsyncIntake):
     """As :class:`coffret.Vault`; what needs the server, or takes long, is awaited.
 
     Calls that are awaited together are made one after another. Errors are those of the method of
@@ -300,19 +298,6 @@ class AsyncVault(AsyncKeyKeeping, AsyncDevices, AsyncSettling):
     async def history(self, memory_id: str) -> Sequence[Version]:
         """Every version of a memory, oldest first, compared with the log."""
         return await self._driver.run(history_flows.history(self._state, memory_id))
-
-    async def import_drafts(
-        self,
-        items: Iterable[Draft | ImportSkipped],
-        progress: Progress = silent,
-        *,
-        sealed: bool | None = None,
-    ) -> ImportReport:
-        """Import what ``coffret_vault.ingest`` reads; run again, it goes on where it stopped.
-
-        ``sealed`` is for all of it; None is as the vault has it, and as each memory is already.
-        """
-        return await self._driver.run(take_in(self._state, items, progress, sealed=sealed))
 
     async def accept(self, memory_id: str, version: int | None = None) -> Memory | None:
         """Make what an app wrote current; None when that was a deletion."""

@@ -31,6 +31,21 @@ _KEY = "import_key"
 _DIGEST = "import_digest"
 
 
+class ImportedFolder(msgspec.Struct, frozen=True):
+    """A folder from which something was imported.
+
+    Attributes:
+        place: where it is.
+        name: what it is called.
+        namespace: what its memories' sources are called by: its name, or that with a number where
+            another folder of the name was imported before.
+    """
+
+    place: str
+    name: str
+    namespace: str
+
+
 class ImportReport(msgspec.Struct, frozen=True):
     """What an import did, memory by memory, and what it passed over and why."""
 
@@ -38,6 +53,25 @@ class ImportReport(msgspec.Struct, frozen=True):
     updated: int
     unchanged: int
     skipped: tuple[ImportSkipped, ...]
+    folders: tuple[ImportedFolder, ...] = ()
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What a vault holds, by the keys of its imports."""
+
+    memories: dict[str, Memory]
+
+    def __repr__(self) -> str:
+        return f"<Known {len(self.memories)}>"
+
+    def digests(self) -> dict[str, str]:
+        """The digest of each memory as it was imported, by its key."""
+        return {key: _digest_of(memory) for key, memory in self.memories.items()}
+
+
+def imported_before(state: VaultState) -> Known:
+    """What is in a vault that was synced."""
+    return Known({_key_of(memory): memory for memory in current_memories(state)})
 
 
 def current_memories(state: VaultState) -> Iterator[Memory]:
@@ -62,13 +96,27 @@ def take_in(
     What was imported before is recognised by its key, so a second run of the same source neither
     repeats nor loses anything: changed pieces become new versions.
     """
-    drafts, skipped = _sorted(items)
+    everything = list(items)
     # An interrupted run may have stored more than this device was told of, or be about to.
     yield from settle(state)
     yield from sync(state)
-    known = {_key_of(memory): memory for memory in current_memories(state)}
-    digests = {key: _digest_of(memory) for key, memory in known.items()}
-    plan = list(plan_import(drafts, digests))
+    return (
+        yield from carry_out(state, everything, imported_before(state), progress, sealed=sealed)
+    )
+
+
+def carry_out(
+    state: VaultState,
+    items: Iterable[Draft | ImportSkipped],
+    before: Known,
+    progress: Progress,
+    *,
+    sealed: bool | None,
+) -> Flow[ImportReport]:
+    """As :func:`take_in`, into a vault that was synced and holds what was ``before``."""
+    drafts, skipped = _sorted(items)
+    known = before.memories
+    plan = list(plan_import(drafts, before.digests()))
     fresh = {draft.key: draft for action, draft in plan if action is not Action.KEEP}
     new = [draft for key, draft in fresh.items() if key not in known]
     changed = [draft for key, draft in fresh.items() if key in known]

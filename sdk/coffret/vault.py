@@ -20,7 +20,7 @@ from coffret.flows.many import remember_many
 from coffret.flows.same import chosen_id
 from coffret.flows.state import Ambient
 from coffret.flows.sync import silent
-from coffret.importing import take_in
+from coffret.intake import Intake
 from coffret.keykeeping import KeyKeeping
 from coffret.origins import check_url
 from coffret.settling import Settling
@@ -40,15 +40,13 @@ if TYPE_CHECKING:
     from coffret.flows.memories import NewMemory
     from coffret.flows.state import VaultState
     from coffret.flows.sync import Progress, SyncReport
-    from coffret.importing import ImportReport
     from coffret.kit import RecoveryKit
     from coffret.sharing import AccessRequestInfo, AppCheck
-    from coffret_vault.ingest import Draft, ImportSkipped
     from coffret_vault.records.memory import Memory
     from coffret_vault.search import Embedder
 
 
-class Vault(KeyKeeping, Devices, Settling):
+class Vault(KeyKeeping, Devices, Settling, Intake):
     """An owner's vault on this device, and its server.
 
     Made by :meth:`create`, :meth:`login`, :meth:`recover` or :meth:`open`; close it, or use it in a
@@ -299,19 +297,6 @@ class Vault(KeyKeeping, Devices, Settling):
     def history(self, memory_id: str) -> Sequence[Version]:
         """Every version of a memory, oldest first, compared with the log."""
         return self._driver.run(history_flows.history(self._state, memory_id))
-
-    def import_drafts(
-        self,
-        items: Iterable[Draft | ImportSkipped],
-        progress: Progress = silent,
-        *,
-        sealed: bool | None = None,
-    ) -> ImportReport:
-        """Import what ``coffret_vault.ingest`` reads; run again, it goes on where it stopped.
-
-        ``sealed`` is for all of it; None is as the vault has it, and as each memory is already.
-        """
-        return self._driver.run(take_in(self._state, items, progress, sealed=sealed))
 
     def accept(self, memory_id: str, version: int | None = None) -> Memory | None:
         """Make what an app wrote current; None when that was a deletion."""

@@ -28,6 +28,13 @@ Tags = Annotated[
     typer.Option("--tag", "-t", help="May be repeated. The server sees tags, unless sealed."),
 ]
 Importance = Annotated[float | None, typer.Option("--importance", help="0 to 1.")]
+Sealed = Annotated[
+    bool | None,
+    typer.Option(
+        "--sealed/--plain",
+        help="Keep title, tags and importance from the server too; else as the vault has it.",
+    ),
+]
 Confidence = Annotated[float | None, typer.Option("--confidence", help="0 to 1.")]
 Source = Annotated[str | None, typer.Option("--source", help="Where it comes from.")]
 Labels = Annotated[

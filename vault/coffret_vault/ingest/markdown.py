@@ -12,7 +12,8 @@ The date is that of a day's heading, else the front matter's, else the file name
 ``created`` is None, and ``updated`` is the time the file was last changed.
 
 Keys are ``markdown:<folder>/<path>#<headings>``, with the name, not the place, of the folder: it
-may move to another disk or computer. Give a ``namespace`` to import two folders of one name.
+may move to another disk or computer. A ``namespace`` keeps two folders of one name apart;
+``spaces`` says which is which.
 """
 
 from __future__ import annotations

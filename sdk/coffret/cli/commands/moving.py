@@ -1,19 +1,20 @@
 """Bring memories in, take them out, and sync."""
 
 import sys
-from itertools import chain
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from coffret.cli.desk import Desk, desk_of
-from coffret.cli.options import Json
+from coffret.cli.options import Json, Sealed
 from coffret.cli.private import write_private
 from coffret.cli.showing import memories
 
 if TYPE_CHECKING:
     from coffret.importing import ImportReport
+    from coffret_vault.ingest.spaces import Likeness
 
 _SHOWN = 20
 
@@ -28,19 +29,38 @@ def import_(
         ),
     ],
     *,
+    namespace: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="NAME",
+            help="What the folder is called here, for two folders of one name. Its own name.",
+        ),
+    ] = None,
+    sealed: Sealed = None,
     json: Json = False,
 ) -> None:
     """Import memories. Run again, it goes on where it stopped and takes what has changed."""
-    from coffret_vault.ingest import detect, read_source  # noqa: PLC0415 - YAML and Markdown: now
+    from coffret_vault.ingest import detect  # noqa: PLC0415 - YAML and Markdown: now
 
     desk = desk_of(context, as_json=json)
     for path in paths:
         detect(path)  # before the passphrase is asked for, and before anything is stored
     vault = desk.vault()
-    drafts = chain.from_iterable(read_source(path) for path in paths)
+    judge = partial(_is_that, desk) if desk.asker.interactive and not json else None
     with desk.out.progress() as progress:
-        report = vault.import_drafts(drafts, progress)
+        report = vault.import_paths(
+            paths, progress, namespace=namespace, sealed=sealed, judge=judge
+        )
     _print_report(desk, report)
+
+
+def _is_that(desk: Desk, place: Path, like: "Likeness") -> bool:
+    desk.out.note(
+        f"A folder was imported as {like.namespace} before. {like.there} pieces of {place} are "
+        f"named as pieces of that one, and only {like.same} of them say the same."
+    )
+    return desk.asker.confirm("Is it that folder, changed?")
 
 
 def _print_report(desk: Desk, report: "ImportReport") -> None:
@@ -51,6 +71,12 @@ def _print_report(desk: Desk, report: "ImportReport") -> None:
         f"{report.created} created, {report.updated} updated, {report.unchanged} unchanged, "
         f"{len(report.skipped)} skipped."
     )
+    for folder in report.folders:
+        if folder.namespace != folder.name:
+            desk.out.line(
+                f"  {folder.place} is called {folder.namespace} here: it is not the {folder.name} "
+                f"that was imported before. (If it is: import --as {folder.name}.)"
+            )
     for item in report.skipped[:_SHOWN]:
         desk.out.line(f"  skipped {item.source}: {item.reason}")
     if len(report.skipped) > _SHOWN:

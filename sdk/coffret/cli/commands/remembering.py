@@ -18,6 +18,7 @@ from coffret.cli.options import (
     Least,
     Limit,
     MemoryId,
+    Sealed,
     Source,
     Summary,
     Tags,
@@ -35,11 +36,6 @@ from coffret_vault.records.memory import Fields
 if TYPE_CHECKING:
     from coffret.vault import Vault
     from coffret_vault.records.memory import Memory
-
-Sealed = Annotated[
-    bool | None,
-    typer.Option("--sealed/--plain", help="Keep title, tags and importance from the server too."),
-]
 
 
 def read_content(desk: Desk, content: str | None) -> str | None:

@@ -1,0 +1,107 @@
+"""Bring memories in: the part of ``Vault`` and ``AsyncVault`` that imports."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from coffret.flows.sync import silent
+from coffret.importing import take_in
+from coffret.local import LocalVault
+from coffret.sources import take_in_paths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from coffret.flows.sync import Progress
+    from coffret.importing import ImportReport
+    from coffret.sources import Judge
+    from coffret.transport import AsyncDriver, SyncDriver
+    from coffret_vault.ingest import Draft, ImportSkipped
+
+
+class Intake(LocalVault):
+    """What :class:`coffret.Vault` imports."""
+
+    _driver: SyncDriver
+
+    def import_paths(
+        self,
+        paths: Iterable[Path],
+        progress: Progress = silent,
+        *,
+        namespace: str | None = None,
+        sealed: bool | None = None,
+        judge: Judge | None = None,
+    ) -> ImportReport:
+        """Import what is at these paths; run again, it goes on, and takes what has changed.
+
+        A folder is known again by its place on this device, and else by what it holds: of what the
+        vault has under the same names at least half is unchanged. Otherwise it is another folder of
+        that name, and is kept apart under ``name (2)``; the report says so.
+
+        Args:
+            paths: folders and files of Markdown or text, chat exports, exports of Coffret.
+            progress: told how much is written.
+            namespace: what the folder is to be called, in place of all this; for one folder.
+            sealed: for all of it; None is as the vault has it, and as each memory is already.
+            judge: asked whether a folder is the one of its name that it is somewhat like.
+
+        Raises:
+            InputError: a namespace is given for what is neither a folder nor a text file.
+            IngestError: one of its subclasses, if a source as a whole cannot be imported.
+        """
+        flow = take_in_paths(
+            self._state, paths, progress, namespace=namespace, sealed=sealed, judge=judge
+        )
+        return self._driver.run(flow)
+
+    def import_drafts(
+        self,
+        items: Iterable[Draft | ImportSkipped],
+        progress: Progress = silent,
+        *,
+        sealed: bool | None = None,
+    ) -> ImportReport:
+        """Import what ``coffret_vault.ingest`` reads; run again, it goes on where it stopped.
+
+        ``sealed`` is for all of it; None is as the vault has it, and as each memory is already.
+        Which folder of a name is which is for the caller to say: see :meth:`import_paths`.
+        """
+        return self._driver.run(take_in(self._state, items, progress, sealed=sealed))
+
+
+class AsyncIntake(LocalVault):
+    """What :class:`coffret.AsyncVault` imports."""
+
+    _driver: AsyncDriver
+
+    async def import_paths(
+        self,
+        paths: Iterable[Path],
+        progress: Progress = silent,
+        *,
+        namespace: str | None = None,
+        sealed: bool | None = None,
+        judge: Judge | None = None,
+    ) -> ImportReport:
+        """Import what is at these paths, as :meth:`coffret.Vault.import_paths`.
+
+        Raises:
+            InputError: a namespace is given for what is neither a folder nor a text file.
+            IngestError: one of its subclasses, if a source as a whole cannot be imported.
+        """
+        flow = take_in_paths(
+            self._state, paths, progress, namespace=namespace, sealed=sealed, judge=judge
+        )
+        return await self._driver.run(flow)
+
+    async def import_drafts(
+        self,
+        items: Iterable[Draft | ImportSkipped],
+        progress: Progress = silent,
+        *,
+        sealed: bool | None = None,
+    ) -> ImportReport:
+        """Import what was read, as :meth:`coffret.Vault.import_drafts`."""
+        return await self._driver.run(take_in(self._state, items, progress, sealed=sealed))

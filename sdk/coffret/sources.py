@@ -1,0 +1,134 @@
+"""Import from paths: which folder is which, so that none is taken for an update of another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from coffret.flows.sync import silent, sync
+from coffret.flows.unsent import settle
+from coffret.importing import ImportedFolder, carry_out, imported_before
+from coffret_vault.errors import InputError, StoreDamagedError
+from coffret_vault.ingest.detection import SourceKind, detect, read_source
+from coffret_vault.ingest.draft import Draft
+from coffret_vault.ingest.markdown import read_file, read_folder
+from coffret_vault.ingest.names import printable_path
+from coffret_vault.ingest.spaces import free_namespace, likeness, namespaces, renamed
+from coffret_vault.store import open_note, seal_note
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from coffret.flows.http import Flow
+    from coffret.flows.state import VaultState
+    from coffret.flows.sync import Progress
+    from coffret.importing import ImportReport
+    from coffret_vault.ingest.draft import Imported
+    from coffret_vault.ingest.spaces import Likeness
+
+    Judge = Callable[["Path", "Likeness"], bool]
+    """Says whether the folder at a path is the one that it is somewhat like."""
+    Digests = dict[str, str]
+
+_NAME = "import places"
+_READERS = {SourceKind.FOLDER: read_folder, SourceKind.TEXT: read_file}
+
+
+class _Folder:
+    """A folder that is imported, or some of its files: where it is, and what was read there."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.name = printable_path([place.name])
+        self.items: list[Imported] = []
+
+    def drafts(self) -> list[Draft]:
+        return [item for item in self.items if isinstance(item, Draft)]
+
+
+def take_in_paths(
+    state: VaultState,
+    paths: Iterable[Path],
+    progress: Progress = silent,
+    *,
+    namespace: str | None = None,
+    sealed: bool | None = None,
+    judge: Judge | None = None,
+) -> Flow[ImportReport]:
+    """Import what is at these paths; a folder, or files of it, under a namespace of its own.
+
+    That is the one which this device has used for that place before; or else the one with which it
+    has most in common, if that is enough or ``judge`` says so; or else a new one.
+
+    Raises:
+        InputError: a namespace is given for what is neither a folder nor a text file.
+        IngestError: one of its subclasses, if a source as a whole cannot be imported.
+    """
+    folders, others = _read(paths)
+    wanted = printable_path([namespace]) if namespace else ""
+    if wanted and (others or len(folders) != 1):
+        message = "a namespace is for one folder, or files of one folder"
+        raise InputError(message)
+    yield from settle(state)
+    yield from sync(state)
+    known = imported_before(state)
+    digests, places = known.digests(), _places(state)
+    items, told = others, []
+    for folder in folders:
+        space = wanted or _namespace(folder, digests, places, judge)
+        told.append(ImportedFolder(str(folder.place), folder.name, space))
+        places[str(folder.place)] = space
+        found = list(renamed(folder.items, folder.name, space))
+        digests |= {item.key: item.digest for item in found if isinstance(item, Draft)}
+        items += found
+    _keep_places(state, places)  # before anything is written: an interrupted import goes on there
+    report = yield from carry_out(state, items, known, progress, sealed=sealed)
+    return msgspec.structs.replace(report, folders=tuple(told))
+
+
+def _read(paths: Iterable[Path]) -> tuple[list[_Folder], list[Imported]]:
+    """The folders, each with all that was named of it, and what else there is."""
+    folders: dict[Path, _Folder] = {}
+    others: list[Imported] = []
+    for path in paths:
+        kind = detect(path)
+        read = _READERS.get(kind)
+        if read is None:
+            others += read_source(path)
+            continue
+        whole = path.resolve()
+        place = whole if kind is SourceKind.FOLDER else whole.parent
+        folder = folders.setdefault(place, _Folder(place))
+        folder.items += read(path, namespace=place.name)
+    return list(folders.values()), others
+
+
+def _namespace(
+    folder: _Folder, digests: Digests, places: dict[str, str], judge: Judge | None
+) -> str:
+    before = places.get(str(folder.place))
+    if before is not None:
+        return before
+    like = likeness(folder.drafts(), folder.name, digests)
+    if like is not None and (like.is_it or (judge is not None and judge(folder.place, like))):
+        return like.namespace
+    taken = namespaces(folder.name, digests) | set(places.values())
+    return free_namespace(folder.name, taken)
+
+
+def _places(state: VaultState) -> dict[str, str]:
+    """The namespace of each place that this device imported from, under its present keys."""
+    sealed = state.store.meta(_NAME)
+    note = open_note(state.keys.keyring, _NAME, sealed) if sealed else None
+    try:
+        return msgspec.msgpack.decode(note, type=dict[str, str]) if note else {}
+    except msgspec.MsgspecError:
+        raise StoreDamagedError from None
+
+
+def _keep_places(state: VaultState, places: dict[str, str]) -> None:
+    note = msgspec.msgpack.encode(places)
+    sealed = seal_note(state.keys.keyring, _NAME, note, random=state.ambient.random)
+    state.store.set_meta(_NAME, sealed)
