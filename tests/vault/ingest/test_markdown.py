@@ -239,9 +239,28 @@ def test_strange_file_names_become_printable_and_stay_distinct(tmp_path: Path) -
     home = write(tmp_path, {"a\x1b[2J.md": "x", "b\u202e.md": "x"})
     (home / os.fsdecode(b"c\xff.md")).write_text("x")
     (home / os.fsdecode(b"c\xfe.md")).write_text("x")
+    (home / "c\\xff.md").write_text("x")
     keys = [draft.key for draft in drafts(home)]
-    assert len(set(keys)) == 4
+    assert len(set(keys)) == 5
     assert all(key.isprintable() for key in keys)
+
+
+def test_names_that_differ_in_how_accents_are_composed_stay_distinct(tmp_path: Path) -> None:
+    """Both are imported, files and folders; a name that has no twin is the same either way."""
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    files: dict[str, str | bytes] = {f"alone {apart}.md": "x"}
+    for name in (composed, apart):
+        files |= {f"{name}.md": "x", f"{name}/a.md": "x"}
+    try:
+        home = write(tmp_path, files)
+    except OSError:
+        pytest.skip("a file system that takes both for one name")
+    keys = [draft.key for draft in drafts(home)]
+    if len(keys) == 3:
+        pytest.skip("a file system that takes both for one name")
+    assert len(set(keys)) == 5
+    assert any(f"/{composed}.md" in key for key in keys)
+    assert any(f"/alone {composed}.md" in key for key in keys)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from unicodedata import is_normalized
 
 import msgspec
 
 from coffret_vault.ingest.draft import ImportSkipped
 from coffret_vault.ingest.errors import SourceMissingError, SourceTooLargeError
-from coffret_vault.ingest.names import printable_path
+from coffret_vault.ingest.names import as_spelled, printable_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +35,13 @@ class FoundFile(msgspec.Struct, frozen=True):
     relative: str
 
 
+class _Place(NamedTuple):
+    """A folder to look into, and its clean path below the first one."""
+
+    path: Path
+    relative: str
+
+
 Found: TypeAlias = FoundFile | ImportSkipped
 
 
@@ -47,10 +56,9 @@ def walk(root: Path, max_files: int) -> Iterator[Found]:
     if not home.is_dir() or not os.access(home, os.R_OK | os.X_OK):
         raise SourceMissingError
     count = 0
-    waiting: list[tuple[str, ...]] = [()]
+    waiting = [_Place(home, "")]
     while waiting:
-        parts = waiting.pop()
-        found, folders = _list(home, parts)
+        found, folders = _list(home, waiting.pop())
         count += len(found)
         if count > max_files:
             detail = f"the folder holds more than {max_files} files"
@@ -59,20 +67,29 @@ def walk(root: Path, max_files: int) -> Iterator[Found]:
         waiting += reversed(folders)
 
 
-def _list(home: Path, parts: tuple[str, ...]) -> tuple[list[Found], list[tuple[str, ...]]]:
+def _list(home: Path, place: _Place) -> tuple[list[Found], list[_Place]]:
     found: list[Found] = []
-    folders: list[tuple[str, ...]] = []
+    folders: list[_Place] = []
     try:
-        entries = sorted(os.scandir(home.joinpath(*parts)), key=lambda entry: entry.name)
+        entries = sorted(os.scandir(place.path), key=lambda entry: entry.name)
     except OSError:
-        return [ImportSkipped(printable_path(parts), UNREADABLE)], []
-    for entry in entries:
-        below = (*parts, entry.name)
+        return [ImportSkipped(place.relative, UNREADABLE)], []
+    for entry, name in _named(entries):
+        relative = f"{place.relative}/{name}" if place.relative else name
         if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
-            folders.append(below)
+            folders.append(_Place(Path(entry.path), relative))
         else:
-            found.append(_file(home, entry, printable_path(below)))
+            found.append(_file(home, entry, relative))
     return found, folders
+
+
+def _named(entries: list[os.DirEntry[str]]) -> Iterator[tuple[os.DirEntry[str], str]]:
+    """Each with a clean name of its own: of those that look alike, only that in NFC has its own."""
+    alike = Counter(printable_path([entry.name]) for entry in entries)
+    for entry in entries:
+        name = printable_path([entry.name])
+        composed = is_normalized("NFC", entry.name)
+        yield entry, name if alike[name] == 1 or composed else as_spelled(entry.name)
 
 
 def _file(home: Path, entry: os.DirEntry[str], relative: str) -> Found:

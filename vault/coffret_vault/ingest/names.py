@@ -110,14 +110,29 @@ def printable_path(parts: Iterable[str]) -> str:
     """A relative path as text that is safe to print, the same on every system.
 
     Bytes that are not UTF-8 and control or bidirectional characters appear as escapes, so that
-    distinct files keep distinct names.
+    distinct files keep distinct names, but for those that differ only in how accents are composed:
+    see :func:`as_spelled`.
     """
     return "/".join(_printable(part) for part in parts)
 
 
 def _printable(name: str) -> str:
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(map(_escaped, unicodedata.normalize("NFC", name)))
+
+
+def _escaped(char: str) -> str:
+    """A character as it is, or an escape where it cannot be shown or begins one."""
+    if "\udc80" <= char <= "\udcff":  # how Python holds a byte that is not UTF-8
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char if _visible(char) == char != "\\" else char.encode("unicode_escape").decode("ascii")
+
+
+def as_spelled(name: str) -> str:
+    """A part of a path with its combining characters as escapes, as if they were not to be seen.
+
+    It tells names apart that look alike, one of which is in NFC.
+    """
     return "".join(
-        char if _visible(char) == char != "\\" else char.encode("unicode_escape").decode("ascii")
-        for char in unicodedata.normalize("NFC", text)
+        char.encode("unicode_escape").decode("ascii") if not char.isascii() else _escaped(char)
+        for char in name
     )
