@@ -58,7 +58,7 @@ two = st.sampled_from([0, 1])
 picks = st.integers(0, len(Steps.OWNERS) - 1)
 numbers = st.integers(0, 1 << 20)
 kinds = st.sampled_from((5, 0, 6, 1, 7, 2, 5, 3, 6, 4))
-lengths = st.sampled_from((1, 3, 20))
+lengths = st.sampled_from((1, 3, 20, 20))
 plans = st.builds(Plan, st.sampled_from(WHIMS), st.sampled_from((0, 0, 0, 1, 2)), numbers, numbers)
 COLUMNS = ("leaf", "record", "leaf", "record", "version", "status", "key_number", "record_seq")
 ALL = ("read", "create", "update", "delete")
@@ -168,7 +168,7 @@ class Machine(Steps, RuleBasedStateMachine):
         party.whim.again(number)
         self.all._adopt((), complete=True)
 
-    @rule(days=st.sampled_from((1, 1, 1, 2, 31)))
+    @rule(days=st.sampled_from((1, 1, 1, 2, 2, 31)))
     def later(self, days: int) -> None:
         """Days pass: grants come to their end, and after a month every session."""
         self.all.pass_days(days)
@@ -193,10 +193,12 @@ class Machine(Steps, RuleBasedStateMachine):
         self.all.hostile(party, step)
         self.all.mend(party, step)
 
-    @rule(device=two, whole=st.booleans(), plan=plans | st.none())
-    def new_secrets(self, device: int, whole: bool, plan: Plan | None) -> None:  # noqa: FBT001 - drawn by hypothesis
+    @rule(device=two, whole=st.booleans(), kind=kinds, plan=plans | st.none())
+    def new_secrets(self, device: int, whole: bool, kind: int, plan: Plan | None) -> None:  # noqa: FBT001 - drawn by hypothesis
         """The passphrase or every key is changed, while the server is honest or is not."""
         chosen = self.all.devices[device]
+        for client in filter(self._is_without, self.all.apps):  # so that there is what it ends
+            self._share(chosen, client, kind, 20)
         self.all.catch_up(chosen)
         step = (self._change_keys if whole else self._change_passphrase)(chosen, 0)
         if plan is None:
