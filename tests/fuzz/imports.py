@@ -52,10 +52,10 @@ def _check(kind: SourceKind, data: bytes) -> None:
             except IngestError:
                 continue
             assert all(isinstance(item, Draft | ImportSkipped) for item in items)
-            _check_drafts(Path(folder), [item for item in items if isinstance(item, Draft)])
+            check_drafts(Path(folder), [item for item in items if isinstance(item, Draft)])
 
 
-def _check_drafts(folder: Path, drafts: list[Draft]) -> None:
+def check_drafts(folder: Path, drafts: list[Draft]) -> None:
     """Every draft can be sealed as it is, and comes back from an export."""
     for draft in drafts:
         assert draft.content.strip()

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 from coffret_vault.formats.pae import u64
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fuzz.target import Mutate
 
 _WORD = 8
 _MOST = 256
 
 
-def _split(data: bytes) -> list[bytes] | None:
+def split(data: bytes) -> list[bytes] | None:
     """The items of a list with its count in front; None if it is none."""
     count, at, items = int.from_bytes(data[:_WORD], "big"), _WORD, []
     if len(data) < _WORD or count > _MOST:
@@ -34,7 +36,8 @@ def _label_end(data: bytes) -> int:
     return end if data[_WORD : _WORD + 8] == b"coffret/" and end <= len(data) else 0
 
 
-def _join(items: list[bytes]) -> bytes:
+def join(items: Sequence[bytes]) -> bytes:
+    """The items as a list with its count in front."""
     return u64(len(items)) + b"".join(u64(len(item)) + item for item in items)
 
 
@@ -56,11 +59,11 @@ def _change_items(items: list[bytes], change: Mutate, most: int, random: Random)
 
 def _changed(data: bytes, change: Mutate, most: int, random: Random) -> bytes:
     end = _label_end(data)
-    items = _split(data[end:])
+    items = split(data[end:])
     if items is None or random.randrange(8) == 0:
         return change(data, most)
     _change_items(items, change, most, random)
-    return data[:end] + _join(items)
+    return data[:end] + join(items)
 
 
 def mutate_fields(data: bytes, change: Mutate, most: int, seed: int) -> bytes:

@@ -2,7 +2,31 @@
 
 from __future__ import annotations
 
-from fuzz import answers, cases, imports, kept, objects, requests, sealed, texts, trees
+from fuzz import (
+    answers,
+    cases,
+    folders,
+    imports,
+    kept,
+    objects,
+    openings,
+    requests,
+    sealed,
+    texts,
+    trees,
+)
 
-ROOMS = (objects, texts, trees, sealed, kept, imports, requests, answers, cases)
+ROOMS = (
+    objects,
+    texts,
+    trees,
+    sealed,
+    kept,
+    imports,
+    folders,
+    openings,
+    requests,
+    answers,
+    cases,
+)
 TARGETS = {target.name: target for room in ROOMS for target in room.TARGETS}
