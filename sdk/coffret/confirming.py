@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret.flows.evidence import conflict, folder_of, keep_evidence, subject
+from coffret.flows.evidence import conflict, folder_of, keep_evidence, known_steps, subject
 from coffret_vault.envelope.signature import verify_head
-from coffret_vault.errors import FormatError, InputError, TrustError
+from coffret_vault.errors import BadSignatureError, FormatError, InputError, TrustError
 from coffret_vault.formats.checkpoint import parse_head
 from coffret_vault.log import evidence
 from coffret_vault.log.tree import inclusion_proof, leaf_hash, root_of
@@ -45,7 +45,11 @@ def confirm(state: VaultState, note: str) -> int:
     except FormatError:
         message = "that is not a head: copy it with all its lines"
         raise InputError(message) from None
-    head = verify_head(state.account.signing_public(signed.head.size - 1), signed)
+    try:
+        head = verify_head(state.account.signing_public(signed.head.size - 1), signed)
+    except BadSignatureError as other:
+        _keep(state, signed, other)  # it may be by a key that was not the owner's any more, or yet
+        raise
     if head.account_id != state.account_id:
         message = "that head is of another vault"
         raise TrustError(message)
@@ -53,20 +57,25 @@ def confirm(state: VaultState, note: str) -> int:
     if len(hashes) != head.size or root_of(hashes) != head.root:
         message = "the server shows this device another log than the one that head was signed for"
         error = TrustError(message)
-        made = _contradiction(state, signed)
-        if made is not None:
-            keep_evidence(folder_of(state.store.path), made, error)
+        _keep(state, signed, error)
         raise error
     state.reload()  # another process may have replaced the keyslots since
     state.update_account(msgspec.structs.replace(state.account, confirmed=True))
     return head.size
 
 
+def _keep(state: VaultState, other: SignedHead, error: TrustError) -> None:
+    made = _contradiction(state, other)
+    if made is not None:
+        keep_evidence(folder_of(state.store.path), made, error)
+
+
 def _contradiction(state: VaultState, other: SignedHead) -> bytes | None:
     """Evidence out of our own log and a head from elsewhere that does not fit it."""
-    position, about, size = state.position(), subject(state.account), other.head.size
+    position, account, size = state.position(), state.account, other.head.size
     own = position.head
-    if own is None:
+    about = None if own is None else subject(account, known_steps(account), own, other)
+    if own is None or about is None:
         return None
     if size > position.size:
         return evidence.rolled_back(about, other, size, own, position.size)

@@ -13,14 +13,15 @@ import msgspec
 
 from coffret.flows.files import write_whole
 from coffret.flows.http import decode_msgpack
+from coffret.flows.lineage import fetch_steps
 from coffret.flows.session import get_packed
-from coffret_vault.envelope.signature import verify_head
 from coffret_vault.errors import CoffretError, FormatError, TooLargeError, TrustError
 from coffret_vault.formats.checkpoint import SignedHead, parse_head
 from coffret_vault.formats.entry import parse_leaf
 from coffret_vault.log import evidence
 from coffret_vault.log.evidence import Subject
-from coffret_vault.log.judging import verify_evidence
+from coffret_vault.log.judging import signer_of, verify_evidence
+from coffret_vault.log.lineage import Step, verify_successions
 from coffret_vault.log.tree import leaf_hash, prefix_root
 
 if TYPE_CHECKING:
@@ -59,9 +60,29 @@ class _Proof(msgspec.Struct, frozen=True):
     proof: list[bytes]
 
 
-def subject(account: AccountFile) -> Subject:
-    """Whose log a device's evidence is about."""
-    return Subject(account.origin, account.card, account.card_signature)
+def known_steps(account: AccountFile) -> list[Step]:
+    """The key changes that led to the account's card, as far back as they are kept here whole."""
+    steps = [Step(reign.succession, reign.signature, reign.card) for reign in account.earlier]
+    lacking = [at for at, step in enumerate(steps, 1) if not step.succession]
+    return steps[max(lacking, default=0) :]
+
+
+def subject(account: AccountFile, steps: Sequence[Step], *heads: SignedHead) -> Subject | None:
+    """Whose log evidence with these heads is about; None if one is not of the owner's keys.
+
+    Args:
+        account: the owner's, with the newest card.
+        steps: the key changes that led to it.
+        heads: what the owner's keys of some time signed.
+    """
+    try:
+        cards = verify_successions(steps, account.card)
+        first = min(signer_of(cards, signed) for signed in heads)
+    except (FormatError, TrustError):
+        return None
+    if any(signed.head.account_id != account.account_id for signed in heads):
+        return None
+    return Subject(account.origin, account.card, account.card_signature, tuple(steps[first:]))
 
 
 def folder_of(store: Path) -> Path:
@@ -71,10 +92,12 @@ def folder_of(store: Path) -> Path:
 
 def testify(state: VaultState, error: CoffretError, shown: Shown) -> Flow[None]:
     """Keep evidence if what was shown contradicts what this device holds; ``error`` names it."""
-    position, signed = state.position(), _signed(state, shown.note)
+    position, signed = state.position(), _parsed(shown.note)
     if position.head is None or signed is None:
         return
-    about = subject(state.account)
+    about = yield from _about(state, position.head, signed)
+    if about is None:
+        return
     made = weigh(about, position, signed, shown.size, shown.leaves)
     if made is not None and signed.head.size > position.head.head.size:
         made = (yield from _proven_fork(state, about, position.head, signed)) or made
@@ -82,14 +105,26 @@ def testify(state: VaultState, error: CoffretError, shown: Shown) -> Flow[None]:
         keep_evidence(folder_of(state.store.path), made, error)
 
 
-def _signed(state: VaultState, note: str) -> SignedHead | None:
-    """The head, if the owner's key signed it: anybody can make up another."""
+def _parsed(note: str) -> SignedHead | None:
     try:
-        signed = parse_head(note)
-        head = verify_head(state.card.signing_public, signed)
-    except (FormatError, TrustError):
+        return parse_head(note)
+    except FormatError:
         return None
-    return signed if head.account_id == state.account_id else None
+
+
+def _about(state: VaultState, held: SignedHead, shown: SignedHead) -> Flow[Subject | None]:
+    """Whose log it is, if the owner's keys signed both heads: anybody can make up another.
+
+    A device that has just entered with changed keys does not have the step to them yet: it is asked
+    for. Where the server gives none, nothing says to others that both keys are the owner's.
+    """
+    account, steps = state.account, known_steps(state.account)
+    if len(steps) + 1 < account.generation:
+        try:
+            steps = yield from fetch_steps(state)
+        except CoffretError:
+            return None
+    return subject(account, steps, held, shown)
 
 
 def weigh(
@@ -100,7 +135,7 @@ def weigh(
     Args:
         about: whose log.
         position: what the device had verified; it has a head.
-        shown: a head that the owner's key signed.
+        shown: a head that a key of the owner's signed.
         size: how long the log is said to be.
         leaves: those behind the position, as far as they came.
     """
@@ -168,7 +203,7 @@ def _proven_fork(
 def keep_evidence(folder: Path, data: bytes, error: CoffretError) -> None:
     """Write evidence into a folder, once, and name the file in an error.
 
-    What nobody could verify is not written: a head that is signed by another of the owner's keys.
+    What nobody could verify is not written.
     """
     try:
         verify_evidence(data)

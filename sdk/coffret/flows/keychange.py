@@ -258,7 +258,8 @@ def _rewrapped_grant(state: VaultState, made: NewKeys, row: GrantRow) -> GrantRo
 
 def _keep(state: VaultState, made: NewKeys, sent: Sent, wraps: Wraps) -> None:
     """Keep what the server took, whole."""
-    reign = Reign(state.account.card, sent.append.base)
+    card, at = state.account.card, sent.append.base
+    reign = Reign(card, at, made.succession, made.signature)
     account = msgspec.structs.replace(made.account, earlier=(*state.account.earlier, reign))
     meta = own_slots(account.keyslots).meta(account)
     rows = state.store.records_under(_kek(state.account))

@@ -17,7 +17,7 @@ from coffret.flows.http import decode_json, decode_msgpack, unb64
 from coffret.flows.keychange import KeysPage, key_name
 from coffret.flows.session import get, get_packed
 from coffret.flows.signup import enter_with_passphrase, unlock_with_passphrase
-from coffret.flows.state import account_meta, intended_meta
+from coffret.flows.state import AccountFile, account_meta, intended_meta
 from coffret.flows.sync import SyncReport, silent, sync
 from coffret_vault.errors import CredentialsError, OpenError, TrustError
 from coffret_vault.formats.layout import id_text
@@ -25,14 +25,14 @@ from coffret_vault.formats.memory import KEK, Kek
 from coffret_vault.grants.approve import open_owner_wrap
 from coffret_vault.records.rewrap import KeyName, open_wrap
 from coffret_vault.records.seal import check_opens
+from coffret_vault.store import GrantRow, StoredRecord
 
 if TYPE_CHECKING:
     from coffret.flows.http import Flow
     from coffret.flows.signup import Entered
-    from coffret.flows.state import AccountFile, VaultState
+    from coffret.flows.state import Unlocked, VaultState
     from coffret.flows.sync import Progress
     from coffret_vault.primitives.secret import SecretBytes
-    from coffret_vault.store import GrantRow, StoredRecord
 
 _PAGE = 5_000
 
@@ -47,6 +47,9 @@ def log_in_again(
 ) -> Flow[SyncReport]:
     """Enter with the passphrase and Secret Key of now, keep what is here, and sync.
 
+    Where the log under the new keys contradicts the one that is here, this device stays with the
+    keys of before: they alone open what the server has lost.
+
     Raises:
         CredentialsError: they do not open the vault as it is now.
         TrustError: the server shows another vault, an older one, wraps that do not open, or new
@@ -60,6 +63,8 @@ def log_in_again(
     if entered.account.generation > account.generation:
         _check_made_anew(state, passphrase, secret_key)
     before = state._unlocked  # noqa: SLF001 - put back if this fails
+    here = _Here(account, _under(state, account.generation), state.store.grants.all())
+    size = state.position().size
     try:
         yield from _take_over(state, entered, progress)
     except BaseException:
@@ -68,10 +73,15 @@ def log_in_again(
         if before is not None:
             state.unlock(before)
         raise
+    # What was sent under the keys of before and not answered is in the log now, or never will be.
+    try:
+        report = yield from sync(state, progress)
+    except TrustError:
+        if state.position().size == size:
+            _go_back(state, here, before)
+        raise
     if before is not None:
         before.keyring.wipe()
-    # What was sent under the keys of before and not answered is in the log now, or never will be.
-    report = yield from sync(state, progress)
     after = yield from sync_all(state, progress)
     report = SyncReport(report.entries + after.entries, report.records + after.records)
     if _outdated(state):
@@ -79,6 +89,23 @@ def log_in_again(
         raise TrustError(message)
     state.store.take_over((), (), intended_meta(None))
     return report
+
+
+class _Here(msgspec.Struct, frozen=True):
+    """What entering replaces in the store."""
+
+    account: AccountFile
+    records: list[StoredRecord]
+    grants: list[GrantRow]
+
+
+def _go_back(state: VaultState, here: _Here, keys: Unlocked | None) -> None:
+    """Undo :func:`_take_over`."""
+    state.store.take_over(here.records, here.grants, account_meta(here.account))
+    state.lock()
+    state.reload()
+    if keys is not None:
+        state.unlock(keys)
 
 
 def _check_same_vault(here: AccountFile, there: AccountFile) -> None:
@@ -129,10 +156,15 @@ def _take_over(state: VaultState, entered: Entered, progress: Progress) -> Flow[
 def _outdated(state: VaultState) -> dict[KeyName, list[StoredRecord]]:
     """The records of this device whose keys are wrapped under an earlier account key."""
     found: dict[KeyName, list[StoredRecord]] = {}
-    for generation in range(1, state.account.generation):
-        for row in state.store.records_under(KEK.encode(Kek(generation=generation))):
-            found.setdefault(key_name(row.record), []).append(row)
+    for row in _under(state, state.account.generation - 1):
+        found.setdefault(key_name(row.record), []).append(row)
     return found
+
+
+def _under(state: VaultState, newest: int) -> list[StoredRecord]:
+    """The records whose keys are wrapped under the account keys up to a generation."""
+    keks = [KEK.encode(Kek(generation=generation)) for generation in range(1, newest + 1)]
+    return [row for kek in keks for row in state.store.records_under(kek)]
 
 
 def _rewrapped_records(

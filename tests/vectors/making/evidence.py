@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from coffret_vault.envelope.signature import sign_head, sign_statement
 from coffret_vault.formats.account import ACCOUNT_CARD
 from coffret_vault.formats.checkpoint import NO_HEAD, Head, SignedHead, parse_head
 from coffret_vault.formats.entry import ENTRY
+from coffret_vault.formats.succession import SUCCESSION, Succession
+from coffret_vault.keyring import Identity
 from coffret_vault.log import evidence
 from coffret_vault.log.evidence import Subject
 from coffret_vault.log.judging import verify_evidence
+from coffret_vault.log.lineage import Step
 from coffret_vault.log.tree import Frontier, inclusion_proof, leaf_hash, root_of
+from coffret_vault.primitives.identity import SigningKey
+from coffret_vault.primitives.secret import SecretBytes
 from vectors.making.book import Book, steady
 from vectors.making.samples import (
     ACCOUNT_ID,
@@ -91,6 +100,76 @@ def _true() -> Iterator[tuple[str, bytes]]:
     yield "no entry behind the head", _altered(5, _head(5), [b"no leaf"])
 
 
+def _stepped(*keys: Identity, skip: int = 0, again: int = 0, forge: bool = False) -> Subject:
+    """A subject of which the keys were changed, from the first of these to the last.
+
+    Args:
+        keys: in turn.
+        skip: leave out this step of the chain.
+        again: have this one name the generation of the one before.
+        forge: have the newest keys sign for those before.
+    """
+    cards = [
+        ACCOUNT_CARD.serialize(
+            msgspec.structs.replace(
+                CARD, signing_public=key.signing.public, sealing_public=key.sealing.public
+            )
+        )
+        for key in keys
+    ]
+    steps = []
+    for at, (before, after) in enumerate(pairwise(cards)):
+        says = Succession(
+            ACCOUNT_ID,
+            2 + at - (again == at > 0),
+            sha256(before).digest(),
+            sha256(after).digest(),
+            sha256(b"identity").digest(),
+            UPDATED,
+        )
+        message = SUCCESSION.serialize(says)
+        signer = keys[-1] if forge else keys[at]
+        signature = sign_statement(signer.signing, "succession", message)
+        steps.append(Step(message, signature, before))
+    kept = tuple(step for at, step in enumerate(steps) if not (skip and at == skip))
+    signed = sign_statement(keys[-1].signing, "account", cards[-1])
+    return Subject(ORIGIN, cards[-1], signed, kept)
+
+
+_NEXT = Identity(SigningKey(SecretBytes(steady("next", 32))), OWNER_KEYS.sealing)
+_LAST = Identity(SigningKey(SecretBytes(steady("last", 32))), OWNER_KEYS.sealing)
+_CHAIN = OWNER_KEYS, _NEXT, _LAST
+
+
+def _across(subject: Subject, held: Identity, shown: Identity) -> bytes:
+    """A fork of which each head is by one of the owner's keys."""
+    hashes = _hashes(7, "other")
+    heads = _head(4, key=held.signing), _head(7, "other", key=shown.signing)
+    return evidence.fork(subject, *heads, hashes[4], inclusion_proof(hashes, 4))
+
+
+def _across_true() -> Iterator[tuple[str, bytes]]:
+    """What shows what it says, though the keys were changed."""
+    yield "a fork across a key change", _across(_stepped(*_CHAIN[:2]), OWNER_KEYS, _NEXT)
+    yield "a fork across two key changes", _across(_stepped(*_CHAIN), OWNER_KEYS, _LAST)
+    yield "both heads by the oldest keys", _across(_stepped(*_CHAIN), OWNER_KEYS, OWNER_KEYS)
+    yield "the shown head by the older keys", _across(_stepped(*_CHAIN[:2]), _NEXT, OWNER_KEYS)
+    yield (
+        "a log of before a key change",
+        evidence.rolled_back(_stepped(*_CHAIN[:2]), _head(5, key=_NEXT.signing), 5, _head(3), 3),
+    )
+
+
+def _across_untrue() -> Iterator[tuple[str, bytes]]:
+    """Key changes that do not lead to the card, or that no head is older than."""
+    yield "a step is missing", _across(_stepped(*_CHAIN, skip=1), OWNER_KEYS, _LAST)
+    yield "a generation twice", _across(_stepped(*_CHAIN, again=1), OWNER_KEYS, _LAST)
+    yield "no head by the oldest keys", _across(_stepped(*_CHAIN), _NEXT, _LAST)
+    one = _stepped(*_CHAIN[:2])
+    turned = Subject(one.origin, one.card, one.card_signature, one.steps * 2)
+    yield "a step twice", _across(turned, OWNER_KEYS, _NEXT)
+
+
 def _untrue() -> Iterator[tuple[str, bytes]]:
     """What is signed and shows nothing."""
     yield "a log and its own continuation", _fork(4, 7, "")
@@ -138,6 +217,17 @@ def _malformed(good: bytes) -> Iterator[tuple[str, str]]:
     yield "a field twice", text.replace("{", '{"card":"",', 1)
     yield "not ASCII", text.replace("\\u2014", "\u2014")
     yield "a list", "[]\n"
+    stepped = json.loads(_across(_stepped(*_CHAIN[:2]), OWNER_KEYS, _NEXT))
+    for name, value in (
+        ("no step at all", []),
+        ("steps that are no list", {}),
+        ("a step that is none", [""]),
+        ("a step without its card", [{"signature": "", "succession": ""}]),
+        ("a step with more", [stepped["successions"][0] | {"zeal": ""}]),
+        ("a step with a card that is none", [stepped["successions"][0] | {"card": "AAAA"}]),
+        ("a step that says nothing", [stepped["successions"][0] | {"succession": ""}]),
+    ):
+        yield name, evidence._canonical(stepped | {"successions": value}).decode("ascii")
     changed: tuple[tuple[str, dict[str, Any]], ...] = (
         ("an unknown field", {"zeal": ""}),
         ("another format", {"format": "coffret/v2/evidence"}),
@@ -160,7 +250,7 @@ def _malformed(good: bytes) -> Iterator[tuple[str, str]]:
 def evidence_book() -> Book:
     """What is evidence, and what is not."""
     book = Book("evidence", "5-log", "Files of evidence: what they show, with public keys alone.")
-    for name, data in _true():
+    for name, data in (*_true(), *_across_true()):
         found = verify_evidence(data)
         book.accept(
             name,
@@ -172,7 +262,7 @@ def evidence_book() -> Book:
             held=found.held.size,
             shown=found.shown.size,
         )
-    for name, data in _untrue():
+    for name, data in (*_untrue(), *_across_untrue()):
         book.refuse(name, "evidence", {"file": data.decode("ascii")}, "untrustworthy")
     good = _fork(4, 7)
     for name, text in _malformed(good):
@@ -181,6 +271,11 @@ def evidence_book() -> Book:
     unsigned = Subject(ORIGIN, _CARD, bytes(64))
     for name, data in (
         ("a head by another key", stranger),
+        ("a head by a key between", _across(_stepped(*_CHAIN[:2]), OWNER_KEYS, _LAST)),
+        (
+            "a step that the keys before did not sign",
+            _across(_stepped(*_CHAIN[:2], forge=True), OWNER_KEYS, _NEXT),
+        ),
         ("a card that nobody signed", evidence.fork(unsigned, _head(3), _head(3, "other"))),
     ):
         book.refuse(name, "evidence", {"file": data.decode("ascii")}, "bad-signature")

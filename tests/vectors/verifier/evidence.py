@@ -53,11 +53,14 @@ def _read(data: bytes) -> Values:
     except (ValueError, RecursionError):
         raise Refused(MALFORMED) from None
     require(isinstance(file, dict) and isinstance(file.get("kind"), str))
-    require(file["kind"] in _MORE and set(file) == _EVERY | _MORE[file["kind"]])
+    names = set(file) - {"successions"}
+    require(file["kind"] in _MORE and names == _EVERY | _MORE[file["kind"]])
     again = json.dumps(file, sort_keys=True, separators=(",", ":"), ensure_ascii=True) + "\n"
     require(again.encode() == data)
     for name, value in file.items():
-        if name in _LISTS:
+        if name == "successions":
+            _check_steps(value)
+        elif name in _LISTS:
             require(isinstance(value, list) and all(isinstance(item, str) for item in value))
         elif name in _SIZES:
             require(type(value) is int and 0 <= value < 1 << 63)
@@ -69,14 +72,43 @@ def _read(data: bytes) -> Values:
     return values
 
 
-def _head(note: str, card: Values) -> Values:
+def _check_steps(value: Any) -> None:
+    require(isinstance(value, list) and bool(value))
+    for step in value:
+        require(isinstance(step, dict) and set(step) == {"card", "succession", "signature"})
+        require(all(isinstance(text, str) for text in step.values()))
+
+
+def _cards(file: Values, newest: bytes) -> list[Values]:
+    """The owner's cards in turn, each of which says which one follows."""
+    steps = [{name: _bytes(text) for name, text in s.items()} for s in file.get("successions", [])]
+    raw = [*(step["card"] for step in steps), newest]
+    cards = [objects.parse("account", card) for card in raw]
+    told = [objects.parse("succession", step["succession"]) for step in steps]
+    for at, (step, says) in enumerate(zip(steps, told, strict=True)):
+        named = says["account_id"] == cards[at]["account_id"] == cards[-1]["account_id"]
+        follows = says["generation"] == told[0]["generation"] + at
+        hashes = (sha256(raw[at]).hex(), sha256(raw[at + 1]).hex())
+        leads = (says["before"], says["after"]) == hashes
+        require(named and follows and leads, UNTRUSTWORTHY)
+        public = bytes.fromhex(cards[at]["signing_public"])
+        ed25519_verify(public, pae("sign/succession", step["succession"]), step["signature"])
+    return cards
+
+
+def _signer(note: str, cards: list[Values]) -> int:
+    """The place of the card whose key signed a head."""
     head = objects.parse_head(note)
-    public = bytes.fromhex(card["signing_public"])
-    key_id = objects.head_key_id(bytes.fromhex(head["account_id"]), public)
-    require(head["key_id"] == key_id.hex(), BAD_SIGNATURE)
-    ed25519_verify(public, head["text"].encode(), bytes.fromhex(head["signature"]))
-    require(head["account_id"] == card["account_id"], UNTRUSTWORTHY)
-    return head
+    for at, card in enumerate(cards):
+        public = bytes.fromhex(card["signing_public"])
+        key_id = objects.head_key_id(bytes.fromhex(head["account_id"]), public)
+        try:
+            require(head["key_id"] == key_id.hex(), BAD_SIGNATURE)
+            ed25519_verify(public, head["text"].encode(), bytes.fromhex(head["signature"]))
+        except Refused:
+            continue
+        return at
+    raise Refused(BAD_SIGNATURE)
 
 
 def _left(index: int, size: int, proof: list[bytes]) -> list[bytes]:
@@ -151,7 +183,12 @@ def judge(data: bytes) -> Values:
     card = objects.parse("account", card_bytes)
     public = bytes.fromhex(card["signing_public"])
     ed25519_verify(public, pae("sign/account", card_bytes), signature)
-    held, shown = _head(file["held"], card), _head(file["shown"], card)
+    cards = _cards(file, card_bytes)
+    signers = [_signer(file[name], cards) for name in ("held", "shown")]
+    require(len(cards) == 1 or 0 in signers, UNTRUSTWORTHY)
+    held, shown = objects.parse_head(file["held"]), objects.parse_head(file["shown"])
+    for head in (held, shown):
+        require(head["account_id"] == card["account_id"], UNTRUSTWORTHY)
     checks: dict[str, Callable[[Values, Values, Values], bool]] = {
         "fork": _is_fork,
         "two-heads": _is_two_heads,

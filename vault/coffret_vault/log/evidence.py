@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from coffret_vault.errors import FormatError, TooLargeError
+from coffret_vault.log.lineage import Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,7 +36,17 @@ _Origin = Annotated[str, msgspec.Meta(min_length=1, max_length=300, pattern=r"\A
 _Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
+class SuccessionFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A step from the keys of a card to those of the next; bytes are base64."""
+
+    card: str
+    succession: str
+    signature: str
+
+
+class _File(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", kw_only=True
+):
     """What every kind has; bytes are base64."""
 
     format: str
@@ -44,6 +55,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
     card_signature: str
     held: str
     shown: str
+    successions: list[SuccessionFile] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ForkFile(_File, frozen=True, tag=FORK):
@@ -80,11 +92,15 @@ _decoder: msgspec.json.Decoder[AnyFile] = msgspec.json.Decoder(AnyFile)
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """Whose log it is about, and at which server: the owner's card as it was signed."""
+    """Whose log it is about, and at which server: the owner's card as it was signed.
+
+    ``steps`` lead to it from the card whose key signed the older head, where that is another.
+    """
 
     origin: str
     card: bytes
     card_signature: bytes
+    steps: tuple[Step, ...] = ()
 
 
 def fork(
@@ -156,6 +172,11 @@ def _write(
         "shown": shown.note,
         **more,
     }
+    if subject.steps:
+        whole["successions"] = [
+            {name: _text(getattr(step, name)) for name in ("card", "succession", "signature")}
+            for step in subject.steps
+        ]
     return _canonical(whole)
 
 
@@ -179,6 +200,15 @@ def read_bytes(text: str) -> bytes:
         message = "evidence is not base64 where it should be"
         raise FormatError(message)
     return data
+
+
+def read_steps(file: AnyFile) -> list[Step]:
+    """The successions of a file, or FormatError."""
+    found = [] if isinstance(file.successions, msgspec.UnsetType) else file.successions
+    return [
+        Step(read_bytes(step.succession), read_bytes(step.signature), read_bytes(step.card))
+        for step in found
+    ]
 
 
 def read_hashes(texts: Iterable[str]) -> list[bytes]:
@@ -205,6 +235,6 @@ def read_file(data: bytes) -> AnyFile:
         same = _canonical(json.loads(data)) == data
     except (ValueError, RecursionError):  # msgspec's and json's errors are of the first kind
         raise FormatError(message) from None
-    if not same or file.format != _FORMAT:
+    if not same or file.format != _FORMAT or file.successions == []:
         raise FormatError(message)
     return file

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
 from coffret_vault.envelope.signature import verify_head, verify_statement
-from coffret_vault.errors import FormatError, TrustError
+from coffret_vault.errors import BadSignatureError, FormatError, TrustError
 from coffret_vault.formats.account import ACCOUNT_CARD, AccountCard
 from coffret_vault.formats.checkpoint import Head, SignedHead, parse_head
 from coffret_vault.formats.entry import parse_leaf
@@ -26,8 +27,13 @@ from coffret_vault.log.evidence import (
     read_bytes,
     read_file,
     read_hashes,
+    read_steps,
 )
+from coffret_vault.log.lineage import verify_successions
 from coffret_vault.log.tree import Frontier, prefix_root
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _PROVEN, _RECORD = True, False
 
@@ -53,7 +59,7 @@ class Finding(msgspec.Struct, frozen=True):
 
     Attributes:
         origin: the server's address, as the device says.
-        card: the owner's card: whose log.
+        card: the owner's card, the newest one: whose log.
         held: the head that the device had, or the shorter one of a fork.
         shown: the head that it was shown against that.
         verdict: what follows.
@@ -72,19 +78,39 @@ def verify_evidence(data: bytes) -> Finding:
     Raises:
         TooLargeError: it is longer than any such file.
         FormatError: it is not one, or not in its one form.
-        BadSignatureError: the owner's key did not sign the card, or one of the heads.
+        BadSignatureError: the owner's key did not sign the card, or one of the heads; or keys of
+            before, those that followed them.
         TrustError: what is in it does not show what it says.
     """
     file = read_file(data)
     card_bytes, signature = read_bytes(file.card), read_bytes(file.card_signature)
-    held, shown = parse_head(file.held), parse_head(file.shown)
+    steps, held, shown = read_steps(file), parse_head(file.held), parse_head(file.shown)
     card = ACCOUNT_CARD.parse(card_bytes)
     verify_statement(card.signing_public, "account", card_bytes, signature)
-    for signed in (held, shown):
-        if verify_head(card.signing_public, signed).account_id != card.account_id:
-            _refuse()
+    cards = verify_successions(steps, card_bytes)
+    signers = [signer_of(cards, signed) for signed in (held, shown)]
+    if steps and 0 not in signers:
+        _refuse()
+    if any(signed.head.account_id != card.account_id for signed in (held, shown)):
+        _refuse()
     verdict = _judge(file, held, shown)
+    if steps:
+        unproven = (*verdict.unproven, _KEYS_OF_BEFORE)
+        verdict = msgspec.structs.replace(verdict, unproven=unproven)
     return Finding(file.origin, card, held.head, shown.head, verdict)
+
+
+def signer_of(cards: Sequence[AccountCard], signed: SignedHead) -> int:
+    """The place of the card whose key signed a head.
+
+    Raises:
+        BadSignatureError: none of them did.
+    """
+    for at, card in enumerate(cards):
+        with suppress(BadSignatureError):
+            verify_head(card.signing_public, signed)
+            return at
+    raise BadSignatureError
 
 
 def _judge(file: AnyFile, held: SignedHead, shown: SignedHead) -> Verdict:
@@ -176,6 +202,10 @@ _WHO = (
 _REFUSED = (
     "That both were the log: of two devices that write at once one loses, and a head that the "
     "server refused is signed as well. Then showing it as the log's head was the lie."
+)
+_KEYS_OF_BEFORE = (
+    "Who had the keys of before when one of the heads was signed: they were changed since, which "
+    "an owner does when somebody may have them."
 )
 _SERVED = "That the server showed them: its answers are not signed."
 _NO_ENTRY = "That any entry differs: both heads are over the same ones."

@@ -31,10 +31,15 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Reign(msgspec.Struct, frozen=True):
-    """An earlier account card, and the index of the ``rotate`` entry that ended it."""
+    """An earlier account card, and the index of the ``rotate`` entry that ended it.
+
+    With the succession to the next card, and its signature by this one.
+    """
 
     card: bytes
     until: int
+    succession: bytes = b""
+    signature: bytes = b""
 
     def parse(self) -> AccountCard:
         """The card."""
@@ -62,7 +67,39 @@ def verify_lineage(
         _refuse()
     for (_, entry), step, after in zip(rotations, steps, cards[1:], strict=True):
         _check_step(entry, step, after)
-    return tuple(Reign(step.card, index) for (index, _), step in zip(rotations, steps, strict=True))
+    return tuple(
+        Reign(step.card, index, step.succession, step.signature)
+        for (index, _), step in zip(rotations, steps, strict=True)
+    )
+
+
+def verify_successions(steps: Sequence[Step], card: bytes) -> list[AccountCard]:
+    """The owner's cards from that of the first step to the ``card`` that the last one leads to.
+
+    No log is at hand to name them: each card's key says which one follows.
+
+    Raises:
+        FormatError: one of them is no card, or no succession.
+        BadSignatureError: the keys before did not sign a succession.
+        TrustError: a step does not lead to the next card.
+    """
+    cards = [*(step.card for step in steps), card]
+    parsed = [ACCOUNT_CARD.parse(data) for data in cards]
+    told = [SUCCESSION.parse(step.succession) for step in steps]
+    for at, (step, says) in enumerate(zip(steps, told, strict=True)):
+        account_id, generation = parsed[-1].account_id, told[0].generation + at
+        leads = (account_id, account_id, generation, _digest(step.card), _digest(cards[at + 1]))
+        if leads != (
+            parsed[at].account_id,
+            says.account_id,
+            says.generation,
+            says.before,
+            says.after,
+        ):
+            message = "a succession does not lead from one of the cards to the next"
+            raise TrustError(message)
+        verify_statement(parsed[at].signing_public, "succession", step.succession, step.signature)
+    return parsed
 
 
 def _check_step(entry: Entry, step: Step, after: bytes) -> None:
