@@ -35,6 +35,7 @@ _SECONDS: Final = 60.0
 _WARM: Final = 100
 _KEPT: Final = 0.9
 """The fastest part of the answers, which t is of: what the machine does beside makes the rest."""
+_DEALT: Final = 2_000
 SURE: Final = 0.001
 """How often equal times would look as different as that, by chance, for it to be called one."""
 _SETTINGS: Final = {"COFFRET_LOGIN_FAILURES": "1000000", "COFFRET_TRUST_FORWARDED": "yes"}
@@ -123,16 +124,13 @@ def compare(kind: str, times: Times) -> list[Row]:
     known, unknown = (np.array(part) * 1e6 for part in (times.known, times.unknown))
     distance, chance = kolmogorov_smirnov(known, unknown)
     apart = float(np.median(known) - np.median(unknown))
+    quick, quick_chance = tenths(known, unknown)
+    title, target = f"{kind}: known against unknown users", f"p ≥ {SURE:g}"
     against = f"t {welch(*_fastest(known, unknown)):+.1f}, KS {distance:.3f}, p {chance:.2g}"
+    quickly = f"{quick:+.1f} µs", f"p {quick_chance:.2g}"
     rows = [
-        Row(
-            f"{kind}: known against unknown users",
-            f"p ≥ {SURE:g}",
-            f"{apart:+.1f} µs",
-            against,
-            chance >= SURE,
-            apart,
-        )
+        Row(title, target, f"{apart:+.1f} µs", against, chance >= SURE, apart),
+        Row("  their fastest tenths", target, *quickly, quick_chance >= SURE, quick),
     ]
     for name, part in (("known", known), ("unknown", unknown)):
         low, middle, high = np.percentile(part, (10, 50, 90))
@@ -150,6 +148,24 @@ def welch(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     """Welch's t: the difference of the means in its own standard errors."""
     error = one.var(ddof=1) / len(one) + other.var(ddof=1) / len(other)
     return float((one.mean() - other.mean()) / np.sqrt(error))
+
+
+def tenths(one: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[float, float]:
+    """The difference of the 10th percentiles, and how often chance alone makes it as large.
+
+    What else a machine does makes answers slower, never faster: the quick ones tell most of what is
+    different about the work. The chance is that of samples whose labels are dealt anew.
+    """
+    both, generator = np.concatenate((one, other)), np.random.default_rng(0)
+
+    def apart(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+        return float(np.percentile(a, 10) - np.percentile(b, 10))
+
+    found, larger = apart(one, other), 0
+    for _ in range(_DEALT):
+        dealt = generator.permutation(both)
+        larger += abs(apart(dealt[: len(one)], dealt[len(one) :])) >= abs(found)
+    return found, (larger + 1) / (_DEALT + 1)
 
 
 def kolmogorov_smirnov(one: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[float, float]:

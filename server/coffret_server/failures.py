@@ -21,6 +21,7 @@ _FIND: Final = "SELECT whole FROM login_failures WHERE subject = ?"
 _IS_KNOWN: Final = (
     "SELECT 1 FROM sessions WHERE account_id = ? AND network = ? AND expires > ? LIMIT 1"
 )
+"""Answered by an index alone: no row of a session is read, which only who exists has."""
 _ADD: Final = (
     "INSERT INTO login_failures (subject, whole) VALUES (?, ?) ON CONFLICT (subject) DO UPDATE"
     " SET whole = CASE WHEN login_failures.whole > ? THEN login_failures.whole ELSE ? END + ?"

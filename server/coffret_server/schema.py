@@ -101,6 +101,7 @@ class Session(Base):
     __table_args__ = (
         Index("ux_sessions_token", "account_id", "token_hash", unique=True),
         Index("ix_sessions_expires", "expires"),
+        Index("ix_sessions_network", "account_id", "network", "expires"),
     )
     account_id: Mapped[bytes] = mapped_column(primary_key=True)
     session_id: Mapped[bytes] = mapped_column(primary_key=True)

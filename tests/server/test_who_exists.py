@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 import pytest
 
+from coffret_server.control import auth
 from coffret_server.wire import identity
 from server import forge
 from server.stand import ORIGIN, Stand
@@ -100,6 +101,27 @@ async def test_a_wrong_login_is_the_same_work_for_everybody(sqlite_stand: Stand)
     for known, unknown in seen[2:]:
         assert known == unknown
     assert seen[-1][0]["Verifier.verify"] >= 1
+
+
+@pytest.mark.attack(46)
+@pytest.mark.asyncio
+async def test_a_row_is_read_for_everybody(stand: Stand) -> None:
+    """Whether a name or a slot exists or not, one row with a keyslot comes from the database.
+
+    Reading its pages is most of what could be told from outside (`make bench BENCH=logins`).
+    """
+    await stand.sign_up("kim")
+    owner = await stand.sign_up("lea")
+    storage = stand.app.state.services.storage
+    for name, found in (("kim", "kim"), ("lea", "lea"), ("ada", "kim"), ("kit", "lea")):
+        row = await storage.one(auth._FIND_USER, name, "recovery")
+        assert (row[0], bool(row[2])) == (found, True)
+    assert (await storage.one(auth._FIND_USER, "zoe", "recovery"))[0] == "kim"
+    mine = owner.account.bytes, owner.slots[0].slot.bytes
+    for place in (mine, (owner.account.bytes, bytes(16)), (bytes(16),) * 2, (b"\xff" * 16,) * 2):
+        row = await storage.one(auth._FIND_SLOT_OR_NEXT, *place)
+        assert row[2]
+        assert ((row[0], row[1]) == place) is (place == mine)
 
 
 @pytest.mark.control(46)

@@ -121,7 +121,14 @@ _FIND_USER: Final = (
     " ORDER BY k.slot_id LIMIT 1"
 )
 """The user of a name, or the next one by the alphabet: for a name that nobody has, as many pages
-are read, which takes longer than all else that is done with a row."""
+are read, which takes longer than all else that is done with a row. So it is with slots."""
+_FIND_SLOT_OR_NEXT: Final = (
+    "SELECT * FROM (SELECT account_id, slot_id, keyslot FROM keyslots"
+    " WHERE (account_id, slot_id) >= (?, ?) ORDER BY account_id, slot_id LIMIT 1) b"
+    " UNION ALL"
+    " SELECT * FROM (SELECT account_id, slot_id, keyslot FROM keyslots"
+    " ORDER BY account_id, slot_id LIMIT 1) c LIMIT 1"
+)
 _FIND_SLOT: Final = "SELECT keyslot FROM keyslots WHERE account_id = ? AND slot_id = ?"
 _HOLD_ACCOUNT: Final = "SELECT 1 FROM accounts WHERE account_id = ?"
 _ADD_SESSION: Final = (
@@ -236,8 +243,9 @@ async def _is_right(tx: Tx, services: Services, body: LoginBody, now: int) -> bo
     """Whether a login is signed by the key of its keyslot, over a nonce of ours, for once."""
     key, place = services.secrets.nonce_key, (body.account_id, body.slot_id)
     nonce_ends = challenges.nonce_expiry(key, *place, body.nonce, now)
-    slot = await tx.one(_FIND_SLOT, *place)
-    login_key = parse_keyslot(slot[0] if slot else _decoy()).login_key
+    found = await tx.one(_FIND_SLOT_OR_NEXT, *place)
+    slot = found[2] if found is not None and (found[0], found[1]) == place else None
+    login_key = parse_keyslot(slot or _decoy()).login_key
     is_signed = _is_signed(services, login_key, body)
     if not is_signed or slot is None or nonce_ends is None:
         return False
@@ -245,7 +253,7 @@ async def _is_right(tx: Tx, services: Services, body: LoginBody, now: int) -> bo
     # behind, must not begin anew right after it.
     await tx.one(_HOLD_ACCOUNT + tx.for_update, body.account_id)
     still = await tx.one(_FIND_SLOT, *place)
-    if still is None or still[0] != slot[0]:
+    if still is None or still[0] != slot:
         return False
     return await spend(tx, body.account_id, body.nonce, nonce_ends, now)
 

@@ -21,6 +21,7 @@ def upgrade() -> None:
     for address in found.all():
         op.get_bind().execute(change, {"network": _network(address), "address": address})
     op.create_index("ix_sessions_expires", "sessions", ["expires"])
+    op.create_index("ix_sessions_network", "sessions", ["account_id", "network", "expires"])
     op.create_index("ix_used_nonces_expires", "used_nonces", ["expires"])
     op.create_index("ix_access_requests_created", "access_requests", ["account_id", "created"])
 
@@ -29,6 +30,7 @@ def downgrade() -> None:
     """Know whole addresses again."""
     op.drop_index("ix_access_requests_created", "access_requests")
     op.drop_index("ix_used_nonces_expires", "used_nonces")
+    op.drop_index("ix_sessions_network", "sessions")
     op.drop_index("ix_sessions_expires", "sessions")
     with op.batch_alter_table("sessions") as table:
         table.drop_column("network")
