@@ -14,7 +14,7 @@ from bench.rows import Row, at_least, at_most, bounded, told
 from bench.servers import coffret_server
 from coffret import Vault
 from coffret.flows import append
-from coffret.flows import memories as memory_flows
+from coffret.flows import batches as batch_flows
 from coffret.testing import cheap
 from coffret_vault.records import seal
 
@@ -143,7 +143,7 @@ def batches(plan: Plan) -> list[Row]:
     items = memories(documents(2 * count + 2 * BATCH))
     with coffret_server(plan.place("batches")) as url:
         vault, _ = Vault.create(url, "ana", "pw", plan.place("device"), ambient=cheap())
-        with vault, patch.object(memory_flows, "BATCH", BATCH):
+        with vault, patch.object(batch_flows, "BATCH", BATCH):
             vault.remember_many(items[: 2 * BATCH])
             one_call, processor = _written(vault, [items[2 * BATCH : 2 * BATCH + count]])
             parts = range(2 * BATCH + count, len(items), BATCH)

@@ -14,7 +14,7 @@ from coffret.flows.keys import grant_wraps, next_key, open_memory, open_record
 from coffret.flows.same import TAKEN, chosen_id, same_memory
 from coffret.flows.settled import sealed_by_default
 from coffret.flows.unsent import settle
-from coffret.flows.visibility import decided, look
+from coffret.flows.visibility import look
 from coffret_vault.errors import (
     ConflictError,
     FormatError,
@@ -80,13 +80,16 @@ def seal_new(state: VaultState, new: NewMemory, *, sealed: bool | None = None) -
     memory_id = chosen_id(new.memory_id) or state.ambient.new_id()
     stamp = Stamp(state.account_id, memory_id, 1, 1, OWNER, created, now)
     key = generate_key(state.ambient.random)
-    written = _seal(state, stamp, decided(new.fields, sealed=default), key)
     undecided = new.fields.sealed is None and not default
-    return msgspec.structs.replace(written, undecided=True) if undecided else written
+    fields = checked(new.fields, sealed=default)
+    return _seal(state, stamp, fields, key, undecided=undecided)
 
 
-def _seal(state: VaultState, stamp: Stamp, fields: Fields, key: SecretBytes) -> Written:
-    random, fields = state.ambient.random, checked(fields)
+def _seal(
+    state: VaultState, stamp: Stamp, fields: Fields, key: SecretBytes, *, undecided: bool = False
+) -> Written:
+    """Seal fields that were checked."""
+    random = state.ambient.random
     record = make_record(stamp, fields, key, state.owner_wrapping(), random=random)
     memory = written_memory(stamp, fields)
     entry = Entry(
@@ -99,7 +102,7 @@ def _seal(state: VaultState, stamp: Stamp, fields: Fields, key: SecretBytes) -> 
         time=stamp.updated,
     )
     row = StoredRecord(stamp.memory_id, stamp.version, record)
-    return Written(memory, entry, row, stamp, key)
+    return Written(memory, entry, row, stamp, key, undecided=undecided)
 
 
 def put_change(state: VaultState, written: list[Written]) -> Change:
@@ -259,7 +262,7 @@ def _next(
         updated=max(state.ambient.now(), opened.header.created),
     )
     before = to_memory(opened.header, opened.payload)
-    wanted = decided(change(before.fields()), sealed=before.sealed)
+    wanted = checked(change(before.fields()), sealed=before.sealed)
     fields = with_author(wanted, opened.header.author)
     written = _seal(state, stamp, fields, key)
     return msgspec.structs.replace(written, before=opened.header.key_number)

@@ -8,7 +8,6 @@ writer does. What does not fit the template goes to the general one, which says 
 from __future__ import annotations
 
 import struct
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from coffret_vault.errors import FormatError
@@ -50,6 +49,8 @@ class Template:
         self._struct = struct.Struct(pattern)
         self._expected = tuple(expected)
         self._sizes = tuple(sizes)
+        self._around = [b""] * (len(expected) + len(sizes))
+        self._around[::2] = expected
         self._more = more
 
     def read(self, data: bytes) -> tuple[bytes, ...] | None:
@@ -81,8 +82,8 @@ class Template:
         if tuple(map(len, fields)) != self._sizes or len(more) != (self._more or 0):
             message = "a field is of another length than it has to be"
             raise FormatError(message)
-        parts = [*chain.from_iterable(zip(self._expected, fields, strict=False))]
-        parts += self._expected[len(fields) :]
+        parts = self._around.copy()
+        parts[1::2] = fields
         for field in more:
             parts += (len(field).to_bytes(8, "big"), field)
         return b"".join(parts)

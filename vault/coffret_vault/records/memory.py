@@ -78,21 +78,30 @@ class Fields(msgspec.Struct, frozen=True, kw_only=True):
         return f"<{type(self).__name__}>"
 
 
-def checked(fields: Fields) -> Fields:
+def checked(fields: Fields, *, sealed: bool | None = None) -> Fields:
     """The fields as they will be read back: of the kinds that they say, names and tags in NFC.
 
     Structs take whatever they are given; a number where text belongs would make a record that no
     device could open again.
 
+    Args:
+        fields: what the writer chose.
+        sealed: whether it is, where they do not say.
+
     Raises:
         InputError: a field is of another kind.
     """
+    given = msgspec.structs.asdict(fields)
+    if given["sealed"] is None:
+        given["sealed"] = sealed
     try:
-        made = msgspec.convert(msgspec.structs.asdict(fields), Fields)
+        made = msgspec.convert(given, Fields)
     except (msgspec.ValidationError, UnicodeEncodeError) as error:
         raise InputError(str(error)) from None
-    tags = tuple(dict.fromkeys(map(_composed, made.tags)))
-    return msgspec.structs.replace(made, title=_composed(made.title), tags=tags)
+    title, tags = _composed(made.title), tuple(dict.fromkeys(map(_composed, made.tags)))
+    if (title, tags) == (made.title, made.tags):
+        return made
+    return msgspec.structs.replace(made, title=title, tags=tags)
 
 
 def _composed(text: str) -> str:
