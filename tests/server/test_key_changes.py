@@ -273,9 +273,15 @@ async def test_a_process_that_did_not_hear_knows_the_new_key(stand: Stand) -> No
         append = change.append()
         assert (await make(stand, change)).status_code == 204
         change.after.commit(append)
-        assert (await other.get("/tags", owner.token)).status_code == 200
+        principals = other.app.state.services.principals
+        remembered = dict(principals._known)
         head = change.after.put(change.after.memory())
         assert (await other.send("POST", "/log", head, owner.token)).status_code == 200
+        principals._known = remembered
+        assert (await other.get("/tags", owner.token)).status_code == 200
+        assert principals._known[owner.token].caller.vault.verifier.public_key == forge.public(
+            change.after.key
+        )
 
 
 async def test_a_change_ends_every_grant(stand: Stand) -> None:

@@ -131,6 +131,18 @@ class Call:
             refuse("forbidden", "this call is for owners")
         return caller
 
+    async def owner_now(self) -> Owner:
+        """The owner who calls, looked up where they are remembered otherwise.
+
+        Raises:
+            ProblemError: as `owner`, but for proofs and rates, which were looked at.
+        """
+        token = self._shown.token("dpop")
+        caller = await callers.find(self.services, self.limits, self.info, token)
+        if not isinstance(caller, Owner):
+            refuse("forbidden", "this call is for owners")
+        return caller
+
     async def app(self) -> AppCaller:
         """The app that calls.
 

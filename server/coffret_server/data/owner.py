@@ -62,6 +62,19 @@ def _array(count: int) -> bytes:
     return b"\xdd" + count.to_bytes(4, "big")
 
 
+async def _prepared(call: Call) -> tuple[Owner, Prepared]:
+    """Who calls, and their append, which proves it."""
+    owner, append = await call.owner(by_head=True), call.body(Append)
+    try:
+        return owner, prepare(append, owner.vault)
+    except ProblemError as problem:
+        if problem.code != "bad-signature":
+            raise
+    # They may be remembered by a key that they changed since, through another process.
+    owner = await call.owner_now()
+    return owner, prepare(append, owner.vault)
+
+
 async def _apply(call: Call, owner: Owner, prepared: Prepared) -> Applied:
     now = call.services.clock()
 
@@ -85,15 +98,13 @@ async def _submit(call: Call, owner: Owner, job: Job) -> Applied:
 
 async def append_log(call: Call) -> Reply:
     """Append any entries of memories."""
-    owner = await call.owner(by_head=True)
-    prepared = prepare(call.body(Append), owner.vault)
+    owner, prepared = await _prepared(call)
     applied = await _apply(call, owner, prepared)
     return Reply({"size": applied.size})
 
 
 async def _create(call: Call, least: int, most: int) -> Reply:
-    owner = await call.owner(by_head=True)
-    prepared = prepare(call.body(Append), owner.vault)
+    owner, prepared = await _prepared(call)
     puts = [entry for entry in prepared.entries if entry.kind == "put" and entry.version == 1]
     if not least <= len(puts) <= most or len(puts) != len(prepared.entries):
         refuse("invalid-input", "this call creates memories, and does nothing else")
@@ -113,10 +124,9 @@ async def create_many(call: Call) -> Reply:
 
 async def change_one(call: Call) -> Reply:
     """Write the next version of a memory, or delete it, on top of the version in `If-Match`."""
-    owner = await call.owner(by_head=True)
+    owner, prepared = await _prepared(call)
     memory = call.id().bytes
     expected = _if_match(call)
-    prepared = prepare(call.body(Append), owner.vault)
     kind = "put" if call.scope["method"] == "PUT" else "delete"
     entries = prepared.entries
     if len(entries) != 1 or entries[0].kind != kind or entries[0].subject != memory:
