@@ -7,7 +7,7 @@ from unittest.mock import patch
 import httpx
 import pytest
 
-from coffret import Vault
+from coffret import RecoveryKit, Vault
 from coffret_vault.errors import (
     CoffretError,
     CredentialsError,
@@ -77,13 +77,18 @@ def test_a_new_passphrase_that_another_device_made(world: World, server_clock: C
 
 
 class Refusing(Losing):
-    """A server that says of new keyslots what it likes."""
+    """A server that says of new keyslots, or of another path, what it likes."""
 
-    status, code = 409, "conflict"
+    status, code = 409, ""
+
+    def __init__(self, path: str = "/keyslots") -> None:
+        """Begin honest."""
+        super().__init__()
+        self.path = path
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Refuse new keyslots, unless the network is lost; the rest goes on."""
-        if self.code and self.left and request.url.path.endswith("/keyslots"):
+        if self.code and self.left and request.url.path.endswith(self.path):
             return httpx.Response(self.status, json={"code": self.code, "status": self.status})
         return super().handle_request(request)
 
@@ -126,6 +131,29 @@ def test_a_new_passphrase_that_may_have_been_taken_opens(
     with pytest.raises(CredentialsError):
         owner.vault.unlock(NEW, owner.secret_key)
     owner.vault.unlock(OLD, owner.secret_key)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "error"),
+    [(422, "invalid-input", CredentialsError), (500, "oops", KeysChangedError)],
+)
+def test_new_keys_that_were_refused_are_forgotten(
+    world: World, status: int, code: str, error: type[CoffretError]
+) -> None:
+    """What the server refused for certain is unknown; what it may have taken says: log in again."""
+    network = Refusing("/accounts/me/keys")
+    owner = world.owner(transport=network)
+    network.status, network.code = status, code
+    kits: list[RecoveryKit] = []
+    with patch("coffret.transport._TRIES", 1), pytest.raises(CoffretError):
+        owner.vault.change_keys(NEW, kits.append)
+    owner.vault.lock()
+    with pytest.raises(error) as raised:
+        owner.vault.unlock(NEW, kits[0].secret_key_code())
+    assert type(raised.value) is error
+    owner.vault.unlock(OLD, owner.secret_key)
+    network.code = ""
+    owner.vault.remember("goes on")
 
 
 def test_a_new_passphrase_that_others_overtook_opens_nothing(world: World) -> None:

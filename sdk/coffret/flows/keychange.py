@@ -34,7 +34,7 @@ from coffret.flows.signup import keyslot_entry
 from coffret.flows.slots import own_slots
 from coffret.flows.state import intended_meta
 from coffret.flows.sync import silent, sync
-from coffret.flows.unsent import settle
+from coffret.flows.unsent import REFUSED, settle
 from coffret_vault.envelope import wrap_key
 from coffret_vault.errors import (
     KeysChangedError,
@@ -113,6 +113,14 @@ def change_keys(
     made = make_keys(state, passphrase)
     hand_out(made.kit)
     state.store.take_over((), (), intended_meta(made.account))
+    try:
+        return (yield from _change_to(state, made, progress))
+    except REFUSED:  # for certain: nothing that the kit opens will ever be
+        state.store.take_over((), (), intended_meta(None))
+        raise
+
+
+def _change_to(state: VaultState, made: NewKeys, progress: Progress) -> Flow[KeyChange]:
     wraps: Wraps = {}
     for lost in range(_ROUNDS):
         yield from back_off(state.ambient, lost)

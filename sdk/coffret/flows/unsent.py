@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 _NAME = "unsent"
 _NONE = b""
-_REFUSED = (ConflictError, ForbiddenError, GrantError, InputError, NotFoundError, QuotaError)
+REFUSED = (ConflictError, ForbiddenError, GrantError, InputError, NotFoundError, QuotaError)
 """What a server says that will not take a change; others may take it yet (busy, failing, …)."""
 
 SETTLED = {_NAME: _NONE}
@@ -115,7 +115,7 @@ def given_up_if_refused(state: VaultState, kept: bytes) -> Iterator[None]:
         yield
     except LogMovedError:
         raise
-    except _REFUSED:
+    except REFUSED:
         give_up(state, kept)
         raise
 
@@ -175,7 +175,7 @@ def _again(state: VaultState, unsent: _Unsent, kept: bytes) -> Flow[None]:
             succeed(response)
     except LogMovedError:
         pass
-    except _REFUSED:
+    except REFUSED:
         return  # whoever made the change was told then that it had failed
     yield from sync(state)
     if state.position().size <= unsent.base:
