@@ -220,7 +220,8 @@ def test_an_app_s_plain_title_is_sealed_when_it_is_accepted(world: World) -> Non
     owner, app = world.owner(sealed=True), world.app()
     _, access = world.granted(owner, app, auto_accept=True)
     access.remember("quiet", title=TITLE)
-    access.remember("loud", title=TITLE, tags=["telltale-tag"], sealed=False)
+    loud: dict[str, Any] = {"title": TITLE, "tags": ["telltale-tag"], "sealed": False}
+    name = access.remember("loud", **loud).id
     owner.vault.sync()
     found = {memory.content: memory for memory in owner.vault.list()}
     assert {memory.sealed for memory in found.values()} == {True}
@@ -230,3 +231,4 @@ def test_an_app_s_plain_title_is_sealed_when_it_is_accepted(world: World) -> Non
     assert found["quiet"].author == app.info.app_id
     access.refresh()
     assert {memory.content for memory in access.memories()} == {"quiet", "loud"}
+    assert access.remember("loud", memory_id=name, **loud).sealed

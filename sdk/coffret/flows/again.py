@@ -19,7 +19,8 @@ def written_before(found: Memory, wanted: Memory, fields: Fields, app_id: bytes)
     Args:
         found: what stands there.
         wanted: what would be written.
-        fields: what was asked for: where it leaves open whether the title shows, either counts.
+        fields: what was asked for: where it leaves open whether the title shows, either counts,
+            and so it does where an owner's device wrote it again, which may have sealed it.
         app_id: of the app. An owner's device that wrote its memory again has kept that mark.
     """
     own = id_text(app_id)
@@ -27,6 +28,7 @@ def written_before(found: Memory, wanted: Memory, fields: Fields, app_id: bytes)
     if found.author != own and marks.pop(WRITTEN_BY, None) != own:
         return False
     there = msgspec.structs.replace(found.fields(), provenance=marks)
-    shows = there.sealed if fields.sealed is None else fields.sealed
+    open_to_both = fields.sealed is None or found.author != own
+    shows = there.sealed if open_to_both else fields.sealed
     meant = wanted.fields()
     return there == msgspec.structs.replace(meant, sealed=shows, provenance=dict(meant.provenance))
