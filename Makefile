@@ -11,12 +11,13 @@ FROM ?=
 BENCH ?=
 TARGET ?=
 SECONDS ?= 60
+COUNT ?= 1000
 OUT ?=
 PORT ?= 8440
 DATABASE ?= sqlite:///coffret.db
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test attacks check format bench bench-peers fuzz fuzz-keep vectors lock clean setup
+.PHONY: help demo serve test attacks faults check format bench bench-peers fuzz fuzz-keep vectors lock clean setup
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -33,6 +34,10 @@ test: $(VENV)/.dev  ## every test
 attacks: $(VENV)/.dev  ## carry out every attack of docs/attacks.md, and write that page anew
 	@$(BIN)/python -m pytest -m "attack or control" $$(PYTHONPATH=tests $(BIN)/python -m architecture.attacks_table --files)
 	@PYTHONPATH=tests $(BIN)/python -m architecture.attacks_table
+
+faults: $(VENV)/.dev  ## kill a device at COUNT=1000 moments, have two race for as many appends, kill processes and servers
+	@COFFRET_FAULTS=$(COUNT) $(BIN)/python -m pytest -q -s tests/integration/test_faults.py tests/integration/test_killed_processes.py \
+		tests/integration/server/test_crash.py tests/server/storage/test_killed_servers.py
 
 check: $(VENV)/.dev  ## lint, format, types, import contracts
 	@$(BIN)/ruff check .

@@ -110,20 +110,31 @@ def sweep(
     """
     for left in range(MOST):
         act = prepare()
-        before = summary(bench.vault)
-        allowed = [before, *stages(before)]
-        killed = bench.kill(left, act)
-        found = summary(bench.vault)
-        assert found in allowed
-        assert killed or found == allowed[-1]
-        # What was sent may have come in; what came in never goes.
-        assert check_whole(bench) in allowed[allowed.index(found) :]
+        killed = strike(bench, act, stages, left)
         if not killed:
             return left
         if finish is not None:
             finish()
             check_whole(bench)
     pytest.fail("it never came to its end")
+
+
+def strike(
+    bench: Bench,
+    act: Callable[[Vault], object],
+    stages: Callable[[Summary], list[Summary]],
+    left: int,
+) -> bool:
+    """Do something, be killed after so many moments, and hold what is allowed; whether it was."""
+    before = summary(bench.vault)
+    allowed = [before, *stages(before)]
+    killed = bench.kill(left, act)
+    found = summary(bench.vault)
+    assert found in allowed
+    assert killed or found == allowed[-1]
+    # What was sent may have come in; what came in never goes.
+    assert check_whole(bench) in allowed[allowed.index(found) :]
+    return killed
 
 
 def check_whole(bench: Bench) -> Summary:
