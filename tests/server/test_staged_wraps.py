@@ -3,8 +3,8 @@
 import pytest
 
 from server import forge
+from server.changes import Change, make, stage
 from server.stand import Stand
-from server.test_key_changes import Change, make, stage
 
 pytestmark = pytest.mark.asyncio
 
