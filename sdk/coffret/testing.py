@@ -84,6 +84,7 @@ class Server:
             auth_rate=_GENEROUS,
             open_rate=_GENEROUS,
             account_rate=_GENEROUS,
+            request_rate=_GENEROUS,
             failure_rate=_GENEROUS,
             login_failures=_GENEROUS,
         )
