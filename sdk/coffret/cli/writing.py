@@ -102,15 +102,20 @@ class Writer:
         from rich.console import Console  # noqa: PLC0415 - takes 0.1 s: only for bars
         from rich.progress import Progress as Bars  # noqa: PLC0415 - the same
 
-        with Bars(console=Console(stderr=True), transient=True) as bars:
-            tasks: dict[str, Any] = {}
+        bars = Bars(console=Console(stderr=True), transient=True)
+        tasks: dict[str, Any] = {}
 
-            def show(what: str, done: int, of: int) -> None:
-                if what not in tasks:
-                    tasks[what] = bars.add_task(_LABELS.get(what, what))
-                bars.update(tasks[what], completed=done, total=of)
+        def show(what: str, done: int, of: int) -> None:
+            if not tasks:  # not before: until then a person may be asked something
+                bars.start()
+            if what not in tasks:
+                tasks[what] = bars.add_task(_LABELS.get(what, what))
+            bars.update(tasks[what], completed=done, total=of)
 
+        try:
             yield show
+        finally:
+            bars.stop()
 
 
 def _nothing(_what: str, _done: int, _of: int) -> None:

@@ -57,8 +57,8 @@ def import_(
 
 def _is_that(desk: Desk, place: Path, like: "Likeness") -> bool:
     desk.out.note(
-        f"A folder was imported as {like.namespace} before. {like.there} pieces of {place} are "
-        f"named as pieces of that one, and only {like.same} of them say the same."
+        f"A folder was imported as {like.namespace} before. Pieces of {place} with names of that "
+        f"one: {like.there}. Unchanged of these: {like.same}."
     )
     return desk.asker.confirm("Is it that folder, changed?")
 
