@@ -44,7 +44,7 @@ def test_a_full_rollback_is_noticed_by_a_device_that_saw_more(
     """Yesterday's database: no device that saw today's takes it, to read or to write on."""
     device = stage.world.device(stage.owner)
     device.remember("today")
-    stage.database.write(before)
+    stage.database.turn_back(before)
     head = device.status().head
     with pytest.raises(TrustError, match="shorter"):
         device.sync()

@@ -100,7 +100,7 @@ def test_who_saw_a_revocation_does_not_write_on_a_log_without_it(
     keys = keys_of(stage.access)
     memory = next(iter(device.memory_ids()))
     device.revoke(grant.grant_id)
-    stage.database.write(before)
+    stage.database.turn_back(before)
     with pytest.raises(TrustError):
         device.update(memory, content="after")
     with pytest.raises(TrustError):
@@ -119,11 +119,11 @@ def test_a_write_on_a_branch_without_the_revocation_shows(
     grant = next(item for item in device.grants() if item.state == "active")
     device.revoke(grant.grant_id)
     revoked = stage.database.copy()
-    stage.database.write(before)
+    stage.database.turn_back(before)
     kept_apart.remember("on the branch")
     with pytest.raises(TrustError):
         device.confirm(kept_apart.status().head)
-    stage.database.write(revoked)
+    stage.database.turn_back(revoked)
     with pytest.raises(TrustError):
         kept_apart.sync()
 

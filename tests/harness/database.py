@@ -62,6 +62,10 @@ class Database:
         """Everything there is, to be put back with :meth:`write`."""
         return {table: self.rows(table) for table in self.tables}
 
+    def turn_back(self, earlier: dict[str, Sequence[Row]]) -> None:
+        """What was before, but for the sessions: who is logged in is to notice nothing."""
+        self.write({table: rows for table, rows in earlier.items() if table != "sessions"})
+
     @contextmanager
     def holding(self, tables: dict[str, Sequence[Row]]) -> Iterator[None]:
         """Have these tables hold these rows meanwhile."""

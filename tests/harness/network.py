@@ -21,7 +21,7 @@ class Gate(httpx.BaseTransport):
 
     def __init__(self) -> None:
         """Go through to the network."""
-        self.inner = httpx.HTTPTransport(verify=False)
+        self.inner: httpx.BaseTransport = httpx.HTTPTransport(verify=False)
 
     def close(self) -> None:
         """Close the real one."""
