@@ -151,7 +151,7 @@ class Life:
         self.fails(vault.search, WORDS["query"], limit=0)
         gone = Losing()
         gone.left = 0
-        inner, self.network.inner = self.network.inner, gone  # type: ignore[assignment]
+        inner, self.network.inner = self.network.inner, gone
         self.fails(vault.remember, WORDS["content"])
         self.network.inner = inner
         store = vault._state.store._database
