@@ -21,7 +21,7 @@ from bench.login_timing import logins
 from bench.machine import describe, notice, syncs_a_second
 from bench.primitives import primitives
 from bench.remembering import batches, remember
-from bench.requests import requests
+from bench.request import requests
 from bench.rows import Plan, Row, table, told
 from bench.syncing import sync_down
 from bench.together import together
