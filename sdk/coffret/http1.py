@@ -147,7 +147,9 @@ class Answer:
             self.headers.clear()
 
     def on_body(self, data: bytes) -> None:
-        """A part of the body."""
+        """A part of the body. An interim answer has none: it would be nobody's, and endless."""
+        if not self.has_begun:
+            raise WireError
         if not self.is_whole:
             self._silent = 0
             self._chunks.append(data)

@@ -97,6 +97,9 @@ def test_a_server_may_end_the_connection(text: bytes) -> None:
         b"?\r\n",
         b"HTTP/9.9 200 OK\r\n\r\n",
         b"HTTP/1.1 20 OK\r\n\r\n",
+        b"HTTP/1.1 099 OK\r\nContent-Length: 2\r\n\r\nok" + OK,
+        b"HTTP/1.1 103 Hints\r\nContent-Length: 2\r\n\r\nok" + OK,
+        b"HTTP/1.1 103 Hints\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n" + OK,
         b"HTTP/1.1 101 Other\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
@@ -137,6 +140,16 @@ def test_a_head_has_an_end(begin: bytes) -> None:
     with pytest.raises(WireError):
         feed(answer, repeat(line * 100, HEAD_LIMIT))
     assert not answer.is_whole
+
+
+@pytest.mark.parametrize("status", [b"000", b"099", b"100", b"103", b"199"])
+def test_no_body_comes_before_an_answer(status: bytes) -> None:
+    """What would be the body of an interim answer is not kept: it could go on without end."""
+    head = b"HTTP/1.1 " + status + b" Wait\r\nContent-Length: 99999999\r\n\r\n"
+    answer = Answer()
+    with pytest.raises(WireError):
+        feed(answer, (head, b"x" * HEAD_LIMIT))
+    assert answer.taken() == []
 
 
 def test_interim_answers_have_an_end() -> None:
