@@ -69,6 +69,7 @@ class _Line(asyncio.Protocol):
     def __init__(self) -> None:
         self.used = 0.0
         self.answer: Answer | None = None
+        self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._error: WireError | None = None
         self._moved = asyncio.Event()
@@ -108,8 +109,13 @@ class _Line(asyncio.Protocol):
         self._moved.set()
 
     def is_fresh(self) -> bool:
-        """Whether it can be used again: what came unasked, or its end, makes it worthless."""
+        """Whether it can be used again: what came unasked, or its end, makes it worthless.
+
+        So does a request that was answered before all of it had left, and the end of its loop.
+        """
         if self._error is not None or self._transport is None:
+            return False
+        if self._loop is not asyncio.get_running_loop() or self._transport.get_write_buffer_size():
             return False
         line = self._transport.get_extra_info("socket")
         return time.monotonic() - self.used <= KEPT_SECONDS and not is_readable(line)
@@ -145,7 +151,7 @@ class _Line(asyncio.Protocol):
             raise WireTimeoutError from None
 
     def close(self) -> None:
-        if self._transport is not None:
+        if self._transport is not None and not self._loop.is_closed():
             self._transport.abort()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
 import threading
 import time
@@ -377,3 +378,36 @@ def test_silence_is_our_error(run: Callable[..., list[Response]]) -> None:
         pytest.raises(TimedOutError),
     ):
         run(f"http://127.0.0.1:{port}", one(repeatable=False))
+
+
+async def hasty(
+    listener: Listener, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Answer before the body is read, and read no more of it for a while."""
+    listener.reads.append(await reader.readuntil(b"\r\n\r\n"))
+    writer.write(OK)
+    await writer.drain()
+    await asyncio.sleep(0.2)
+
+
+def test_nothing_is_sent_behind_a_request_that_has_not_left_yet() -> None:
+    """What was answered too early keeps its connection: the next request is no part of its body."""
+    listener = Scripted(hasty)
+    with listening(listener) as port:
+        body, origin = b"x" * (16 << 20), f"http://127.0.0.1:{port}"
+        found = run_async(origin, one(body), one(b"next", repeatable=False))
+    assert [answer.body for answer in found] == [b"ok"] * 2
+    assert len(listener.reads) == 2
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_a_connection_ends_with_its_loop() -> None:
+    """A driver that is used in a second loop connects anew, and can be closed in a third."""
+    listener = Listener(OK)
+    with listening(listener) as port:
+        driver = AsyncDriver(f"http://127.0.0.1:{port}")
+        found = [asyncio.run(driver.run(one(repeatable=False))).body for _ in range(2)]
+        asyncio.run(driver.close())
+        gc.collect()
+    assert found == [b"ok"] * 2
+    assert len(listener.reads) == 2
