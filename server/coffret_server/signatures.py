@@ -37,8 +37,10 @@ def check_public_key(key: bytes) -> bytes:
     """An Ed25519 public key that is not of small order.
 
     Raises:
-        ProblemError: `weak-key`.
+        ProblemError: `weak-key`; of another length, too: libsodium reads 32 bytes in any case.
     """
+    if len(key) != pae.KEY_SIZE:
+        refuse("weak-key", "a public key is not 32 bytes")
     if key[:31] + bytes([key[31] & _SIGN_BIT]) in _SMALL_ORDER:
         refuse("weak-key", "a public key is of small order")
     return key

@@ -91,6 +91,8 @@ def read(key: bytes, prefix: str, token: str) -> Opaque:
         data = b""
     if kind != prefix or len(data) not in {_SIZE, _UNMARKED_SIZE}:
         raise unauthenticated()
+    if text != base64.urlsafe_b64encode(data).decode():  # "+" reads as "-" does: no other spelling
+        raise unauthenticated()
     if len(data) == _UNMARKED_SIZE:
         return Opaque(data[:_ID_SIZE], digest(token), 0, is_marked=False)
     body, mark = data[:-_MARK_SIZE], data[-_MARK_SIZE:]

@@ -50,6 +50,14 @@ def test_small_orders_are_refused_with_either_sign(sign: int) -> None:
         assert caught.value.code == "weak-key"
 
 
+@pytest.mark.parametrize("size", [0, 31, 33])
+def test_a_key_of_another_length_is_refused(size: int) -> None:
+    """The library would read 32 bytes wherever they are."""
+    with pytest.raises(ProblemError) as caught:
+        Verifier(b"\x07" * size)
+    assert caught.value.code == "weak-key"
+
+
 def test_a_signature_is_bound_to_its_kind() -> None:
     """A signature of one kind is none of another."""
     owner = forge.Owner()

@@ -64,6 +64,15 @@ def test_a_mark_covers_every_byte_and_the_kind() -> None:
     assert not any(tokens.is_marked(KEY, tokens.SESSION, other) for other in others)
 
 
+def test_a_token_has_one_spelling() -> None:
+    """One token is one caller: another alphabet of base64 gives it no second count of its own."""
+    token = tokens.write(KEY, tokens.SESSION, b"\xff" * 16, tokens.new_secret())
+    other = token[:4] + token[4:].replace("_", "/").replace("-", "+")
+    assert other != token
+    assert tokens.is_marked(KEY, tokens.SESSION, token)
+    assert not tokens.is_marked(KEY, tokens.SESSION, other)
+
+
 def test_a_key_of_before_there_were_marks_is_read() -> None:
     """It is looked up as a guess is: it shows nothing by itself."""
     token = f"cfa_{base64.urlsafe_b64encode(bytes(48)).decode()}"
