@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from coffret.flows.sync import silent, sync
 from coffret.flows.unsent import settle
 from coffret.importing import ImportedFolder, carry_out, imported_before
-from coffret_vault.errors import InputError, StoreDamagedError
+from coffret_vault.errors import InputError, StoreAlteredError, StoreDamagedError
 from coffret_vault.ingest.detection import SourceKind, detect, read_source
 from coffret_vault.ingest.draft import Draft
 from coffret_vault.ingest.markdown import read_file, read_folder
@@ -63,11 +64,14 @@ def take_in_paths(
     has most in common, if that is enough or ``judge`` says so; or else a new one.
 
     Raises:
-        InputError: a namespace is given for what is neither a folder nor a text file.
+        InputError: a namespace is given for what is neither a folder nor a text file, or is a path.
         IngestError: one of its subclasses, if a source as a whole cannot be imported.
     """
     folders, others = _read(paths)
     wanted = printable_path([namespace]) if namespace else ""
+    if "/" in wanted:
+        message = "a namespace is a name, not a path"
+        raise InputError(message)
     if wanted and (others or len(folders) != 1):
         message = "a namespace is for one folder, or files of one folder"
         raise InputError(message)
@@ -119,9 +123,14 @@ def _namespace(
 
 
 def _places(state: VaultState) -> dict[str, str]:
-    """The namespace of each place that this device imported from, under its present keys."""
+    """The namespace of each place that this device imported from, under its present keys.
+
+    A note that somebody else put there is none: folders are known by what they hold, as without it.
+    """
     sealed = state.store.meta(_NAME)
-    note = open_note(state.keys.keyring, _NAME, sealed) if sealed else None
+    note = None
+    with suppress(StoreAlteredError):
+        note = open_note(state.keys.keyring, _NAME, sealed) if sealed else None
     try:
         return msgspec.msgpack.decode(note, type=dict[str, str]) if note else {}
     except msgspec.MsgspecError:

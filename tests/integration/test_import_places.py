@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from coffret_vault.errors import InputError
+from coffret_vault.formats.pae import u64
 from harness.world import PASSPHRASE
 
 if TYPE_CHECKING:
@@ -127,6 +128,8 @@ def test_the_caller_may_say_which_it_is(either: World, tmp_path: Path) -> None:
     assert counts(vault.import_paths([second])) == (0, 0, 1)
     with pytest.raises(InputError, match="one folder"):
         vault.import_paths([first, second], namespace="work")
+    with pytest.raises(InputError, match="not a path"):  # it would pass for a folder "work"
+        vault.import_paths([first], namespace="work/x")
 
 
 def test_files_alone_are_of_their_folder(either: World, tmp_path: Path) -> None:
@@ -150,6 +153,17 @@ def test_after_a_key_change_folders_are_known_by_what_they_hold(
     owner.vault.import_paths([place])
     owner.vault.change_keys("a new one", lambda _kit: None)
     assert counts(owner.vault.import_paths([place])) == (0, 0, 2)
+
+
+def test_a_note_of_places_that_is_not_ours_counts_as_none(world: World, tmp_path: Path) -> None:
+    """Whoever writes to the device's folder neither says which folder is which, nor stops it."""
+    vault = world.owner().vault
+    place = folder(tmp_path, one="1", two="2")
+    vault.import_paths([place])
+    vault._state.store.set_meta("import places", u64(1) + b"\1" + bytes(80))
+    assert counts(vault.import_paths([place])) == (0, 0, 2)
+    folder(tmp_path, one="first", two="second")
+    assert counts(vault.import_paths([place])) == (0, 2, 0)
 
 
 def test_no_place_is_readable_in_the_store(world: World, tmp_path: Path) -> None:
