@@ -89,6 +89,12 @@ def test_many_rounds_outlast_a_burst() -> None:
     assert 60 < sum(asked) <= 100 * backoff._LONGEST
 
 
+def test_the_shortest_wait_is_one_still() -> None:
+    """Whatever is drawn, the driver is asked to wait, and not to send a request of no kind."""
+    ambient = Ambient(random=bytes)
+    assert all(next(back_off(ambient, lost)).seconds > 0 for lost in range(1, 100))
+
+
 def _waiting() -> Flow[int]:
     answer: Response = yield Request("", "", seconds=0.25)
     return answer.status

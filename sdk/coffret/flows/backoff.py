@@ -25,7 +25,8 @@ def back_off(ambient: Ambient, lost: int) -> Flow[None]:
     """Wait before the next try; not at all before the first.
 
     A random time up to a bound that doubles with each round ("full jitter"): two that lost to each
-    other do not meet again, and who loses to a burst of another's outlasts it.
+    other do not meet again, and who loses to a burst of another's outlasts it. It is never none: a
+    request without ``seconds`` would be sent.
 
     Args:
         ambient: where the randomness comes from.
@@ -34,5 +35,5 @@ def back_off(ambient: Ambient, lost: int) -> Flow[None]:
     if lost == 0:
         return
     bound = min(_LONGEST, _FIRST * 2 ** min(lost, _DOUBLED))
-    share = int.from_bytes(ambient.random(_BYTES), "big") / (1 << 8 * _BYTES)
+    share = (int.from_bytes(ambient.random(_BYTES), "big") + 1) / (1 << 8 * _BYTES)
     yield Request("", "", seconds=bound * share)
