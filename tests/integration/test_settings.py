@@ -7,15 +7,21 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+import httpx
 import pytest
 
 from coffret import Fields, NewMemory
 from coffret.flows.settled import settled
 from coffret.flows.visibility import LOOK_AGAIN
-from coffret_vault.errors import ConflictError, NetworkError, UnknownSettingError
+from coffret_vault.errors import (
+    ConflictError,
+    NetworkError,
+    NotFoundError,
+    UnknownSettingError,
+)
 from coffret_vault.formats.settings import Settings
 from coffret_vault.ingest import read_source
-from harness.network import Losing, Recorder, once
+from harness.network import Fabricating, Losing, Recorder, once
 from harness.world import PASSPHRASE
 
 if TYPE_CHECKING:
@@ -239,6 +245,19 @@ def test_a_memory_deleted_meanwhile_does_not_stop_a_sealing(world: World) -> Non
     owner.vault.forget(ids[0])
     assert other.seal_existing() == 2
     assert other.count_shown() == 0
+
+
+def test_a_server_that_denies_a_memory_ends_a_sealing(world: World) -> None:
+    """What its own log names is not looked for again and again."""
+    network = Fabricating()
+    vault = world.owner(transport=network).vault
+    vault.remember("one", **SAID)
+    answer = httpx.Response(404, json={"code": "not-found"})
+    network.invented = {"/log": answer}
+    with pytest.raises(NotFoundError):
+        vault.seal_existing()
+    assert network.paths.count("/log") == 1
+    assert vault.count_shown() == 1
 
 
 @pytest.mark.parametrize("reaching", [False, True])

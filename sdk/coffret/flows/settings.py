@@ -72,6 +72,9 @@ def seal_existing(state: VaultState, progress: Progress = silent) -> Flow[int]:
 
     Returns:
         How many were written. Interrupted, it goes on with the rest when called again.
+
+    Raises:
+        NotFoundError: the server says that it has not what its log names.
     """
     yield from settle(state)
     yield from sync(state)
@@ -82,10 +85,17 @@ def seal_existing(state: VaultState, progress: Progress = silent) -> Flow[int]:
             try:
                 yield from rewrite(state, [memory_id for memory_id, _ in batch], _hidden)
             except NotFoundError:
+                if all(_is_here(state, memory_id) for memory_id, _ in batch):
+                    raise  # the server says so, and would say it for ever
                 break  # another device deleted one of them: look again
             done += len(batch)
             progress("sealing", done, total)
     return done
+
+
+def _is_here(state: VaultState, memory_id: bytes) -> bool:
+    memory = state.store.state(memory_id)
+    return memory is not None and memory.current > 0
 
 
 def _hidden(fields: Fields) -> Fields:
