@@ -53,14 +53,15 @@ class Outgoing(msgspec.Struct, frozen=True):
         """Head and body, in one piece.
 
         Raises:
-            WireError: a header would break out of its line.
+            WireError: a header would break out of its line, or is not ASCII.
         """
         lines = [f"{self.method} {self.address.target} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         text = "\r\n".join(lines)
         breaks = len(lines) - 1
-        if text.count("\n") != breaks or text.count("\r") != breaks or "\0" in text:
-            message = "a header holds a line break"
+        is_whole = text.count("\n") == text.count("\r") == breaks
+        if not is_whole or "\0" in text or not text.isascii():
+            message = "a header holds a line break, or what is not ASCII"
             raise WireError(message)
         return b"%b\r\n\r\n%b" % (text.encode("ascii"), self.body)
 

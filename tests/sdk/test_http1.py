@@ -37,9 +37,9 @@ def test_a_request_is_its_lines_and_its_body() -> None:
     assert request.wire() == lines + b"\0\n"
 
 
-@pytest.mark.parametrize("trick", ["\r\nX: 1", "\n", "\r", "\0"])
+@pytest.mark.parametrize("trick", ["\r\nX: 1", "\n", "\r", "\0", "é", "\udce9", "\u2028"])
 def test_no_header_makes_a_line_of_its_own(trick: str) -> None:
-    """A value with a line break, or half of one, is never sent."""
+    """A value with a line break, half of one, or what nobody reads alike, is never sent."""
     with pytest.raises(WireError):
         Outgoing("GET", HERE, {"Host": "a", "Accept": f"b{trick}"}, b"").wire()
 
