@@ -134,6 +134,19 @@ def test_one_door_imports_an_http_library_when_it_runs() -> None:
     assert users == {f"sdk/coffret/{name}.py" for name in doors}
 
 
+def test_few_open_sockets_of_their_own() -> None:
+    """The drivers' connections, the look at an app's domain, the agent, and a server for tests."""
+    users = {
+        path.relative_to(ROOT).as_posix()
+        for room in ("vault", "sdk")
+        for path in (ROOT / room).rglob("*.py")
+        if {"socket", "ssl", "http", "socketserver"} & _runtime_imports(path)
+    }
+    agent = {f"cli/{name}" for name in ("agent", "agent_client", "agent_wire")}
+    known = {"connection", "wellknown", "testing"} | agent
+    assert users == {f"sdk/coffret/{name}.py" for name in known}
+
+
 def test_no_file_is_too_long_to_read() -> None:
     """Every file has fewer than 400 lines."""
     lengths = {
