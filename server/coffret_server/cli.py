@@ -17,6 +17,7 @@ from coffret_server.settings import Settings
 from coffret_server.storage.open import DatabaseError, check, migrate
 
 DEFAULT_DATABASE: Final = "sqlite:///coffret.db"
+EXIT_SETTINGS: Final = 2
 EXIT_DATABASE: Final = 3
 
 
@@ -44,7 +45,11 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         "origins": tuple(getattr(arguments, "origin", None) or ()) or None,
         "trust_forwarded": getattr(arguments, "trust_forwarded", None),
     }
-    return Settings.from_environment(given, default_database=DEFAULT_DATABASE)
+    try:
+        return Settings.from_environment(given, default_database=DEFAULT_DATABASE)
+    except ValueError as error:
+        print(f"coffret-server: {error}", file=sys.stderr)  # noqa: T201 - a command speaks to a person
+        raise SystemExit(EXIT_SETTINGS) from None
 
 
 def _configure_logging() -> None:
@@ -95,7 +100,7 @@ def serve(arguments: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code is 0, or 3 if the database cannot be served."""
+    """Run the command; the exit code is 0, 2 for a setting that is none, or 3 if the database cannot be served."""
     arguments = _parser().parse_args(argv)
     try:
         if arguments.command == "serve":

@@ -46,6 +46,18 @@ class Settings:
     request_rate: int = 20
     trust_forwarded: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse what no limit or time can be.
+
+        Raises:
+            ValueError: a rate, a time or a count is below 1.
+        """
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if type(value) is int and value < 1:
+                message = f"{PREFIX}{item.name.upper()} has to be at least 1"
+                raise ValueError(message)
+
     @classmethod
     def from_environment(
         cls,
@@ -56,13 +68,13 @@ class Settings:
         """Settings from the environment; what is given wins over it.
 
         Raises:
-            ValueError: a number is not one.
+            ValueError: a number is not one, or below 1; it names the setting.
         """
         values: dict[str, Any] = {"database": default_database}
         for item in fields(cls):
-            text = environment.get(PREFIX + item.name.upper())
-            if text is not None:
-                values[item.name] = _read(str(item.type), text)
+            name = PREFIX + item.name.upper()
+            if (text := environment.get(name)) is not None:
+                values[item.name] = _read(name, str(item.type), text)
         values |= {name: value for name, value in given.items() if value is not None}
         return cls(**values)
 
@@ -71,9 +83,13 @@ class Settings:
         return replace(self, origins=origins)
 
 
-def _read(kind: str, text: str) -> object:
+def _read(name: str, kind: str, text: str) -> object:
     if kind in {"int", str(int)}:
-        return int(text)
+        try:
+            return int(text)
+        except ValueError:
+            message = f"{name} is not a whole number"
+            raise ValueError(message) from None
     if kind in {"bool", str(bool)}:
         return text.lower() in {"1", "true", "yes"}
     if "tuple" in kind:

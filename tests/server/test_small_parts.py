@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from coffret_server import challenges, strict, tokens
+from coffret_server import challenges, cli, strict, tokens
 from coffret_server.limits import Limiter
 from coffret_server.problems import CODES, ProblemError
 from coffret_server.settings import Settings
@@ -123,6 +123,23 @@ def test_settings_come_from_the_environment() -> None:
     assert found.database == "sqlite:///env.db"
     given = Settings.from_environment({"database": "sqlite:///given.db"}, environment)
     assert given.database == "sqlite:///given.db"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("COFFRET_AUTH_RATE", "many"), ("COFFRET_REQUEST_RATE", "0"), ("COFFRET_TOKEN_SECONDS", "-1")],
+)
+def test_a_limit_that_is_none_is_refused_by_its_name(
+    name: str, text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever starts a server with it is told which it is, and no server starts."""
+    with pytest.raises(ValueError, match=name):
+        Settings.from_environment({}, {name: text}, "sqlite:///default.db")
+    monkeypatch.setenv(name, text)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["migrate"])
+    assert ended.value.code == cli.EXIT_SETTINGS
+    assert name in capsys.readouterr().err
 
 
 def test_the_jwt_key_is_not_shown() -> None:

@@ -270,6 +270,8 @@ def remember(
     try:
         return (yield from _write(state, held, stamp, fields, key))
     except ConflictError:
+        if chosen is None:
+            raise
         there = (yield from read_all(state, held)).get(id_text(stamp.memory_id))
     wanted = written_memory(stamp, checked(fields))
     if there is None or not written_before(there.memory, wanted, fields, state.manifest.app_id):
