@@ -100,7 +100,11 @@ def serve(arguments: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code is 0, 2 for a setting that is none, or 3 if the database cannot be served."""
+    """Run the command; the exit code is 0, or 3 if the database cannot be served.
+
+    Raises:
+        SystemExit: with 2, for arguments and settings that are none.
+    """
     arguments = _parser().parse_args(argv)
     try:
         if arguments.command == "serve":
