@@ -20,9 +20,9 @@ from coffret.flows.slots import own_slots
 from coffret.flows.state import (
     Ambient,
     VaultState,
+    account_meta,
     load_account,
     load_intended,
-    save_account,
 )
 from coffret_vault.errors import (
     ConflictError,
@@ -106,7 +106,8 @@ def begin(folder: Path, prepared: Prepared, ambient: Ambient) -> VaultState:
     try:
         slots = own_slots(prepared.account.keyslots)
         meta = slots.meta(prepared.account) | settled_meta(prepared.settled)
-        store.commit(prepared.verified, meta=meta)
+        with store.known.set_aside(True):  # there is nothing yet
+            store.commit(prepared.verified, meta=meta)
     except BaseException:
         discard(state)
         raise
@@ -116,10 +117,11 @@ def begin(folder: Path, prepared: Prepared, ambient: Ambient) -> VaultState:
 def join(folder: Path, entered: Entered, ambient: Ambient) -> VaultState:
     """Keep a vault that this device has just entered; it is synced next."""
     store = new_store(folder)
-    save_account(store, entered.account)
     state = VaultState(store, entered.place, entered.account, ambient)
     state.unlock(entered.keys)
     state.session = entered.session
+    with store.known.set_aside(True):  # there is nothing yet
+        store.take_over((), account_meta(entered.account), anew=True)
     return state
 
 

@@ -246,6 +246,7 @@ def _begin(
 
     Where another one was left unanswered, this one is thrown away, and made anew after that.
     """
+    state.store.known.check()  # before anything is signed, and not when it is to be kept
     for lost in range(_ROUNDS):
         sent = build(state, describe())
         request = submit(sent.append)

@@ -111,7 +111,7 @@ def sharing_name(grant_id: bytes) -> str:
 
 def _began(state: VaultState, grant_id: bytes) -> str:
     """How a grant begins here: the device that decided has yet to put it in force."""
-    decided_here = state.store.meta(sharing_name(grant_id)) is not None
+    decided_here = bool(state.store.meta(sharing_name(grant_id)))
     return ACTIVATING if decided_here else ACTIVE
 
 

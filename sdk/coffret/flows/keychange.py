@@ -32,7 +32,7 @@ from coffret.flows.proof import proved
 from coffret.flows.session import LOG_IN_AGAIN, get_packed, in_session, send
 from coffret.flows.signup import keyslot_entry
 from coffret.flows.slots import own_slots
-from coffret.flows.state import intended_meta
+from coffret.flows.state import intended_meta, sealing
 from coffret.flows.sync import silent, sync
 from coffret.flows.unsent import REFUSED, settle
 from coffret_vault.envelope import wrap_key
@@ -112,11 +112,11 @@ def change_keys(
     yield from sync(state, progress)
     made = make_keys(state, passphrase)
     hand_out(made.kit)
-    state.store.take_over((), (), intended_meta(made.account))
+    state.store.take_over((), intended_meta(made.account))
     try:
         return (yield from _change_to(state, made, progress))
     except REFUSED:  # for certain: nothing that the kit opens will ever be
-        state.store.take_over((), (), intended_meta(None))
+        state.store.take_over((), intended_meta(None))
         raise
 
 
@@ -273,7 +273,13 @@ def _keep(state: VaultState, made: NewKeys, sent: Sent, wraps: Wraps) -> None:
     rows = state.store.records_under(_kek(state.account))
     records = [_rewrapped_record(row, wraps, _kek(account)) for row in rows]
     try:
-        state.store.commit(sent.verified, records, sent.change.grants, meta=meta)
+        state.store.commit(
+            sent.verified,
+            records,
+            sent.change.grants,
+            meta=meta,
+            sealing=sealing(made.keys, state.ambient),
+        )
     except StoreMovedError:
         raise KeysChangedError(hint=LOG_IN_AGAIN) from None
     state.adopt(account, made.keys)

@@ -75,10 +75,10 @@ def _named(
     state: VaultState, new: Sequence[tuple[int, Entry]]
 ) -> tuple[bytes, list[tuple[int, Entry]]]:
     """The digest of the first card, and every ``rotate`` entry: kept ones, then new ones."""
-    before = [state.store.leaf(0), *(state.store.leaf(r.until) for r in state.account.earlier)]
-    entries = [parse_leaf(leaf).entry for leaf in before if leaf is not None]
-    indexes = [0, *(reign.until for reign in state.account.earlier)]
-    every = [*zip(indexes, entries, strict=False), *new]
+    known = [] if state.store.known.aside else [0, *(r.until for r in state.account.earlier)]
+    before = [(index, state.store.leaf(index)) for index in known]
+    entries = [(index, parse_leaf(leaf).entry) for index, leaf in before if leaf is not None]
+    every = [*entries, *new]
     accounts = [entry for _, entry in every if entry.kind == kinds.ACCOUNT]
     rotations = [(index, entry) for index, entry in every if entry.kind == kinds.ROTATE]
     whole = len(accounts) == 1 and every[0][0] == 0 and every[0][1].kind == kinds.ACCOUNT

@@ -13,19 +13,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.entrance import sync_all
-from coffret.flows.http import decode_json, decode_msgpack, unb64
+from coffret.flows.http import decode_msgpack
 from coffret.flows.keychange import KeysPage, key_name
-from coffret.flows.session import get, get_packed
+from coffret.flows.session import get_packed
 from coffret.flows.signup import enter_with_passphrase, unlock_with_passphrase
 from coffret.flows.state import AccountFile, account_meta, intended_meta
 from coffret.flows.sync import SyncReport, silent, sync
 from coffret_vault.errors import CredentialsError, OpenError, TrustError
-from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.memory import KEK, Kek
-from coffret_vault.grants.approve import open_owner_wrap
 from coffret_vault.records.rewrap import KeyName, open_wrap
 from coffret_vault.records.seal import check_opens
-from coffret_vault.store import GrantRow, StoredRecord
+from coffret_vault.store import StoredRecord
 
 if TYPE_CHECKING:
     from coffret.flows.http import Flow
@@ -35,11 +33,6 @@ if TYPE_CHECKING:
     from coffret_vault.primitives.secret import SecretBytes
 
 _PAGE = 5_000
-
-
-class _GrantAnswer(msgspec.Struct, frozen=True):
-    owner_wrap: str
-    generation: int
 
 
 def log_in_again(
@@ -63,7 +56,7 @@ def log_in_again(
     if entered.account.generation > account.generation:
         _check_made_anew(state, passphrase, secret_key)
     before = state._unlocked  # noqa: SLF001 - put back if this fails
-    here = _Here(account, _under(state, account.generation), state.store.grants.all())
+    here = _Here(account, _under(state, account.generation))
     size = state.position().size
     try:
         yield from _take_over(state, entered, progress)
@@ -87,7 +80,7 @@ def log_in_again(
     if _outdated(state):
         message = "the server withholds the keys of memories that are on this device"
         raise TrustError(message)
-    state.store.take_over((), (), intended_meta(None))
+    state.store.take_over((), intended_meta(None))
     return report
 
 
@@ -96,12 +89,12 @@ class _Here(msgspec.Struct, frozen=True):
 
     account: AccountFile
     records: list[StoredRecord]
-    grants: list[GrantRow]
 
 
 def _go_back(state: VaultState, here: _Here, keys: Unlocked | None) -> None:
     """Undo :func:`_take_over`."""
-    state.store.take_over(here.records, here.grants, account_meta(here.account))
+    with state.store.known.set_aside(True):  # its seal is still that of the keys of before
+        state.store.take_over(here.records, account_meta(here.account))
     state.lock()
     state.reload()
     if keys is not None:
@@ -146,11 +139,12 @@ def _take_over(state: VaultState, entered: Entered, progress: Progress) -> Flow[
     waiting = _outdated(state)
     records = (yield from _rewrapped_records(state, waiting, progress)) if waiting else []
     if account.generation > here.generation:
-        grants = yield from _rewrapped_grants(state)
-        state.store.take_over(records, grants, account_meta(account))
+        # What is known is sealed with the keys of before: the sync that follows reads it again.
+        with state.store.known.set_aside(True):
+            state.store.take_over(records, account_meta(account))
         return
     # The sync that follows compares the keyslots with the log, and keeps them.
-    state.store.take_over(records, (), {})
+    state.store.take_over(records, {})
 
 
 def _outdated(state: VaultState) -> dict[KeyName, list[StoredRecord]]:
@@ -207,19 +201,3 @@ def _under_now(
     return [
         row._replace(record=msgspec.structs.replace(row.record, kek=kek, wrap=wrap)) for row in rows
     ]
-
-
-def _rewrapped_grants(state: VaultState) -> Flow[list[GrantRow]]:
-    rows = []
-    for row in state.store.grants.all():
-        grant_id = row.statement().grant_id
-        response = yield from get(state, f"/grants/{id_text(grant_id)}")
-        answer = decode_json(response, _GrantAnswer)
-        wrap = unb64(answer.owner_wrap)
-        try:
-            open_owner_wrap(state.keys.keyring, grant_id, answer.generation, wrap)
-        except OpenError:
-            message = "the server shows a grant whose key the owner cannot open"
-            raise TrustError(message) from None
-        rows.append(msgspec.structs.replace(row, owner_wrap=wrap, generation=answer.generation))
-    return rows

@@ -22,8 +22,10 @@ def settled(state: VaultState) -> Settled:
 
     Raises:
         UnknownSettingError: a newer Coffret kept what this one does not know.
+        StoreAlteredError: they are not what this vault kept.
     """
-    kept = state.store.meta(_NAME)
+    state.store.known.check()
+    kept = None if state.store.known.aside else state.store.meta(_NAME)
     try:
         return Settled() if kept is None else unpack_settled(kept)
     except UnknownSettingError:
@@ -58,4 +60,5 @@ def sealed_by_default(state: VaultState) -> bool:
     So it is as well while this device does not know that it was shown the owner's newest log: a
     server could have left out the entry that says so.
     """
-    return not state.account.confirmed or settings(state).sealed
+    known = state.account.confirmed and not state.store.known.aside
+    return not known or settings(state).sealed

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from coffret.flows.http import Response
 from coffret_vault.errors import FormatError, LockedError, StoreDamagedError
@@ -21,6 +22,7 @@ from coffret_vault.log.lineage import Reign
 from coffret_vault.primitives.identity import SigningKey
 from coffret_vault.primitives.symmetric import Random
 from coffret_vault.records.seal import Wrapping
+from coffret_vault.store import Sealing
 
 if TYPE_CHECKING:
     from coffret.flows.proof import Session
@@ -91,6 +93,7 @@ class AccountFile(msgspec.Struct, frozen=True):
 
 
 _NAME = "account"
+_CONFIRMED = "confirmed"
 _INTENDED = "intended account"
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(AccountFile).decode
@@ -103,8 +106,12 @@ def save_account(store: Store, account: AccountFile) -> None:
 
 
 def account_meta(account: AccountFile) -> dict[str, bytes]:
-    """The account as the store's meta table keeps it."""
-    return {_NAME: _encode(account)}
+    """The account as the store's meta table keeps it.
+
+    That it is confirmed stands beside it: this is noted without keys, and so is not sealed.
+    """
+    confirmed = b"\1" if account.confirmed else b""
+    return {_NAME: _encode(replace(account, confirmed=False)), _CONFIRMED: confirmed}
 
 
 def load_account(store: Store) -> AccountFile | None:
@@ -113,7 +120,10 @@ def load_account(store: Store) -> AccountFile | None:
     Raises:
         StoreDamagedError: what is there is not an account.
     """
-    return _load(store, _NAME)
+    account = _load(store, _NAME)
+    if account is None or account.confirmed:
+        return account
+    return replace(account, confirmed=bool(store.meta(_CONFIRMED)))
 
 
 def intended_meta(account: AccountFile | None) -> dict[str, bytes]:
@@ -150,6 +160,11 @@ class Unlocked(msgspec.Struct, frozen=True):
     keyring: Keyring
     identity: Identity
     login: Login
+
+
+def sealing(keys: Unlocked, ambient: Ambient) -> Sealing:
+    """What seals that which this device knows."""
+    return Sealing(keys.keyring, keys.identity.signing.public, ambient.random)
 
 
 @lru_cache(maxsize=64)
@@ -212,12 +227,14 @@ class VaultState:
     def unlock(self, keys: Unlocked) -> None:
         """Hold the keys."""
         self._unlocked = keys
+        self.store.known.hold(sealing(keys, self.ambient))
 
     def lock(self) -> None:
         """Forget the keys and the session."""
         if self._unlocked is not None:
             self._unlocked.keyring.wipe()
         self._unlocked = None
+        self.store.known.let_go()
         self.session = None
         self.locked()
 

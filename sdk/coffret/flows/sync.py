@@ -14,13 +14,14 @@ from coffret.flows.evidence import Shown, testify
 from coffret.flows.grantfeed import Rows, check_app_leaf, follow_grants, wrapping_for
 from coffret.flows.http import MSGPACK, Request, decode_msgpack, succeed
 from coffret.flows.lineage import check_generation, follow_lineage
+from coffret.flows.reread import kept_leaves
 from coffret.flows.session import send
 from coffret.flows.settled import follow_settings
 from coffret.flows.slots import follow_slots
 from coffret.flows.state import account_meta
 from coffret.flows.wraps import WRAPS_MAY_HAVE_MOVED, follow_wraps
 from coffret_vault.envelope.signature import verify_head
-from coffret_vault.errors import FormatError, OpenError, TrustError
+from coffret_vault.errors import FormatError, OpenError, StoreAlteredError, TrustError
 from coffret_vault.formats.checkpoint import parse_head
 from coffret_vault.formats.memory import KEK, Header, Peek, Record, parse_header, peek_header
 from coffret_vault.log.verify import Verified, Verifier
@@ -44,6 +45,15 @@ _LEAVES = 10_000
 _ROUNDS = 16
 _MOST_TAIL = 100_000
 """Entries by apps that no head covers yet; each sync of an owner's device covers them."""
+
+
+_READ_AGAIN = (
+    "grants or settings were changed in this device's folder, not by this vault; nothing was done "
+    "by them, and they were read again from the log"
+)
+_WHO_WRITES = (
+    "See who can write to that folder. Memories there may have been turned back: log in anew."
+)
 
 
 class SyncReport(msgspec.Struct, frozen=True):
@@ -76,11 +86,16 @@ def sync(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]:
         TrustError: the server dropped, changed, reordered, forged or rolled back something. Nothing
             of it is stored.
         NetworkError: the server went away; what was verified so far is kept.
+        StoreAlteredError: what this device knew of grants or settings was not its own. It was read
+            again from the log, all of it, and everything else is up to date.
     """
     entries, records, began = 0, 0, state.ambient.now()
-    for _ in range(_ROUNDS):
+    known = state.store.known
+    lost, altered = known.is_lost(), known.was_altered()
+    for at in range(_ROUNDS):
         page = yield from _page(state, state.position().size)
-        found, taken, missing = yield from _take_or_testify(state, page, progress)
+        with known.set_aside(lost and at == 0):
+            found, taken, missing = yield from _take_or_testify(state, page, progress)
         lacking = missing or state.store.wanted()
         taken += yield from _fetch_records(state, *lacking, progress)
         entries, records = entries + found, records + taken
@@ -90,6 +105,8 @@ def sync(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]:
             break
     yield from follow_wraps(state)
     state.looked = began
+    if lost and altered:
+        raise StoreAlteredError(_READ_AGAIN, hint=_WHO_WRITES)
     return SyncReport(entries, records)
 
 
@@ -122,7 +139,7 @@ def _take_entries(state: VaultState, page: _Page, progress: Progress, shown: Sho
     Returns how many entries and records were new, and where the store was empty what is missing
     now, and from where on: nobody has to look for it there.
     """
-    before, rows = state.position(), Rows()
+    before, rows, again = state.position(), Rows(), state.store.known.aside
     if page.size < before.size:
         _refuse("the log is shorter than one that this device has seen")
     fresh, behind = state.store.is_empty(), before.size + len(page.items)
@@ -140,16 +157,18 @@ def _take_entries(state: VaultState, page: _Page, progress: Progress, shown: Sho
         shown.take(size, head, more.leaves)
         progress("log", verifier.size, size)
     indexed = list(enumerate(parsed, before.size))
+    if again:
+        indexed = [*kept_leaves(state, before), *indexed]
     account = msgspec.structs.replace(
         state.account, earlier=(yield from follow_lineage(state, indexed))
     )
     rows.update((yield from follow_grants(state, account, indexed)))
     verified = verifier.finish(parse_head(head))
-    settings = follow_settings(state, verified.entries)
+    settings = follow_settings(state, (leaf for _, leaf in indexed))
     missing = _named(verified)
     taken = list(check_records(state, missing, page.items, rows))
     slots = yield from follow_slots(state, parsed)
-    if verified.leaves or verified.position.head != before.head:
+    if again or verified.leaves or verified.position.head != before.head:
         meta = WRAPS_MAY_HAVE_MOVED | (slots.meta(account) if slots else account_meta(account))
         meta |= settings
         state.store.commit(verified, taken, rows.values(), meta=meta)

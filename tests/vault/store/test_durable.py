@@ -62,7 +62,7 @@ def test_what_is_claimed_is_durable(store: Store) -> None:
 def test_what_is_taken_over_is_durable(store: Store) -> None:
     """So are the keys that are to be."""
     found = _levels(store)
-    store.take_over((), (), {"name": b"value"})
+    store.take_over((), {"name": b"value"})
     assert found
     assert {level for level, _ in found} == {FULL}
 

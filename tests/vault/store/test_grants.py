@@ -95,7 +95,7 @@ def test_what_was_rolled_back_is_forgotten(store: Store) -> None:
 
     def fail() -> None:
         with transaction(store.grants._database):
-            store.grants.put(_row(ONE, "revoked"))
+            store.grants.put_rows([_row(ONE, "revoked")])
             assert store.grants.get(ONE) == _row(ONE, "revoked")
             raise KeyboardInterrupt
 

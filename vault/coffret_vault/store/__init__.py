@@ -1,7 +1,8 @@
 """The device's copy: SQLite that holds envelopes, wraps and log entries, and nothing opened."""
 
 from coffret_vault.store.grants import GrantRow
+from coffret_vault.store.known import Sealing
 from coffret_vault.store.notes import open_note, seal_note
 from coffret_vault.store.store import Store, StoredRecord, Wanted
 
-__all__ = ["GrantRow", "Store", "StoredRecord", "Wanted", "open_note", "seal_note"]
+__all__ = ["GrantRow", "Sealing", "Store", "StoredRecord", "Wanted", "open_note", "seal_note"]

@@ -9,13 +9,14 @@ import msgspec
 
 from coffret_vault.errors import FormatError, StoreDamagedError
 from coffret_vault.formats.sharing import GRANT, MANIFEST, Grant, Manifest
-from coffret_vault.store.schema import blob, integer, mapped, transaction
+from coffret_vault.store.schema import blob, integer, mapped
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping
 
     from coffret_vault.formats.layout import Layout
+    from coffret_vault.store.known import Known
 
 T = TypeVar("T")
 
@@ -82,20 +83,27 @@ _decode = msgspec.msgpack.Decoder(GrantRow).decode
 class GrantTable:
     """Grants, and which memories each has a key for."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
-        """Use the store's open database."""
+    def __init__(self, database: sqlite3.Connection, known: Known) -> None:
+        """Use the store's open database, and the seal over what it knows."""
         self._database = database
+        self._sealed = known
         self._rows: dict[bytes, GrantRow] | None = None
-        self._seen = -1
+        self._seen = (-1, 0)
 
     def put(self, row: GrantRow) -> None:
         """Keep a grant, replacing what was known of it."""
-        self._rows = None
-        with mapped():
-            self._database.execute(
-                "INSERT OR REPLACE INTO grants VALUES (?, ?)",
-                (row.statement().grant_id, _encode(row)),
-            )
+        with self._sealed.change():
+            self.put_rows((row,))
+
+    def put_rows(self, rows: Iterable[GrantRow]) -> None:
+        """Keep grants in a transaction of the caller, who seals what is known."""
+        for row in rows:
+            self._rows = None
+            new = (row.statement().grant_id, _encode(row))
+            query = "SELECT grant_id, body FROM grants WHERE grant_id = ?"
+            gone = self._database.execute(query, new[:1]).fetchall()
+            self._sealed.swap("grants", gone, (new,))
+            self._database.execute("INSERT OR REPLACE INTO grants VALUES (?, ?)", new)
 
     def get(self, grant_id: bytes) -> GrantRow | None:
         """A grant by its id."""
@@ -111,10 +119,15 @@ class GrantTable:
         SQLite's ``data_version`` moves when another connection commits, and for nothing of ours.
         It is read before the rows are, so that a change in between is noticed the next time.
         """
+        if self._sealed.aside:
+            return {}
         with mapped():
-            version = self._database.execute("PRAGMA data_version").fetchone()[0]
+            (by_others,) = self._database.execute("PRAGMA data_version").fetchone()
+            version = (integer(by_others), self._sealed.turn)
             if self._rows is not None and version == self._seen:
                 return self._rows
+        self._sealed.check()
+        with mapped():
             found = self._database.execute(
                 "SELECT grant_id, body FROM grants ORDER BY grant_id"
             ).fetchall()
@@ -125,38 +138,54 @@ class GrantTable:
 
     def add_wraps(self, grant_id: bytes, memories: Iterable[tuple[bytes, int]]) -> None:
         """Note that the grant holds the key with that number of each of these memories."""
-        with transaction(self._database):
-            self.put_wraps((grant_id, memory_id, number) for memory_id, number in memories)
+        with self._sealed.change():
+            self.put_wraps([(grant_id, memory_id, number) for memory_id, number in memories])
 
     def put_wraps(self, wraps: Iterable[tuple[bytes, bytes, int]]) -> None:
-        """Note ``(grant, memory, key number)`` in a transaction of the caller."""
-        self._database.executemany("INSERT OR REPLACE INTO wraps VALUES (?, ?, ?)", wraps)
+        """Note ``(grant, memory, key number)`` in a transaction of the caller, who seals it."""
+        new = {wrap[:2]: wrap for wrap in wraps}
+        self._sealed.swap("wraps", self._there(new), new.values())
+        self._database.executemany("INSERT OR REPLACE INTO wraps VALUES (?, ?, ?)", new.values())
+
+    def _there(self, pairs: Iterable[tuple[bytes, bytes]]) -> list[tuple[object, ...]]:
+        """The rows of these grants and memories."""
+        query = (
+            "SELECT grant_id, memory_id, key_number FROM wraps WHERE grant_id = ? AND memory_id = ?"
+        )
+        rows = (self._database.execute(query, pair).fetchone() for pair in pairs)
+        return [row for row in rows if row is not None]
 
     def settle(
         self, wraps: Iterable[tuple[bytes, bytes, int]], unwraps: Iterable[tuple[bytes, bytes]]
     ) -> None:
         """Note what a change gave to grants and took from them; see ``Store.commit``."""
-        with transaction(self._database):
+        with self._sealed.change():
             self.put_wraps(wraps)
             self.drop_wraps(unwraps)
 
     def drop_wraps(self, unwraps: Iterable[tuple[bytes, bytes]]) -> None:
-        """Forget ``(grant, memory)`` in a transaction of the caller."""
-        self._database.executemany(
-            "DELETE FROM wraps WHERE grant_id = ? AND memory_id = ?", unwraps
-        )
+        """Forget ``(grant, memory)`` in a transaction of the caller, who seals it."""
+        pairs = list(unwraps)
+        self._sealed.swap("wraps", self._there(pairs), ())
+        self._database.executemany("DELETE FROM wraps WHERE grant_id = ? AND memory_id = ?", pairs)
+
+    def drop_memories(self, memory_ids: Iterable[bytes]) -> None:
+        """Forget who holds keys of these, in a transaction of the caller, who seals it."""
+        for memory_id in memory_ids:
+            self.drop_wraps([(grant_id, memory_id) for grant_id in self._holders(memory_id)])
 
     def set_wraps(self, grant_id: bytes, memories: Mapping[bytes, int]) -> None:
         """Note that the grant holds the keys of these memories and of no others."""
-        with transaction(self._database):
-            self._database.execute("DELETE FROM wraps WHERE grant_id = ?", (grant_id,))
-            self._database.executemany(
-                "INSERT INTO wraps VALUES (?, ?, ?)",
-                ((grant_id, memory_id, number) for memory_id, number in memories.items()),
-            )
+        with self._sealed.change():
+            self.drop_wraps([(grant_id, memory_id) for memory_id in self._memories(grant_id)])
+            self.put_wraps([(grant_id, *held) for held in memories.items()])
 
     def memories(self, grant_id: bytes) -> dict[bytes, int]:
         """The memories a grant holds a key of, with the key's number."""
+        self._sealed.check()
+        return self._memories(grant_id)
+
+    def _memories(self, grant_id: bytes) -> dict[bytes, int]:
         with mapped():
             rows = self._database.execute(
                 "SELECT memory_id, key_number FROM wraps WHERE grant_id = ?", (grant_id,)
@@ -165,6 +194,10 @@ class GrantTable:
 
     def holders(self, memory_id: bytes) -> dict[bytes, int]:
         """The grants that hold a key of a memory, with the key's number."""
+        self._sealed.check()
+        return self._holders(memory_id)
+
+    def _holders(self, memory_id: bytes) -> dict[bytes, int]:
         with mapped():
             rows = self._database.execute(
                 "SELECT grant_id, key_number FROM wraps WHERE memory_id = ?", (memory_id,)

@@ -12,13 +12,16 @@ from coffret_vault.log.replay import MemoryState
 from coffret_vault.log.tree import Frontier
 from coffret_vault.log.verify import Position, Verified
 from coffret_vault.store.grants import GrantRow, GrantTable
+from coffret_vault.store.known import LOG
 from coffret_vault.store.mark import Mark, parse_mark
 from coffret_vault.store.schema import blob, connect, durable, integer, mapped, transaction
-from coffret_vault.store.values import PUT_VALUE, Values
+from coffret_vault.store.values import Values
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from coffret_vault.store.known import Sealing
 
 
 class StoredRecord(NamedTuple):
@@ -40,7 +43,6 @@ class Wanted(msgspec.Struct, frozen=True, gc=False):
     author: bytes
 
 
-_LOG = "log"
 _encode = msgspec.msgpack.Encoder().encode
 _decode_state = msgspec.msgpack.Decoder(MemoryState).decode
 _PUT_RECORDS = "INSERT OR REPLACE INTO records VALUES"
@@ -63,7 +65,7 @@ class Store(Values):
         self.changes = 0
         """Counts what was written here, for those who keep something made from it."""
         super().__init__(connect(path))
-        self.grants = GrantTable(self._database)
+        self.grants = GrantTable(self._database, self.known)
         self._known: tuple[bytes, Mark] | None = None
 
     def version(self) -> tuple[int, int]:
@@ -82,7 +84,7 @@ class Store(Values):
         Raises:
             StoreDamagedError: what is kept does not fit together.
         """
-        kept = self.meta(_LOG)
+        kept = self.meta(LOG)
         if kept is None:
             return Position(account_id, owner_public, None, Frontier())
         mark = self._mark(kept)
@@ -91,7 +93,7 @@ class Store(Values):
 
     def size(self) -> int:
         """How many leaves are here."""
-        kept = self.meta(_LOG)
+        kept = self.meta(LOG)
         return 0 if kept is None else self._mark(kept).size
 
     def _mark(self, kept: bytes) -> Mark:
@@ -109,6 +111,7 @@ class Store(Values):
         wraps: Iterable[tuple[bytes, bytes, int]] = (),
         unwraps: Iterable[tuple[bytes, bytes]] = (),
         meta: Mapping[str, bytes] | None = None,
+        sealing: Sealing | None = None,
     ) -> None:
         """Take what was verified, and all that goes with it, or nothing of it.
 
@@ -119,6 +122,9 @@ class Store(Values):
             wraps: ``(grant, memory, key number)``: keys that grants hold from now on.
             unwraps: ``(grant, memory)``: keys that they hold no longer.
             meta: values to keep under names.
+            sealing: what seals that which is known from now on, where the keys were changed.
+
+        Where what is known was set aside, this takes its place.
 
         Raises:
             StoreMovedError: the store has moved on since the entries were verified against it.
@@ -133,19 +139,24 @@ class Store(Values):
         with transaction(self._database):
             if verified.first != self.size():
                 raise StoreMovedError
+            self.known.begin()
+            self.known.check()  # while log and position still agree
+            if self.known.aside:
+                self.known.forget_all()
             self._database.executemany(
                 "INSERT INTO leaves VALUES (?, ?)", enumerate(verified.leaves, verified.first)
             )
             self._put_states(verified.states)
             self._database.executemany(_PUT_RECORD, map(_flat, records))
-            for row in grants:
-                self.grants.put(row)
+            self.grants.put_rows(grants)
             if wraps:
                 self.grants.put_wraps(wraps)
             if unwraps:
                 self.grants.drop_wraps(unwraps)
-            values = {**(meta or {}), _LOG: kept}
-            self._database.executemany(PUT_VALUE, values.items())
+            self._put_values({**(meta or {}), LOG: kept})
+            if self.known.aside or sealing is not None:
+                self.known.renew(sealing)
+            self.known.finish(mark.size)
         self._known = kept, mark
 
     def _put_states(self, states: dict[bytes, MemoryState]) -> None:
@@ -167,10 +178,7 @@ class Store(Values):
                 for memory_id, state in again
             ),
         )
-        self._database.executemany(
-            "DELETE FROM wraps WHERE memory_id = ?",
-            ((memory_id,) for memory_id, state in again if state.deleted),
-        )
+        self.grants.drop_memories(memory_id for memory_id, state in again if state.deleted)
 
     def put_records(self, records: Iterable[StoredRecord]) -> None:
         """Keep records whose digests were compared with the log."""
@@ -199,19 +207,27 @@ class Store(Values):
     def take_over(
         self,
         records: Iterable[StoredRecord],
-        grants: Iterable[GrantRow],
         meta: Mapping[str, bytes],
+        *,
+        anew: bool = False,
     ) -> None:
-        """Replace wraps in records and grants, and values with them, or nothing of it.
+        """Replace wraps in records, and values with them, or nothing of it.
 
         It outlasts a power cut.
+
+        Args:
+            records: with the new wraps.
+            meta: values to keep under names.
+            anew: seal all that is known; this device has just made it, and set it aside meanwhile.
         """
         self.changes += 1
         with durable(self._database), transaction(self._database):
             self._database.executemany(_PUT_RECORD, map(_flat, records))
-            for row in grants:
-                self.grants.put(row)
-            self._database.executemany(PUT_VALUE, meta.items())
+            self.known.begin()
+            self._put_values(meta)
+            if anew:
+                self.known.renew()
+            self.known.finish()
 
     def leaf(self, index: int) -> bytes | None:
         """A leaf of the log."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from coffret_vault.store.known import VALUES, Known
 from coffret_vault.store.schema import blob, durable, mapped, transaction
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ class Values:
     def __init__(self, database: Database) -> None:
         """Use a store's open database."""
         self._database = database
+        self.known = Known(database)
 
     def meta(self, name: str) -> bytes | None:
         """A value that was kept under ``name``."""
@@ -31,8 +33,21 @@ class Values:
 
     def set_meta(self, name: str, value: bytes) -> None:
         """Keep a value under ``name``."""
-        with mapped():
-            self._database.execute(PUT_VALUE, (name, value))
+        if name not in VALUES:
+            with mapped():
+                self._database.execute(PUT_VALUE, (name, value))
+            return
+        with self.known.change():
+            self._put_values({name: value})
+
+    def _put_values(self, values: Mapping[str, bytes]) -> None:
+        """Keep values in a transaction of the caller, who seals what is known."""
+        for name in VALUES & values.keys():
+            before = self.meta(name)
+            if before != values[name]:
+                gone = () if before is None else ((name, before),)
+                self.known.swap("values", gone, ((name, values[name]),))
+        self._database.executemany(PUT_VALUE, values.items())
 
     def claim(self, name: str, value: bytes, beside: Mapping[str, bytes] | None = None) -> bool:
         """Keep a value if there is none under ``name``, in one step; whether that was so.

@@ -1,0 +1,215 @@
+"""The seal over what a device knows: it follows every change, and nothing else fits it."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from coffret_vault.errors import KeysChangedError, StoreAlteredError, StoreMovedError
+from coffret_vault.keyring import Keyring
+from coffret_vault.log.verify import Verifier
+from coffret_vault.primitives.secret import SecretBytes
+from coffret_vault.store import Sealing, Store
+from coffret_vault.store.known import _FAR, Known
+from harness.logs import ACCOUNT, OWNER_KEY, entry, head, leaf
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from coffret_vault.formats.entry import Entry
+    from coffret_vault.log.verify import Verified
+
+GRANTS, MEMORIES = [bytes([n]) * 16 for n in (1, 2)], [bytes([n]) * 16 for n in (7, 8, 9)]
+
+
+def _sealing(generation: int = 1) -> Sealing:
+    keyring = Keyring(ACCOUNT, generation, SecretBytes(bytes([generation]) * 32))
+    return Sealing(keyring, OWNER_KEY.public, os.urandom)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A new device's store, with keys, sealed while it is empty but for its account."""
+    made = Store(tmp_path / "store.db")
+    made.known.hold(_sealing())
+    with made.known.set_aside(True):
+        made.take_over((), {"account": b"account"}, anew=True)
+    yield made
+    made.close()
+
+
+def _put(memory_id: bytes) -> Entry:
+    return entry("put", 1, subject=memory_id)
+
+
+def _verified(store: Store, *entries: Entry) -> Verified:
+    verifier = Verifier(store.position(ACCOUNT, OWNER_KEY.public), store.state, lambda _: None)
+    new = [leaf(made) for made in entries]
+    for data in new:
+        verifier.take(data)
+    return verifier.finish(head([data for _, data in store.leaves()] + new))
+
+
+def _again(store: Store, sealing: Sealing | None = None) -> Store:
+    """The same store, opened by another process."""
+    other = Store(store.path)
+    other.known.hold(sealing or _sealing())
+    return other
+
+
+def _check(store: Store) -> None:
+    """The seal fits, for another process and for this one."""
+    with closing(_again(store)) as other:
+        other.known.check()
+    store.known.check()
+
+
+def _step(store: Store, chance: random.Random) -> None:
+    """Some change of what is known."""
+    grant, memory = chance.choice(GRANTS), chance.choice(MEMORIES)
+    number = chance.randrange(1, 4)
+    kind = chance.randrange(5)
+    if kind == 0:
+        store.grants.add_wraps(grant, [(memory, number), (memory, number)])
+    elif kind == 1:
+        store.grants.settle([(grant, memory, number)], [(grant, chance.choice(MEMORIES))])
+    elif kind == 2:
+        store.grants.set_wraps(grant, {memory: number})
+    elif kind == 3:
+        store.set_meta("settings", bytes([number]))
+    else:
+        put = _put(os.urandom(16))
+        store.commit(
+            _verified(store, put),
+            wraps=[(grant, memory, number)],
+            unwraps=[(grant, chance.choice(MEMORIES))],
+            meta={"account": bytes([number]), "unsent": b""},
+        )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_seal_follows_every_change(store: Store, seed: int) -> None:
+    """After any changes, by two processes in turn, it fits what is there."""
+    chance = random.Random(seed)  # noqa: S311 - which changes, not keys
+    store.commit(_verified(store, _put(b"f" * 16)))
+    with closing(_again(store)) as other:
+        for _ in range(25):
+            _step(chance.choice((store, other)), chance)
+            _check(store)
+
+
+def test_a_change_that_failed_leaves_the_seal_as_it_was(store: Store) -> None:
+    """What was taken back is not in the sum of what comes next."""
+    verified = _verified(store, _put(b"f" * 16))
+    store.commit(verified)
+
+    def fail() -> None:
+        with store.known.change():
+            store.grants.put_wraps([(GRANTS[0], MEMORIES[0], 1)])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    with pytest.raises(StoreMovedError):
+        store.commit(verified, wraps=[(GRANTS[0], MEMORIES[1], 1)])
+    store.grants.add_wraps(GRANTS[1], [(MEMORIES[1], 1)])
+    _check(store)
+    assert store.grants.memories(GRANTS[0]) == {}
+
+
+CHANGES = {
+    "added": "INSERT INTO wraps VALUES (x'01', x'02', 1)",
+    "taken away": "DELETE FROM wraps",
+    "altered": "UPDATE wraps SET key_number = key_number + 1",
+    "of another kind": "UPDATE wraps SET key_number = CAST(key_number AS TEXT) || 'a'",
+    "moved": "UPDATE wraps SET memory_id = substr(memory_id, 1, 15), "
+    "grant_id = grant_id || substr(memory_id, 16)",
+    "another account": "UPDATE meta SET value = x'00' WHERE name = 'account'",
+    "settings": "INSERT INTO meta VALUES ('settings', x'00')",
+    "no seal": "DELETE FROM meta WHERE name = 'known'",
+    "half a seal": "UPDATE meta SET value = substr(value, 1, 60) WHERE name = 'known'",
+    "an empty seal": "UPDATE meta SET value = x'' WHERE name = 'known'",
+    "no position": "DELETE FROM meta WHERE name = 'log'",
+    "fewer leaves": "DELETE FROM leaves WHERE at = (SELECT max(at) FROM leaves)",
+    "another leaf": "UPDATE leaves SET leaf = (SELECT leaf FROM leaves WHERE at = 0) "
+    "WHERE at = (SELECT max(at) FROM leaves)",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_nothing_else_fits(store: Store, change: str) -> None:
+    """Each change by somebody else is refused, in another process and in one that goes on."""
+    store.commit(_verified(store, _put(b"f" * 16)), wraps=[(GRANTS[0], MEMORIES[0], 1)])
+    store.commit(_verified(store, _put(MEMORIES[0])))
+    _check(store)
+    with closing(sqlite3.connect(store.path)) as database, database:
+        database.execute(CHANGES[change])
+    with closing(_again(store)) as other:
+        for known in (other.known, store.known):
+            assert known.is_lost()
+            with pytest.raises(StoreAlteredError):
+                known.check()
+        with pytest.raises(StoreAlteredError):
+            store.grants.holders(MEMORIES[0])
+
+
+def test_a_seal_of_before_does_not_fit_a_log_that_has_told_since(store: Store) -> None:
+    """Rows that are put back with their own seal are refused once the log said otherwise."""
+    store.commit(_verified(store, _put(b"f" * 16)))
+    store.set_meta("settings", b"before")
+    seal = store.meta("known") or b""
+    told = entry("settings", 1, subject=ACCOUNT)
+    store.commit(_verified(store, told), meta={"settings": b"after"})
+    store.commit(_verified(store, _put(MEMORIES[0])))
+    _check(store)
+    with closing(sqlite3.connect(store.path)) as database, database:
+        database.execute("UPDATE meta SET value = ? WHERE name = 'known'", (seal,))
+        database.execute("UPDATE meta SET value = ? WHERE name = 'settings'", (b"before",))
+    with pytest.raises(StoreAlteredError):
+        store.known.check()
+
+
+def test_what_changes_nothing_known_is_not_sealed_each_time(store: Store) -> None:
+    """The seal stays while memories are written, and is made again after many of them."""
+    store.commit(_verified(store, _put(b"f" * 16)))
+    store.known.check()
+    seal = store.meta("known")
+    store.commit(_verified(store, _put(MEMORIES[0])))
+    assert store.meta("known") == seal
+    store.commit(_verified(store, *(_put(os.urandom(16)) for _ in range(_FAR))))
+    assert store.meta("known") != seal
+    _check(store)
+
+
+def test_keys_that_changed_seal_from_then_on(store: Store) -> None:
+    """A process with the keys of before is told that they changed; its seal counts no more."""
+    store.commit(_verified(store, _put(b"f" * 16)))
+    before = store.meta("known") or b""
+    with closing(_again(store)) as other:
+        other.known.check()
+        store.commit(_verified(store, _put(MEMORIES[0])), sealing=_sealing(2))
+        store.known.check()
+        with pytest.raises(KeysChangedError):
+            other.known.check()
+    with closing(sqlite3.connect(store.path)) as database, database:
+        database.execute("UPDATE meta SET value = ? WHERE name = 'known'", (before,))
+    with pytest.raises(StoreAlteredError, match="older Coffret"):
+        store.known.check()
+    assert not store.known.was_altered()
+
+
+def test_without_keys_nothing_is_checked(tmp_path: Path) -> None:
+    """A locked store shows what is there, and writes no seal."""
+    with closing(Store(tmp_path / "store.db")) as store:
+        store.grants.add_wraps(GRANTS[0], [(MEMORIES[0], 1)])
+        store.known.check()
+        store.known.renew()
+        assert store.meta("known") is None
+        assert not store.known.was_altered()
+        assert isinstance(store.known, Known)
