@@ -259,7 +259,7 @@ class StoreDamagedError(StoreError):
 
 
 class StoreAlteredError(StoreDamagedError):
-    """The local store holds a change that this vault never made; it was dropped and not sent."""
+    """The local store holds something that this vault never made; nothing was done by it."""
 
     code = "store-altered"
 
