@@ -57,7 +57,7 @@ async def test_a_key_ends(stand: Stand) -> None:
     rows = (await stand.get(f"/apps/{app.app}/keys", app.developer_key)).json()
     every = ["create", "delete", "read", "request", "update"]
     assert [row["scopes"] for row in rows] == [every, every]
-    assert [row["expires"] is None for row in rows] == [True, False]
+    assert {row["expires"] is None for row in rows} == {True, False}
 
 
 async def test_limits_of_a_key_are_checked(stand: Stand) -> None:
