@@ -24,6 +24,7 @@ from coffret_vault.formats.sharing import (
     GRANT,
     MANIFEST,
     grant_approval,
+    grant_key_info,
 )
 from coffret_vault.grants.approve import (
     CheckedRequest,
@@ -47,7 +48,7 @@ from coffret_vault.keyslots.slots import (
 )
 from fuzz.shaping import join, mutate_fields, split
 from fuzz.target import Target
-from vectors.making.book import Steady
+from vectors.making.book import Steady, steady
 from vectors.making.samples import (
     ACCOUNT_ID,
     APP_KEYS,
@@ -64,6 +65,7 @@ from vectors.making.samples import (
     secret,
     seeds,
 )
+from vectors.verifier.hpke import hpke_seal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -138,7 +140,7 @@ def _by_code(account: AccountFile) -> Unlocked:
 def _check_account(data: bytes) -> None:
     """With the right secrets an account opens to its own keys, or is refused.
 
-    What opened is the very keyslot and identity that were made; and the card, or one that its
+    What opened is the keyslot that was made and the very identity; and the card, or one that its
     owner signed.
     """
     parts = split(data)
@@ -161,11 +163,13 @@ def _check_account(data: bytes) -> None:
 
 
 def _used(given: _Account, found: Unlocked) -> bytes:
-    """The keyslot that was opened: the two may have changed places."""
-    slots = (given.by_passphrase, given.by_code)
-    return next(
-        slot for slot in slots if KEYSLOT.parse(slot).login_public == found.login.key.public
-    )
+    """The keyslot that was opened, which may have changed its place.
+
+    When it was made is not in the header of its wrap: the log names the digest of all of it.
+    """
+    slots = map(KEYSLOT.parse, (given.by_passphrase, given.by_code))
+    used = next(slot for slot in slots if slot.login_public == found.login.key.public)
+    return KEYSLOT.serialize(msgspec.structs.replace(used, created=CREATED))
 
 
 def _account_seeds() -> Iterator[bytes]:
@@ -229,9 +233,12 @@ def _approval() -> tuple[_Approval, SecretBytes]:
     )
     asked = CheckedRequest(REQUEST_SAMPLE, MANIFEST_SAMPLE, request, manifest)
     made = _granted(asked)
+    # Sealed by the definition and not by the library, which draws what nobody can repeat.
+    info = grant_key_info(made.signed.message)
+    public, draws = APP_KEYS.sealing.public, steady("approval", 64)
+    sealed = hpke_seal(public, draws, made.key.reveal(), info)
     parts = _Approval(
-        b"\3", manifest, b"", request, b"", made.signed.message, made.signed.sealed_key,
-        made.signed.signature, made.owner_wrap,
+        b"\7", manifest, b"", request, b"", made.signed.message, sealed, b"", made.owner_wrap,
     )  # fmt: skip
     return parts.signed()._replace(signs=b"\0"), made.key
 
