@@ -10,6 +10,7 @@ import pytest
 from coffret.testing import Server
 from harness.database import Database
 from harness.fixtures import coffret_url, server_clock, world
+from harness.memory import folder_in_memory
 from harness.stage import Stage
 from harness.victim import Victim
 from harness.world import World
@@ -27,10 +28,10 @@ def victim(world: World) -> Victim:
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage() -> Iterator[Stage]:
     """A vault for the module whose server writes into its database, and puts it back."""
-    folder = tmp_path_factory.mktemp("stage")
     with (
+        folder_in_memory() as folder,
         Server(f"sqlite:///{folder / 'server.db'}") as server,
         World(server.url, folder) as world,
         patch("coffret.transport._TRIES", 1),

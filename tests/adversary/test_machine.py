@@ -15,11 +15,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import tempfile
 from collections import Counter
 from contextlib import ExitStack, nullcontext, suppress
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from unittest.mock import patch
 
@@ -39,6 +37,7 @@ from coffret.testing import Server
 from coffret_vault.errors import LockedError
 from harness.database import Database, alterations
 from harness.ensemble import Ensemble
+from harness.memory import folder_in_memory
 from harness.parties import Client, Device, Step
 from harness.reference import OVER, Model, Shown
 from harness.steps import Steps
@@ -84,6 +83,7 @@ class Machine(Steps, RuleBasedStateMachine):
 
     url: ClassVar[str]
     database: ClassVar[Database]
+    empty: ClassVar[dict[str, Sequence[Row]]]
     clock: ClassVar[Clock]
     """Everybody's, and it never goes back: the server lives longer than a history."""
     tally: ClassVar[Counter[str]] = Counter()
@@ -92,7 +92,7 @@ class Machine(Steps, RuleBasedStateMachine):
         """Begin with an owner, two devices and two apps."""
         super().__init__()
         self.stack = ExitStack()
-        folder = Path(self.stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = self.stack.enter_context(folder_in_memory())
         self.world = self.stack.enter_context(World(self.url, folder))
         self.world.clock = self.clock
         self.all = Ensemble(self.url, folder, self.database, self.world)
@@ -109,6 +109,7 @@ class Machine(Steps, RuleBasedStateMachine):
             Machine.tally.update(self.all.tally)
         finally:
             self.stack.close()
+            self.database.write(self.empty)  # each history is copied often, and ends here
 
     # -- honest -----------------------------------------------------------------------------------
 
@@ -316,12 +317,13 @@ def run(examples: int, steps: int, *, derandomize: bool) -> None:
     )
     clock = Clock()
     with (
-        tempfile.TemporaryDirectory() as folder,
+        folder_in_memory() as folder,
         Server(f"sqlite:///{folder}/server.db", clock=clock.now) as server,
         patch("coffret.transport._TRIES", 1),
     ):
         Machine.url, Machine.clock = server.url, clock
-        Machine.database = Database(Path(folder) / "server.db")
+        Machine.database = Database(folder / "server.db")
+        Machine.empty = Machine.database.copy()
         Machine.tally.clear()
         try:
             run_state_machine_as_test(Machine, settings=bounds)

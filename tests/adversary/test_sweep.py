@@ -20,6 +20,7 @@ import pytest
 
 from coffret import App, Vault
 from coffret_vault.errors import CoffretError
+from harness.memory import folder_in_memory
 from harness.mutation import mutations
 from harness.stage import view
 from harness.tape import Exchange, Replay, Taping
@@ -187,10 +188,13 @@ def _kept(app: App, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def people(coffret_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
+def people(coffret_url: str) -> Iterator[People]:
     """Everything that the conversations are about, made once."""
-    folder = tmp_path_factory.mktemp("sweep")
-    with World(coffret_url, folder) as world, patch("coffret.transport._TRIES", 1):
+    with (
+        folder_in_memory() as folder,
+        World(coffret_url, folder) as world,
+        patch("coffret.transport._TRIES", 1),
+    ):
         owner, other = world.owner(), world.owner()
         app, stranger = world.app(), world.app("Another")
         nothing = folder / "nothing"
