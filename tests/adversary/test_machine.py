@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from harness.database import Row
 
-ORDINARY = "40x25"
+ORDINARY = "50x25"
 EXAMPLES, STEPS = (int(part) for part in os.environ.get("COFFRET_MACHINE", ORDINARY).split("x"))
 LONGER = "COFFRET_MACHINE" in os.environ
 
@@ -148,6 +148,18 @@ class Machine(Steps, RuleBasedStateMachine):
         if how.get("memories") != []:
             self.all.share(device, client, terms, how, days)
 
+    @rule(device=two)
+    def pause_unread(self, device: int) -> None:
+        """A grant is paused before what its app wrote was read: that waits, whatever was chosen."""
+        chosen = self.all.devices[device]
+        self.all.honest(chosen, self._sync(chosen))
+        for client in self.all.apps:
+            if self._is_without(client) or self.all.allowed(client, "create") is not None:
+                continue
+            self.all.honest(client, self._app_remember(client, 0))
+            self.all.honest(chosen, self._pause_unread(chosen, client.grant))
+            self.all.honest(chosen, self._sync(chosen))
+
     @rule(device=two, whole=st.booleans())
     def lock(self, device: int, whole: bool) -> None:  # noqa: FBT001 - drawn by hypothesis
         """A device is locked and unlocked, or closed and opened; meanwhile it shows nothing."""
@@ -198,8 +210,9 @@ class Machine(Steps, RuleBasedStateMachine):
     def new_secrets(self, device: int, whole: bool, kind: int, plan: Plan | None) -> None:  # noqa: FBT001 - drawn by hypothesis
         """The passphrase or every key is changed, while the server is honest or is not."""
         chosen = self.all.devices[device]
-        for client in filter(self._is_without, self.all.apps):  # so that there is what it ends
-            self._share(chosen, client, kind, 20)
+        if kind > 3:  # so that there is what it ends; and else its own is all that ends keys
+            for client in filter(self._is_without, self.all.apps):
+                self._share(chosen, client, kind, 20)
         self.all.catch_up(chosen)
         step = (self._change_keys if whole else self._change_passphrase)(chosen, 0)
         if plan is None:
