@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
 
+from cli_harness import Cli
+from coffret.testing import Server
 from harness.faces import FACES
 from harness.fixtures import coffret_url, server_clock, world
 from harness.world import World
@@ -15,6 +18,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["coffret_url", "either", "server_clock", "world"]
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """A server for the command lines of a module."""
+    with Server() as server:
+        yield server.url
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """A person's command line, without a vault."""
+    return Cli(tmp_path / "home")
+
+
+@pytest.fixture
+def one_try() -> Iterator[None]:
+    """The network is tried once, so that one lost answer is an error."""
+    with patch("coffret.transport._TRIES", 1):
+        yield
 
 
 @pytest.fixture(params=["sync", "async"])

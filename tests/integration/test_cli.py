@@ -12,21 +12,7 @@ from cli_harness import PASSPHRASE, Cli, code_in
 from coffret.testing import Server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """A server for all tests of this module."""
-    with Server() as server:
-        yield server.url
-
-
-@pytest.fixture
-def cli(tmp_path: Path) -> Cli:
-    """A person's command line, without a vault."""
-    return Cli(tmp_path / "home")
 
 
 @pytest.fixture

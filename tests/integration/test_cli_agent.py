@@ -18,17 +18,9 @@ import pytest
 from cli_harness import PASSPHRASE, Cli, code_in
 from coffret.cli.agent_client import Agent
 from coffret.cli.places import find_places
-from coffret.testing import Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """A server for all tests of this module."""
-    with Server() as server:
-        yield server.url
 
 
 @pytest.fixture

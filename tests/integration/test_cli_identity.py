@@ -11,7 +11,6 @@ import pytest
 from cli_harness import Cli
 from coffret.cli.asking import Asker
 from coffret.flows.state import Ambient
-from coffret.testing import Server
 from coffret_vault.keyslots.kdf import CHEAPEST_FOR_TESTS
 from harness.website import HOST, Website, page
 
@@ -46,13 +45,6 @@ class Asking(NamedTuple):
 
         with patch.object(Asker, "interactive", new=True), patch.object(Asker, "text", text):
             return self.owner("approve", self.request, code=code), asked
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """A server for all tests of this module."""
-    with Server() as server:
-        yield server.url
 
 
 @pytest.fixture

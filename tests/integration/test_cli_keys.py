@@ -4,30 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from cli_harness import PASSPHRASE, Cli, code_in
-from coffret.testing import Server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 NEW = "a new passphrase, never seen"
 BY_HAND: dict[str, Any] = {"COFFRET_PASSPHRASE_FILE": ""}
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """One server for the module."""
-    with Server() as running:
-        yield running.url
-
-
-@pytest.fixture
-def cli(tmp_path: Path) -> Cli:
-    """One person's command line."""
-    return Cli(tmp_path / "home")
 
 
 def second(cli: Cli, url: str, username: str, kit: str, place: Path) -> Cli:

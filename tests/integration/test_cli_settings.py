@@ -4,27 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from cli_harness import Cli, code_in
-from coffret.testing import Server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """A server for all tests of this module."""
-    with Server() as server:
-        yield server.url
-
-
-@pytest.fixture
-def cli(tmp_path: Path) -> Cli:
-    """A person's command line, without a vault."""
-    return Cli(tmp_path / "home")
 
 
 def sealed(cli: Cli) -> list[bool]:

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from cli_harness import Cli, Ran
-from coffret.testing import Server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -41,13 +39,6 @@ class Two(NamedTuple):
         """Approve a request without being asked, with the words that the app shows."""
         shown = self.app("app", "words").out.strip()
         return self.owner("approve", request, "--yes", "--words", shown, *words, code=code)
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """A server for all tests of this module."""
-    with Server() as server:
-        yield server.url
 
 
 @pytest.fixture

@@ -15,19 +15,11 @@ from harness.power import Power
 from harness.world import PASSPHRASE, ask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from coffret import RecoveryKit
     from harness.world import Owner, World
 
+pytestmark = pytest.mark.usefixtures("one_try")
 NEW = "another passphrase"
-
-
-@pytest.fixture(autouse=True)
-def one_try() -> Iterator[None]:
-    """The network is tried once, so that one lost answer is an error."""
-    with patch("coffret.transport._TRIES", 1):
-        yield
 
 
 @pytest.fixture

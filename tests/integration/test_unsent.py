@@ -24,18 +24,12 @@ from harness.network import Evil, Signed
 from harness.world import PASSPHRASE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from harness.world import Owner, World
 
+pytestmark = pytest.mark.usefixtures("one_try")
 CREATE = "/api/v1/memory-blobs"
-
-
-@pytest.fixture(autouse=True)
-def one_try() -> Iterator[None]:
-    """The network is tried once, so that one lost answer is an error."""
-    with patch("coffret.transport._TRIES", 1):
-        yield
 
 
 def _on(request: httpx.Request) -> bool:
