@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import httpx
 
-from coffret.http1 import Answer, Outgoing, WireError, WireTimeoutError
+from coffret.http1 import Answer, Outgoing, WireError, WireTimeoutError, add_header
 
 if TYPE_CHECKING:
     import ssl
@@ -249,11 +249,10 @@ def as_httpx(
 
 
 def headers_of(answer: httpx.Response) -> dict[str, str]:
-    """An answer's headers by their names in small letters; what comes twice is joined."""
+    """The headers of an answer of httpx, as ours have them."""
     found: dict[str, str] = {}
     for name, value in answer.headers.raw:
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        found[key] = f"{found[key]}, {text}" if key in found else text
+        add_header(found, name, value)
     return found
 
 

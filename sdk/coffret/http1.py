@@ -66,12 +66,18 @@ class Outgoing(msgspec.Struct, frozen=True):
         return b"%b\r\n\r\n%b" % (text.encode("ascii"), self.body)
 
 
+def add_header(headers: dict[str, str], name: bytes, value: bytes) -> None:
+    """Take a header: names are in small letters, and what comes twice is joined."""
+    key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+    headers[key] = f"{headers[key]}, {text}" if key in headers else text
+
+
 class Answer:
     """An answer as its bytes come in.
 
     Attributes:
         status: three digits, once ``has_begun``.
-        headers: by their names in small letters; what comes twice is joined.
+        headers: by their names, see :func:`add_header`.
         has_begun: the head is there.
         is_whole: the body is, too.
         may_go_on: another request can follow on this connection.
@@ -134,8 +140,7 @@ class Answer:
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; what stands behind the body is left."""
         if not self.has_begun:
-            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-            self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
+            add_header(self.headers, name, value)
 
     def on_headers_complete(self) -> None:
         """The end of a head."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from asyncio import to_thread
 from typing import TYPE_CHECKING
 
 from coffret.flows.sync import silent
 from coffret.importing import take_in
 from coffret.local import LocalVault
-from coffret.sources import take_in_paths
+from coffret.sources import read_paths, take_in_sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,8 +52,9 @@ class Intake(LocalVault):
             InputError: a namespace is given for what is neither a folder nor a text file.
             IngestError: one of its subclasses, if a source as a whole cannot be imported.
         """
-        flow = take_in_paths(
-            self._state, paths, progress, namespace=namespace, sealed=sealed, judge=judge
+        found = read_paths(paths)
+        flow = take_in_sources(
+            self._state, found, progress, namespace=namespace, sealed=sealed, judge=judge
         )
         return self._driver.run(flow)
 
@@ -85,14 +87,15 @@ class AsyncIntake(LocalVault):
         sealed: bool | None = None,
         judge: Judge | None = None,
     ) -> ImportReport:
-        """Import what is at these paths, as :meth:`coffret.Vault.import_paths`.
+        """Import what is at these paths, read in a thread, as :meth:`coffret.Vault.import_paths`.
 
         Raises:
             InputError: a namespace is given for what is neither a folder nor a text file.
             IngestError: one of its subclasses, if a source as a whole cannot be imported.
         """
-        flow = take_in_paths(
-            self._state, paths, progress, namespace=namespace, sealed=sealed, judge=judge
+        found = await to_thread(read_paths, list(paths))
+        flow = take_in_sources(
+            self._state, found, progress, namespace=namespace, sealed=sealed, judge=judge
         )
         return await self._driver.run(flow)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -49,25 +49,52 @@ class _Folder:
         return [item for item in self.items if isinstance(item, Draft)]
 
 
-def take_in_paths(
+class Sources(NamedTuple):
+    """What was read at some paths: folders, each with all that was named of it, and the rest."""
+
+    folders: list[_Folder]
+    others: list[Imported]
+
+
+def read_paths(paths: Iterable[Path]) -> Sources:
+    """Read what is at these paths.
+
+    Raises:
+        IngestError: one of its subclasses, if a source as a whole cannot be imported.
+    """
+    folders: dict[Path, _Folder] = {}
+    others: list[Imported] = []
+    for path in paths:
+        kind = detect(path)
+        read = _READERS.get(kind)
+        if read is None:
+            others += read_source(path)
+            continue
+        whole = path.resolve()
+        place = whole if kind is SourceKind.FOLDER else whole.parent
+        folder = folders.setdefault(place, _Folder(place))
+        folder.items += read(path, namespace=place.name)
+    return Sources(list(folders.values()), others)
+
+
+def take_in_sources(
     state: VaultState,
-    paths: Iterable[Path],
+    sources: Sources,
     progress: Progress = silent,
     *,
     namespace: str | None = None,
     sealed: bool | None = None,
     judge: Judge | None = None,
 ) -> Flow[ImportReport]:
-    """Import what is at these paths; a folder, or files of it, under a namespace of its own.
+    """Import what was read; a folder, or files of it, under a namespace of its own.
 
     That is the one which this device has used for that place before; or else the one with which it
     has most in common, if that is enough or ``judge`` says so; or else a new one.
 
     Raises:
         InputError: a namespace is given for what is neither a folder nor a text file, or is a path.
-        IngestError: one of its subclasses, if a source as a whole cannot be imported.
     """
-    folders, others = _read(paths)
+    folders, others = sources
     wanted = printable_path([namespace]) if namespace else ""
     if "/" in wanted:
         message = "a namespace is a name, not a path"
@@ -90,23 +117,6 @@ def take_in_paths(
     _keep_places(state, places)  # before anything is written: an interrupted import goes on there
     report = yield from carry_out(state, items, known, progress, sealed=sealed)
     return msgspec.structs.replace(report, folders=tuple(told))
-
-
-def _read(paths: Iterable[Path]) -> tuple[list[_Folder], list[Imported]]:
-    """The folders, each with all that was named of it, and what else there is."""
-    folders: dict[Path, _Folder] = {}
-    others: list[Imported] = []
-    for path in paths:
-        kind = detect(path)
-        read = _READERS.get(kind)
-        if read is None:
-            others += read_source(path)
-            continue
-        whole = path.resolve()
-        place = whole if kind is SourceKind.FOLDER else whole.parent
-        folder = folders.setdefault(place, _Folder(place))
-        folder.items += read(path, namespace=place.name)
-    return list(folders.values()), others
 
 
 def _namespace(

@@ -14,7 +14,7 @@ from coffret.flows.keys import grant_wraps, next_key, open_memory, open_record
 from coffret.flows.same import TAKEN, chosen_id, same_memory
 from coffret.flows.settled import sealed_by_default
 from coffret.flows.unsent import settle
-from coffret.flows.visibility import look
+from coffret.flows.visibility import hidden, look
 from coffret_vault.errors import (
     ConflictError,
     FormatError,
@@ -122,8 +122,7 @@ def put_change(state: VaultState, written: list[Written]) -> Change:
 
 
 def _hidden(state: VaultState, item: Written) -> Written:
-    fields = msgspec.structs.replace(item.memory.fields(), sealed=True)
-    return _seal(state, item.stamp, fields, item.key)
+    return _seal(state, item.stamp, hidden(item.memory.fields()), item.key)
 
 
 def remember(state: VaultState, new: NewMemory) -> Flow[Memory]:

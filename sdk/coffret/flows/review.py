@@ -21,6 +21,7 @@ from coffret.flows.memories import current, find, rewrite, update, with_author
 from coffret.flows.session import get_packed
 from coffret.flows.settled import settings
 from coffret.flows.sync import check_records
+from coffret.flows.visibility import hidden
 from coffret_vault.errors import ConflictError, NotFoundError, OpenError, TrustError
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.author import OWNER
@@ -135,16 +136,12 @@ def accept(state: VaultState, memory_id: str, version: int | None = None) -> Flo
     hide = settings(state).sealed and not current(state, memory_id).sealed
     before = item.leaf < state.account.changed_at()
     if withheld or hide or before:  # as the owner's own version, under a fresh key
-        yield from rewrite(state, [identifier], _hidden if hide else _same)
+        yield from rewrite(state, [identifier], hidden if hide else _same)
     return current(state, memory_id)
 
 
 def _same(fields: Fields) -> Fields:
     return fields
-
-
-def _hidden(fields: Fields) -> Fields:
-    return msgspec.structs.replace(fields, sealed=True)
 
 
 def _overtaken(state: VaultState, identifier: bytes, memory: MemoryState, item: Proposal) -> bool:
@@ -242,7 +239,7 @@ def _rewrite(
     fields = to_memory(opened.header, opened.payload).fields()
     fields = with_author(fields, opened.header.author)
     if settings(state).sealed:
-        fields = _hidden(fields)
+        fields = hidden(fields)
     written = yield from update(state, memory_id, lambda _: fields)
     yield from reject(state, memory_id, item.version)
     return written

@@ -14,6 +14,7 @@ from coffret.flows.settled import settled, settled_meta
 from coffret.flows.signup import settings_entry
 from coffret.flows.sync import silent, sync
 from coffret.flows.unsent import settle
+from coffret.flows.visibility import hidden
 from coffret_vault.errors import NotFoundError
 from coffret_vault.formats.memory import parse_header
 from coffret_vault.log.settled import Settled
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from coffret.flows.state import VaultState
     from coffret.flows.sync import Progress
     from coffret_vault.formats.settings import Settings
-    from coffret_vault.records.memory import Fields
 
 
 def set_settings(state: VaultState, *, sealed: bool) -> Flow[Settings]:
@@ -83,7 +83,7 @@ def seal_existing(state: VaultState, progress: Progress = silent) -> Flow[int]:
         total = done + len(waiting)
         for batch in batches(waiting, lambda item: item[1]):
             try:
-                yield from rewrite(state, [memory_id for memory_id, _ in batch], _hidden)
+                yield from rewrite(state, [memory_id for memory_id, _ in batch], hidden)
             except NotFoundError:
                 if all(_is_here(state, memory_id) for memory_id, _ in batch):
                     raise  # the server says so, and would say it for ever
@@ -96,7 +96,3 @@ def seal_existing(state: VaultState, progress: Progress = silent) -> Flow[int]:
 def _is_here(state: VaultState, memory_id: bytes) -> bool:
     memory = state.store.state(memory_id)
     return memory is not None and memory.current > 0
-
-
-def _hidden(fields: Fields) -> Fields:
-    return msgspec.structs.replace(fields, sealed=True)

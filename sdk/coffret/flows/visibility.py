@@ -51,3 +51,8 @@ def decided(fields: Fields, *, sealed: bool) -> Fields:
     if fields.sealed is not None:
         return fields
     return msgspec.structs.replace(fields, sealed=sealed)
+
+
+def hidden(fields: Fields) -> Fields:
+    """The same fields, sealed."""
+    return msgspec.structs.replace(fields, sealed=True)
