@@ -299,9 +299,10 @@ async def _replay(ledger: Ledger, prepared: Prepared) -> None:
 
 async def _apply_wraps(ledger: Ledger, prepared: Prepared, now: int) -> None:
     if prepared.wraps:
-        await check_grants(ledger, {wrap.grant for wrap in prepared.wraps}, now)
+        live = await _live(ledger, {wrap.grant for wrap in prepared.wraps}, now)
         for wrap in prepared.wraps:
-            add_wrap(ledger, wrap)
+            if wrap.grant in live:
+                add_wrap(ledger, wrap)
     if prepared.unwraps:
         await ledger.tx.many(
             "DELETE FROM grant_wraps WHERE account_id = ? AND grant_id = ? AND memory_id = ?",
@@ -317,15 +318,19 @@ def add_wrap(ledger: Ledger, wrap: Wrap) -> None:
     ledger.add_wrap(wrap.grant, wrap.memory, wrap.key_number, wrap.wrap)
 
 
-async def check_grants(ledger: Ledger, grants: set[bytes], now: int) -> None:
-    """Refuse wraps for grants that are not this account's, or over."""
+async def _live(ledger: Ledger, grants: set[bytes], now: int) -> set[bytes]:
+    """Of grants that are given keys, those whose time is not over.
+
+    A device whose clock is behind does not know that one's is: its memory is taken, and that wrap
+    is not. One for a grant that is not this account's, or was revoked, is refused.
+    """
     wanted = list(grants)[:SQLITE_VARIABLES]
     rows = await ledger.tx.all(
-        "SELECT grant_id FROM grants WHERE account_id = ? AND state <> 'revoked'"  # noqa: S608 - only question marks are put into the text
-        f" AND expires > ? AND grant_id IN ({marks(wanted)})",
+        "SELECT grant_id, expires FROM grants WHERE account_id = ? AND state <> 'revoked'"  # noqa: S608 - only question marks are put into the text
+        f" AND grant_id IN ({marks(wanted)})",
         ledger.account,
-        now,
         *wanted,
     )
     if len(rows) != len(grants):
-        refuse("invalid-input", "a wrap is for a grant that does not exist or is over")
+        refuse("invalid-input", "a wrap is for a grant that does not exist or was revoked")
+    return {grant for grant, expires in rows if expires > now}

@@ -99,3 +99,17 @@ def test_a_grant_ends_by_the_server_s_clock(world: World, moved: Clock) -> None:
         assert refused.value.code == "grant-expired"
     owner.vault.sync()
     assert [memory.content for memory in owner.vault.list()] == ["shared"]
+
+
+def test_a_device_whose_clock_is_behind_writes_past_a_grants_end(
+    world: World, moved: Clock
+) -> None:
+    """A standing grant that is over for the server takes no key, and stops no memory."""
+    owner, app = world.owner(), world.app()
+    request_id = ask(app, owner, tags=["t"], standing=True)
+    owner.vault.requests()
+    owner.vault.approve(request_id, words=app.words, standing=True)
+    moved.offset, world.clock.offset = timedelta(days=31), timedelta(days=1)
+    first = owner.vault.remember("late", tags=["t"])
+    owner.vault.update(first.id, content="later")
+    assert [memory.content for memory in world.device(owner).list()] == ["later"]

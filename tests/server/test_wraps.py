@@ -68,6 +68,22 @@ async def test_wrong_wraps_are_refused(stand: Stand) -> None:
     assert code(answer) == (404, "not-found")
 
 
+async def test_an_ended_grant_takes_no_wrap_and_stops_no_append(stand: Stand) -> None:
+    """A device whose clock is behind gets its memory in; one for a revoked grant is refused."""
+    owner, app = await stand.sign_up(), await stand.new_app()
+    ended, revoked = await stand.grant(owner, app), await stand.grant(owner, app)
+    await stand.set_state(owner, revoked, "revoked", 2)
+    stand.clock.advance(366 * 86_400)
+    await stand.log_in(owner)
+    for grant, expected in ((ended, 200), (revoked, 422), (forge.new_id(), 422)):
+        memory = forge.new_id()
+        wraps = [[grant, memory, 1, forge.wrapped()]]
+        answer = await stand.append(owner, owner.put(owner.memory(memory), wraps=wraps))
+        assert answer.status_code == expected
+    row = (await stand.get(f"/grants/{ended}", owner.token)).json()
+    assert (row["memories"], row["wraps_changed"]) == (0, -1)
+
+
 async def test_a_grant_tells_when_its_wraps_changed(stand: Stand) -> None:
     """Whatever gives a wrap or replaces one moves the number; only the owner is told."""
     owner, app = await stand.sign_up(), await stand.new_app()
