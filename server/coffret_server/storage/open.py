@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import event
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -55,23 +55,35 @@ async def check(url: str) -> None:
 
 
 async def migrate(url: str) -> None:
-    """Bring the tables of a database up to date."""
+    """Bring the tables of a database up to date, or leave it as it was."""
     target = _driver_url(url)
     engine = create_async_engine(target)
     if target.get_backend_name() == _SQLITE:
-        event.listen(engine.sync_engine, "connect", _set_page_size)
-    async with engine.begin() as connection:
-        await connection.run_sync(upgrade)
-    await engine.dispose()
+        event.listen(engine.sync_engine, "connect", _set_up)
+        event.listen(engine.sync_engine, "begin", _begin)
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(upgrade)
+    finally:
+        await engine.dispose()
     if target.get_backend_name() == _SQLITE:
         _private(Path(str(target.database)))
 
 
-def _set_page_size(connection: Any, _record: object) -> None:  # noqa: ANN401 - SQLAlchemy's adapter has no public type
-    """Said before anything is in the file; a file that has pages already keeps them."""
+def _set_up(connection: Any, _record: object) -> None:  # noqa: ANN401 - SQLAlchemy's adapter has no public type
+    """Have pages of our size, unless the file has some already, and transactions of our own.
+
+    The driver begins none before a statement that makes a table, so that an interrupted change
+    would stay half done.
+    """
+    connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
     cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _private(path: Path) -> None:
@@ -92,9 +104,11 @@ async def open_storage(url: str) -> "Storage":
 
     text = target.render_as_string(hide_password=False)
     engine = create_async_engine(target)
-    async with engine.connect() as connection:
-        found = await connection.run_sync(current_revision)
-    await engine.dispose()
+    try:
+        async with engine.connect() as connection:
+            found = await connection.run_sync(current_revision)
+    finally:
+        await engine.dispose()
     if found != newest_revision():
         msg = "the database's tables are of another version: run coffret-server migrate"
         raise DatabaseError(msg)

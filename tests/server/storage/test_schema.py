@@ -61,20 +61,54 @@ async def test_postgresql_must_be_migrated_first(postgresql: str) -> None:
         await open_storage(postgresql.replace("/postgres", "/unmigrated"))
 
 
-async def test_sessions_of_before_are_known_by_their_networks(tmp_path: Path) -> None:
-    """A database of the version before keeps its sessions, each with its subscriber's network."""
+@pytest.mark.parametrize("before", [None, "0004"])
+async def test_an_interrupted_migration_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str | None
+) -> None:
+    """A database whose migration ends in an error is as it was, and can be migrated again."""
     path = tmp_path / "coffret.db"
+    if before is not None:
+        await migrate(f"sqlite:///{path}")
+        await _go_back(path, before)
+    whole = _tables(path)
+
+    def interrupted(connection: Connection) -> None:
+        migrations.upgrade(connection)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("coffret_server.storage.open.upgrade", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            await migrate(f"sqlite:///{path}")
+    assert _tables(path) == whole
     await migrate(f"sqlite:///{path}")
+    assert len(_tables(path)) > len(whole)
+
+
+def _tables(path: Path) -> set[str]:
+    with closing(sqlite3.connect(path)) as database:
+        return {str(row) for row in database.execute("SELECT name, sql FROM sqlite_master")}
+
+
+async def _go_back(path: Path, revision: str) -> None:
+    """Take the newest migrations of a database back."""
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
 
     def back(connection: Connection) -> None:
         config = migrations._config()
         config.attributes["connection"] = connection
-        command.downgrade(config, "0004")
+        command.downgrade(config, revision)
 
     async with engine.begin() as connection:
         await connection.run_sync(back)
     await engine.dispose()
+
+
+async def test_sessions_of_before_are_known_by_their_networks(tmp_path: Path) -> None:
+    """A database of the version before keeps its sessions, each with its subscriber's network."""
+    path = tmp_path / "coffret.db"
+    await migrate(f"sqlite:///{path}")
+    await _go_back(path, "0004")
     networks = {
         "192.0.2.7": "192.0.2.7",
         "2001:db8::1:2:3:4": "2001:db8::/64",
