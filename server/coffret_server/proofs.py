@@ -5,7 +5,8 @@ to: a device's session key, or an app's registered key. A proof is for one reque
 That it works once is kept in the memory of this process, for as long as the proof is young enough
 to be taken: another process of the same server could be shown it once more, but for the few calls
 where that would matter (`coffret_server.once`). What is older than this process is not taken from
-its own time alone, so that a restart forgets nothing.
+its own time alone, so that a restart forgets nothing; nor is what is dated ahead, since it could
+come again after a restart and would be younger than that.
 
 A device whose clock is wrong, or whose proof came twice, is given a nonce, which carries our time.
 """
@@ -25,8 +26,8 @@ from coffret_server.signatures import Verifier
 
 WINDOW: Final = 60
 """Seconds for which a proof, or a nonce, is good."""
-AHEAD: Final = 10
-"""Seconds that a caller's clock may be ahead of ours."""
+APART: Final = 10
+"""Seconds by which clocks of processes of this server may differ, and ours be put back."""
 MOST: Final = 250_000
 """Proofs remembered at once: more than a process can verify within the window."""
 SECOND: Final = 1_000_000
@@ -175,8 +176,11 @@ class Proofs:
     def _take(self, mark: bytes, claims: _Claims) -> None:
         """Let a proof work this once."""
         now = self._now()
-        at = claims.iat if claims.nonce is None else self._nonce_time(claims.nonce)
-        if not max(now - WINDOW, self._began) <= at <= now + AHEAD:
+        if claims.nonce is None:
+            at, latest = claims.iat, now
+        else:
+            at, latest = self._nonce_time(claims.nonce), now + APART
+        if not max(now - WINDOW, self._began) <= at <= latest:
             self._refuse("the proof is not of now: put the nonce into it", STALE)
         for old in [second for second in self._taken if second < now - WINDOW]:
             del self._taken[old]
@@ -199,7 +203,7 @@ class Proofs:
     def _now(self) -> int:
         """Our time. Where our clock was put back, what we took since is as before a restart."""
         now = self._clock() // SECOND
-        if now + AHEAD < self._latest:
+        if now + APART < self._latest:
             self._began = now
         self._latest = now
         return now

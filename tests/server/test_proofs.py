@@ -77,6 +77,21 @@ def test_a_restart_takes_no_proof_of_before() -> None:
     process.check(shown(clock, nonce=caught.value.nonce), TOKEN, HOLDER)
 
 
+@pytest.mark.parametrize("ahead", [1, 9, 3_600])
+def test_a_proof_dated_ahead_outlives_no_process(ahead: int) -> None:
+    """A clock that is ahead is told ours, so that no proof is younger than the next process."""
+    clock = Clock()
+    process, early = made(clock), shown(clock, iat=clock.now // 1_000_000 + ahead)
+    with pytest.raises(ProblemError) as caught:
+        process.check(early, TOKEN, HOLDER)
+    assert 'error="use_dpop_nonce"' in caught.value.authenticate
+    again = shown(clock, iat=clock.now // 1_000_000 + ahead, nonce=caught.value.nonce)
+    process.check(again, TOKEN, HOLDER)
+    clock.advance(ahead)
+    with pytest.raises(ProblemError):
+        made(clock).check(again, TOKEN, HOLDER)
+
+
 def test_a_clock_that_is_put_back_is_a_restart() -> None:
     """A server whose clock was ahead serves on when that is mended, and takes nothing twice."""
     clock = Clock()
