@@ -33,6 +33,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "idempotency-mismatch": (422, "The idempotency key was used for another request"),
     "bad-signature": (422, "A signature does not verify"),
     "weak-key": (422, "A public key is weak"),
+    "wrong-clock": (422, "The sender's clock is far from the server's"),
     "precondition-required": (428, "If-Match is needed"),
     "rate-limited": (429, "Too many requests"),
     "quota-exceeded": (429, "The account's quota is used up"),

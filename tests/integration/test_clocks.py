@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from coffret_vault.errors import CoffretError
+from coffret_vault.errors import ClockError, CoffretError
 from harness.world import Clock, ask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from coffret import Vault
     from harness.world import Owner, World
@@ -99,6 +99,29 @@ def test_a_grant_ends_by_the_server_s_clock(world: World, moved: Clock) -> None:
         assert refused.value.code == "grant-expired"
     owner.vault.sync()
     assert [memory.content for memory in owner.vault.list()] == ["shared"]
+
+
+def test_a_clock_that_is_ahead_is_named(world: World) -> None:
+    """What is refused because a clock is an hour ahead says so, and works when that is mended."""
+    owner, app = world.owner(), world.app()
+
+    def ahead(call: Callable[[], object]) -> None:
+        world.clock.offset = timedelta(hours=1)
+        with pytest.raises(ClockError):
+            call()
+        world.clock.offset = timedelta()
+
+    ahead(lambda: ask(app, owner, scopes=["read", "create"]))
+    request_id = ask(app, owner, scopes=["read", "create"])
+    owner.vault.remember("shared")
+    owner.vault.requests()
+    ahead(lambda: owner.vault.approve(request_id, words=app.words))
+    owner.vault.approve(request_id, words=app.words)
+    access = app.access(request_id)
+    ahead(lambda: access.remember("of an hour later"))
+    access.remember("of now")
+    owner.vault.sync()
+    assert [item.proposed and item.proposed.content for item in owner.vault.pending()] == ["of now"]
 
 
 def test_a_device_whose_clock_is_behind_writes_past_a_grants_end(

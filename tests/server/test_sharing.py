@@ -122,11 +122,11 @@ async def test_a_wrong_request_is_refused(stand: Stand) -> None:
             app.request(owner, seconds=11 * 366 * 86_400, created=now),
             (400, "malformed"),
         ),
-        "from the past": (app, app.request(owner, created=1), (422, "invalid-input")),
+        "from the past": (app, app.request(owner, created=1), (422, "wrong-clock")),
         "from the future": (
             app,
             app.request(owner, created=now + 10**9),
-            (422, "invalid-input"),
+            (422, "wrong-clock"),
         ),
     }
     for name, (signer, request, expected) in wrong.items():
@@ -222,14 +222,20 @@ async def test_an_approval_can_only_narrow(stand: Stand) -> None:
         "standing": forge.grant_statement(owner, app, request, **common, standing=1),
         "another request": forge.grant_statement(owner, app, b"other", **common),
         "another app key": forge.grant_statement(owner, other_app, request, **common),
+    }
+    clocks = {
         "over already": forge.grant_statement(
             owner, app, request, **common | {"created": now - 86_400_000_000}, seconds=86_400
         ),
+        "to come": forge.grant_statement(
+            owner, app, request, **common | {"created": now + 300_000_001}
+        ),
     }
-    for name, statement in wrong.items():
+    for name, statement in (wrong | clocks).items():
         body, _ = decision(owner, grant, statement)
         answer = await stand.post(path, body, owner.token)
-        assert code(answer) == (422, "invalid-input"), name
+        expected = "wrong-clock" if name in clocks else "invalid-input"
+        assert code(answer) == (422, expected), name
     statement = forge.grant_statement(owner, app, request, **common)
     unsigned, _ = decision(owner, grant, statement)
     unsigned["grant"]["signature"] = forge.b64(bytes(64))

@@ -5,8 +5,9 @@
     CoffretError
      ├─ InputError            what was asked for makes no sense (a bad tag, an empty memory)
      │   ├─ CodeTypoError     a Secret Key or recovery code that was mistyped
- │   ├─ WordsError        eight words that are not those of the keys at hand
- │   ├─ AppUnconfirmedError an app that nothing shows to be who it says it is
+     │   ├─ WordsError        eight words that are not those of the keys at hand
+     │   ├─ AppUnconfirmedError an app that nothing shows to be who it says it is
+     │   ├─ ClockError        this device's clock is far from the server's
      │   └─ TooLargeError     over a published size cap
      ├─ FormatError           bytes that are not what the specification says
      │   ├─ UnknownSuiteError a cryptographic suite that this version does not know
@@ -19,9 +20,9 @@
      │   ├─ BadSignatureError a signature does not verify
      │   ├─ WeakKeyError      a public key for which any message would verify
      │   ├─ WeakKdfError      the server named passphrase parameters outside our limits
- │   ├─ AppKeyChangedError an app shows other keys than those that were approved
- │   ├─ AppDomainError    an app's own domain names other apps than this one
- │   └─ OwnerKeyChangedError an owner shows other keys than this app knew
+     │   ├─ AppKeyChangedError an app shows other keys than those that were approved
+     │   ├─ AppDomainError    an app's own domain names other apps than this one
+     │   └─ OwnerKeyChangedError an owner shows other keys than this app knew
      ├─ NotFoundError         no such memory, grant, request, app or account
      ├─ ConflictError         someone else changed it first, or it exists already
      ├─ GrantError            a grant does not cover this
@@ -103,6 +104,12 @@ class AppUnconfirmedError(InputError):
     """Nothing shows yet that this app is who it says it is."""
 
     code = "app-unconfirmed"
+
+
+class ClockError(InputError):
+    """The clock here is far from the server's: see which of them is wrong."""
+
+    code = "wrong-clock"
 
 
 class TooLargeError(InputError):

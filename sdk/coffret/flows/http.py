@@ -100,6 +100,7 @@ _BY_CODE: dict[str, type[errors.CoffretError]] = {
     "unknown-suite": errors.InputError,
     "bad-signature": errors.KeysChangedError,  # of a device whose keys were replaced
     "weak-key": errors.InputError,
+    "wrong-clock": errors.ClockError,
 }
 _SENTENCES = {
     "username-taken": "That username is taken.",

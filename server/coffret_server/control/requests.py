@@ -137,7 +137,7 @@ async def create(
     if asked.app != app.app_id or not hmac.compare_digest(asked.app_keys, app.keys_hash):
         refuse("invalid-input", "the request is not of this app and its keys")
     if not now - LAPSE < asked.created < now + SKEW:
-        refuse("invalid-input", "the request's time is far from the server's")
+        refuse("wrong-clock", "the request's time is far from the server's")
     try:
         async with services.storage.write() as session:
             if await repeat.earlier(session, app.app) is None:
@@ -341,10 +341,11 @@ def _check_narrowed(
         not set(grant.scopes) <= set(asked.scopes)
         or (grant.standing and not asked.standing)
         or grant.expires > grant.created + asked.seconds * wire.SECOND
-        or grant.expires <= max(grant.created, now)
-        or grant.created > now + SKEW
+        or grant.expires <= grant.created
     ):
         refuse("invalid-input", "a grant can only narrow what was asked")
+    if grant.expires <= now or grant.created > now + SKEW:
+        refuse("wrong-clock", "the grant's time is far from the server's")
 
 
 def _grant_row(body: GrantBody, grant: wire.Grant, row: AccessRequest, now: int) -> Grant:

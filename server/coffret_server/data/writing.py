@@ -114,10 +114,11 @@ def _scope(entry: Entry) -> str:
 async def _check_times(tx: Tx, grant: grants.Grant, writing: _Writing, now: int) -> None:
     """Refuse what is not written within its grant's time, and what says to be of the future."""
     earliest, latest = await grants.begins(tx, grant), now + SKEW
-    if any(not earliest <= e.time <= min(grant.expires, latest) for e in writing.entries):
-        refuse("invalid-input", "an entry's time is not within the grant's, or in the future")
-    if any(put.header.updated > latest for put in writing.puts.values()):
-        refuse("invalid-input", "a memory is updated in the future")
+    updated = [put.header.updated for put in writing.puts.values()]
+    if max((*updated, *(entry.time for entry in writing.entries))) > latest:
+        refuse("wrong-clock", "what was written is of the future")
+    if any(not earliest <= entry.time <= grant.expires for entry in writing.entries):
+        refuse("invalid-input", "an entry's time is not within the grant's")
 
 
 async def _written_before(ledger: Ledger, writing: _Writing) -> list[int]:
