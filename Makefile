@@ -103,7 +103,8 @@ $(FUZZ)/.installed: $(VENV)/.python locks/run.txt locks/fuzz.txt
 	@touch $@
 
 .PHONY: hnsw
-hnsw: locks/hnsw.txt
-	@$(BIN)/python -c 'import hnswlib' 2>/dev/null || \
-	$(PIP) --require-hashes --no-build-isolation -r locks/hnsw.txt >$(VENV)/hnsw.log 2>&1 || \
-	echo "no C++ compiler: search is exact instead of approximate (the same results; slower above 20,000 passages)"
+hnsw: locks/hnsw.txt locks/hnsw-build.txt
+	@$(BIN)/python -c 'import hnswlib' 2>/dev/null || { \
+	$(PIP) --require-hashes --only-binary :all: -r locks/hnsw-build.txt && \
+	$(PIP) --require-hashes --no-deps --no-build-isolation -r locks/hnsw.txt; } >$(VENV)/hnsw.log 2>&1 || \
+	echo "hnswlib cannot be compiled here ($(VENV)/hnsw.log): search is exact (the same results; slower above 20,000 passages)"
