@@ -24,7 +24,7 @@ _KINDS: Final = {kind.encode(): kind for kind in KINDS}
 # alphabet, each value has one form, and nothing is left for the decoder to judge.
 _LAST: Final = "[AEIMQUYcgkosw048]="
 _HEAD: Final = re.compile(
-    r"((coffret/v1/vault/[0-9a-f-]{36})\n([1-9][0-9]{0,17})\n"
+    r"((coffret/v1/vault/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\n([1-9][0-9]{0,17})\n"
     rf"([A-Za-z0-9+/]{{42}}{_LAST})\n"
     rf"prev ([A-Za-z0-9+/]{{42}}{_LAST})\ntime (?:0|[1-9][0-9]{{0,17}})\n)\n"
     rf"\u2014 \2 ([A-Za-z0-9+/]{{90}}{_LAST})\n"

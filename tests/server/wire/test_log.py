@@ -39,6 +39,9 @@ SPOILT = {
     "another name signs": HEAD.replace(str(OWNER.account), str(uuid.uuid4()), 1),
     "two signatures": HEAD + HEAD.rpartition("\n\n")[2],
     "upper case account": HEAD.replace(str(OWNER.account), str(OWNER.account).upper()),
+    "an account with a hyphen less": HEAD.replace(
+        str(OWNER.account), str(OWNER.account).replace("-", "0", 1)
+    ),
     "stray bits": HEAD[:-3] + chr(ord(HEAD[-3]) + 1) + HEAD[-2:],
     "a longer key": HEAD.replace("=\n", "==\n"),
     "very long": HEAD + "x" * 1_000,

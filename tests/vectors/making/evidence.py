@@ -228,6 +228,16 @@ def _malformed(good: bytes) -> Iterator[tuple[str, str]]:
         ("a step that says nothing", [stepped["successions"][0] | {"succession": ""}]),
     ):
         yield name, evidence._canonical(stepped | {"successions": value}).decode("ascii")
+    unsigned = stepped | {"card_signature": "A" * 86 + "=="}
+    step = stepped["successions"][0]
+    for name, changes in (
+        ("base64 with a line break in a step, under a wrong signature", {"signature": "AA==\n"}),
+        ("base64 in another form in a step, under a wrong signature", {"succession": "AB=="}),
+    ):
+        changed_steps = unsigned | {"successions": [step | changes]}
+        yield name, evidence._canonical(changed_steps).decode("ascii")
+    bad = whole | {"card_signature": "A" * 86 + "==", "leaf": "AB=="}
+    yield "a leaf in another form, under a wrong signature", evidence._canonical(bad).decode("ascii")
     changed: tuple[tuple[str, dict[str, Any]], ...] = (
         ("an unknown field", {"zeal": ""}),
         ("another format", {"format": "coffret/v2/evidence"}),

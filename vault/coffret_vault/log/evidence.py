@@ -237,4 +237,18 @@ def read_file(data: bytes) -> AnyFile:
         raise FormatError(message) from None
     if not same or file.format != _FORMAT or file.successions == []:
         raise FormatError(message)
+    _check_bytes(file)
     return file
+
+
+def _check_bytes(file: AnyFile) -> None:
+    """See that every field which holds bytes does, before any of them is judged."""
+    read_bytes(file.card)
+    read_bytes(file.card_signature)
+    read_steps(file)
+    if isinstance(file, ForkFile):
+        read_hashes((*filter(None, (file.leaf,)), *file.proof))
+    elif isinstance(file, AlteredFile):
+        read_hashes(file.frontier)
+        for leaf in file.leaves:
+            read_bytes(leaf)
