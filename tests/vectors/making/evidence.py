@@ -234,10 +234,10 @@ def _malformed(good: bytes) -> Iterator[tuple[str, str]]:
         ("base64 with a line break in a step, under a wrong signature", {"signature": "AA==\n"}),
         ("base64 in another form in a step, under a wrong signature", {"succession": "AB=="}),
     ):
-        changed_steps = unsigned | {"successions": [step | changes]}
-        yield name, evidence._canonical(changed_steps).decode("ascii")
-    bad = whole | {"card_signature": "A" * 86 + "==", "leaf": "AB=="}
-    yield "a leaf in another form, under a wrong signature", evidence._canonical(bad).decode("ascii")
+        both = unsigned | {"successions": [step | changes]}
+        yield name, evidence._canonical(both).decode("ascii")
+    both = whole | {"card_signature": "A" * 86 + "==", "leaf": "AB=="}
+    yield "a leaf in another form, under a wrong signature", evidence._canonical(both).decode()
     changed: tuple[tuple[str, dict[str, Any]], ...] = (
         ("an unknown field", {"zeal": ""}),
         ("another format", {"format": "coffret/v2/evidence"}),

@@ -68,17 +68,18 @@ def _read(data: bytes) -> Values:
             require(isinstance(value, str))
     require(file["format"] == "coffret/v1/evidence")
     require(1 <= len(file["origin"]) <= 300 and all(" " <= c <= "~" for c in file["origin"]))
-    for name in ("card", "card_signature"):
-        _bytes(file[name])
-    for step in file.get("successions", []):
-        for text in step.values():
-            _bytes(text)
-    for text in (*filter(None, [file.get("leaf")]), *file.get("proof", ()), *file.get("frontier", ())):
-        _bytes(text, 32)
-    for text in file.get("leaves", ()):
-        _bytes(text)
+    _check_bytes(file)
     values: Values = file
     return values
+
+
+def _check_bytes(file: Values) -> None:
+    leaf = [file["leaf"]] if file.get("leaf") else []
+    for text in (*leaf, *file.get("proof", ()), *file.get("frontier", ())):
+        _bytes(text, 32)
+    steps = [text for step in file.get("successions", ()) for text in step.values()]
+    for text in (file["card"], file["card_signature"], *steps, *file.get("leaves", ())):
+        _bytes(text)
 
 
 def _check_steps(value: Any) -> None:
