@@ -13,11 +13,14 @@ import socket
 import sys
 import threading
 import time
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Protocol
 
 import httpx
 
 from coffret.http1 import Answer, Outgoing, WireError, WireTimeoutError, add_header
+from coffret.lookups import Lookups
+from coffret_vault.errors import TimedOutError
 
 if TYPE_CHECKING:
     import ssl
@@ -30,6 +33,8 @@ SILENT_SECONDS = 60.0
 KEPT_SECONDS = 5.0
 """How long a connection that nobody uses is kept: less than a server does."""
 KEPT = 2
+_LEAST_SECONDS = 0.05
+"""For the last of a host's addresses, where those before it took all the time."""
 _AT_ONCE = 256 << 10
 
 ERRORS = (WireError, httpx.HTTPError)
@@ -79,18 +84,44 @@ def trusted(origin: str) -> ssl.SSLContext | None:
     return context
 
 
+def _addresses(host: str) -> list[str]:
+    try:
+        ip_address(host)
+    except ValueError:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        return list(dict.fromkeys(str(place[0]) for *_, place in found))
+    return [host]
+
+
+_look_up = Lookups(_addresses)
+
+
+def _reached(address: Address) -> socket.socket:
+    """A socket to the first of a host's addresses that takes it; each has its share of the time."""
+    end = time.monotonic() + CONNECT_SECONDS
+    hosts = _look_up(address.host, CONNECT_SECONDS)
+    failure: OSError | None = None
+    for left, host in zip(range(len(hosts), 0, -1), hosts, strict=True):
+        share = max(end - time.monotonic(), _LEAST_SECONDS) / left
+        try:
+            return socket.create_connection((host, address.port), share)
+        except OSError as error:
+            failure = error
+    raise failure or OSError
+
+
 class _Line:
     """One socket."""
 
     def __init__(self, address: Address, context: ssl.SSLContext | None) -> None:
         self.used = 0.0
         try:
-            self._socket = socket.create_connection((address.host, address.port), CONNECT_SECONDS)
+            self._socket = _reached(address)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if context is not None:
                 self._socket = context.wrap_socket(self._socket, server_hostname=address.host)
             self._socket.settimeout(SILENT_SECONDS)
-        except (OSError, UnicodeError) as error:
+        except (OSError, UnicodeError, TimedOutError) as error:
             raise _failure(error) from None
 
     def is_fresh(self) -> bool:
@@ -129,7 +160,8 @@ def is_readable(line: socket.socket) -> bool:
 
 
 def _failure(error: Exception) -> WireError:
-    return WireTimeoutError() if isinstance(error, TimeoutError) else WireError()
+    late = isinstance(error, TimeoutError | TimedOutError)
+    return WireTimeoutError() if late else WireError()
 
 
 class Sockets:

@@ -10,29 +10,28 @@ from __future__ import annotations
 from concurrent.futures import Future
 from threading import BoundedSemaphore, Thread
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from coffret_vault.errors import CoffretError, TimedOutError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    Pairs = Iterable[tuple[str, int]]
-
+T = TypeVar("T")
 _MOST = 4
 """Lookups under way at once; who comes next waits for one of them to end."""
 
 
-class Lookups:
+class Lookups(Generic[T]):
     """Looks up the addresses of hosts."""
 
-    def __init__(self, addresses: Callable[[str], Pairs]) -> None:
+    def __init__(self, addresses: Callable[[str], Iterable[T]]) -> None:
         """Ask ``addresses``, which takes as long as it likes."""
         self._addresses = addresses
         self._free = BoundedSemaphore(_MOST)
 
-    def __call__(self, host: str, seconds: float) -> list[tuple[str, int]]:
-        """A host's ``(IP address, port)`` pairs.
+    def __call__(self, host: str, seconds: float) -> list[T]:
+        """A host's addresses.
 
         Raises:
             TimedOutError: not within so many seconds.
@@ -40,14 +39,14 @@ class Lookups:
         end = monotonic() + seconds
         if not self._free.acquire(timeout=seconds):
             raise TimedOutError
-        found: Future[list[tuple[str, int]]] = Future()
+        found: Future[list[T]] = Future()
         Thread(target=self._look_up, args=(host, found), name="coffret-name", daemon=True).start()
         try:
             return found.result(max(0.0, end - monotonic()))
         except TimeoutError:
             raise TimedOutError from None
 
-    def _look_up(self, host: str, found: Future[list[tuple[str, int]]]) -> None:
+    def _look_up(self, host: str, found: Future[list[T]]) -> None:
         try:
             found.set_result(list(self._addresses(host)))
         except (CoffretError, OSError, UnicodeError) as error:

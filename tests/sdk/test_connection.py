@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+import threading
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import pytest
@@ -13,8 +15,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from coffret import transport
-from coffret_vault.errors import FormatError, NetworkError
+from coffret import connection, transport
+from coffret_vault.errors import FormatError, NetworkError, TimedOutError
 from harness.listening import OK, Listener, listening, one, run_async, run_sync
 
 if TYPE_CHECKING:
@@ -127,6 +129,40 @@ def test_nobody_there_is_our_error(run: Callable[..., list[Response]]) -> None:
         pass
     with pytest.raises(NetworkError):
         run(f"http://127.0.0.1:{port}", one())
+
+
+def test_a_name_that_is_not_found_in_time_is_our_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resolver that does not answer is waited for as long as a connection is, and no longer."""
+    answered = threading.Event()
+
+    def slow(*_args: Any, **_named: Any) -> list[Any]:
+        answered.wait(30)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 0.05)
+    try:
+        with pytest.raises(TimedOutError):
+            run_sync("http://vault.example", one(repeatable=False))
+    finally:
+        answered.set()
+
+
+def test_every_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one address refuses, the next is asked; where there is none, that is our error."""
+    real = socket.getaddrinfo
+    known = {"both.example": ["127.0.0.2", "127.0.0.1"], "none.example": []}
+
+    def found(host: str, *more: Any, **named: Any) -> list[Any]:
+        hosts = known.get(host, [host])
+        return [place for one in hosts for place in real(one, *more, **named)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+    with listening(Listener(OK)) as port:
+        (answer,) = run_sync(f"http://both.example:{port}", one())
+        assert answer.status == 200
+        with pytest.raises(NetworkError):
+            run_sync(f"http://none.example:{port}", one(repeatable=False))
 
 
 def _certificate(folder: Path) -> Path:
