@@ -19,6 +19,7 @@ from coffret_vault.log.tree import Frontier
 from coffret_vault.log.verify import Position, Verifier
 from coffret_vault.primitives.identity import SigningKey
 from coffret_vault.primitives.symmetric import generate_key
+from coffret_vault.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +30,7 @@ _SECONDS = 2.0
 _CHUNK = 200
 _TEXT = 512
 _HEADER = bytes(160)
+_NOTE = 3_000
 
 
 def _micros(call: Callable[[], object], count: int) -> float:
@@ -65,7 +67,29 @@ def primitives(plan: Plan) -> list[Row]:
     )
     return [
         *[told(f"  {name}", _micros(call, count), "µs") for name, call in calls],
+        *_noted(plan),
         *_log(signing, plan.count(100_000, 20_000)),
+    ]
+
+
+def _noted(plan: Plan) -> list[Row]:
+    """Keep a note of a change before it is sent: as a device does, and without the disk's word."""
+    store, note = Store(plan.place("store") / "vault.db"), os.urandom(_NOTE)
+    durable, plain = [], []
+    for _ in bounded(plan.count(1_000, 200), _SECONDS):
+        started = time.perf_counter()
+        assert store.claim("unsent", note)
+        between = time.perf_counter()
+        store.release("unsent", note)
+        again = time.perf_counter()
+        store.set_meta("unsent", note)
+        plain.append((time.perf_counter() - again) * 1e6)
+        durable.append((between - started) * 1e6)
+        store.release("unsent", note)
+    store.close()
+    return [
+        told("  note a change of 3 kB, on the disk", median(durable), "µs"),
+        told("  the same, not on the disk yet", median(plain), "µs"),
     ]
 
 
