@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import uuid
 from typing import TYPE_CHECKING
 
 import pytest
@@ -171,6 +172,17 @@ def test_remember_takes_content_as_argument_and_from_stdin(owner: Cli) -> None:
     assert expected.items() <= made.items()
     piped = owner("remember", "-", "--sealed", "--json", stdin="two\nlines\n").data()
     assert (piped["content"], piped["sealed"]) == ("two\nlines", True)
+
+
+def test_remember_with_an_id_of_ones_own_writes_once(owner: Cli) -> None:
+    """Said again with its id, a memory is the one that is there; said otherwise, it is refused."""
+    chosen = str(uuid.uuid4())
+    first = owner("remember", "once", "--id", chosen, "--json").data()
+    again = owner("remember", "once", "--id", chosen, "--json").data()
+    assert (first["id"], again) == (chosen, first)
+    owner("remember", "something else", "--id", chosen, code=7)
+    owner("remember", "x", "--id", "no id", code=2)
+    assert [memory["content"] for memory in owner("list", "--json").data()] == ["once"]
 
 
 def test_remember_refuses(owner: Cli) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -154,7 +155,10 @@ def test_what_an_app_writes_waits_for_the_owner(two: Two) -> None:
     """Created, changed and deleted: each is pending, then accepted or rejected, by id's end."""
     two.grant()
     listed = {item["title"]: item["id"] for item in two.app("app", "list", "--json").data()}
-    made = two.app("app", "remember", "a hotel", "--title", "Hotel", "-t", "travel", "--json")
+    chosen = str(uuid.uuid4())
+    words = ("remember", "a hotel", "--title", "Hotel", "-t", "travel", "--id", chosen, "--json")
+    made = two.app("app", *words)
+    assert two.app("app", *words).data()["id"] == made.data()["id"] == chosen
     two.app("app", "update", listed["Lisbon"][-8:], "--content", "Lisbon, twice")
     two.app("app", "forget", listed["Porto"][-8:])
     two.app("app", "update", listed["Lisbon"], code=2)

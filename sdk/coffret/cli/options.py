@@ -13,6 +13,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Show what this device knows already.")]
 MemoryId = Annotated[str, typer.Argument(metavar="MEMORY", help="Its id, or how that ends.")]
+NewId = Annotated[
+    str | None,
+    typer.Option(
+        "--id",
+        metavar="UUID",
+        help="An id of your own: said again with it, this is written once.",
+    ),
+]
 GrantId = Annotated[str, typer.Argument(metavar="GRANT", help="Its id, or how that ends.")]
 RequestId = Annotated[str, typer.Argument(metavar="REQUEST", help="Its id, or how that ends.")]
 Question = Annotated[str, typer.Argument(metavar="QUESTION", help="In plain words.")]

@@ -18,6 +18,7 @@ from coffret.cli.options import (
     Least,
     Limit,
     MemoryId,
+    NewId,
     Sealed,
     Source,
     Summary,
@@ -70,6 +71,7 @@ def remember(  # noqa: PLR0913 - each option is an argument
     label: Labels = None,
     sealed: Sealed = None,
     created: Annotated[str | None, typer.Option("--created", help="When it happened.")] = None,
+    new_id: NewId = None,
     json: Json = False,
 ) -> None:
     """Write a memory: from the argument, from standard input with -, or in your editor."""
@@ -93,7 +95,7 @@ def remember(  # noqa: PLR0913 - each option is an argument
     if not text.strip():
         message = "nothing was written"
         raise InputError(message)
-    memory = vault.remember(text, created=moment_of, **details)
+    memory = vault.remember(text, memory_id=new_id, created=moment_of, **details)
     desk.out.done(f"Remembered {memory.id}", memory)
 
 

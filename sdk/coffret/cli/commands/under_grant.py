@@ -23,6 +23,7 @@ from coffret.cli.options import (
     Labels,
     Limit,
     MemoryId,
+    NewId,
     OfRequest,
     Question,
     Source,
@@ -113,6 +114,7 @@ def remember_granted(  # noqa: PLR0913 - each option is an argument
     confidence: Confidence = None,
     source: Source = None,
     label: Labels = None,
+    new_id: NewId = None,
     request: OfRequest = None,
     app: AppName = DEFAULT,
     file: AppFile = None,
@@ -131,7 +133,7 @@ def remember_granted(  # noqa: PLR0913 - each option is an argument
         label=label,
     )
     text = read_content(desk, content) or ""
-    memory = _access(desk, app, file, request).remember(text, **details)
+    memory = _access(desk, app, file, request).remember(text, memory_id=new_id, **details)
     desk.out.done(f"Written {memory.id}; it waits for the owner.", memory)
 
 
