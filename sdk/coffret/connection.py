@@ -89,8 +89,14 @@ def _addresses(host: str) -> list[str]:
         ip_address(host)
     except ValueError:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        return list(dict.fromkeys(str(place[0]) for *_, place in found))
+        return list(dict.fromkeys(_numeric(place) for *_, place in found))
     return [host]
+
+
+def _numeric(place: tuple[object, ...]) -> str:
+    """An address as text, with the network that an address of its own network is of."""
+    host, scope = place[0], place[3:]
+    return f"{host}%{scope[0]}" if any(scope) else f"{host}"
 
 
 _look_up = Lookups(_addresses)
@@ -118,6 +124,7 @@ class _Line:
         try:
             self._socket = _reached(address)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._socket.settimeout(CONNECT_SECONDS)  # the handshake has a time of its own
             if context is not None:
                 self._socket = context.wrap_socket(self._socket, server_hostname=address.host)
             self._socket.settimeout(SILENT_SECONDS)

@@ -35,12 +35,18 @@ class Lookups(Generic[T]):
 
         Raises:
             TimedOutError: not within so many seconds.
+            OSError: there is no thread to do it in; and what the resolver says.
         """
         end = monotonic() + seconds
         if not self._free.acquire(timeout=seconds):
             raise TimedOutError
         found: Future[list[T]] = Future()
-        Thread(target=self._look_up, args=(host, found), name="coffret-name", daemon=True).start()
+        thread = Thread(target=self._look_up, args=(host, found), name="coffret-name", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the program ends, or has as many threads as it may
+            self._free.release()
+            raise OSError from None
         try:
             return found.result(max(0.0, end - monotonic()))
         except TimeoutError:

@@ -213,7 +213,8 @@ async def apply(
     tx: Tx,
     prepared: Prepared,
     expected: Sequence[Expected] = (),
-    now: int = 0,
+    *,
+    now: int,
     session: bytes | None = None,
 ) -> Applied:
     """Apply an append in the caller's transaction.

@@ -6,7 +6,8 @@ That it works once is kept in the memory of this process, for as long as the pro
 to be taken: another process of the same server could be shown it once more, but for the few calls
 where that would matter (`coffret_server.once`). What is older than this process is not taken from
 its own time alone, so that a restart forgets nothing; nor is what is dated ahead, since it could
-come again after a restart and would be younger than that.
+come again after a restart and would be younger than that. What remains is the second of a restart
+itself, and a clock of ours that was ahead before it (SECURITY.md, What is not promised, 6).
 
 A device whose clock is wrong, or whose proof came twice, is given a nonce, which carries our time.
 """
@@ -182,7 +183,8 @@ class Proofs:
             at, latest = self._nonce_time(claims.nonce), now + APART
         if not max(now - WINDOW, self._began) <= at <= latest:
             self._refuse("the proof is not of now: put the nonce into it", STALE)
-        for old in [second for second in self._taken if second < now - WINDOW]:
+        # Our clock may go back a little without a new beginning: kept for that much longer.
+        for old in [second for second in self._taken if second < self._latest - WINDOW - APART]:
             del self._taken[old]
         if sum(map(len, self._taken.values())) >= MOST:
             code = "unavailable"
@@ -204,8 +206,8 @@ class Proofs:
         """Our time. Where our clock was put back, what we took since is as before a restart."""
         now = self._clock() // SECOND
         if now + APART < self._latest:
-            self._began = now
-        self._latest = now
+            self._began = self._latest = now
+        self._latest = max(self._latest, now)
         return now
 
     # -- nonces: our time, authenticated ----------------------------------------------------------

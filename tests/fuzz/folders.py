@@ -114,7 +114,7 @@ def _check_names(drafts: list[Draft], skipped: list[ImportSkipped]) -> None:
         assert _OUTSIDE not in draft.content
         assert clean_line(draft.title) == draft.title
     for text in (*(draft.source for draft in drafts), *(item.source for item in skipped)):
-        assert text.isprintable() or clean_line(text) == text
+        assert all(symbol.isprintable() or clean_line(symbol) == symbol for symbol in text)
 
 
 def _entry(kind: int, place: int, name: bytes, inside: bytes = b"") -> bytes:

@@ -6,7 +6,7 @@ import socket
 import ssl
 import threading
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import patch
 
 import pytest
@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from coffret import connection, transport
+from coffret.http1 import Address
+from coffret.lookups import Lookups
 from coffret_vault.errors import FormatError, NetworkError, TimedOutError
 from harness.listening import OK, Listener, listening, one, run_async, run_sync
 
@@ -163,6 +165,52 @@ def test_every_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> No
         assert answer.status == 200
         with pytest.raises(NetworkError):
             run_sync(f"http://none.example:{port}", one(repeatable=False))
+
+
+def test_a_handshake_has_a_time_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many addresses a name has, what is left for one of them is not TLS's time."""
+    real, given = socket.getaddrinfo, []
+
+    def many(host: str, *more: Any, **named: Any) -> list[Any]:
+        return real(host, *more, **named) if host == "127.0.0.1" else _PLACES
+
+    class Context:
+        def wrap_socket(self, plain: socket.socket, **_named: Any) -> socket.socket:
+            given.append(plain.gettimeout())
+            return plain
+
+    monkeypatch.setattr(socket, "getaddrinfo", many)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        address = Address("https", "many.example", port, f"many.example:{port}", "/", b"")
+        connection._Line(address, cast("ssl.SSLContext", Context())).close()
+    assert given == [connection.CONNECT_SECONDS]
+
+
+_PLACES = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{n}", 0)) for n in (1, 2, 3)]
+
+
+def test_an_address_of_ones_own_network_keeps_its_network() -> None:
+    """A link-local address is of an interface, without which it leads nowhere."""
+    assert connection._numeric(("fe80::1", 0, 0, 2)) == "fe80::1%2"
+    assert connection._numeric(("2001:db8::1", 0, 0, 0)) == "2001:db8::1"
+    assert connection._numeric(("192.0.2.1", 0)) == "192.0.2.1"
+
+
+def test_a_lookup_that_cannot_begin_takes_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no thread can be had, that is an error of ours each time, and passes."""
+
+    def full(_thread: threading.Thread) -> None:
+        message = "can't start new thread"
+        raise RuntimeError(message)
+
+    look_up = Lookups(lambda host: [host])
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", full)
+        for _ in range(9):
+            with pytest.raises(OSError, match=r"^$"):
+                look_up("a.example", 0.01)
+    assert look_up("a.example", 10) == ["a.example"]
 
 
 def _certificate(folder: Path) -> Path:

@@ -131,6 +131,7 @@ EXPECTED: dict[str, type[errors.CoffretError]] = {
     "quota-exceeded": errors.QuotaError,
     "server-error": errors.ServerError,
     "unavailable": errors.ServerError,
+    "wrong-clock": errors.ClockError,
 }
 
 

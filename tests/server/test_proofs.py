@@ -42,7 +42,7 @@ def test_what_cannot_come_again_is_forgotten() -> None:
     for _ in range(200):
         process.check(shown(clock), TOKEN, HOLDER)
         clock.advance(1)
-        assert sum(map(len, process._taken.values())) <= proofs.WINDOW + 1
+        assert sum(map(len, process._taken.values())) <= proofs.WINDOW + proofs.APART + 1
     with pytest.raises(ProblemError) as caught:
         process.check(old, TOKEN, HOLDER)
     assert 'error="use_dpop_nonce"' in caught.value.authenticate
@@ -61,7 +61,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(ProblemError) as caught:
             process.check(again, TOKEN, HOLDER)
         assert caught.value.status == 503
-    clock.advance(proofs.WINDOW + 1)
+    clock.advance(proofs.WINDOW + proofs.APART + 1)
     process.check(shown(clock), TOKEN, HOLDER)
 
 
@@ -108,6 +108,19 @@ def test_a_clock_that_is_put_back_is_a_restart() -> None:
     with pytest.raises(ProblemError):
         process.check(taken, TOKEN, HOLDER)
     process.check(shown(clock, nonce=process.new_nonce()), TOKEN, HOLDER)
+
+
+def test_a_clock_that_goes_back_a_little_lets_nothing_through_twice() -> None:
+    """However often it is put back by seconds, what was taken is known for as long as it counts."""
+    clock = Clock()
+    process, first = made(clock), shown(clock)
+    process.check(first, TOKEN, HOLDER)
+    clock.advance(proofs.WINDOW + 1)
+    process.check(shown(clock), TOKEN, HOLDER)
+    for _ in range(8):
+        clock.now -= (proofs.APART - 1) * 1_000_000
+        with pytest.raises(ProblemError):
+            process.check(first, TOKEN, HOLDER)
 
 
 def test_a_nonce_carries_the_time() -> None:

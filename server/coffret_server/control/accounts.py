@@ -155,7 +155,7 @@ async def create(
             found = await repeat.earlier(session, caller)
             if found is None:
                 await _store(session, services, body, card, slots)
-                await _begin_log(session, ready, body, card, slots)
+                await _begin_log(session, ready, body, card, slots, services.clock())
                 await repeat.keep(session, caller, {"account_id": str(card.account)})
     except IntegrityError:
         await _explain(services, card)
@@ -214,12 +214,13 @@ async def _begin_log(
     body: CreateBody,
     card: identity.Card,
     slots: list[identity.Keyslot],
+    now: int,
 ) -> None:
     expected = [Expected("account", card.account.bytes, 1, sha256(body.account_card).digest())]
     expected += [_added(raw, slot) for raw, slot in zip(body.keyslots, slots, strict=True)]
     if any(entry.kind == _SETTINGS for entry in ready.entries):
         expected.append(_settled(ready, 1))
-    await apply(await session_tx(session), ready, expected)
+    await apply(await session_tx(session), ready, expected, now=now)
 
 
 async def _explain(services: Services, card: identity.Card) -> None:
@@ -295,7 +296,7 @@ async def replace_keyslots(
         kept_identity = (account.identity_generation, account.identity)
         if (body.identity.generation, body.identity.envelope) != kept_identity:
             refuse("invalid-input", "another identity takes a key change")
-        applied = await apply(tx, ready, expected)
+        applied = await apply(tx, ready, expected, now=services.clock())
         if not applied.repeated:
             await session.execute(delete(Keyslot).where(Keyslot.account_id == owner.account))
             rows = slot_rows(owner.account, body.keyslots, slots)
@@ -329,7 +330,8 @@ async def settle(body: SettingsBody, owner: CurrentOwner, services: CurrentServi
         )
         repeated = state.head == ready.text and last is not None and last[0] >= ready.base
         if not repeated:
-            await apply(tx, ready, [_settled(ready, 1 if last is None else last[1] + 1)])
+            expected = [_settled(ready, 1 if last is None else last[1] + 1)]
+            await apply(tx, ready, expected, now=services.clock())
     return nothing()
 
 

@@ -187,7 +187,7 @@ async def change_state(
             return answer({"state": body.state})
         if rules.state_at(row.state, row.expires, now) not in _FROM[body.state]:
             refuse("conflict", "the grant cannot go from its state to that one")
-        await apply(tx, ready, [expected], now)
+        await apply(tx, ready, [expected], now=now)
         row.state, row.changes = body.state, row.changes + 1
     return answer({"state": body.state})
 

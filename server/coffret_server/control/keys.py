@@ -123,7 +123,7 @@ async def change_keys(body: ChangeBody, owner: CurrentOwner, services: CurrentSe
         expected += await _end_grants(session, owner.account, body)
         _replace_account(account, card, body)
         tx = await session_tx(session)
-        await apply(tx, ready, expected, services.clock())
+        await apply(tx, ready, expected, now=services.clock())
         await _rewrap(tx, owner.account, body)
         session.add(_step(owner.account, body, before))
         await _end_the_rest(session, owner.account, owner.session)

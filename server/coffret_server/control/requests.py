@@ -318,7 +318,7 @@ async def _approve(
                 _check_narrowed(statement, row, app, owner, now)
                 session.add(_grant_row(body, statement, row, now))
                 row.state, row.decided, row.grant_id = "approved", now, grant_id
-                await apply(await session_tx(session), ready, expected, now)
+                await apply(await session_tx(session), ready, expected, now=now)
     except IntegrityError:
         refuse("conflict", "a grant of that id exists")
     return answer({"state": "approved", "grant_id": statement.grant})

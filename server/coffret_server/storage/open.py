@@ -20,6 +20,10 @@ _PAGE_SIZE: Final = 8_192
 """A memory of usual size fits a quarter of it, which is when SQLite keeps a row in one place."""
 
 
+_OTHERS_SECONDS: Final = 600.0
+"""How long another process that migrates the same database is waited for."""
+
+
 class DatabaseError(Exception):
     """The database cannot be served; the message says what to do."""
 
@@ -57,17 +61,34 @@ async def check(url: str) -> None:
 async def migrate(url: str) -> None:
     """Bring the tables of a database up to date, or leave it as it was."""
     target = _driver_url(url)
-    engine = create_async_engine(target)
+    if await _revision(target) != newest_revision():
+        await _upgrade(target)
     if target.get_backend_name() == _SQLITE:
+        _private(Path(str(target.database)))
+
+
+async def _revision(target: URL) -> str | None:
+    """How far a database's tables are, without waiting for whoever writes."""
+    engine = create_async_engine(target)
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(current_revision)
+    finally:
+        await engine.dispose()
+
+
+async def _upgrade(target: URL) -> None:
+    if target.get_backend_name() == _SQLITE:
+        engine = create_async_engine(target, connect_args={"timeout": _OTHERS_SECONDS})
         event.listen(engine.sync_engine, "connect", _set_up)
         event.listen(engine.sync_engine, "begin", _begin)
+    else:
+        engine = create_async_engine(target)
     try:
         async with engine.begin() as connection:
             await connection.run_sync(upgrade)
     finally:
         await engine.dispose()
-    if target.get_backend_name() == _SQLITE:
-        _private(Path(str(target.database)))
 
 
 def _set_up(connection: Any, _record: object) -> None:  # noqa: ANN401 - SQLAlchemy's adapter has no public type
@@ -103,13 +124,7 @@ async def open_storage(url: str) -> "Storage":
     from coffret_server.storage.postgres import PostgresStorage  # noqa: PLC0415 - asyncpg is an extra
 
     text = target.render_as_string(hide_password=False)
-    engine = create_async_engine(target)
-    try:
-        async with engine.connect() as connection:
-            found = await connection.run_sync(current_revision)
-    finally:
-        await engine.dispose()
-    if found != newest_revision():
+    if await _revision(target) != newest_revision():
         msg = "the database's tables are of another version: run coffret-server migrate"
         raise DatabaseError(msg)
     return await PostgresStorage.open(text)

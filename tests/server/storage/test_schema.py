@@ -85,6 +85,16 @@ async def test_an_interrupted_migration_leaves_nothing(
     assert len(_tables(path)) > len(whole)
 
 
+async def test_a_database_that_somebody_writes_to_is_opened(tmp_path: Path) -> None:
+    """Where there is nothing to migrate, a server begins while another program is writing."""
+    path = tmp_path / "coffret.db"
+    await migrate(f"sqlite:///{path}")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        await migrate(f"sqlite:///{path}")
+        other.execute("ROLLBACK")
+
+
 def _tables(path: Path) -> set[str]:
     with closing(sqlite3.connect(path)) as database:
         return {str(row) for row in database.execute("SELECT name, sql FROM sqlite_master")}

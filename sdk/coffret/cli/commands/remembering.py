@@ -31,6 +31,7 @@ from coffret.cli.options import (
     moment,
 )
 from coffret.cli.showing import memory_head, memory_rows, one_line, version_rows
+from coffret.flows.same import chosen_id
 from coffret_vault.errors import CoffretError, InputError, NotFoundError
 from coffret_vault.records.memory import Fields
 
@@ -87,6 +88,7 @@ def remember(  # noqa: PLR0913 - each option is an argument
         label=label,
         sealed=sealed,
     )
+    chosen_id(new_id)  # what is wrong is said before somebody writes
     text, moment_of = read_content(desk, content), moment(created)
     vault = desk.vault()
     if text is None:
