@@ -103,3 +103,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the names above
         message = f"module 'coffret' has no attribute {name!r}"
         raise AttributeError(message)
     return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -37,6 +37,7 @@ class AsyncKeyKeeping(LocalVault):
             CodeTypoError: the Secret Key was mistyped.
             CredentialsError: passphrase and Secret Key are not this vault's; nothing was changed.
             ConflictError: another device changed the keyslots at the same time.
+            InputError: the new passphrase is blank.
         """
         key = opening.read_secret_key(secret_key)
         opening.check_secrets(self._state, passphrase, key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Required, TypedDict
 
 from coffret.arguments import many
@@ -9,13 +10,14 @@ from coffret.finding import Found, Search, default_embedder, document, find
 from coffret.flows.access import Readable, one
 from coffret.flows.apps import Ask
 from coffret.sharing import Selection, app_info
+from coffret_vault.errors import InputError
 from coffret_vault.formats.layout import id_text, parse_id
 from coffret_vault.grants.apps import Signed
 from coffret_vault.grants.domain import app_document, read_app_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from coffret.flows.apps import Held
     from coffret.flows.appstate import AppState
@@ -53,8 +55,19 @@ def ask_of(username: str, asking: Asking) -> Ask:
     """An ask from a call's arguments.
 
     Raises:
+        TypeError: one is not known, or missing.
         InputError: a bare text where a collection is wanted, or nothing selected.
     """
+    if unknown := sorted(asking.keys() - Asking.__annotations__.keys()):
+        message = f"request_access() got an unexpected keyword argument {unknown[0]!r}"
+        raise TypeError(message)
+    if missing := [name for name in ("scopes", "purpose", "duration") if name not in asking]:
+        message = f"request_access() is missing the keyword argument {missing[0]!r}"
+        raise TypeError(message)
+    duration: object = asking["duration"]
+    if not isinstance(duration, timedelta):
+        message = "duration is a datetime.timedelta"
+        raise InputError(message)
     selection = Selection(
         everything=asking.get("everything", False),
         tags=frozenset(many("tags", asking.get("tags", ()))),
@@ -68,7 +81,7 @@ def ask_of(username: str, asking: Asking) -> Ask:
         scopes=frozenset(many("scopes", asking["scopes"])),
         selection=selection,
         purpose=asking["purpose"],
-        duration=asking["duration"],
+        duration=duration,
         retention=asking.get("retention", ""),
         standing=asking.get("standing", False),
         owner_words=asking.get("owner_words"),

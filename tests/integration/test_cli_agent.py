@@ -37,6 +37,9 @@ def socket_of(cli: Cli) -> Agent:
     return Agent(find_places(str(cli.home), {}).socket("default"))
 
 
+_SECRET_KEY = "config/vaults/default/secret-key"
+
+
 def wait_until_locked(cli: Cli) -> None:
     """Wait for the agent to end; the test's own limit of time ends the waiting."""
     while find_places(str(cli.home), {}).socket("default").exists():
@@ -101,9 +104,29 @@ def test_sessions_are_listed_and_ended(owner: Cli) -> None:
     assert len(owner("sessions", "--json").data()) == left
     owner.process("unlock")
     owner("sync")
-    owner("logout")
+    assert "Logged out" in owner("logout").out
     wait_until_locked(owner)
     assert len(owner("sessions", "--json").data()) == left
+    assert "in no session" in owner("logout", COFFRET_PASSPHRASE_FILE="").out
+
+
+def test_no_command_leaves_a_session_that_nobody_holds(
+    owner: Cli, url: str, tmp_path: Path
+) -> None:
+    """After a login, and after a lock, the list shows no device that is not logged in."""
+    other = Cli(tmp_path / "other")
+    name, key = owner("status", "--json").data()["username"], owner.home / _SECRET_KEY
+    words = ("login", "--server", url, "--username", name)
+    other(*words, COFFRET_SECRET_KEY_FILE=str(key))
+    owner.process("unlock")
+    owner("sync")
+    (mine,) = owner("sessions", "--json").data()
+    assert mine["current"]
+    owner("lock")
+    wait_until_locked(owner)
+    (asking,) = owner("sessions", "--json").data()
+    assert asking["current"]
+    assert asking["session_id"] != mine["session_id"]
 
 
 def test_an_agent_of_replaced_keys_is_ended(owner: Cli, url: str, tmp_path: Path) -> None:

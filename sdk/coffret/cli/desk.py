@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from coffret.app import Access, App
     from coffret.flows.state import Ambient
+    from coffret.opening import HeldKeys
     from coffret.vault import Vault
 
 
@@ -113,12 +114,33 @@ class Desk:
         """Unlock a vault with what the person knows and has."""
         passphrase = self.asker.secret(PASSPHRASE)
         vault.unlock(passphrase, self.secret_key())
+        self.log_out_at_end(vault)
+
+    def log_out_at_end(self, vault: Vault) -> None:
+        """End a session that nobody would use again, because no agent holds it."""
         self._open.callback(self._log_out, vault)
 
     def _log_out(self, vault: Vault) -> None:
-        """End a session that nobody would use again: no agent holds it."""
         with suppress(CoffretError):
             vault.log_out()
+
+    def let_go(self) -> tuple[bool, Vault | None]:
+        """Lock the agent, whatever follows.
+
+        Returns:
+            Whether it was there; and, if it held a session, the vault in that session, to log out.
+        """
+        keys = self.agent.keys()
+        if not self.agent.lock():
+            return False, None
+        if keys is None or not keys.session:
+            return True, None
+        vault = self.locked()
+        try:
+            vault.unlock_held(_held(keys))
+        except CoffretError:  # of replaced keys: that session is over
+            return True, None
+        return True, vault
 
     def secret_key(self) -> str:
         """The Secret Key: kept on this device, or else the person's to give."""
@@ -150,11 +172,8 @@ class Desk:
         keys = self.agent.keys()
         if keys is None:
             return False
-        from coffret.opening import HeldKeys  # noqa: PLC0415 - loads ciphers, which vaults need
-
-        held = HeldKeys(*map(SecretBytes, (keys.account_key, keys.login_seed, keys.session)))
         try:
-            vault.unlock_held(held)
+            vault.unlock_held(_held(keys))
         except CredentialsError:
             self.agent.lock()  # its keys were replaced by another device
             return False
@@ -187,6 +206,12 @@ def request_of(app: App, request: str | None) -> str:
         message = "this app has asked nobody for access yet"
         raise NotFoundError(message, hint="Run coffret app request.")
     return asked[-1]
+
+
+def _held(keys: Keys) -> HeldKeys:
+    from coffret import opening  # noqa: PLC0415 - loads ciphers, which vaults need
+
+    return opening.HeldKeys(*map(SecretBytes, (keys.account_key, keys.login_seed, keys.session)))
 
 
 def wire_keys(vault: Vault) -> Keys:

@@ -9,7 +9,13 @@ import msgspec
 from coffret.flows.files import write_whole
 from coffret.flows.heads import Heads
 from coffret.flows.proof import Prover
-from coffret_vault.errors import InputError, NotFoundError, StoreDamagedError, StoreError
+from coffret_vault.errors import (
+    ConflictError,
+    InputError,
+    NotFoundError,
+    StoreDamagedError,
+    StoreError,
+)
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.sharing import ACCESS_REQUEST, MANIFEST, AccessRequest, Manifest
 from coffret_vault.formats.unshown import Unshown
@@ -71,6 +77,17 @@ def load_app(path: Path) -> AppFile:
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         message = "the app's file cannot be read"
         raise StoreDamagedError(message) from None
+
+
+def check_new(path: Path) -> None:
+    """See that there is room for an app's keys, before there are any.
+
+    Raises:
+        ConflictError: there is a file already; it may hold keys that are nowhere else.
+    """
+    if path.exists() or path.is_symlink():
+        message = f"there is a file already at {path.name}: App.load opens an app that it holds"
+        raise ConflictError(message)
 
 
 def save_app(path: Path, file: AppFile) -> None:

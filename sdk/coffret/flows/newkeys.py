@@ -16,6 +16,7 @@ from coffret_vault.formats.succession import SUCCESSION, Succession
 from coffret_vault.formats.unshown import Unshown
 from coffret_vault.grants.words import fingerprint
 from coffret_vault.keyring import Identity, Keyring, generate_identity
+from coffret_vault.keyslots.kdf import check_passphrase
 from coffret_vault.keyslots.slots import (
     RECOVERY_CODE_BYTES,
     SECRET_KEY_BYTES,
@@ -54,6 +55,7 @@ class NewKeys(Unshown, msgspec.Struct, frozen=True):
 
 def make_keys(state: VaultState, passphrase: str) -> NewKeys:
     """A new account key, Secret Key, recovery code and identity; nothing is sent or kept."""
+    check_passphrase(passphrase)
     ambient, before = state.ambient, state.account
     secret_key = SecretBytes(ambient.random(SECRET_KEY_BYTES))
     recovery_code = SecretBytes(ambient.random(RECOVERY_CODE_BYTES))

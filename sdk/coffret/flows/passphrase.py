@@ -14,6 +14,7 @@ from coffret.flows.state import Login, intended_meta
 from coffret_vault.errors import ConflictError
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.account import KEYSLOT, PASSPHRASE
+from coffret_vault.keyslots.kdf import check_passphrase
 from coffret_vault.keyslots.slots import SlotPlan, derive_passphrase_keys, make_keyslot
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ def replace_passphrase(state: VaultState, passphrase: str, secret_key: SecretByt
 
     Raises:
         ConflictError: another device changed the keyslots at the same time.
+        InputError: the passphrase is blank.
     """
+    check_passphrase(passphrase)
     ambient, keyring = state.ambient, state.keys.keyring
     kdf = ambient.limits.choose(ambient.random(16))
     keys = derive_passphrase_keys(passphrase, secret_key, state.place, kdf, limits=ambient.limits)

@@ -31,6 +31,7 @@ from coffret_vault.formats.unshown import Unshown
 from coffret_vault.grants.apps import Signed, verify_account_card
 from coffret_vault.grants.words import fingerprint
 from coffret_vault.keyring import Identity, Keyring, generate_identity, open_identity
+from coffret_vault.keyslots.kdf import check_passphrase
 from coffret_vault.keyslots.slots import (
     RECOVERY_CODE_BYTES,
     SECRET_KEY_BYTES,
@@ -85,6 +86,7 @@ def prepare_vault(
         InputError: the username is not one.
     """
     check_username(username)
+    check_passphrase(passphrase)
     random, now = ambient.random, ambient.now()
     place = Place(origin, ambient.random_id())
     secret_key = SecretBytes(random(SECRET_KEY_BYTES))

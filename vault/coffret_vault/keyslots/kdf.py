@@ -6,7 +6,7 @@ import unicodedata
 
 import msgspec
 
-from coffret_vault.errors import WeakKdfError
+from coffret_vault.errors import InputError, WeakKdfError
 from coffret_vault.formats.account import Kdf
 from coffret_vault.primitives.symmetric import argon2id
 
@@ -47,6 +47,17 @@ PUBLISHED = KdfLimits(65_536, 1_048_576, 3, 10, 4, memory=65_536, passes=3, lane
 
 CHEAPEST_FOR_TESTS = KdfLimits(64, 1_048_576, 1, 10, 4, memory=64, passes=1, lanes=1)
 """Protects nothing. For tests that make vaults by the hundred; no program chooses it."""
+
+
+def check_passphrase(passphrase: str) -> None:
+    """Judge a passphrase that is being chosen. How good it is, its owner alone can say.
+
+    Raises:
+        InputError: it is blank.
+    """
+    if not passphrase.strip():
+        message = "the passphrase is empty"
+        raise InputError(message)
 
 
 def stretch(passphrase: str, kdf: Kdf, limits: KdfLimits) -> bytes:

@@ -1,5 +1,6 @@
 """Unlock, lock, and say where the vault stands."""
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from coffret.cli.agent_client import check_possible
 from coffret.cli.desk import desk_of, wire_keys
 from coffret.cli.options import Json, span
 from coffret.cli.writing import plain
+from coffret_vault.errors import CoffretError
 
 _LONGEST = timedelta(days=1)
 
@@ -37,9 +39,12 @@ def unlock(
 
 
 def lock(context: typer.Context, *, json: Json = False) -> None:
-    """Forget the keys now."""
+    """Forget the keys now, and end the session at the server if it answers."""
     desk = desk_of(context, as_json=json)
-    was = desk.agent.lock()
+    was, held = desk.let_go()
+    if held is not None:
+        with suppress(CoffretError):  # nobody has its token any more, and it ends by itself
+            held.log_out()
     text = "Locked." if was else "It was locked already."
     desk.out.done(text, {"unlocked": False, "was_unlocked": was})
 

@@ -56,6 +56,9 @@ def end(
 def logout(context: typer.Context, *, json: Json = False) -> None:
     """End this device's session at the server, and lock."""
     desk = desk_of(context, as_json=json)
-    desk.vault().log_out()
-    desk.agent.lock()
+    _, held = desk.let_go()
+    if held is None:
+        desk.out.done("This device is in no session, and locked.", {"unlocked": False})
+        return
+    held.log_out()
     desk.out.done("Logged out, and locked.", {"unlocked": False})
