@@ -71,7 +71,6 @@ def serve(arguments: argparse.Namespace) -> int:
     """Answer requests until told to stop."""
     settings = _settings(arguments)
     asyncio.run(check(settings.database))
-    _configure_logging()
     config = uvicorn.Config(
         "coffret_server.app:create_app",
         host=arguments.host,
@@ -83,6 +82,7 @@ def serve(arguments: argparse.Namespace) -> int:
         log_level="warning",
         timeout_keep_alive=75,
     )
+    _configure_logging()  # after uvicorn's configuration, which closes every handler there is
     listening = config.bind_socket()
     listening.listen(config.backlog)
     port = listening.getsockname()[1]
