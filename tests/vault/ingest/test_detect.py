@@ -35,6 +35,11 @@ KINDS: list[tuple[str, object, SourceKind]] = [
     ("a.json", [{"role": "user", "content": "x"}], SourceKind.CHAT),
     ("a.jsonl", {"content": "x"}, SourceKind.CHAT),
     ("a.jsonl", {"format": "coffret-export", "version": 1}, SourceKind.EXPORT),
+    ("a.json", {"format": "coffret-export", "version": 1}, SourceKind.EXPORT),
+    ("a.json", '{"format":"coffret-export","version":1}\n{"end":0}\n', SourceKind.EXPORT),
+    ("a.txt", '{"format":"coffret-export","version":1}\n{"end":0}\n', SourceKind.EXPORT),
+    ("a", '{"format":"coffret-export","version":1}\n{"end":0}\n', SourceKind.EXPORT),
+    ("a.txt", '{"format":"other","version":1}\n', SourceKind.TEXT),
     ("a.json", {"conversation_list": []}, SourceKind.EVEROS),
     ("a.json", [{"mapping": {}}], SourceKind.CHATGPT),
     ("a.json", [{"uuid": "x", "chat_messages": []}], SourceKind.CLAUDE),
@@ -45,7 +50,7 @@ KINDS: list[tuple[str, object, SourceKind]] = [
 
 @pytest.mark.parametrize(("name", "whole", "kind"), KINDS)
 def test_kinds_are_told_apart(tmp_path: Path, name: str, whole: object, kind: SourceKind) -> None:
-    """Names decide for texts, and the outer shape for JSON."""
+    """Names decide for texts, the outer shape for JSON, and an export's first line before both."""
     path = tmp_path / name
     path.write_text(whole if isinstance(whole, str) else json.dumps(whole))
     assert detect(path) is kind

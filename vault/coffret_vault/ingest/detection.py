@@ -16,7 +16,7 @@ from coffret_vault.ingest.errors import (
     SourceUnknownError,
 )
 from coffret_vault.ingest.everos import read_everos
-from coffret_vault.ingest.export import read_export
+from coffret_vault.ingest.export import is_export, read_export
 from coffret_vault.ingest.folders import TEXT_SUFFIXES
 from coffret_vault.ingest.limits import DEFAULT_LIMITS, Limits
 from coffret_vault.ingest.markdown import read_file, read_folder
@@ -93,6 +93,8 @@ def read_source(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Impo
 def detect(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> SourceKind:
     """The kind of source at ``path``: by its name, and for JSON by its shape.
 
+    An export of Coffret is known by its first line, whatever it is called.
+
     Raises:
         SourceMissingError: nothing is there.
         SourceUnknownError: it is of no kind that can be imported.
@@ -104,6 +106,8 @@ def detect(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> SourceKind:
         return SourceKind.FOLDER
     if not path.exists():
         raise SourceMissingError
+    if is_export(path):
+        return SourceKind.EXPORT
     suffix = path.suffix.lower()
     if suffix in TEXT_SUFFIXES:
         return SourceKind.TEXT

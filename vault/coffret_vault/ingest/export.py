@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret_vault.ingest.draft import Draft, Imported, ImportSkipped
-from coffret_vault.ingest.errors import SourceDamagedError, SourceUnknownError
+from coffret_vault.ingest.errors import SourceDamagedError, SourceMissingError, SourceUnknownError
 from coffret_vault.ingest.fits import check_fits
 from coffret_vault.ingest.limits import DEFAULT_LIMITS, Limits
 from coffret_vault.ingest.names import printable_path
-from coffret_vault.ingest.reading import decode_json, json_lines, read_bytes
+from coffret_vault.ingest.reading import decode_json, json_lines, read_bytes, read_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 FORMAT = "coffret-export"
 VERSION = 1
+_MAX_HEADER = 256
 CUT_SHORT = "the export was cut short: its last line is missing"
 MISCOUNTED = "the export is not whole: its last line counts other lines than there are"
 
@@ -86,6 +87,15 @@ def write_export(memories: Iterable[Draft]) -> Iterator[bytes]:
         yield msgspec.json.encode(memory) + b"\n"
         count += 1
     yield msgspec.json.encode(_End(count)) + b"\n"
+
+
+def is_export(path: Path) -> bool:
+    """Whether the first line of a file is that of an export; no more than that is read."""
+    try:
+        first = read_start(path, _MAX_HEADER).partition(b"\n")[0]
+        return decode_json(first, _Header).format == FORMAT
+    except (SourceMissingError, SourceDamagedError):
+        return False
 
 
 def read_export(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Imported]:

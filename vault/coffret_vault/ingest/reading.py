@@ -56,6 +56,21 @@ def read_bytes(path: Path, cap: int) -> bytes:
     return data
 
 
+def read_start(path: Path, most: int) -> bytes:
+    """How a regular file begins: its first ``most`` bytes.
+
+    Raises:
+        SourceMissingError: it is not there, is no regular file, or may not be read.
+    """
+    try:
+        if not path.is_file():
+            raise SourceMissingError
+        with path.open("rb") as file:
+            return file.read(most)
+    except (OSError, ValueError) as error:
+        raise SourceMissingError from error
+
+
 def _size(count: int) -> str:
     return f"{count // MIB} MiB" if count >= MIB else f"{count} bytes"
 
