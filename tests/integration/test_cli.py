@@ -327,9 +327,10 @@ def test_export_is_private_and_never_replaces_unasked(owner: Cli, tmp_path: Path
     owner("export", str(file), "--force")
     assert "kept for export" in owner("export", "-").out
     assert json.loads(file.read_text().splitlines()[0])["format"] == "coffret-export"
-    owner("export", str(tmp_path / "no" / "all.jsonl"))
+    assert str(tmp_path / "no") in owner("export", str(tmp_path / "no" / "all.jsonl"), code=2).err
+    assert not (tmp_path / "no").exists()
     (tmp_path / "file").write_text("")
-    owner("export", str(tmp_path / "file" / "x"), code=9)
+    owner("export", str(tmp_path / "file" / "x"), code=2)
 
 
 def test_sync_status_and_server_view(owner: Cli) -> None:

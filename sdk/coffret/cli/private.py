@@ -7,7 +7,7 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from coffret_vault.errors import ConflictError, StoreError, StoreFullError
+from coffret_vault.errors import ConflictError, InputError, StoreError, StoreFullError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,6 +40,21 @@ def is_ours(found: os.stat_result) -> bool:
     if not hasattr(os, "getuid"):
         return True
     return found.st_uid == os.getuid() and not found.st_mode & _OTHERS
+
+
+def check_new(path: Path, *, replace: bool = False) -> None:
+    """Look whether a file that somebody named can be made, before anything is done for it.
+
+    Raises:
+        InputError: its folder is not there; none is made.
+        ConflictError: there is one already, and ``replace`` is not set.
+    """
+    if not path.parent.is_dir():
+        message = f"the folder {path.parent} is not there"
+        raise InputError(message, hint="Make it, or name another one.")
+    if not replace and path.exists():
+        message = f"{path} is there already"
+        raise ConflictError(message)
 
 
 def write_private(path: Path, parts: Iterable[bytes], *, replace: bool = True) -> int:

@@ -21,7 +21,7 @@ from coffret.cli.options import (
     moment,
 )
 from coffret.cli.places import DEFAULT, check_name
-from coffret.cli.private import write_private
+from coffret.cli.private import check_new, write_private
 from coffret_vault.errors import ConflictError, InputError
 from coffret_vault.grants.domain import WELL_KNOWN
 
@@ -54,9 +54,8 @@ def register_developer(
 ) -> None:
     """Register as a developer. The key that registers apps is shown once."""
     desk = desk_of(context, as_json=json)
-    if key_file is not None and key_file.exists():
-        message = f"{key_file} is there already"
-        raise ConflictError(message)
+    if key_file is not None:
+        check_new(key_file)
     key = coffret.register_developer(_server(desk, server), name, contact)
     if key_file is not None:
         write_private(key_file, [key.encode(), b"\n"], replace=False)

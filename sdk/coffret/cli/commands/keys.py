@@ -11,7 +11,7 @@ from coffret.cli.desk import Desk, desk_of
 from coffret.cli.naming import full_id
 from coffret.cli.options import AppFile, AppName, Json, in_days
 from coffret.cli.places import DEFAULT
-from coffret.cli.private import write_private
+from coffret.cli.private import check_new, write_private
 
 if TYPE_CHECKING:
     from coffret.developer import Developer
@@ -81,6 +81,8 @@ def new(  # noqa: PLR0913 - each option is an argument
 ) -> None:
     """Make a further API key."""
     desk = desk_of(context, as_json=json)
+    if output is not None:
+        check_new(output)
     developer, app_id = _developer(desk, app, file, key_file)
     with developer:
         lasts = None if days is None else in_days(days)

@@ -9,7 +9,7 @@ import typer
 
 from coffret.cli.desk import Desk, desk_of
 from coffret.cli.options import Json, Sealed
-from coffret.cli.private import write_private
+from coffret.cli.private import check_new, write_private
 from coffret.cli.showing import memories
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ def export(
 ) -> None:
     """Write every memory to a file, in plaintext."""
     desk = desk_of(context, as_json=json)
+    if str(path) != "-":
+        check_new(path, replace=force)
     vault = desk.vault()
     if str(path) == "-":
         for line in vault.export():
