@@ -79,9 +79,18 @@ def test_what_says_something_else_is_a_conflict(either: World) -> None:
     with patch("coffret.flows.batches.BATCH", 2), pytest.raises(ConflictError, match="else"):
         vault.remember_many(_named())
     assert _contents(vault) == ["a", "b", "something else"]
-    vault.forget(IDS[2])
-    with pytest.raises(ConflictError):
-        vault.remember("something else", memory_id=IDS[2])
+
+
+def test_the_id_of_a_forgotten_memory_is_used(either: World) -> None:
+    """Nothing is written with it again, not the same either, alone or among many; it says why."""
+    vault = either.owner().vault
+    vault.remember("a", memory_id=IDS[0])
+    vault.forget(IDS[0])
+    with pytest.raises(ConflictError, match="was forgotten, and an id is used once"):
+        vault.remember("a", memory_id=IDS[0])
+    with pytest.raises(ConflictError, match="was forgotten, and an id is used once"):
+        vault.remember_many(_named())
+    assert _contents(vault) == []
 
 
 @pytest.mark.parametrize("bad", ["order 17", "", b"short", b"x" * 17])

@@ -11,7 +11,7 @@ from coffret.flows.append import Append, Change, append
 from coffret.flows.freshness import live_grants
 from coffret.flows.http import MSGPACK, Request, encode_msgpack
 from coffret.flows.keys import grant_wraps, next_key, open_memory, open_record
-from coffret.flows.same import TAKEN, chosen_id, same_memory
+from coffret.flows.same import chosen_id, same_memory, taken
 from coffret.flows.settled import sealed_by_default
 from coffret.flows.unsent import settle
 from coffret.flows.visibility import hidden, look
@@ -145,7 +145,7 @@ def remember(state: VaultState, new: NewMemory) -> Flow[Memory]:
 
     def describe() -> Change:
         if chosen is not None and state.store.state(chosen) is not None:
-            raise ConflictError(TAKEN)
+            raise taken(state, chosen)
         return put_change(state, written)
 
     try:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 TAKEN = "there is a memory with that id already, and it says something else"
+_FORGOTTEN = "a memory with that id was forgotten, and an id is used once"
 _ID = 16
 
 
@@ -60,6 +61,12 @@ def same_memory(
     return found if alike else None
 
 
+def taken(state: VaultState, identifier: bytes) -> ConflictError:
+    """Why nothing else can be written with this id, which is taken."""
+    memory = state.store.state(identifier)
+    return ConflictError(_FORGOTTEN if memory is not None and memory.deleted else TAKEN)
+
+
 class OvertakenError(ConflictError):
     """A memory with one of these ids was written in between."""
 
@@ -90,7 +97,7 @@ class Chosen:
         """Those of a batch that are not there yet.
 
         Raises:
-            ConflictError: one is there and says something else.
+            ConflictError: one is there and says something else, or was forgotten.
         """
         return [item for item in batch if not self._is_there(item)]
 
@@ -101,7 +108,7 @@ class Chosen:
             return False
         found = same_memory(self._state, identifier, item.memory, new)
         if found is None:
-            raise ConflictError(TAKEN)
+            raise taken(self._state, identifier)
         self.there[identifier] = found
         return True
 
