@@ -126,6 +126,7 @@ def test_an_approval_never_widens(two: Two) -> None:
         ("--only", "zzzz"),
     ):
         assert two.approve(request, *words, code=6 if "zzzz" in words else 2)
+    assert "more than 0 days" in two.approve(request, "--days", "0", code=2).err
     (asked,) = two.owner("requests", "--json").data()
     everything = ",".join(item["id"] for item in asked["matching"])
     two.approve(request, "--exclude", everything, code=2)
@@ -167,12 +168,21 @@ def test_what_an_app_writes_waits_for_the_owner(two: Two) -> None:
     assert [item["deletion"] for item in waiting] == [False, False, True]
     assert "Planner [b]" in two.owner("pending").out
     two.owner("accept", made.data()["id"][-8:])
-    two.owner("reject", listed["Lisbon"])
+    assert "the memory is as it was" in two.owner("reject", listed["Lisbon"]).out
     assert two.owner("accept", listed["Porto"], "--json").data()["memory"] is None
     assert titles(two.owner("list", "--json").data()) == {"Hotel", "Lisbon", "Diary"}
     assert two.owner("pending", "--offline", "--json").data() == []
     two.owner("accept", made.data()["id"], code=6)
     two.owner("reject", made.data()["id"], code=6)
+
+
+def test_a_rejected_memory_was_not_taken_in(two: Two) -> None:
+    """One that an app created and the owner rejects is said to be none; the app sealed it."""
+    two.grant()
+    made = two.app("app", "remember", "a hostel", "-t", "travel", "--json").data()
+    assert made["sealed"]
+    assert two.owner("reject", made["id"]).out == "Rejected: it was not taken in.\n"
+    two.app("app", "remember", " ", code=2)
 
 
 def test_auto_accept_is_chosen_and_works(two: Two) -> None:

@@ -108,7 +108,9 @@ def check_choice(choice: Choice, request: AccessRequestInfo) -> Choice:
     """
     most = request.duration / timedelta(days=1)
     if choice.days is not None and not 0 < choice.days <= most:  # what is no number fails too
-        message = f"it asks for {days(request.duration)}; choose no more than that"
+        message = (
+            f"it asks for {days(request.duration)}; choose that, or less, but more than 0 days"
+        )
         raise InputError(message)
     if choice.standing and not request.standing:
         message = "it did not ask for memories written later"

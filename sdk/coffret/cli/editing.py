@@ -7,13 +7,13 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coffret.cli.form import changes_in, write_form
 from coffret.cli.private import private_folder
-from coffret_vault.errors import InputError, StoreError
+from coffret_vault.errors import InputError, NetworkError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,27 +22,46 @@ if TYPE_CHECKING:
     from coffret_vault.records.memory import Fields
 
 
-def edited(desk: Desk, fields: Fields) -> dict[str, Any]:
-    """What a person changes of these fields; empty when nothing.
+@contextmanager
+def edited(desk: Desk, fields: Fields) -> Iterator[dict[str, Any]]:
+    """What a person changes of these fields, to be saved in this context; empty when nothing.
 
     A form that cannot be read is shown again, as it was left, if there is somebody to show it to.
+    What was written is not lost with an error, here or in the context: it goes to the terminal.
 
     Raises:
         InputError: there is no editor, it failed, or the form cannot be read.
     """
     command = _editor(desk.environment)
-    with _private_file(desk.places.runtime, write_form(fields)) as path:
-        while True:
-            _run(command, path)
+    form = write_form(fields)
+    left = form
+    try:
+        with _private_file(desk.places.runtime, form) as path:
             try:
-                return changes_in(path.read_text("utf-8"), fields)
-            except (InputError, UnicodeDecodeError) as error:
-                fault = error if isinstance(error, InputError) else InputError("it is not UTF-8")
-                if not desk.asker.interactive:
-                    raise fault from None
-                desk.out.error(fault)
-                if not desk.asker.confirm("Edit it again?"):
-                    raise fault from None
+                changes = _read(desk, command, path, fields)
+            finally:
+                with suppress(OSError):  # an editor may have removed it
+                    left = path.read_bytes().decode("utf-8", "backslashreplace")
+        yield changes
+    except BaseException as error:
+        if left != form:
+            sure = not isinstance(error, NetworkError)  # else it may be there, or come there yet
+            desk.out.note(f"This {'was not' if sure else 'may not have been'} saved:\n\n{left}")
+        raise
+
+
+def _read(desk: Desk, command: list[str], path: Path, fields: Fields) -> dict[str, Any]:
+    while True:
+        _run(command, path)
+        try:
+            return changes_in(path.read_text("utf-8"), fields)
+        except (InputError, UnicodeDecodeError) as error:
+            fault = error if isinstance(error, InputError) else InputError("it is not UTF-8")
+            if not desk.asker.interactive:
+                raise fault from None
+            desk.out.error(fault)
+            if not desk.asker.confirm("Edit it again?"):
+                raise fault from None
 
 
 def _editor(environment: Mapping[str, str]) -> list[str]:

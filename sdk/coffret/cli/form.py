@@ -66,8 +66,3 @@ def changes_in(text: str, before: Fields) -> dict[str, Any]:
     new = read_form(text)
     old = read_form(write_form(before))
     return {name: value for name, value in new.items() if old.get(name) != value}
-
-
-def with_changes(before: Fields, changes: dict[str, Any]) -> str:
-    """The form as a person left it."""
-    return write_form(msgspec.structs.replace(before, **changes))

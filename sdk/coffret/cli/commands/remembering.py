@@ -7,7 +7,6 @@ import typer
 
 from coffret.cli.desk import Desk, desk_of
 from coffret.cli.editing import edited
-from coffret.cli.form import with_changes
 from coffret.cli.options import (
     AllTags,
     Confidence,
@@ -32,10 +31,11 @@ from coffret.cli.options import (
 )
 from coffret.cli.showing import memory_head, memory_rows, one_line, version_rows
 from coffret.flows.same import chosen_id
-from coffret_vault.errors import CoffretError, InputError, NotFoundError
+from coffret_vault.errors import InputError, NotFoundError
 from coffret_vault.records.memory import Fields
 
 if TYPE_CHECKING:
+    from coffret.local import VaultSettings
     from coffret.vault import Vault
     from coffret_vault.records.memory import Memory
 
@@ -91,20 +91,35 @@ def remember(  # noqa: PLR0913 - each option is an argument
     chosen_id(new_id)  # what is wrong is said before somebody writes
     text, moment_of = read_content(desk, content), moment(created)
     vault = desk.vault()
+    given = {"content": text or "", **details}
+
+    def write(written: dict[str, Any]) -> "Memory":
+        fields = given | written
+        check_content(fields["content"])
+        return vault.remember(memory_id=new_id, created=moment_of, **fields)
+
     if text is None:
-        details = {**details, **_from_editor(desk, details, vault.settings().sealed_here)}
-        text = details.pop("content")
-    if not text.strip():
-        message = "nothing was written"
-        raise InputError(message)
-    memory = vault.remember(text, memory_id=new_id, created=moment_of, **details)
+        with edited(desk, _blank(given, vault.settings())) as written:
+            memory = write(written)
+    else:
+        memory = write({})
     desk.out.done(f"Remembered {memory.id}", memory)
 
 
-def _from_editor(desk: Desk, details: dict[str, Any], sealed: bool) -> dict[str, Any]:  # noqa: FBT001 - the vault's word
-    given = {"sealed": sealed, **details, "tags": tuple(details.get("tags", ()))}
-    blank = Fields(content="", **given)
-    return {"content": "", **edited(desk, blank)}
+def check_content(text: str) -> None:
+    """Go on if there is something to remember.
+
+    Raises:
+        InputError: there is nothing.
+    """
+    if not text.strip():
+        message = "there is nothing to remember: the text is empty"
+        raise InputError(message)
+
+
+def _blank(given: dict[str, Any], settings: "VaultSettings") -> Fields:
+    tags = tuple(given.get("tags", ()))
+    return Fields(**{"sealed": settings.sealed_here, **given, "tags": tags})
 
 
 def list_memories(
@@ -199,20 +214,8 @@ def _changed(
 ) -> "Memory | None":
     if changes:
         return vault.update(before.id, version=before.version, **changes)
-    fields = before.fields()
-    new = edited(desk, fields)
-    if not new:
-        return None
-    try:
-        return vault.update(before.id, version=before.version, **new)
-    except CoffretError:
-        _give_back(desk, fields, new)
-        raise
-
-
-def _give_back(desk: Desk, fields: Fields, new: dict[str, Any]) -> None:
-    """What a person typed is not lost with an error: it goes back to the terminal."""
-    desk.out.note("This was not saved:\n\n" + with_changes(fields, new))
+    with edited(desk, before.fields()) as new:
+        return vault.update(before.id, version=before.version, **new) if new else None
 
 
 def forget(

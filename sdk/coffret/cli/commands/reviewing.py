@@ -47,5 +47,7 @@ def reject(
     desk = desk_of(context, as_json=json)
     vault = desk.synced()
     identifier = desk.memory_id(vault, memory)
+    new = any(item.memory_id == identifier and not item.current for item in vault.pending())
     vault.reject(identifier, version)
-    desk.out.done("Rejected; the memory is as it was.", {"memory_id": identifier})
+    text = "Rejected: it was not taken in." if new else "Rejected; the memory is as it was."
+    desk.out.done(text, {"memory_id": identifier})

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from coffret.cli.commands.remembering import (
+    check_content,
     details_of,
     print_memories,
     print_memory,
@@ -43,6 +44,13 @@ if TYPE_CHECKING:
 
 Written = Annotated[
     str, typer.Argument(metavar="CONTENT", help="Markdown; - reads it from standard input.")
+]
+# What an app writes is sealed where it does not say otherwise, as it can in its own code only.
+NewTitle = Annotated[
+    str | None, typer.Option("--title", help="Sealed, as the content is: the server sees none.")
+]
+NewTags = Annotated[
+    list[str] | None, typer.Option("--tag", "-t", help="May be repeated. Sealed, as the title is.")
 ]
 
 
@@ -106,10 +114,10 @@ def remember_granted(  # noqa: PLR0913 - each option is an argument
     context: typer.Context,
     content: Written,
     *,
-    title: Title = None,
+    title: NewTitle = None,
     summary: Summary = None,
     kind: Type = None,
-    tag: Tags = None,
+    tag: NewTags = None,
     importance: Importance = None,
     confidence: Confidence = None,
     source: Source = None,
@@ -133,6 +141,7 @@ def remember_granted(  # noqa: PLR0913 - each option is an argument
         label=label,
     )
     text = read_content(desk, content) or ""
+    check_content(text)
     memory = _access(desk, app, file, request).remember(text, memory_id=new_id, **details)
     desk.out.done(f"Written {memory.id}; it waits for the owner.", memory)
 

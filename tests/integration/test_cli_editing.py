@@ -1,0 +1,107 @@
+"""The command line and an editor: what a person wrote is never lost with an error."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cli_harness import Cli, Ran
+
+TEXT = "an hour of my words"
+LOST = "This was not saved:"
+
+
+class Desk:
+    """A person with a memory, and an editor that writes what a test says."""
+
+    def __init__(self, owner: Cli, url: str, folder: Path) -> None:
+        """Make the vault and the memory."""
+        self.owner = owner
+        self._editor = folder / "editor"
+        owner.init(url, f"editing-{uuid.uuid4().hex[:8]}")
+        self.id: str = owner("remember", "before", "--title", "T", "--json").data()["id"]
+
+    def __call__(self, script: str, *words: str, code: int = 2) -> Ran:
+        """Run a command whose editor is this script."""
+        self._editor.write_text(f"#!/bin/sh\n{script}\n")
+        self._editor.chmod(0o700)
+        return self.owner(*words, code=code, EDITOR=str(self._editor), VISUAL="")
+
+    def nothing_happened(self) -> bool:
+        """Whether the vault is as it was, and the editor's file is gone."""
+        (memory,) = self.owner("list", "--json").data()
+        left = list((self.owner.home / "run").glob("**/*.md"))
+        return (memory["content"], memory["version"], left) == ("before", 1, [])
+
+
+@pytest.fixture
+def desk(cli: Cli, url: str, tmp_path: Path) -> Desk:
+    """A person who edits."""
+    return Desk(cli, url, tmp_path)
+
+
+@pytest.mark.parametrize("command", ["edit", "remember"])
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        (f'printf -- "---\\nno colon\\n---\\n{TEXT}" > "$1"', "not readable"),
+        (f'printf -- "---\\nimportance: high\\n---\\n{TEXT}" > "$1"', "importance"),
+        (f'printf -- "{TEXT}\\377" > "$1"', "UTF-8"),
+        (f'echo "{TEXT}" >> "$1"; exit 1', "ended with an error"),
+    ],
+)
+def test_what_cannot_be_read_or_was_left_with_an_error_is_given_back(
+    desk: Desk, command: str, script: str, reason: str
+) -> None:
+    """A form that is none, or an editor that failed after it saved: the text is on the terminal."""
+    ran = desk(script, command, *([desk.id] if command == "edit" else []))
+    assert ran.err.startswith(LOST)
+    assert TEXT in ran.err
+    assert reason in ran.err.splitlines()[-1]
+    assert desk.nothing_happened()
+
+
+@pytest.mark.parametrize("command", ["edit", "remember"])
+def test_what_the_vault_refuses_is_given_back(desk: Desk, command: str) -> None:
+    """So is a form that can be read, where the memory it describes is refused."""
+    script = f'sed -i "s/^importance: .*/importance: 7/" "$1"; echo "{TEXT}" >> "$1"'
+    ran = desk(script, command, *([desk.id] if command == "edit" else []))
+    assert ran.err.startswith(LOST)
+    assert TEXT in ran.err
+    assert desk.nothing_happened()
+
+
+def test_a_memory_with_fields_and_no_text_is_given_back(desk: Desk) -> None:
+    """Fields without content are no memory, and are not lost for it."""
+    ran = desk('sed -i "s/^title: .*/title: My title/" "$1"', "remember")
+    assert "title: My title" in ran.err
+    assert "the text is empty" in ran.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("script", ["exit 1", 'rm "$1"; exit 1', 'rm "$1"', ": > /dev/null"])
+def test_nothing_is_given_back_where_nothing_was_written(desk: Desk, script: str) -> None:
+    """An editor that failed, removed the file or left it as it was: one line says so."""
+    ran = desk(script, "remember", code=9 if script == 'rm "$1"' else 2)
+    assert LOST not in ran.err
+    assert len(ran.err.splitlines()) == 1
+    assert desk.nothing_happened()
+
+
+@pytest.mark.parametrize("words", [("remember", ""), ("remember", "-"), ("remember", " \n")])
+def test_an_empty_text_is_said_to_be_one(desk: Desk, words: tuple[str, ...]) -> None:
+    """As an argument and from standard input."""
+    assert desk.owner(*words, "--json", code=2).error()["message"] == (
+        "there is nothing to remember: the text is empty"
+    )
+
+
+def test_a_forgotten_id_is_said_to_be_one(desk: Desk) -> None:
+    """A memory is not remembered again with the id of one that was forgotten."""
+    desk.owner("forget", desk.id, "--yes")
+    ran = desk.owner("remember", "before", "--id", desk.id, code=7)
+    assert "was forgotten, and an id is used once" in ran.err
