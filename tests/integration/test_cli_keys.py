@@ -50,6 +50,7 @@ def test_every_key_is_changed(cli: Cli, url: str, tmp_path: Path) -> None:
     words = ("change-keys", "--yes", "--rotate-now", "--kit", str(kit))
     ran = cli(*words, stdin=lines, **BY_HAND)
     assert "Fresh keys for 1 memory" in ran.out
+    assert "Every app's access ends; no app has any now." in ran.err
     new = kit.read_text()
     assert {code_in(new, code) for code in ("CF1", "CR1")}.isdisjoint(
         {code_in(old, code) for code in ("CF1", "CR1")}

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _WHAT_HAPPENS = (
     "Every key is made anew: account key, Secret Key, recovery code, and the keys that you sign "
-    "with. Your old recovery kit opens nothing any more, {apps} access ends, and your other "
-    "devices have to log in again. What somebody has read or copied already cannot be unread."
+    "with. Your old recovery kit opens nothing any more, and your other devices have to log in "
+    "again. {apps} What somebody has read or copied already cannot be unread."
 )
 
 
@@ -86,7 +86,9 @@ def _check_kit(desk: Desk, kit: Path | None) -> None:
 
 def _agree(desk: Desk, vault: "Vault", *, yes: bool) -> None:
     live = [grant.app.name for grant in vault.grants() if grant.state not in {"revoked", "ended"}]
-    apps = f"the {len(live)} apps' ({', '.join(sorted(live))})" if live else "no app's"
+    apps = "Every app's access ends; no app has any now."
+    if live:
+        apps = f"Every app's access ends: {', '.join(sorted(live))}."
     desk.out.note(_WHAT_HAPPENS.format(apps=apps))
     if not yes and not desk.asker.confirm("Go on?"):
         message = "nothing was changed"
