@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from coffret import opening
 from coffret.arguments import approval_of, changed, fields_of, many, search_of
 from coffret.devices import Devices
-from coffret.flows import entrance
+from coffret.flows import entrance, serverview
 from coffret.flows import grants as grant_flows
 from coffret.flows import history as history_flows
 from coffret.flows import memories as memory_flows
@@ -375,6 +375,9 @@ class Vault(KeyKeeping, Devices, Settling, Intake):
         """Give fresh keys now to what ended grants may have; see ``docs/spec/6-grants.md``."""
         return self._driver.run(grant_flows.rotate(self._state, grant_id, progress))
 
-    def server_view(self) -> dict[str, Any]:
-        """Everything that the server keeps about this account, as it keeps it."""
-        return self._driver.run(history_flows.server_view(self._state))
+    def server_view(self, rows: int | None = None) -> dict[str, Any]:
+        """Everything that the server keeps about this account, or so many rows of each table.
+
+        Beside the rows with records is ``readable``: what the server can read in each.
+        """
+        return self._driver.run(serverview.server_view(self._state, rows))

@@ -20,6 +20,7 @@ from coffret_server.control.grants import grants
 from coffret_server.control.keys import keys
 from coffret_server.control.listing import listing
 from coffret_server.control.requests import requests
+from coffret_server.control.viewing import viewing
 from coffret_server.control.web import CurrentServices
 from coffret_server.data.routes import data_routes, fixed_paths
 from coffret_server.gate import Gate
@@ -75,7 +76,7 @@ def create_app(
     )
     app.state.limits = Limits(settings, monotonic)
     app.router.routes.extend(data_routes())
-    for part in (auth, accounts, keys, listing, developers, requests, grants):
+    for part in (auth, accounts, keys, listing, developers, requests, grants, viewing):
         app.include_router(part)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     app.add_api_route("/healthz", healthy, methods=["GET"], tags=["health"])

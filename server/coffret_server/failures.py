@@ -47,6 +47,10 @@ class Attempt(msgspec.Struct, frozen=True):
     place: _Count
     target: _Count
 
+    def of_account(self) -> tuple[bytes, bytes]:
+        """What is counted of the account: from this network, and from wherever."""
+        return self.pair.subject, self.target.subject
+
 
 def attempt(key: bytes, account: bytes, network: str, most: int) -> Attempt:
     """A try to log in.

@@ -16,7 +16,7 @@ from server import forge
 if TYPE_CHECKING:
     from coffret import App, Vault
 
-PASSING = frozenset({"sessions", "used_nonces", "idempotency"})
+PASSING = frozenset({"sessions", "used_nonces", "idempotency", "login_failures"})
 """Tables that say who was here, not what they keep."""
 
 

@@ -342,7 +342,13 @@ def test_sync_status_and_server_view(owner: Cli) -> None:
     view = owner("server-view", "--json")
     assert "seentag" in view.out
     assert "unseen content words" not in view.out
-    assert "memories: 1 rows" in owner("server-view").out
+    shown = owner("server-view").out
+    assert "memories: 1 of 1 rows" in shown
+    assert "title: seen title; tags: seentag; importance: " in shown
+    assert "This is every row." in shown
+    less = owner("server-view", "--rows", "1").out
+    assert "entries: 1 of " in less
+    assert "Not every row is shown" in less
 
 
 def test_doctor_says_what_is_well_and_what_is_not(owner: Cli, tmp_path: Path) -> None:

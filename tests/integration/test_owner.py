@@ -250,6 +250,26 @@ def test_the_server_view_shows_what_is_kept(either: World) -> None:
     assert b"the content" not in shown
 
 
+def test_the_server_view_has_every_row_and_what_is_readable(either: World) -> None:
+    """More rows than a page has are all shown, or as many as asked for, with what leaks in each."""
+    vault = either.owner().vault
+    titles = {f"title {number}" for number in range(600)}
+    vault.remember_many([NewMemory(Fields(content="content", title=name)) for name in titles])
+    vault.remember("hidden", title="unseen", sealed=True)
+    entries = _entries(vault.server_view())
+    assert len(entries["rows"]) == entries["total"] > 601
+    shown = [item for item in entries["readable"] if item is not None]
+    assert {item["title"] for item in shown} == {*titles, ""}
+    assert [item["title"] for item in shown if item["sealed"]] == [""]
+    assert len(_entries(vault.server_view(501))["rows"]) == 501
+    assert not _entries(vault.server_view(0))["rows"]
+
+
+def _entries(view: dict[str, Any]) -> dict[str, Any]:
+    (found,) = (table for table in view["tables"] if table["table"] == "entries")
+    return dict(found)
+
+
 def _raw(value: Any) -> Iterator[bytes]:
     """Every text in a JSON value, and what it stands for in base64."""
     if isinstance(value, dict | list):

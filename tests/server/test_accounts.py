@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from coffret_server.control import viewing
 from server import forge
-from server.stand import Stand, code
+from server.stand import ORIGIN, Stand, code
 
 pytestmark = pytest.mark.asyncio
 
@@ -208,3 +209,51 @@ async def test_the_server_view_shows_what_is_kept(stand: Stand) -> None:
     assert forge.b64(other.account.bytes) not in str(view)
     short = (await stand.get("/accounts/me/server-view?limit=1&offset=3", owner.token)).json()
     assert [len(t["rows"]) for t in short["tables"] if t["table"] == "entries"] == [1]
+
+
+async def test_the_server_view_parts_what_is_large(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every row is reached by table and offset, at least one a page, whatever they weigh."""
+    owner = await stand.sign_up()
+    for _ in range(20):
+        await stand.remember(owner)
+    whole = await _entries(stand, owner, "")
+    assert len(whole["rows"]) == whole["total"] == 23
+    monkeypatch.setattr(viewing, "PAGE_BYTES", 5_000)
+    rows: list[Any] = []
+    while len(rows) < whole["total"]:
+        page = (await _entries(stand, owner, f"&offset={len(rows)}"))["rows"]
+        assert 0 < len(page) < 20
+        rows += page
+    assert rows == whole["rows"]
+    assert (await _entries(stand, owner, "&offset=23"))["rows"] == []
+
+
+async def _entries(stand: Stand, owner: forge.Owner, more: str) -> Any:
+    path = f"/accounts/me/server-view?table=entries{more}"
+    (table,) = (await stand.get(path, owner.token)).json()["tables"]
+    return table
+
+
+async def test_the_server_view_has_failed_logins_and_the_first_answer(stand: Stand) -> None:
+    """What is kept of an account under a hash or another name is shown, and nobody else's."""
+    owner, other = forge.Owner("carol"), await stand.sign_up("bob")
+    headers = {"Idempotency-Key": str(uuid.uuid4())}
+    await stand.post("/accounts", owner.creation(), headers=headers)
+    await stand.log_in(owner)
+    before = (await _tables(stand, other))["login_failures"]["rows"]
+    body = {"username": "carol", "kind": "passphrase"}
+    challenge = (await stand.post("/auth/challenge", body)).json()
+    wrong = forge.Owner("carol").login_body(challenge, ORIGIN)
+    assert code(await stand.post("/auth/login", wrong)) == (401, "wrong-credentials")
+    tables, others = await _tables(stand, owner), await _tables(stand, other)
+    assert forge.b64(b"new:" + owner.account.bytes) in tables["idempotency"]["rows"][0]
+    assert others["idempotency"]["rows"] == []
+    assert tables["login_failures"]["total"] == 2
+    assert others["login_failures"]["rows"] == before
+
+
+async def _tables(stand: Stand, owner: forge.Owner) -> dict[str, Any]:
+    view = (await stand.get("/accounts/me/server-view", owner.token)).json()
+    return {table["table"]: table for table in view["tables"]}

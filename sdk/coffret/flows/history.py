@@ -1,16 +1,16 @@
-"""A memory's older versions, and what the server sees."""
+"""A memory's older versions."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret.flows.http import Count, decode_json, decode_msgpack
+from coffret.flows.http import Count, decode_msgpack
 from coffret.flows.keys import open_memory
 from coffret.flows.memories import read_id
-from coffret.flows.session import get, get_packed
+from coffret.flows.session import get_packed
 from coffret.flows.sync import sync
 from coffret_vault.errors import FormatError, NotFoundError, OpenError, TrustError
 from coffret_vault.formats import entry as kinds
@@ -141,8 +141,3 @@ def _opened(state: VaultState, record: Record, entry: Entry) -> Memory | None:
     said = (opened.id, opened.version, opened.author)
     fits = said == (id_text(entry.subject), entry.version, author_text(entry.author))
     return opened if fits else None
-
-
-def server_view(state: VaultState) -> Flow[dict[str, Any]]:
-    """Everything that the server says it keeps about this account."""
-    return decode_json((yield from get(state, "/accounts/me/server-view")), dict[str, Any])

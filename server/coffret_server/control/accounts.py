@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from coffret_server.append import Expected, Prepared, Vault, apply, prepare
 from coffret_server.control.auth import limit_address
-from coffret_server.control.repeats import CurrentRepeat
+from coffret_server.control.repeats import CurrentRepeat, of_new_account
 from coffret_server.control.web import (
     Answer,
     AppendBody,
@@ -149,7 +149,7 @@ async def create(
     identity.check_identity(body.identity.envelope)
     slots = read_keyslots(body.keyslots, card.account, body.identity.generation)
     ready = prepare(decode_append(body.append), Vault.of(card.account, verifier))
-    caller = b"new:" + card.account.bytes
+    caller = of_new_account(card.account.bytes)
     try:
         async with services.storage.write() as session:
             found = await repeat.earlier(session, caller)

@@ -1,15 +1,14 @@
-"""What the server can list by itself: the fields that are in the clear, and everything it keeps."""
+"""What the server can list by itself: the fields that are in the clear."""
 
 import base64
 import binascii
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
 from fastapi import Query
 from sqlalchemy import Select, and_, func, select
-from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from coffret_server.control.web import (
@@ -22,12 +21,10 @@ from coffret_server.control.web import (
     uuid,
 )
 from coffret_server.problems import malformed, refuse
-from coffret_server.schema import STATUS_NAMES, Base, Entry, Memory, MemoryTag
+from coffret_server.schema import STATUS_NAMES, Entry, Memory, MemoryTag
 from coffret_server.wire.records import IMPORTANCE_LIMIT, Header, parse_header
 
 listing = router("memories")
-_FARTHEST: Final = (1 << 63) - 1
-_HIDDEN: Final = frozenset({"token_hash"})
 
 
 class ItemAnswer(Answer):
@@ -150,42 +147,3 @@ async def list_tags(owner: CurrentOwner, services: CurrentServices) -> Response:
         )
         found = sorted(((tag, number) for tag, number in rows), key=lambda row: (-row[1], row[0]))
     return answer([{"tag": tag, "memories": number} for tag, number in found])
-
-
-@listing.get("/accounts/me/server-view", tags=["accounts"])
-async def server_view(
-    owner: CurrentOwner,
-    services: CurrentServices,
-    limit: Annotated[int, Query(ge=0, le=500)] = 100,
-    offset: Annotated[int, Query(ge=0, le=_FARTHEST)] = 0,
-) -> Response:
-    """Every row the server keeps about this account, table by table, as it keeps it."""
-    async with services.storage.read() as session:
-        tables = [
-            await _rows(session, table.name, owner.account, limit, offset)
-            for table in Base.metadata.sorted_tables
-            if "account_id" in table.columns
-        ]
-    return answer({"account_id": owner.account_id, "tables": tables})
-
-
-async def _rows(
-    session: AsyncSession, name: str, account: bytes, limit: int, offset: int
-) -> dict[str, object]:
-    """Rows of a table; of a token's hash only that it is kept."""
-    table = Base.metadata.tables[name]
-    of_account = table.columns["account_id"] == account
-    total = await session.scalar(select(func.count()).select_from(table).where(of_account))
-    order = list(table.primary_key.columns)
-    rows = await session.execute(
-        select(table).where(of_account).order_by(*order).limit(limit).offset(offset)
-    )
-    columns = [str(column.name) for column in table.columns]
-    shown = [
-        [
-            "(kept, not shown)" if column in _HIDDEN else value
-            for column, value in zip(columns, row, strict=True)
-        ]
-        for row in rows
-    ]
-    return {"table": str(name), "columns": columns, "rows": shown, "total": total}

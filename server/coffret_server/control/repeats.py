@@ -80,6 +80,11 @@ class Repeat:
         await session.flush()
 
 
+def of_new_account(account: bytes) -> bytes:
+    """The caller that an account is while it is made."""
+    return b"new:" + account
+
+
 async def _repeat(
     request: Request, idempotency_key: Annotated[str | None, Header()] = None
 ) -> Repeat:

@@ -8,7 +8,7 @@ import typer
 from coffret.cli.checking import BAD, GOOD, check_everything
 from coffret.cli.desk import desk_of
 from coffret.cli.options import Json
-from coffret.cli.showing import snippet
+from coffret.cli.showing import one_line, snippet
 from coffret.cli.writing import plain
 from coffret_vault.errors import InputError
 from coffret_vault.formats.account import keys_hash
@@ -18,36 +18,61 @@ from coffret_vault.log.evidence import MAX_EVIDENCE
 from coffret_vault.log.judging import verify_evidence as judge
 
 _CELL = 48
+_ROWS = 5
+_ELSEWHERE = (
+    "Contents, summaries, questions, vectors and keys are nowhere here: they never leave your "
+    "devices unsealed. The tables settings, developers, apps and api_keys hold nothing of an "
+    "account. Failed logins from addresses where you are not logged in are counted under hashes "
+    "that cannot be told apart; what an app asked is kept under the app for a day as well."
+)
 
 
 def server_view(
     context: typer.Context,
     *,
-    rows: Annotated[int, typer.Option(help="Rows of each table to show.")] = 5,
+    rows: Annotated[
+        int | None,
+        typer.Option(min=0, help="Rows of each table to show: 5, or with --json all."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show what the server keeps of you, as it keeps it."""
     desk = desk_of(context, as_json=json)
-    view = desk.vault().server_view()
+    most = _ROWS if rows is None and not desk.out.as_json else rows
+    view = desk.vault().server_view(most)
     if desk.out.as_json:
         desk.out.data(view)
         return
-    tables = view.get("tables", [])
-    for table in tables if isinstance(tables, list) else []:
-        _print_table(desk.out.line, table, rows)
-    desk.out.line(
-        "This is everything. Contents, summaries, questions, vectors and keys are not here: "
-        "they never leave your devices unsealed."
-    )
+    tables = view["tables"]
+    for table in tables:
+        _print_table(desk.out.line, table)
+    if any(len(table["rows"]) < table["total"] for table in tables):
+        largest = max(table["total"] for table in tables)
+        desk.out.line(f"Not every row is shown: --rows {largest} shows all.")
+    else:
+        desk.out.line("This is every row.")
+    desk.out.line(_ELSEWHERE)
 
 
-def _print_table(line: Any, table: dict[str, Any], most: int) -> None:  # noqa: ANN401 - a writer
-    shown = table.get("rows", [])[:most]
-    line(f"{table.get('table')}: {table.get('total')} rows")
-    for row in shown:
-        cells = zip(table.get("columns", []), row, strict=False)
+def _print_table(line: Any, table: dict[str, Any]) -> None:  # noqa: ANN401 - a writer
+    rows = table["rows"]
+    line(f"{table['table']}: {len(rows)} of {table['total']} rows")
+    readable = table.get("readable") or [None] * len(rows)
+    for row, read in zip(rows, readable, strict=True):
+        cells = zip(table["columns"], row, strict=False)
         line("  " + "  ".join(f"{name}={snippet(str(value), _CELL)}" for name, value in cells))
+        if read is not None:
+            line("    the server reads in this record: " + _told(read))
     line()
+
+
+def _told(read: dict[str, Any]) -> str:
+    """What a record says in the clear, in full: nothing that leaks is shortened."""
+    if read["sealed"]:
+        return "no title, tags or importance (sealed)"
+    tags = ", ".join(map(one_line, read["tags"])) or "none"
+    importance = "none" if read["importance"] is None else read["importance"]
+    return f"title: {one_line(read['title']) or 'none'}; tags: {tags}; importance: {importance}"
 
 
 def verify_evidence(
