@@ -9,9 +9,10 @@ from coffret.cli.asking import NEW_PASSPHRASE, PASSPHRASE
 from coffret.cli.commands.entering import KitFile, hand_out, keep_key
 from coffret.cli.desk import Desk, desk_of
 from coffret.cli.options import Json, Yes
+from coffret.cli.private import check_new
 from coffret.cli.secret_key import load_profile
 from coffret.cli.showing import memories as so_many
-from coffret_vault.errors import ConflictError, InputError
+from coffret_vault.errors import InputError
 
 if TYPE_CHECKING:
     from coffret.flows.keychange import KeyChange
@@ -76,9 +77,8 @@ def change_keys(
 
 
 def _check_kit(desk: Desk, kit: Path | None) -> None:
-    if kit is not None and kit.exists():
-        message = f"{kit} is there already"
-        raise ConflictError(message)
+    if kit is not None:
+        check_new(kit)
     if kit is None and desk.out.as_json:
         message = "with --json, the new kit goes to a file, before the keys change"
         raise InputError(message, hint="Add --kit FILE.")
