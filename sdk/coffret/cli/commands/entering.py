@@ -10,11 +10,11 @@ import coffret
 from coffret.cli.asking import PASSPHRASE, RECOVERY_CODE, SECRET_KEY
 from coffret.cli.desk import Desk, desk_of
 from coffret.cli.options import Json
-from coffret.cli.private import write_private
+from coffret.cli.private import check_new, write_private
 from coffret.cli.secret_key import Kept, find_secret_key, keep_secret_key, load_profile
 from coffret.cli.showing import memories
 from coffret.kit import read_kit
-from coffret_vault.errors import CoffretError, ConflictError, CredentialsError, InputError
+from coffret_vault.errors import CoffretError, CredentialsError, InputError
 
 if TYPE_CHECKING:
     from coffret.flows.sync import Progress
@@ -63,9 +63,8 @@ def init(
 ) -> None:
     """Make a new vault on a server and on this device."""
     desk = desk_of(context, as_json=json)
-    if kit is not None and kit.exists():
-        message = f"{kit} is there already"
-        raise ConflictError(message)
+    if kit is not None:
+        check_new(kit)
     url, owner = _where(desk, server, username)
     passphrase = desk.asker.new_passphrase()
     made, recovery = coffret.Vault.create(
