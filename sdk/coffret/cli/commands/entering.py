@@ -71,6 +71,7 @@ def init(
         url, owner, passphrase, desk.folder, sealed=sealed, ambient=desk.ambient
     )
     vault = desk.keep(made)
+    desk.log_out_at_end(vault)
     # The kit first: it is nowhere else, and whatever fails after this can be done again.
     shown = hand_out(desk, recovery, kit)
     kept = keep_key(desk, vault, recovery.secret_key_code(), secret_key_store)
@@ -101,6 +102,7 @@ def login(
     vault = desk.keep(
         coffret.Vault.login(url, owner, passphrase, code, desk.folder, ambient=desk.ambient)
     )
+    desk.log_out_at_end(vault)
     kept = keep_key(desk, vault, code.strip(), secret_key_store)
     _welcome(desk, vault, kept)
 
@@ -158,6 +160,7 @@ def recover(
         url, owner, code, passphrase, desk.folder, kit=text, ambient=desk.ambient
     )
     vault = desk.keep(found)
+    desk.log_out_at_end(vault)
     if not desk.out.as_json:
         desk.out.line(f"Your new Secret Key: {secret_key}")
         desk.out.line("Write it on your recovery kit: the old one opens nothing from now on.")
