@@ -40,6 +40,13 @@ class Desk:
 
 
 @pytest.fixture
+def owner(cli: Cli, url: str) -> Cli:
+    """A person's command line with a vault."""
+    cli.init(url, f"editing-{uuid.uuid4().hex[:8]}")
+    return cli
+
+
+@pytest.fixture
 def desk(cli: Cli, url: str, tmp_path: Path) -> Desk:
     """A person who edits."""
     return Desk(cli, url, tmp_path)
@@ -105,3 +112,46 @@ def test_a_forgotten_id_is_said_to_be_one(desk: Desk) -> None:
     desk.owner("forget", desk.id, "--yes")
     ran = desk.owner("remember", "before", "--id", desk.id, code=7)
     assert "was forgotten, and an id is used once" in ran.err
+
+
+def test_edit_changes_what_options_name(owner: Cli) -> None:
+    """Only what is named changes; a version that moved on, or nonsense, is refused."""
+    made = owner("remember", "before", "--title", "T", "-t", "a", "--json").data()
+    changed = owner("edit", made["id"], "--content", "-", "--json", stdin="after\n").data()
+    assert (changed["content"], changed["title"], changed["version"]) == ("after", "T", 2)
+    owner("edit", made["id"], "--importance", "5", code=2)
+    owner("edit", "00000000", "--title", "x", code=6)
+
+
+def test_edit_opens_an_editor_on_a_private_file_that_is_removed(owner: Cli, tmp_path: Path) -> None:
+    """The editor sees a 0600 file in a 0700 folder; what it changes is saved; both are gone."""
+    made = owner("remember", "before", "--title", "T", "-t", "a", "--json").data()
+    editor = tmp_path / "editor"
+    editor.write_text(
+        "#!/bin/sh\n"
+        f'stat -c %a "$1" "$(dirname "$1")" > {tmp_path}/modes\n'
+        f'echo "$1" > {tmp_path}/path\n'
+        'sed -i -e "s/before/after: yes/" -e "s/\\"T\\"/\\"New\\"/" "$1"\n'
+    )
+    editor.chmod(0o755)
+    changed = owner("edit", made["id"], "--json", EDITOR=str(editor), VISUAL="").data()
+    assert (changed["content"], changed["title"], changed["tags"]) == ("after: yes", "New", ["a"])
+    assert (tmp_path / "modes").read_text().split() == ["600", "700"]
+    assert not list((owner.home / "run").glob("**/*.md"))
+    again = owner("edit", made["id"], EDITOR="true", VISUAL="")
+    assert "Nothing was changed" in again.out
+
+
+def test_edit_refuses_an_editor_that_fails_and_a_form_that_is_none(
+    owner: Cli, tmp_path: Path
+) -> None:
+    """A missing or failing editor, and a form that cannot be read, change nothing."""
+    made = owner("remember", "before", "--json").data()
+    owner("edit", made["id"], EDITOR="false", VISUAL="", code=2)
+    owner("edit", made["id"], EDITOR="/no/such/editor", VISUAL="", code=2)
+    editor = tmp_path / "editor"
+    editor.write_text("#!/bin/sh\nprintf -- '---\\nbogus: 1\\n---\\nx' > \"$1\"\n")
+    editor.chmod(0o755)
+    assert "bogus" in owner("edit", made["id"], EDITOR=str(editor), VISUAL="", code=2).err
+    assert owner("show", made["id"], "--json").data()["version"] == 1
+    owner("remember", EDITOR="true", VISUAL="", code=2)
