@@ -129,6 +129,16 @@ def test_no_command_leaves_a_session_that_nobody_holds(
     assert asking["session_id"] != mine["session_id"]
 
 
+def test_what_is_damaged_can_still_be_locked(owner: Cli) -> None:
+    """The keys are forgotten whatever has become of the vault's folder."""
+    owner.process("unlock")
+    owner("sync")
+    (store,) = owner.home.glob("**/store.db")
+    store.write_bytes(b"not a database" * 1_000)
+    assert owner("lock", "--json").data() == {"unlocked": False, "was_unlocked": True}
+    wait_until_locked(owner)
+
+
 def test_an_agent_of_replaced_keys_is_ended(owner: Cli, url: str, tmp_path: Path) -> None:
     """Keys of another vault in the same place open nothing; the passphrase is asked for."""
     owner.process("unlock")

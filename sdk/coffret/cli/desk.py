@@ -135,10 +135,10 @@ class Desk:
             return False, None
         if keys is None or not keys.session:
             return True, None
-        vault = self.locked()
         try:
+            vault = self.locked()
             vault.unlock_held(_held(keys))
-        except CoffretError:  # of replaced keys: that session is over
+        except CoffretError:  # of replaced keys, or a store that is damaged: locked all the same
             return True, None
         return True, vault
 
