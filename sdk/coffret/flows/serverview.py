@@ -9,7 +9,7 @@ import msgspec
 
 from coffret.flows.http import Count, decode_json
 from coffret.flows.session import get
-from coffret_vault.errors import CoffretError
+from coffret_vault.errors import CoffretError, TooLargeError
 from coffret_vault.formats.memory import parse_header
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _PAGE = 500
 _MILLION = 1_000_000
+_MOST = 5_000_000
+"""Rows that are held at once, whatever the server says there are: some gigabytes."""
 _RECORD = "record"
 
 
@@ -38,8 +40,12 @@ class _Envelope(msgspec.Struct, frozen=True, array_like=True):
 
 
 def server_view(state: VaultState, rows: int | None) -> Flow[dict[str, Any]]:
-    """The first rows of each table, or all of them, page by page."""
-    wanted = 2**63 if rows is None else rows
+    """The first rows of each table, or all of them, page by page.
+
+    Raises:
+        TooLargeError: the server goes on and on.
+    """
+    held, wanted = 0, 2**63 if rows is None else rows
     view = yield from _page(state, min(wanted, _PAGE), 0)
     for table in view.tables:
         while len(table.rows) < min(wanted, table.total):
@@ -51,6 +57,10 @@ def server_view(state: VaultState, rows: int | None) -> Flow[dict[str, Any]]:
             if not more:
                 break  # there are fewer by now
             table.rows += more
+            held += len(more)
+            if held > _MOST:
+                message = "the server shows more rows than there can be; ask for fewer"
+                raise TooLargeError(message)
     tables = [_told(table) for table in view.tables]
     return {"account_id": view.account_id, "tables": tables}
 
