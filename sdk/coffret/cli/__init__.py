@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from coffret.flows.state import Ambient
 
 
+_INTERRUPTED = 130
+
+
 def main(arguments: Sequence[str] | None = None, *, ambient: Ambient | None = None) -> NoReturn:
     """Run the command and exit with its code.
 
@@ -18,7 +21,11 @@ def main(arguments: Sequence[str] | None = None, *, ambient: Ambient | None = No
         arguments: the words after the program's name; those of the process when None.
         ambient: randomness, clock and limits on passphrases, for tests.
     """
-    # The agent is a module of this package too, and must start without the rest.
-    from coffret.cli.program import run  # noqa: PLC0415
+    try:
+        # The agent is a module of this package too, and must start without the rest.
+        from coffret.cli.program import run  # noqa: PLC0415
 
-    sys.exit(run(arguments, ambient=ambient))
+        code = run(arguments, ambient=ambient)
+    except KeyboardInterrupt:  # while it is loaded, or after all was done
+        code = _INTERRUPTED
+    sys.exit(code)

@@ -125,7 +125,9 @@ def _nothing(_what: str, _done: int, _of: int) -> None:
 def _sentence(text: str) -> str:
     if not text:
         return ""
-    begun = text[0].upper() + text[1:]
+    begun = text
+    if not set("./\\") & set(text.partition(" ")[0].rstrip(".:,")):  # a file keeps its name
+        begun = text[0].upper() + text[1:]
     return begun if begun.endswith((".", "!", "?")) else f"{begun}."
 
 

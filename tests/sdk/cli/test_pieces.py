@@ -22,7 +22,7 @@ from coffret.cli.options import labels_of, moment, span
 from coffret.cli.places import check_name, find_places
 from coffret.cli.private import private_folder, write_private
 from coffret.cli.secret_key import find_secret_key, keep_secret_key, keyring_name, load_profile
-from coffret.cli.writing import clean
+from coffret.cli.writing import _sentence, clean
 from coffret.sharing import AccessRequestInfo, AppInfo, Selection
 from coffret_vault.errors import (
     ConflictError,
@@ -296,3 +296,12 @@ def test_a_damaged_profile_is_said_to_be_one(tmp_path: Path) -> None:
 def test_text_for_people_keeps_its_lines_and_loses_its_tricks() -> None:
     """Line ends and spaces stay; control and bidirectional characters go."""
     assert clean("a\nb\tc\x1b[0m\u202ed\x85e") == "a\nb   c[0md\ne"
+
+
+def test_a_sentence_begins_as_one_and_a_file_keeps_its_name() -> None:
+    """Messages are made sentences; the name of a file is what is typed, small letters and all."""
+    assert _sentence("nothing was changed") == "Nothing was changed."
+    assert _sentence("kit.txt is there already") == "kit.txt is there already."
+    assert _sentence("a/b is there already") == "a/b is there already."
+    assert _sentence("done!") == "Done!"
+    assert _sentence("") == ""

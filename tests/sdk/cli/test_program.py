@@ -10,6 +10,7 @@ import pytest
 
 from cli_harness import Cli
 from coffret.cli import desk as desk_module
+from coffret.cli import main
 from coffret.cli.program import app_commands, commands
 from coffret_vault import errors
 
@@ -122,3 +123,15 @@ def test_starting_loads_no_numbers_and_no_model(words: list[str], tmp_path: Path
         check=False,
     )
     assert (done.returncode, "loaded" in done.stderr) == (0, False), done.stderr
+
+
+def test_an_interrupt_at_any_time_is_an_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the program is loaded, too, and after its work was done: no traceback."""
+
+    def interrupted(*_args: object, **_named: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("coffret.cli.program.run", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main(["status"])
+    assert ended.value.code == 130
