@@ -71,6 +71,7 @@ def serve(arguments: argparse.Namespace) -> int:
     """Answer requests until told to stop."""
     settings = _settings(arguments)
     asyncio.run(check(settings.database))
+    _configure_logging()
     config = uvicorn.Config(
         "coffret_server.app:create_app",
         host=arguments.host,
@@ -79,10 +80,10 @@ def serve(arguments: argparse.Namespace) -> int:
         access_log=False,
         proxy_headers=False,  # the gate reads them, where the operator says whose word counts
         server_header=False,
+        log_config=None,  # its own would close every handler that there is
         log_level="warning",
         timeout_keep_alive=75,
     )
-    _configure_logging()  # after uvicorn's configuration, which closes every handler there is
     listening = config.bind_socket()
     listening.listen(config.backlog)
     port = listening.getsockname()[1]
