@@ -19,7 +19,7 @@ viewing = router("accounts")
 _FARTHEST: Final = (1 << 63) - 1
 _HIDDEN: Final = frozenset({"token_hash"})
 _AT_ONCE: Final = 16
-"""Rows with records that are read at once: one may have two MiB."""
+"""Rows that are read at once: one may have two MiB."""
 
 
 @viewing.get("/accounts/me/server-view")
@@ -91,19 +91,16 @@ async def _rows(
     """Rows from `offset` on until they are too many or too large, and their size."""
     rows: list[list[object]] = []
     size = 0
-    at_once = _AT_ONCE if "record" in table.columns else limit
     chosen = select(table).where(of_account).order_by(*table.primary_key.columns)
-    while len(rows) < limit:
-        count = min(at_once, limit - len(rows))
-        found = (await session.execute(chosen.limit(count).offset(offset + len(rows)))).all()
-        for row in found:
-            own = sum(len(value) for value in row if isinstance(value, bytes | str))
-            if rows and size + own > spare:
-                return rows, size
-            rows.append(list(row))
-            size += own
-        if len(found) < count:
+    chosen = chosen.limit(limit).offset(offset).execution_options(yield_per=_AT_ONCE)
+    found = await session.stream(chosen)
+    async for row in found:
+        own = sum(len(value) for value in row if isinstance(value, bytes | str))
+        if rows and size + own > spare:
             break
+        rows.append(list(row))
+        size += own
+    await found.close()
     return rows, size
 
 
