@@ -84,17 +84,21 @@ def trusted(origin: str) -> ssl.SSLContext | None:
     return context
 
 
-def _addresses(host: str) -> list[str]:
+def _is_address(host: str) -> bool:
     try:
         ip_address(host)
     except ValueError:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        return list(dict.fromkeys(_numeric(place) for *_, place in found))
-    return [host]
+        return False
+    return True
+
+
+def _addresses(name: str) -> list[str]:
+    found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(_numeric(place) for *_, place in found))
 
 
 def _numeric(place: tuple[object, ...]) -> str:
-    """An address as text, with the network that an address of its own network is of."""
+    """An address as text; a link-local one leads nowhere without its interface."""
     host, scope = place[0], place[3:]
     return f"{host}%{scope[0]}" if any(scope) else f"{host}"
 
@@ -105,7 +109,8 @@ _look_up = Lookups(_addresses)
 def _reached(address: Address) -> socket.socket:
     """A socket to the first of a host's addresses that takes it; each has its share of the time."""
     end = time.monotonic() + CONNECT_SECONDS
-    hosts = _look_up(address.host, CONNECT_SECONDS)
+    host = address.host
+    hosts = [host] if _is_address(host) else _look_up(host, CONNECT_SECONDS)
     failure: OSError | None = None
     for left, host in zip(range(len(hosts), 0, -1), hosts, strict=True):
         share = max(end - time.monotonic(), _LEAST_SECONDS) / left
