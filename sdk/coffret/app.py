@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from coffret.arguments import changed, fields_of, search_of
 from coffret.flows import access as access_flows
 from coffret.flows import apps as app_flows
-from coffret.flows.appstate import AppState, check_new, load_app
+from coffret.flows.appstate import AppState, check_unused, load_app
 from coffret.flows.same import chosen_id
 from coffret.flows.state import Ambient
 from coffret.origins import check_url
@@ -88,7 +88,7 @@ class App:
             InputError: name or homepage cannot be used.
             ConflictError: there is a file already: :meth:`load` opens an app.
         """
-        check_new(Path(path))
+        check_unused(Path(path))
         around = ambient or Ambient()
         driver = SyncDriver(check_url(url), transport=transport)
         flow = app_flows.register_app(check_url(url), developer_key, name, homepage, around)

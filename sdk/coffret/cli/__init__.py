@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
     from coffret.flows.state import Ambient
 
-
-_INTERRUPTED = 130
+INTERRUPTED = 130
+"""The exit code of what was stopped by its user."""
 
 
 def main(arguments: Sequence[str] | None = None, *, ambient: Ambient | None = None) -> NoReturn:
@@ -27,5 +27,5 @@ def main(arguments: Sequence[str] | None = None, *, ambient: Ambient | None = No
 
         code = run(arguments, ambient=ambient)
     except KeyboardInterrupt:  # while it is loaded, or after all was done
-        code = _INTERRUPTED
+        code = INTERRUPTED
     sys.exit(code)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.main import get_command
 
+from coffret.cli import INTERRUPTED
 from coffret.cli.asking import PASSPHRASE, SECRET_KEY
 from coffret.cli.commands import (
     developing,
@@ -34,7 +35,6 @@ from coffret_vault.errors import CoffretError
 if TYPE_CHECKING:
     from coffret.flows.state import Ambient
 
-_ABORTED = 130
 _USAGE = 2
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer exports it by no name
 
@@ -202,7 +202,7 @@ def _invoke(words: list[str], desk: Desk) -> int:
         code = command.main(args=words, prog_name="coffret", standalone_mode=False, obj=desk)
     except typer.Abort:
         desk.out.note("Stopped.")
-        return _ABORTED
+        return INTERRUPTED
     except _UsageError as error:
         return _usage(error, desk)
     return code if isinstance(code, int) else 0

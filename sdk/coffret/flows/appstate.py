@@ -79,7 +79,7 @@ def load_app(path: Path) -> AppFile:
         raise StoreDamagedError(message) from None
 
 
-def check_new(path: Path) -> None:
+def check_unused(path: Path) -> None:
     """See that there is room for an app's keys, before there are any.
 
     Raises:
