@@ -18,8 +18,6 @@ _SQLITE: Final = "sqlite"
 _POSTGRESQL: Final = "postgresql"
 _PAGE_SIZE: Final = 8_192
 """A memory of usual size fits a quarter of it, which is when SQLite keeps a row in one place."""
-
-
 _OTHERS_SECONDS: Final = 600.0
 """How long another process that migrates the same database is waited for."""
 
