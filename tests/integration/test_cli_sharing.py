@@ -219,6 +219,24 @@ def test_pause_narrow_revoke_and_rotate(two: Two) -> None:
     assert shown["state"] == "revoked"
 
 
+def test_where_a_grant_stands_is_shown_beside_its_request(two: Two) -> None:
+    """An approved request says whether its grant is active, paused or revoked; no other does."""
+    two.ask()
+    assert two.app("app", "status", "--json").data()["grant"] is None
+    grant = two.grant()
+    assert two.app("app", "status").out == "approved; the grant is active\n"
+    two.owner("pause", grant)
+    assert two.app("app", "status", "--json").data()["grant"] == "paused"
+    two.owner("revoke", grant, "--yes")
+    assert two.app("app", "status").out == "approved; the grant is revoked\n"
+    found = two.app("app", "requests", "--json").data()
+    assert {(item["state"], item["grant"]) for item in found} == {
+        ("superseded", None),
+        ("approved", "revoked"),
+    }
+    assert two.app("app", "requests").out.count("revoked") == 1
+
+
 def test_a_grant_over_many_is_listed_with_numbers(two: Two) -> None:
     """Grants are a line each elsewhere than on a terminal, with the app's name cleaned."""
     two.grant("--days", "3")
