@@ -14,13 +14,14 @@ from coffret.flows.settled import sealed_by_default
 from coffret.flows.sync import silent, sync
 from coffret.flows.unsent import settle
 from coffret.flows.visibility import decided
+from coffret_vault.formats.unshown import Unshown
 from coffret_vault.ingest.draft import Draft, ImportSkipped
 from coffret_vault.ingest.export import ExportedMemory
 from coffret_vault.ingest.plan import Action, plan_import
 from coffret_vault.records.memory import Fields, Memory, from_micros, to_micros
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     from coffret.flows.http import Flow
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _KEY = "import_key"
 _DIGEST = "import_digest"
+_OLDER = "the vault has a later version of it"
 
 
 class ImportedFolder(msgspec.Struct, frozen=True):
@@ -46,14 +48,32 @@ class ImportedFolder(msgspec.Struct, frozen=True):
     namespace: str
 
 
+class Gone(Unshown, msgspec.Struct, frozen=True):
+    """A memory that was imported from a folder which has nothing of it any more. It stays.
+
+    Attributes:
+        id: the memory's.
+        title: its title.
+        source: the file that it came from.
+    """
+
+    id: str
+    title: str
+    source: str
+
+
 class ImportReport(msgspec.Struct, frozen=True):
-    """What an import did, memory by memory, and what it passed over and why."""
+    """What an import did, memory by memory, and what it passed over and why.
+
+    ``gone`` is what was imported before from the folders that were read, and is not there now.
+    """
 
     created: int
     updated: int
     unchanged: int
     skipped: tuple[ImportSkipped, ...]
     folders: tuple[ImportedFolder, ...] = ()
+    gone: tuple[Gone, ...] = ()
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -63,6 +83,10 @@ class Known(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"<Known {len(self.memories)}>"
+
+    def sources(self) -> dict[str, str]:
+        """Where each memory came from, by its key."""
+        return {key: memory.source for key, memory in self.memories.items()}
 
     def digests(self) -> dict[str, str]:
         """The digest of each memory as it was imported, by its key."""
@@ -116,6 +140,8 @@ def carry_out(
     """As :func:`take_in`, into a vault that was synced and holds what was ``before``."""
     drafts, skipped = _sorted(items)
     known = before.memories
+    drafts, older = _without_older(drafts, known)
+    skipped += older
     plan = list(plan_import(drafts, before.digests()))
     fresh = {draft.key: draft for action, draft in plan if action is not Action.KEEP}
     new = [draft for key, draft in fresh.items() if key not in known]
@@ -153,6 +179,28 @@ def _sorted(items: Iterable[Draft | ImportSkipped]) -> tuple[list[Draft], list[I
         else:
             skipped.append(item)
     return drafts, skipped
+
+
+def _without_older(
+    drafts: Iterable[Draft], known: Mapping[str, Memory]
+) -> tuple[list[Draft], list[ImportSkipped]]:
+    """Leave out what an export of this very vault says of memories that have moved on since."""
+    kept: list[Draft] = []
+    older: list[ImportSkipped] = []
+    for draft in drafts:
+        memory = known.get(draft.key)
+        if (
+            memory is not None
+            and isinstance(draft, ExportedMemory)
+            and draft.id == memory.id
+            and draft.updated is not None
+            and draft.updated < to_micros(memory.updated)
+            and draft.digest != _digest_of(memory)
+        ):
+            older.append(ImportSkipped(memory.id, _OLDER))
+        else:
+            kept.append(draft)
+    return kept, older
 
 
 def _new(draft: Draft, sealed: bool | None) -> NewMemory:  # noqa: FBT001 - as take_in has it

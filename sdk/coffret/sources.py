@@ -9,13 +9,13 @@ import msgspec
 
 from coffret.flows.sync import silent, sync
 from coffret.flows.unsent import settle
-from coffret.importing import ImportedFolder, carry_out, imported_before
+from coffret.importing import Gone, ImportedFolder, carry_out, imported_before
 from coffret_vault.errors import InputError, StoreAlteredError, StoreDamagedError
 from coffret_vault.ingest.detection import SourceKind, detect, read_source
 from coffret_vault.ingest.draft import Draft
 from coffret_vault.ingest.markdown import read_file, read_folder
 from coffret_vault.ingest.names import printable_path
-from coffret_vault.ingest.spaces import free_namespace, likeness, namespaces, renamed
+from coffret_vault.ingest.spaces import PREFIX, free_namespace, gone, likeness, namespaces, renamed
 from coffret_vault.store import open_note, seal_note
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from coffret.importing import ImportReport
     from coffret_vault.ingest.draft import Imported
     from coffret_vault.ingest.spaces import Likeness
+    from coffret_vault.records.memory import Memory
 
     Judge = Callable[["Path", "Likeness"], bool]
     """Says whether the folder at a path is the one that it is somewhat like."""
@@ -44,6 +45,7 @@ class _Folder:
         self.place = place
         self.name = printable_path([place.name])
         self.items: list[Imported] = []
+        self.is_whole = False
 
     def drafts(self) -> list[Draft]:
         return [item for item in self.items if isinstance(item, Draft)]
@@ -74,6 +76,7 @@ def read_paths(paths: Iterable[Path]) -> Sources:
         place = whole if kind is SourceKind.FOLDER else whole.parent
         folder = folders.setdefault(place, _Folder(place))
         folder.items += read(path, namespace=place.name)
+        folder.is_whole |= kind is SourceKind.FOLDER
     return Sources(list(folders.values()), others)
 
 
@@ -107,6 +110,7 @@ def take_in_sources(
     known = imported_before(state)
     digests, places = known.digests(), _places(state)
     items, told = others, []
+    missed: set[str] = set()
     for folder in folders:
         space = wanted or _namespace(folder, digests, places, judge)
         told.append(ImportedFolder(str(folder.place), folder.name, space))
@@ -114,9 +118,15 @@ def take_in_sources(
         found = list(renamed(folder.items, folder.name, space))
         digests |= {item.key: item.digest for item in found if isinstance(item, Draft)}
         items += found
+        missed |= gone(found, space, known.sources(), whole=folder.is_whole)
     _keep_places(state, places)  # before anything is written: an interrupted import goes on there
     report = yield from carry_out(state, items, known, progress, sealed=sealed)
-    return msgspec.structs.replace(report, folders=tuple(told))
+    left = tuple(_gone(known.memories[key]) for key in sorted(missed))
+    return msgspec.structs.replace(report, folders=tuple(told), gone=left)
+
+
+def _gone(memory: Memory) -> Gone:
+    return Gone(memory.id, memory.title, memory.source.removeprefix(PREFIX))
 
 
 def _namespace(

@@ -270,6 +270,13 @@ def test_import_resumes_and_reports(owner: Cli, tmp_path: Path) -> None:
     again = owner("import", str(notes))
     assert "1 created, 1 updated, 1 unchanged, 1 skipped." in again.out
     assert "bad.md" in again.out
+    assert "not there any more" not in again.out
+    (notes / "b.md").unlink()
+    (gone,) = owner("import", str(notes), "--json").data()["gone"]
+    assert (gone["source"], gone["title"]) == ("notes/b.md", "b")
+    told = owner("import", str(notes)).out
+    assert "1 memory imported before and not there any more" in told
+    assert f"  {gone['id']}  notes/b.md  b" in told
     owner("import", str(tmp_path / "nothing"), code=2)
 
 

@@ -94,3 +94,32 @@ def test_the_built_in_model_finds_by_meaning(world: World) -> None:
     assert best.why == ("semantic",)
     _, access = world.granted(owner, app, tags=["pets", "house"])
     assert access.search(question, limit=1)[0].memory.id == wanted.id
+
+
+def test_an_older_export_undoes_nothing(either: World, tmp_path: Path) -> None:
+    """What was changed after an export stays, and is told of; what was lost since comes back."""
+    vault = either.owner().vault
+    edited, lost, same = (vault.remember(text) for text in ("first", "lost", "same"))
+    path = tmp_path / "export.jsonl"
+    path.write_bytes(b"".join(vault.export()))
+    vault.update(edited.id, content="second")
+    vault.forget(lost.id)
+    report = vault.import_paths([path])
+    assert (report.created, report.updated, report.unchanged) == (1, 0, 1)
+    assert report.skipped == (ImportSkipped(edited.id, "the vault has a later version of it"),)
+    assert {memory.content for memory in vault.list()} == {"second", "lost", "same"}
+    assert vault.get(same.id).version == 1
+
+
+def test_a_later_export_of_a_vault_updates_another(either: World, tmp_path: Path) -> None:
+    """Where an export came from moves on, and what was taken in elsewhere follows it."""
+    first, second = either.owner().vault, either.owner().vault
+    memory = first.remember("first")
+    path = tmp_path / "export.jsonl"
+    for text in ("second", "third"):
+        path.write_bytes(b"".join(first.export()))
+        first.update(memory.id, content=text)
+        second.import_paths([path])
+    path.write_bytes(b"".join(first.export()))
+    assert second.import_paths([path]).updated == 1
+    assert [found.content for found in second.list()] == ["third"]

@@ -174,3 +174,23 @@ def test_no_place_is_readable_in_the_store(world: World, tmp_path: Path) -> None
     vault.close()
     kept = b"".join(path.read_bytes() for path in vault.folder.iterdir() if path.is_file())
     assert b"very-private-place" not in kept
+
+
+def test_what_a_folder_has_no_more_stays_and_is_told(either: World, tmp_path: Path) -> None:
+    """Deleted, emptied and renamed files are named; a file by itself says nothing of others."""
+    vault = either.owner().vault
+    place = folder(tmp_path, kept="1", deleted="2", emptied="3", renamed="4")
+    assert vault.import_paths([place]).gone == ()
+    (place / "deleted.md").unlink()
+    (place / "emptied.md").write_text("")
+    (place / "renamed.md").rename(place / "other.md")
+    assert vault.import_paths([place / "kept.md"]).gone == ()
+    report = vault.import_paths([place])
+    assert [item.source for item in report.gone] == [
+        f"notes/{name}.md" for name in ("deleted", "emptied", "renamed")
+    ]
+    assert vault.get(report.gone[0].id).content == "2"
+    assert "deleted" not in repr(report.gone[0])
+    assert texts(vault) == {"1", "2", "3", "4"}
+    vault.forget(report.gone[0].id)
+    assert len(vault.import_paths([place]).gone) == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from coffret_vault.ingest import Action, Draft, plan_import, stale_keys
+from coffret_vault.ingest import Action, Draft, plan_import
 
 FIRST = Draft(key="a#1", source="a", content="one")
 SECOND = Draft(key="a#2", source="a", content="two")
@@ -29,12 +29,6 @@ def test_a_key_that_comes_twice_counts_once() -> None:
         Action.CREATE,
         Action.KEEP,
     ]
-
-
-def test_stale_keys_are_those_a_source_no_longer_holds() -> None:
-    """Only sources that were read again can make a memory stale."""
-    known = {"a#1": "a", "a#old": "a", "b#1": "b"}
-    assert stale_keys([FIRST], known) == {"a#old"}
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,11 @@
 import pytest
 
 from coffret_vault.ingest import Draft, ImportSkipped
+from coffret_vault.ingest.draft import EMPTY
 from coffret_vault.ingest.spaces import (
     Likeness,
     free_namespace,
+    gone,
     likeness,
     namespaces,
     renamed,
@@ -74,3 +76,35 @@ def test_renaming_changes_keys_and_sources_and_nothing_else() -> None:
     assert after.digest == before.digest
     assert still is skipped
     assert list(renamed([before], "n", "n")) == [before]
+
+
+BEFORE = {
+    "markdown:n/a.md": "markdown:n/a.md",
+    "markdown:n/b.md#one": "markdown:n/b.md",
+    "markdown:n/b.md#two": "markdown:n/b.md",
+    "markdown:n/sub/c.md": "markdown:n/sub/c.md",
+    "markdown:n (2)/d.md": "markdown:n (2)/d.md",
+    "markdown:n/e.md": "what its owner wrote there",
+    "mem0:n/f": "mem0:n/f",
+}
+
+
+def test_what_a_folder_has_no_more_is_told() -> None:
+    """A file that is not there or is empty, and a heading; nothing of other folders or sources."""
+    piece = Draft(key="markdown:n/b.md#one", source="markdown:n/b.md", content="text")
+    found = gone([piece, ImportSkipped("a.md", EMPTY)], "n", BEFORE, whole=True)
+    assert found == {"markdown:n/a.md", "markdown:n/b.md#two", "markdown:n/sub/c.md"}
+
+
+def test_of_a_file_by_itself_only_its_own_pieces_are_gone() -> None:
+    """Where some files of a folder were read, what is in the others is not missed."""
+    piece = Draft(key="markdown:n/b.md#two", source="markdown:n/b.md", content="text")
+    assert gone([piece], "n", BEFORE, whole=False) == {"markdown:n/b.md#one"}
+
+
+@pytest.mark.parametrize("unread", ["a.md", "sub", "sub/c.md", "b.md"])
+def test_what_could_not_be_read_is_not_gone(unread: str) -> None:
+    """A file that is too large or not to be read, or is in such a folder, may still be there."""
+    found = gone([ImportSkipped(unread, "too large")], "n", BEFORE, whole=True)
+    assert {key for key in BEFORE if key.startswith(f"markdown:n/{unread}")}.isdisjoint(found)
+    assert len(found) in {2, 3}

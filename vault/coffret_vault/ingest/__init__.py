@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from coffret_vault.ingest.limits import DEFAULT_LIMITS, Limits
     from coffret_vault.ingest.markdown import read_file, read_folder
     from coffret_vault.ingest.mem0 import read_mem0
-    from coffret_vault.ingest.plan import Action, plan_import, stale_keys
+    from coffret_vault.ingest.plan import Action, plan_import
 
 _HOMES = {
     "Action": "coffret_vault.ingest.plan",
@@ -56,7 +56,6 @@ _HOMES = {
     "SourceMissingError": "coffret_vault.ingest.errors",
     "SourceTooLargeError": "coffret_vault.ingest.errors",
     "SourceUnknownError": "coffret_vault.ingest.errors",
-    "stale_keys": "coffret_vault.ingest.plan",
     "write_export": "coffret_vault.ingest.export",
 }
 
@@ -86,7 +85,6 @@ __all__ = [
     "read_folder",
     "read_mem0",
     "read_source",
-    "stale_keys",
     "write_export",
 ]
 

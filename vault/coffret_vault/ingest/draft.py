@@ -75,6 +75,10 @@ class Draft(Unshown, msgspec.Struct, frozen=True, kw_only=True):
 _UNDIGESTED = frozenset({"key", "source", "updated"})
 
 
+EMPTY = "empty"
+"""Why an item that holds nothing is skipped."""
+
+
 class ImportSkipped(msgspec.Struct, frozen=True):
     """One item that was not imported.
 

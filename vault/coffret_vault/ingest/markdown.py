@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret_vault.formats.unshown import Unshown
-from coffret_vault.ingest.draft import Draft, Imported, ImportSkipped
+from coffret_vault.ingest.draft import EMPTY, Draft, Imported, ImportSkipped
 from coffret_vault.ingest.errors import IngestError, SourceEmptyError
 from coffret_vault.ingest.folders import NOT_REGULAR, FoundFile, walk
 from coffret_vault.ingest.front_matter import split_front_matter
@@ -45,8 +45,6 @@ from coffret_vault.ingest.times import not_before, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-EMPTY = "empty"
 
 
 class _Document(Unshown, msgspec.Struct, frozen=True):

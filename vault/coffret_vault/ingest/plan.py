@@ -41,19 +41,3 @@ def plan_import(
             yield Action.CREATE, draft
         else:
             yield (Action.KEEP if before == digest else Action.UPDATE), draft
-
-
-def stale_keys(drafts: Iterable[Draft], known: Mapping[str, str]) -> frozenset[str]:
-    """The keys of memories whose source was read again and no longer holds them.
-
-    A heading that was renamed leaves the memory of the old one behind. Nothing is deleted by an
-    import; the caller may offer it.
-
-    Args:
-        drafts: all drafts of the new run.
-        known: the source of each memory imported before, by its key.
-    """
-    read = list(drafts)
-    keys = {draft.key for draft in read}
-    sources = {draft.source for draft in read}
-    return frozenset(key for key, source in known.items() if source in sources and key not in keys)

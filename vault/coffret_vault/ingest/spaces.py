@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from itertools import count
+from itertools import accumulate, count
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret_vault.ingest.draft import Draft
+from coffret_vault.ingest.draft import EMPTY, Draft
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -99,3 +99,42 @@ def renamed(items: Iterable[Imported], name: str, namespace: str) -> Iterator[Im
 
 def _under(text: str, name: str, namespace: str) -> str:
     return PREFIX + namespace + text[len(PREFIX) + len(name) :]
+
+
+def gone(
+    items: Iterable[Imported], namespace: str, known: Mapping[str, str], *, whole: bool
+) -> frozenset[str]:
+    """The keys of what was imported from a folder of which it has nothing any more.
+
+    A file was deleted, emptied or renamed, or a heading in it. Nothing is deleted by an import; its
+    caller may offer it. A file that was passed over for another reason may still have all of it.
+
+    Args:
+        items: what was read, under the namespace.
+        namespace: the folder's.
+        known: the source of each memory imported before, by its key.
+        whole: whether the whole folder was read, and not only some files of it.
+    """
+    top = f"{PREFIX}{namespace}/"
+    keys: set[str] = set()
+    read: set[str] = set()
+    unread: set[str] = set()
+    for item in items:
+        if isinstance(item, Draft):
+            keys.add(item.key)
+            read.add(item.source)
+        else:
+            (read if item.reason == EMPTY else unread).add(top + item.source)
+    return frozenset(
+        key
+        for key, source in known.items()
+        if key not in keys
+        and key.split("#", 1)[0] == source.split("#", 1)[0]
+        and (source in read or (whole and source.startswith(top)))
+        and unread.isdisjoint(_with_folders(source))
+    )
+
+
+def _with_folders(source: str) -> Iterator[str]:
+    """A file's source, and those of the folders that it is in."""
+    return accumulate(source.split("/"), "{}/{}".format)

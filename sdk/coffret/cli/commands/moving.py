@@ -81,6 +81,15 @@ def _print_report(desk: Desk, report: "ImportReport") -> None:
         desk.out.line(f"  skipped {item.source}: {item.reason}")
     if len(report.skipped) > _SHOWN:
         desk.out.line(f"  and {len(report.skipped) - _SHOWN} more; --json lists all of them.")
+    if report.gone:
+        desk.out.line(
+            f"{memories(len(report.gone))} imported before and not there any more. They stay here; "
+            "coffret forget deletes one."
+        )
+    for gone in report.gone[:_SHOWN]:
+        desk.out.line(f"  {gone.id}  {gone.source}  {gone.title}")
+    if len(report.gone) > _SHOWN:
+        desk.out.line(f"  and {len(report.gone) - _SHOWN} more; --json lists all of them.")
 
 
 def export(
