@@ -16,7 +16,7 @@ from coffret.flows.signup import (
     reopen_account,
     unlock_with_passphrase,
 )
-from coffret.flows.slots import own_slots
+from coffret.flows.slots import REPLACED, own_slots
 from coffret.flows.state import (
     Ambient,
     VaultState,
@@ -29,6 +29,7 @@ from coffret_vault.errors import (
     CredentialsError,
     KeysChangedError,
     NotFoundError,
+    StoreError,
 )
 from coffret_vault.formats.codes import RECOVERY_CODE, SECRET_KEY, read_code
 from coffret_vault.formats.unshown import Unshown
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 STORE_FILE = "store.db"
 INDEX_FILE = "index.sealed"
 _NO_VAULT = "there is no vault in this folder"
+_UNLOCK = "If it is yours: coffret unlock opens it, with the Secret Key of your recovery kit."
+_REPLACED = f"On another device they were replaced. {LOG_IN_AGAIN}"
 
 
 def read_secret_key(code: str) -> SecretBytes:
@@ -85,7 +88,7 @@ def _make_private(folder: Path) -> None:
 def _check_empty(store: Store) -> None:
     if load_account(store) is not None:
         message = "there is a vault in this folder already"
-        raise ConflictError(message)
+        raise ConflictError(message, hint=_UNLOCK)
 
 
 @contextmanager
@@ -168,11 +171,16 @@ def unlock(state: VaultState, passphrase: str, secret_key: SecretBytes) -> None:
     except CredentialsError:
         intended = load_intended(state.store)
         if intended is None:
+            if state.store.meta(REPLACED):
+                raise CredentialsError(hint=_REPLACED) from None
             raise
         keys = unlock_with_passphrase(intended, passphrase, secret_key, state.ambient)
         if intended.generation != state.account.generation:
             raise KeysChangedError(hint=LOG_IN_AGAIN) from None
         state.unlock(keys)
+    if state.store.meta(REPLACED):
+        with suppress(StoreError):  # it is a word of help, and no reason to stay locked
+            state.store.set_meta(REPLACED, b"")
 
 
 def check_secrets(state: VaultState, passphrase: str, secret_key: SecretBytes) -> None:

@@ -57,6 +57,7 @@ def test_init_refuses(owner: Cli, url: str, tmp_path: Path, request: pytest.Fixt
     other = Cli(tmp_path / "other")
     taken = other("init", "--server", url, "--username", username(request), code=7)
     assert "username is taken" in taken.err
+    assert "coffret login" in taken.err
     other("init", "--server", url, "--username", "UPPER CASE", code=2)
     other("init", "--server", "http://example.org", "--username", "fine", code=2)
     other("init", "--server", "http://127.0.0.1:9", "--username", "fine", code=10)

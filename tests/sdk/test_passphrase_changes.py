@@ -213,6 +213,25 @@ def test_a_device_goes_on_after_a_new_passphrase(world: World) -> None:
     other.unlock(NEW, owner.secret_key)
 
 
+def test_a_device_that_learned_of_a_recovery_says_so(world: World) -> None:
+    """Its old passphrase and Secret Key are refused with the reason, until the new ones open it."""
+    owner = world.owner()
+    owner.vault.sync()
+    at, code = world.place(), owner.kit.recovery_code_text()
+    recovered, code = Vault.recover(world.url, owner.username, code, NEW, at, **world.around())
+    recovered.close()
+    owner.vault.sync()
+    owner.vault.lock()
+    with pytest.raises(CredentialsError) as refused:
+        owner.vault.unlock(OLD, owner.secret_key)
+    assert "On another device they were replaced" in refused.value.hint
+    owner.vault.unlock(NEW, code)
+    owner.vault.lock()
+    with pytest.raises(CredentialsError) as mistyped:
+        owner.vault.unlock("typo", code)
+    assert not mistyped.value.hint
+
+
 def test_a_kit_is_compared_before_anything_is_changed(world: World) -> None:
     """Another vault's kit, or a log without the kit's head, and the passphrase stays as it was."""
     owner, other = world.owner(), world.owner()

@@ -13,7 +13,7 @@ from coffret.flows.session import answer_challenge, challenge, in_session
 from coffret.flows.state import AccountFile, Login, Unlocked
 from coffret.kit import RecoveryKit
 from coffret_vault.envelope.signature import sign_head, sign_statement
-from coffret_vault.errors import CredentialsError, TrustError
+from coffret_vault.errors import ConflictError, CredentialsError, TrustError
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.account import (
     ACCOUNT_CARD,
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from coffret_vault.primitives.identity import SigningKey
 
 SALT = 16
+_YOURS = "If that vault is yours: coffret login enters it, with the Secret Key of its recovery kit."
 _NEWEST_KIT = "If the keys were changed since this kit was printed, only the newest kit opens it."
 FIRST_GENERATION = 1
 
@@ -213,7 +214,11 @@ def register_vault(prepared: Prepared, ambient: Ambient) -> Flow[None]:
     """
     key = id_text(ambient.new_id())
     request = Request("POST", "/accounts", prepared.body, headers={"Idempotency-Key": key})
-    answer = decode_json(succeed((yield request)), _AccountAnswer)
+    response = yield request
+    try:
+        answer = decode_json(succeed(response), _AccountAnswer)
+    except ConflictError as taken:
+        raise ConflictError(str(taken), hint=_YOURS) from None
     if answer.account_id != id_text(prepared.place.account_id):
         message = "the server registered another account than ours"
         raise TrustError(message)

@@ -12,6 +12,7 @@ from coffret.flows.session import get, get_packed
 from coffret.flows.state import account_meta, intended_meta
 from coffret_vault.errors import TrustError
 from coffret_vault.formats import entry as kinds
+from coffret_vault.formats.account import KEYSLOT, PASSPHRASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _SLOT_KINDS = frozenset((kinds.KEYSLOT, kinds.KEYSLOT_REMOVE))
 _NAME = "slots"
+REPLACED = "slots replaced"
+"""Set when another device put a passphrase keyslot in place, until one opens the vault here."""
 
 
 class SlotsAnswer(msgspec.Struct, frozen=True):
@@ -35,16 +38,21 @@ class _Feed(msgspec.Struct, frozen=True, array_like=True):
 
 
 class NewSlots(msgspec.Struct, frozen=True):
-    """Keyslots after some log entries: as they are, and the digests by which the log names them."""
+    """Keyslots after some log entries: as they are, and the digests by which the log names them.
+
+    ``replaced`` says that by another device the passphrase's is another one now.
+    """
 
     keyslots: tuple[bytes, ...]
     digests: frozenset[bytes]
+    replaced: bool = False
 
     def meta(self, account: AccountFile) -> dict[str, bytes]:
         """What is kept of them, beside the entries."""
         changed = msgspec.structs.replace(account, keyslots=self.keyslots)
         digests = b"".join(sorted(self.digests))
-        return {_NAME: digests, **account_meta(changed), **intended_meta(None)}
+        replaced = {REPLACED: b"\1"} if self.replaced else {}
+        return {_NAME: digests, **account_meta(changed), **intended_meta(None), **replaced}
 
 
 def own_slots(keyslots: tuple[bytes, ...]) -> NewSlots:
@@ -72,7 +80,7 @@ def follow_slots(state: VaultState, leaves: Sequence[Leaf]) -> Flow[NewSlots | N
     answer = decode_json((yield from get(state, "/accounts/me")), SlotsAnswer)
     slots = tuple(unb64(slot) for slot in answer.keyslots)
     if _are(slots, live):
-        return NewSlots(slots, live)
+        return NewSlots(slots, live, _for_passphrase(slots) != _for_passphrase(kept))
     if not (yield from _has_grown(state, state.position().size + len(leaves))):
         message = "the server's keyslots are not those in the log"
         raise TrustError(message)
@@ -91,6 +99,10 @@ def _live_after(state: VaultState, leaves: Iterable[Leaf]) -> frozenset[bytes]:
 def _are(slots: Sequence[bytes], live: frozenset[bytes]) -> bool:
     """Whether these are the keyslots that the log names, each once."""
     return len(slots) == len(live) and set(map(_digest, slots)) == live
+
+
+def _for_passphrase(slots: Iterable[bytes]) -> set[bytes]:
+    return {slot for slot in slots if KEYSLOT.parse(slot).kind == PASSPHRASE}
 
 
 def _has_grown(state: VaultState, size: int) -> Flow[bool]:
