@@ -137,7 +137,8 @@ def test_an_approval_never_widens(two: Two) -> None:
 def test_a_request_is_denied_or_withdrawn_once(two: Two) -> None:
     """What was decided or withdrawn is final, for the owner and for the app."""
     first = two.ask()
-    two.app("app", "list", code=7)
+    ran = two.app("app", "list", code=7)
+    assert ran.err == "coffret: The owner has not approved this request.\n"
     assert two.owner("deny", first[-8:], "--json").data()["state"] == "denied"
     assert two.app("app", "status", first).out.strip() == "denied"
     two.owner("approve", first, "--yes", code=7)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from coffret.sharing import shown
+from coffret_vault.errors import ConflictError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -30,6 +31,8 @@ _LABELS = {
     "keys": "Handing over keys",
     "sealing": "Sealing memories",
 }
+_SAYS_ALL = frozenset((ConflictError, NotFoundError))
+"""Errors of many causes, of which a particular one needs no sentence before it."""
 
 
 def clean(text: str) -> str:
@@ -84,7 +87,8 @@ class Writer:
             return
         message = _sentence(str(error))
         sentence = error.sentence()
-        lead = "" if str(error) == sentence else f"{sentence} "
+        alone = str(error) == sentence or type(error) in _SAYS_ALL
+        lead = "" if alone else f"{sentence} "
         hint = f" {_sentence(error.hint)}" if error.hint else ""
         self.note(f"coffret: {lead}{message}{hint}".replace("\n", " "))
 
