@@ -24,7 +24,7 @@ from bench.remembering import batches, remember
 from bench.request import requests
 from bench.rows import Plan, Row, table, told
 from bench.syncing import sync_down
-from bench.together import together
+from bench.together import postgresql, together
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +33,7 @@ _IN_LIBRARY = frozenset(("search", "unlock", "approve"))
 _PARTS: dict[str, Callable[[Plan], list[Row]]] = {
     "remember": remember,
     "together": together,
+    "postgresql": postgresql,
     "batches": batches,
     "sync": sync_down,
     "requests": requests,

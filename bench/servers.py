@@ -25,10 +25,18 @@ _LIMITS = {
 
 
 @contextmanager
-def coffret_server(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[str]:
-    """The address of a server on SQLite, durable as it is by default, logging as it does."""
-    command = [sys.executable, "-m", "coffret_server", "serve", "--port", "0"]
-    command += ["--database", f"sqlite:///{folder / 'server.db'}"]
+def coffret_server(
+    folder: Path, settings: Mapping[str, str] | None = None, database: str = ""
+) -> Iterator[str]:
+    """The address of a server, durable as it is by default, logging as it does.
+
+    On SQLite in the folder, or on another ``database``, whose tables are made.
+    """
+    program = [sys.executable, "-m", "coffret_server"]
+    if database:
+        subprocess.run([*program, "migrate", "--database", database], check=True, timeout=60)  # noqa: S603 - our own interpreter and module
+    command = [*program, "serve", "--port", "0"]
+    command += ["--database", database or f"sqlite:///{folder / 'server.db'}"]
     log = folder / "server.log"
     with log.open("wb") as output:
         given = os.environ | _LIMITS | dict(settings or {})

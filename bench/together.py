@@ -1,10 +1,11 @@
-"""Sixteen owners remembering at once, from a process of their own."""
+"""Sixteen owners remembering at once, from a process of their own, on either database."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.rows import Row, at_least
@@ -20,7 +21,26 @@ _LIMIT_SECONDS = 150
 
 def together(plan: Plan) -> list[Row]:
     """The load generator is one process beside the server's one, so two cores are in use."""
-    with coffret_server(plan.place("together")) as url:
+    rate = _rate(plan)
+    return [at_least(f"remember, {VAULTS} clients together", rate, 3_000, "a second")]
+
+
+def postgresql(plan: Plan) -> list[Row]:
+    """The same load on PostgreSQL that waits for its disk, between two halves on SQLite."""
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+    from server.postgres import running  # noqa: PLC0415 - of the tests, whose path is set now
+
+    before = _rate(plan)
+    with running(durable=True) as database:
+        rate = _rate(plan, database)
+    embedded = (before + _rate(plan)) / 2
+    path = f"remember, {VAULTS} clients together, PostgreSQL"
+    against = f"{rate / embedded:.2f} times SQLite"
+    return [Row(path, "", f"{rate:,.0f} a second", against, None, rate)]
+
+
+def _rate(plan: Plan, database: str = "") -> float:
+    with coffret_server(plan.place("together"), database=database) as url:
         command = [sys.executable, "-m", "bench.load", url, str(VAULTS)]
         command += [str(plan.count(600, 150)), str(_SECONDS)]
         done = subprocess.run(  # noqa: S603 - our own interpreter and module
@@ -28,5 +48,5 @@ def together(plan: Plan) -> list[Row]:
         )
     if done.returncode:
         raise RuntimeError(done.stderr[-2000:])
-    rate = json.loads(done.stdout)["rate"]
-    return [at_least(f"remember, {VAULTS} clients together", rate, 3_000, "a second")]
+    rate: float = json.loads(done.stdout)["rate"]
+    return rate

@@ -28,17 +28,22 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[str]:
-    """A server on loopback; the URL of its database."""
+def running(*, durable: bool = False) -> Iterator[str]:
+    """A server on loopback; the URL of its database.
+
+    Args:
+        durable: whether it waits for the disk, as it does for people; tests need not.
+    """
     user = "nobody" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
     folder = Path(tempfile.mkdtemp(prefix="coffret-pg-"))
     if user:
         shutil.chown(folder, user)
     options = ["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-U", "coffret"]
+    fsync = "on" if durable else "off"
     initdb = [str(_binaries() / "initdb"), "-D", str(folder / "data"), *options]
     subprocess.run(initdb, check=True, capture_output=True, user=user, cwd=folder)  # noqa: S603 - the package's own binary
     port = _free_port()
-    settings = {"listen_addresses": "127.0.0.1", "port": port, "fsync": "off"}
+    settings = {"listen_addresses": "127.0.0.1", "port": port, "fsync": fsync}
     settings["unix_socket_directories"] = ""
     command = [str(_binaries() / "postgres"), "-D", str(folder / "data")]
     for name, value in settings.items():
