@@ -21,8 +21,11 @@ NOBODY = cast("VaultState", None)
 def pages(total: int, rows: int) -> Any:
     """A server that says it has so many rows, and gives so many of them at a time."""
 
-    def get(_state: VaultState, _path: str, *_params: tuple[str, str]) -> Flow[Response]:
-        table = {"table": "entries", "columns": ["seq"], "rows": [[1]] * rows, "total": total}
+    def get(_state: VaultState, _path: str, *params: tuple[str, str]) -> Flow[Response]:
+        begin = int(dict(params).get("after", "0"))
+        following = str(begin + rows) if begin + rows < total else None
+        table: dict[str, Any] = {"table": "entries", "columns": ["seq"], "next": following}
+        table |= {"rows": [[1]] * min(rows, total - begin), "total": None if begin else total}
         yield from ()
         return Response(200, {}, msgspec.json.encode({"account_id": "a", "tables": [table]}))
 
@@ -38,9 +41,9 @@ def view() -> dict[str, Any]:
 
 
 def test_a_view_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All pages together are as many rows as the server says, or as many as it gives."""
+    """Pages are read as long as there is a next one, and it has rows."""
     monkeypatch.setattr(serverview, "get", pages(total=6, rows=2))
-    assert len(view()["tables"][0]["rows"]) == 6
+    assert len(view()["tables"][0]["rows"]) == view()["tables"][0]["total"] == 6
     monkeypatch.setattr(serverview, "get", pages(total=6, rows=0))
     assert view()["tables"][0]["rows"] == []
 

@@ -2,13 +2,14 @@
 
 import json
 import uuid
+from base64 import b64decode
 from typing import Any
 
 import pytest
 
 from coffret_server.control import viewing
 from server import forge
-from server.stand import ORIGIN, Stand, code
+from server.stand import ORIGIN, Stand, code, place
 
 pytestmark = pytest.mark.asyncio
 
@@ -207,27 +208,68 @@ async def test_the_server_view_shows_what_is_kept(stand: Stand) -> None:
     column = tables["sessions"]["columns"].index("token_hash")
     assert tables["sessions"]["rows"][0][column] == "(kept, not shown)"
     assert forge.b64(other.account.bytes) not in str(view)
-    short = (await stand.get("/accounts/me/server-view?limit=1&offset=3", owner.token)).json()
-    assert [len(t["rows"]) for t in short["tables"] if t["table"] == "entries"] == [1]
+    short = (await stand.get("/accounts/me/server-view?limit=3", owner.token)).json()
+    (entries,) = (table for table in short["tables"] if table["table"] == "entries")
+    assert (len(entries["rows"]), entries["total"]) == (3, 4)
+    last = await _entries(stand, owner, f"&limit=3&after={entries['next']}")
+    assert (len(last["rows"]), last["total"], last["next"]) == (1, None, None)
 
 
 async def test_the_server_view_parts_what_is_large(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every row is reached by table and offset, at least one a page, whatever they weigh."""
+    """Every row is reached from one place to the next, at least one a page, whatever they weigh."""
     owner = await stand.sign_up()
     for _ in range(20):
         await stand.remember(owner)
     whole = await _entries(stand, owner, "")
     assert len(whole["rows"]) == whole["total"] == 23
     monkeypatch.setattr(viewing, "PAGE_BYTES", 5_000)
-    rows: list[Any] = []
-    while len(rows) < whole["total"]:
-        page = (await _entries(stand, owner, f"&offset={len(rows)}"))["rows"]
-        assert 0 < len(page) < 20
-        rows += page
+    page = await _entries(stand, owner, "")
+    rows: list[Any] = page["rows"]
+    while page["next"]:
+        page = await _entries(stand, owner, f"&after={page['next']}")
+        assert 0 < len(page["rows"]) < 20
+        rows += page["rows"]
     assert rows == whole["rows"]
-    assert (await _entries(stand, owner, "&offset=23"))["rows"] == []
+    assert (await _entries(stand, owner, "&limit=0"))["next"] is None
+
+
+async def test_what_goes_while_a_view_is_read_hides_nothing(stand: Stand) -> None:
+    """A row that is gone by the next page takes no other one's place in it."""
+    owner = await stand.sign_up()
+    for _ in range(3):
+        await stand.log_in(owner)
+    path = "/accounts/me/server-view?table=sessions&limit=2"
+    (first,) = (await stand.get(path, owner.token)).json()["tables"]
+    column = first["columns"].index("session_id")
+    ended = [row[column] for row in first["rows"]]
+    everyone = (await _tables(stand, owner))["sessions"]["rows"]
+    behind = [row[column] for row in everyone if row[column] not in ended]
+    sessions = (await stand.get("/auth/sessions", owner.token)).json()
+    current = next(item["session_id"] for item in sessions if item["current"])
+    for raw in ended:
+        name = str(uuid.UUID(bytes=b64decode(raw)))
+        if name != current:
+            await stand.delete(f"/auth/sessions/{name}", owner.token)
+    (rest,) = (await stand.get(f"{path}&after={first['next']}", owner.token)).json()["tables"]
+    assert [row[column] for row in rest["rows"]] == behind
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        *("", "x", "====", "kQ==", "%C3%A9", "a" * 1_025),
+        *(place(), place(b""), place(b"", b""), place(b"", 1.5)),
+        *(place(b"", []), place(b"", {}), place(b"", None), place(b"", 1, 1), place("", 1)),
+    ],
+)
+async def test_a_place_that_is_none_is_refused(stand: Stand, after: str) -> None:
+    """Only what this server gives as the next place is taken, and with its table only."""
+    owner = await stand.sign_up()
+    path = "/accounts/me/server-view"
+    assert (await stand.get(f"{path}?table=entries&after={after}", owner.token)).is_client_error
+    assert (await stand.get(f"{path}?after={place(b'', 1)}", owner.token)).status_code == 422
 
 
 async def _entries(stand: Stand, owner: forge.Owner, more: str) -> Any:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from server.stand import Stand
+from server.stand import Stand, place
 
 pytestmark = pytest.mark.asyncio
 JSON = {"Content-Type": "application/json"}
@@ -16,9 +16,10 @@ async def test_no_value_is_a_failure_of_the_server(stand: Stand) -> None:
         "/memory-blobs?tags=a&tags=b%00": 422,
         "/memory-blobs?importance=nan": 422,
         "/access-requests?state=%00": 422,
-        "/accounts/me/server-view?offset=9223372036854775807": 200,
-        "/accounts/me/server-view?offset=9223372036854775808": 422,
-        "/accounts/me/server-view?offset=99999999999999999999": 422,
+        f"/accounts/me/server-view?table=entries&after={place(b'', (1 << 63) - 1)}": 200,
+        f"/accounts/me/server-view?table=entries&after={place(b'', 1 << 63)}": 400,
+        f"/accounts/me/server-view?table=login_failures&after={place('a')}": 400,
+        f"/accounts/me/server-view?table=memory_tags&after={place(b'', chr(0), b'')}": 400,
     }.items():
         answer = await stand.get(path, owner.token)
         assert answer.status_code == status, path

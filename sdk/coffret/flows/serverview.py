@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from coffret.flows.http import Count, decode_json
+from coffret.flows.http import Count, Cursor, decode_json
 from coffret.flows.session import get
 from coffret_vault.errors import CoffretError, TooLargeError
 from coffret_vault.formats.memory import parse_header
@@ -23,16 +23,24 @@ _MOST = 5_000_000
 _RECORD = "record"
 
 
-class _Table(msgspec.Struct):
+class _Part(msgspec.Struct, kw_only=True):
     table: str
     columns: list[str]
     rows: list[list[Any]]
+    next: Cursor | None = None
+
+
+class _Table(_Part):
     total: Count
 
 
 class _View(msgspec.Struct):
     account_id: str
     tables: list[_Table]
+
+
+class _Behind(msgspec.Struct):
+    tables: list[_Part]
 
 
 class _Envelope(msgspec.Struct, frozen=True, array_like=True):
@@ -46,18 +54,19 @@ def server_view(state: VaultState, rows: int | None) -> Flow[dict[str, Any]]:
         TooLargeError: the server goes on and on.
     """
     held, wanted = 0, 2**63 if rows is None else rows
-    view = yield from _page(state, min(wanted, _PAGE), 0)
+    path, limit = "/accounts/me/server-view", ("limit", str(min(wanted, _PAGE)))
+    view = decode_json((yield from get(state, path, limit)), _View)
     for table in view.tables:
-        while len(table.rows) < min(wanted, table.total):
-            behind = len(table.rows)
-            page = yield from _page(state, min(wanted - behind, _PAGE), behind, table.table)
-            more = [
-                row for found in page.tables if found.table == table.table for row in found.rows
-            ]
+        while table.next and len(table.rows) < wanted:
+            limit = ("limit", str(min(wanted - len(table.rows), _PAGE)))
+            place = ("table", table.table), ("after", table.next)
+            page = decode_json((yield from get(state, path, limit, *place)), _Behind)
+            more = [found for found in page.tables if found.table == table.table and found.rows]
             if not more:
                 break  # there are fewer by now
-            table.rows += more
-            held += len(more)
+            table.rows += more[0].rows
+            table.next = more[0].next
+            held += len(more[0].rows)
             if held > _MOST:
                 message = "the server shows more rows than there can be; ask for fewer"
                 raise TooLargeError(message)
@@ -65,15 +74,10 @@ def server_view(state: VaultState, rows: int | None) -> Flow[dict[str, Any]]:
     return {"account_id": view.account_id, "tables": tables}
 
 
-def _page(state: VaultState, limit: int, offset: int, table: str = "") -> Flow[_View]:
-    params = [("limit", str(limit)), ("offset", str(offset))]
-    params += [("table", table)] if table else []
-    return decode_json((yield from get(state, "/accounts/me/server-view", *params)), _View)
-
-
 def _told(table: _Table) -> dict[str, Any]:
     """A table; one with records also says what can be read in each, since they are in base64."""
     told = msgspec.structs.asdict(table)
+    del told["next"]
     if _RECORD in table.columns:
         at = table.columns.index(_RECORD)
         told["readable"] = [_readable(row[at] if at < len(row) else None) for row in table.rows]
