@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Protocol, cast
 
 import httpx
@@ -16,11 +18,14 @@ from coffret.connection import (
     as_httpx,
     headers_of,
     is_readable,
+    reached,
     trusted,
 )
 from coffret.http1 import Answer, WireError, WireTimeoutError
+from coffret_vault.errors import TimedOutError
 
 if TYPE_CHECKING:
+    import socket
     import ssl
     from collections.abc import AsyncIterator
 
@@ -155,6 +160,39 @@ class _Line(asyncio.Protocol):
             self._transport.abort()
 
 
+async def _reached(address: Address) -> socket.socket:
+    """A socket, from a thread: a resolver that hangs must keep neither the loop nor its end.
+
+    Raises:
+        OSError: there is none, or no thread to reach it from. And as :func:`reached`.
+    """
+    found: Future[socket.socket] = Future()
+    found.set_running_or_notify_cancel()
+    try:
+        threading.Thread(
+            target=_reach, args=(address, found), name="coffret-connect", daemon=True
+        ).start()
+    except RuntimeError:  # the program ends, or has as many threads as it may
+        raise OSError from None
+    try:
+        return await asyncio.wrap_future(found)
+    except asyncio.CancelledError:
+        found.add_done_callback(_discard)
+        raise
+
+
+def _reach(address: Address, found: Future[socket.socket]) -> None:
+    try:
+        found.set_result(reached(address))
+    except (OSError, UnicodeError, TimedOutError) as error:
+        found.set_exception(error)
+
+
+def _discard(found: Future[socket.socket]) -> None:
+    if found.exception() is None:
+        found.result().close()
+
+
 class AsyncSockets:
     """Connections to one server: mostly one, and one more while an answer is read ahead."""
 
@@ -191,15 +229,12 @@ class AsyncSockets:
         loop = asyncio.get_running_loop()
         name = address.host if self._context is not None else None
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
+            plain = await _reached(address)
+            async with asyncio.timeout(CONNECT_SECONDS):  # the handshake has a time of its own
                 _, line = await loop.create_connection(
-                    _Line,
-                    address.host,
-                    address.port,
-                    ssl=self._context,
-                    server_hostname=name,
+                    _Line, sock=plain, ssl=self._context, server_hostname=name
                 )
-        except TimeoutError:
+        except (TimeoutError, TimedOutError):
             raise WireTimeoutError from None
         except (OSError, UnicodeError):
             raise WireError from None

@@ -106,8 +106,14 @@ def _numeric(place: tuple[object, ...]) -> str:
 _look_up = Lookups(_addresses)
 
 
-def _reached(address: Address) -> socket.socket:
-    """A socket to the first of a host's addresses that takes it; each has its share of the time."""
+def reached(address: Address) -> socket.socket:
+    """A socket to the first of a host's addresses that takes it; each has its share of the time.
+
+    Raises:
+        OSError: none does.
+        UnicodeError: the host is no name.
+        TimedOutError: its name is not found in time.
+    """
     end = time.monotonic() + CONNECT_SECONDS
     host = address.host
     hosts = [host] if _is_address(host) else _look_up(host, CONNECT_SECONDS)
@@ -127,7 +133,7 @@ class _Line:
     def __init__(self, address: Address, context: ssl.SSLContext | None) -> None:
         self.used = 0.0
         try:
-            self._socket = _reached(address)
+            self._socket = reached(address)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._socket.settimeout(CONNECT_SECONDS)  # the handshake has a time of its own
             if context is not None:

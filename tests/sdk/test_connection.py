@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 import threading
@@ -15,14 +16,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from coffret import connection, transport
+from coffret import async_connection, connection, transport
 from coffret.http1 import Address
 from coffret.lookups import Lookups
 from coffret_vault.errors import FormatError, NetworkError, TimedOutError
 from harness.listening import OK, Listener, listening, one, run_async, run_sync
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -133,24 +133,33 @@ def test_nobody_there_is_our_error(run: Callable[..., list[Response]]) -> None:
         run(f"http://127.0.0.1:{port}", one())
 
 
-def test_a_name_that_is_not_found_in_time_is_our_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A resolver that does not answer is waited for as long as a connection is, and no longer."""
-    answered = threading.Event()
+def test_a_name_that_is_not_found_in_time_is_our_error(
+    run: Callable[..., list[Response]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resolver that does not answer is waited for as long as a connection is, and no longer.
+
+    Nor is it when an event loop ends.
+    """
+    answered, ended = threading.Event(), threading.Event()
 
     def slow(*_args: Any, **_named: Any) -> list[Any]:
         answered.wait(30)
+        ended.set()
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
     monkeypatch.setattr(connection, "CONNECT_SECONDS", 0.05)
     try:
         with pytest.raises(TimedOutError):
-            run_sync("http://vault.example", one(repeatable=False))
+            run("http://vault.example", one(repeatable=False))
+        assert not ended.is_set()
     finally:
         answered.set()
 
 
-def test_every_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_address_of_a_name_is_tried(
+    run: Callable[..., list[Response]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where one address refuses, the next is asked; where there is none, that is our error."""
     real = socket.getaddrinfo
     known = {"both.example": ["127.0.0.2", "127.0.0.1"], "none.example": []}
@@ -161,10 +170,40 @@ def test_every_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(socket, "getaddrinfo", found)
     with listening(Listener(OK)) as port:
-        (answer,) = run_sync(f"http://both.example:{port}", one())
+        (answer,) = run(f"http://both.example:{port}", one())
         assert answer.status == 200
         with pytest.raises(NetworkError):
-            run_sync(f"http://none.example:{port}", one(repeatable=False))
+            run(f"http://none.example:{port}", one(repeatable=False))
+
+
+def test_a_socket_that_nobody_waits_for_any_more_is_closed() -> None:
+    """Where a task ends before its connection is there, that is let go of."""
+    begun, go_on, made = threading.Event(), threading.Event(), []
+
+    def late(address: Address) -> socket.socket:
+        begun.set()
+        go_on.wait(30)
+        made.append(socket.create_connection((address.host, address.port), 10))
+        return made[0]
+
+    async def leave(port: int) -> None:
+        address = Address("http", "127.0.0.1", port, f"127.0.0.1:{port}", "/", b"")
+        task = asyncio.create_task(async_connection._reached(address))
+        await asyncio.to_thread(begun.wait, 30)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        go_on.set()
+
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        patch.object(async_connection, "reached", late),
+    ):
+        asyncio.run(leave(server.getsockname()[1]))
+        line, _ = server.accept()
+        with line:
+            assert line.recv(1) == b""
+    assert made[0].fileno() == -1
 
 
 def test_a_handshake_has_a_time_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
