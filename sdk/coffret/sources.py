@@ -108,7 +108,7 @@ def take_in_sources(
     yield from settle(state)
     yield from sync(state)
     known = imported_before(state)
-    digests, places = known.digests(), _places(state)
+    digests, origins, places = known.digests(), known.sources(), _places(state)
     items, told = others, []
     missed: set[str] = set()
     for folder in folders:
@@ -118,7 +118,7 @@ def take_in_sources(
         found = list(renamed(folder.items, folder.name, space))
         digests |= {item.key: item.digest for item in found if isinstance(item, Draft)}
         items += found
-        missed |= gone(found, space, known.sources(), whole=folder.is_whole)
+        missed |= gone(found, space, origins, whole=folder.is_whole)
     _keep_places(state, places)  # before anything is written: an interrupted import goes on there
     report = yield from carry_out(state, items, known, progress, sealed=sealed)
     left = tuple(_gone(known.memories[key]) for key in sorted(missed))
