@@ -2,8 +2,10 @@
 
 Three counts, each refilled one by one as the seconds say. That of one account from one address is
 the narrow one. That of an address is wider, since many people may share one. That of an account,
-from wherever, is the widest, and does not hold for an address from which its owner is logged in:
-whoever fails on purpose, from however many addresses, keeps nobody out of where they are known.
+from wherever, is the widest. The wider two do not hold for an account at an address from which its
+owner is logged in: whoever fails on purpose, from however many addresses or at however many names,
+keeps nobody out of where they are known. Only who fails at that very account from that very address
+makes its owner wait there, for a minute a try.
 What is counted says nothing of who exists: an account that does not is counted like one that does.
 """
 
@@ -115,7 +117,7 @@ async def _limit(tx: Tx, tried: Attempt, wholes: dict[_Count, int], now: int) ->
     known = await tx.one(_IS_KNOWN, tried.account, tried.network, now)
     wait = 0
     for item, whole in wholes.items():
-        if not (known and item is tried.target):
+        if not known or item is tried.pair:
             wait = max(wait, whole - now - item.most * item.refill)
     if wait > 0:
         code = "rate-limited"

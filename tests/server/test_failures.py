@@ -86,6 +86,28 @@ async def test_nobody_keeps_an_owner_out_of_where_they_are_known(
 
 
 @pytest.mark.asyncio
+async def test_nobody_beside_an_owner_keeps_them_out_by_other_names(
+    database: str, clock: Clock
+) -> None:
+    """Failures at other accounts close an address, but to nobody who is logged in from there.
+
+    Failures at that very account do, for a minute a try.
+    """
+    async with serving(database, clock, login_failures=2, trust_forwarded=True) as stand:
+        owner = await stand.sign_up()
+        assert (await succeed(stand, owner, "9.9.9.9")).status_code == 200
+        for number in range(10):
+            assert code(await fail(stand, f"user{number}", "9.9.9.9"))[0] == 401
+        assert code(await fail(stand, "another", "9.9.9.9")) == (429, "rate-limited")
+        assert (await succeed(stand, owner, "9.9.9.9")).status_code == 200
+        for _ in range(2):
+            assert code(await fail(stand, "ada", "9.9.9.9"))[0] == 401
+        answer = await succeed(stand, owner, "9.9.9.9")
+        assert code(answer) == (429, "rate-limited")
+        assert int(answer.headers["retry-after"]) <= 60
+
+
+@pytest.mark.asyncio
 async def test_an_address_guesses_at_few_accounts(database: str, clock: Clock) -> None:
     """Five times as many as at one, of all accounts together; an IPv6 subscriber is one address."""
     async with serving(database, clock, login_failures=2, trust_forwarded=True) as stand:
@@ -301,6 +323,21 @@ async def test_a_stolen_key_does_not_keep_its_app_out(sqlite_url: str, clock: Cl
             answer = await stand.post("/auth/token", {"api_key": app.api_key}, headers=theirs)
             assert answer.status_code == expected
         assert (await stand.take_token(app)).status_code == 200
+
+
+@pytest.mark.asyncio
+async def test_a_key_alone_uses_nothing_up_from_anywhere(database: str, clock: Clock) -> None:
+    """Who has an API key and not its signing key, at many addresses, leaves the app its tokens."""
+    async with serving(database, clock, auth_rate=10, trust_forwarded=True) as stand:
+        app = await stand.new_app()
+        for number in range(30):
+            theirs = {"X-Forwarded-For": f"6.6.{number % 7}.6"}
+            answer = await stand.post("/auth/token", {"api_key": app.api_key}, headers=theirs)
+            assert code(answer) == (401, "invalid-proof")
+        for _ in range(9):
+            assert (await stand.take_token(app)).status_code == 200
+        statuses = [(await stand.take_token(app)).status_code for _ in range(3)]
+        assert statuses[-1] == 429  # its own number is limited all the same
 
 
 def test_a_full_table_forgets_who_used_least(monkeypatch: pytest.MonkeyPatch) -> None:

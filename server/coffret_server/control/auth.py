@@ -1,7 +1,7 @@
 """Logging in and out."""
 
 import hmac
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final, Literal
@@ -144,24 +144,32 @@ def limit_address(request: Request) -> None:
 
 
 @contextmanager
-def counted(request: Request, services: Services, kind: str, key: str) -> Iterator[None]:
+def counted(
+    request: Request, services: Services, kind: str, key: str
+) -> Iterator[Callable[[], None]]:
     """Count a call with a developer's or an API key, and look at no guess from where many were.
 
-    Guesses are counted by address, a key that this server gave out by itself, until it is over.
+    Guesses are counted by address. A key that this server gave out is counted by itself once its
+    holder has shown to be that, by what is given here, and until then by itself at an address:
+    whoever has the key and cannot show more uses nothing up for others.
 
     Raises:
         ProblemError: `rate-limited`.
     """
     info, limits = gate.info_of(request.scope), request.app.state.limits
-    ours = tokens.is_marked(services.secrets.nonce_key, kind, key)
+    ours, digest = tokens.is_marked(services.secrets.nonce_key, kind, key), tokens.digest(key)
     if ours:
-        info.allowance = limits.keys.take(tokens.digest(key))
+        info.allowance = limits.keys.take((digest, network(info.address)))
     else:
         limit_address(request)
     failures = limits.failures(key, info.address, ours=ours)
     failures.check()
+
+    def proven() -> None:
+        info.allowance = limits.keys.take(digest)
+
     try:
-        yield
+        yield proven
     except ProblemError as problem:
         if problem.code in {_WRONG, "unauthenticated"}:
             info.allowance = failures.take()
@@ -334,11 +342,13 @@ async def logout(owner: CurrentOwner, services: CurrentServices) -> Response:
 @auth.post("/auth/token", response_model=TokenAnswer)
 async def app_token(request: Request, body: TokenBody, services: CurrentServices) -> Response:
     """A JWT for an app's API key, for whoever proves to hold the app's registered key."""
-    with counted(request, services, tokens.API_KEY, body.api_key):
-        return await _token(request, body, services)
+    with counted(request, services, tokens.API_KEY, body.api_key) as proven:
+        return await _token(request, body, services, proven)
 
 
-async def _token(request: Request, body: TokenBody, services: Services) -> Response:
+async def _token(
+    request: Request, body: TokenBody, services: Services, proven: Callable[[], None]
+) -> Response:
     try:
         given = tokens.read(services.secrets.nonce_key, tokens.API_KEY, body.api_key)
     except ProblemError:
@@ -353,6 +363,7 @@ async def _token(request: Request, body: TokenBody, services: Services) -> Respo
             raise _wrong()
         holder = Verifier((await session.get_one(App, app)).signing_key)
     services.proofs.check(sent, "", holder)
+    proven()
     async with services.storage.write() as session:
         await session.execute(
             update(ApiKey)

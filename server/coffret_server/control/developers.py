@@ -107,8 +107,10 @@ async def _developer(request: Request) -> bytes:
     kind, _, token = request.headers.get("authorization", "").partition(" ")
     key = token if kind.lower() == "bearer" else ""
     services = services_of(request)
-    with counted(request, services, tokens.DEVELOPER, key):
-        return await _holder_of_key(services, key)
+    with counted(request, services, tokens.DEVELOPER, key) as proven:
+        developer = await _holder_of_key(services, key)
+        proven()
+        return developer
 
 
 async def _holder_of_key(services: Services, key: str) -> bytes:
