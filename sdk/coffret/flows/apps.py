@@ -185,6 +185,7 @@ def _as_app(state: AppState, request: Request) -> Flow[Response]:
 
 
 def _take_token(state: AppState) -> Flow[None]:
+    state.reread()  # another process of the app may have another key by now
     body = encode_json({"api_key": state.file.api_key})
     request = Request("POST", "/auth/token", body, prover=state.prover)
     answer = decode_json(succeed((yield from proved(request))), _TokenAnswer)

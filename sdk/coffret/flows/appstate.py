@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
-from coffret.flows.files import write_whole
+from coffret.flows.files import held, write_whole
 from coffret.flows.heads import Heads
 from coffret.flows.proof import Prover
 from coffret_vault.errors import (
@@ -22,6 +24,7 @@ from coffret_vault.formats.unshown import Unshown
 from coffret_vault.keyring.keyring import identity_from_seeds
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from coffret.flows.state import Ambient
@@ -58,6 +61,7 @@ class AppFile(Unshown, msgspec.Struct, frozen=True):
     """The hash over both public keys of each owner, by username: no other keys pass for theirs."""
 
 
+_NOT_WRITTEN = "the app's file cannot be written"
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(AppFile).decode
 
@@ -99,8 +103,7 @@ def save_app(path: Path, file: AppFile) -> None:
     try:
         write_whole(path, _encode(file))
     except OSError:
-        message = "the app's file cannot be written"
-        raise StoreError(message) from None
+        raise StoreError(_NOT_WRITTEN) from None
 
 
 class AppState:
@@ -124,24 +127,46 @@ class AppState:
 
     def keep(self, request_id: bytes, asked: Asked) -> None:
         """Remember what was asked: a grant is compared with it when it comes."""
-        everything = {**self.file.asked, id_text(request_id): asked}
-        self.file = msgspec.structs.replace(self.file, asked=everything)
-        self.save()
+        name = id_text(request_id)
+        self._change(lambda file: replace(file, asked={**file.asked, name: asked}))
 
     def keep_owner(self, username: str, keys: bytes) -> None:
         """Remember by which keys an owner is known."""
-        everyone = {**self.file.owners, username: keys}
-        self.file = msgspec.structs.replace(self.file, owners=everyone)
-        self.save()
+        self._change(lambda file: replace(file, owners={**file.owners, username: keys}))
 
     def use_api_key(self, api_key: str) -> None:
         """Keep and use another API key. Errors as :func:`save_app`, or ``InputError``."""
         if not (api_key.isascii() and api_key.isprintable() and api_key.strip() == api_key != ""):
             message = "that is not an API key: it has characters that no key has"
             raise InputError(message)
-        file = msgspec.structs.replace(self.file, api_key=api_key)
-        save_app(self.path, file)
-        self.file, self.token = file, ""
+        self._change(lambda file: replace(file, api_key=api_key))
+        self.token = ""
+
+    def _change(self, change: Callable[[AppFile], AppFile]) -> None:
+        """Change what is in the file now: other processes of the app write it too.
+
+        Raises:
+            StoreError: it cannot be written; what is there stays.
+            StoreDamagedError: what is there is not an app's file, and stays.
+        """
+        try:
+            with held(self.path):
+                file = change(self._newest())
+                save_app(self.path, file)
+        except OSError:
+            raise StoreError(_NOT_WRITTEN) from None
+        self.file = file
+
+    def _newest(self) -> AppFile:
+        try:
+            return load_app(self.path)
+        except NotFoundError:
+            return self.file  # taken away: what this process holds is all there is
+
+    def reread(self) -> None:
+        """Take over what other processes of the app have written; what cannot be read is none."""
+        with suppress(StoreDamagedError):
+            self.file = self._newest()
 
     def save(self) -> None:
         """Write the app's file. Errors as :func:`save_app`."""
@@ -153,7 +178,10 @@ class AppState:
         Raises:
             NotFoundError: this app made no such request.
         """
-        found = self.file.asked.get(request_id.strip().lower())
+        name = request_id.strip().lower()
+        if name not in self.file.asked:
+            self.reread()
+        found = self.file.asked.get(name)
         if found is None:
             message = "this app made no such request"
             raise NotFoundError(message)

@@ -1,14 +1,19 @@
-"""Write a small file whole or not at all, for its user only."""
+"""Write a small file whole or not at all, for its user only, and one process after the other."""
 
 from __future__ import annotations
 
 import os
 import secrets
-from contextlib import suppress
+import sqlite3
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+_PATIENCE = 30.0
+"""Seconds for which another process may hold a file: it does for the time of one writing."""
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -30,3 +35,25 @@ def write_whole(path: Path, data: bytes) -> None:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a file against other processes that hold it so, until the block is left.
+
+    What is locked is an empty SQLite database beside it: SQLite knows how to lock on each system,
+    waits for others, and a process that ends leaves no lock behind.
+
+    Raises:
+        OSError: it cannot be held, or another process does not let go.
+    """
+    beside = path.with_name(f".{path.name}.lock")
+    with suppress(FileExistsError):
+        os.close(os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        lock = sqlite3.connect(beside, timeout=_PATIENCE, isolation_level=None)
+        with closing(lock):
+            lock.execute("BEGIN EXCLUSIVE")
+            yield
+    except sqlite3.Error as error:
+        raise OSError from error

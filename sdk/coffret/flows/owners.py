@@ -24,6 +24,7 @@ def check_owner(state: AppState, card: AccountCard, words: str | None) -> None:
         OwnerKeyChangedError: they are not the keys that this app knows.
     """
     shown = keys_hash(card.signing_public, card.sealing_public)
+    state.reread()  # another process of the app may have met this owner
     known = state.file.owners.get(card.username)
     if words is not None:
         check_words(words, shown)
