@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.evidence import conflict, folder_of, keep_evidence, known_steps, subject
+from coffret.flows.state import covered, covered_note
 from coffret_vault.envelope.signature import verify_head
 from coffret_vault.errors import BadSignatureError, FormatError, InputError, TrustError
 from coffret_vault.formats.checkpoint import parse_head
@@ -60,6 +61,8 @@ def confirm(state: VaultState, note: str) -> int:
         _keep(state, signed, error)
         raise error
     state.reload()  # another process may have replaced the keyslots since
+    if head.size > covered(state.store):
+        state.store.set_meta(*covered_note(head.size))
     state.update_account(msgspec.structs.replace(state.account, confirmed=True))
     return head.size
 

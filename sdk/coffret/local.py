@@ -17,6 +17,7 @@ from coffret.flows import review as review_flows
 from coffret.flows.evidence import FOLDER, list_evidence
 from coffret.flows.settings import shown
 from coffret.flows.settled import sealed_by_default, settings
+from coffret.flows.state import covered, entered
 from coffret.importing import current_memories, exported
 from coffret_vault.formats.account import keys_hash
 from coffret_vault.formats.layout import id_text
@@ -47,8 +48,10 @@ class VaultStatus(msgspec.Struct, frozen=True):
         pending: how many versions by apps wait for a decision.
         entries: how many log entries are verified.
         head: the newest signed head; empty before the first sync.
-        confirmed: whether this device knows, from its own past or from a recovery kit, that the
-            server did not show it an old state.
+        confirmed: whether this device knows, from its own past or from a head seen elsewhere, that
+            what the server showed it is the owner's log, up to ``confirmed_entries``.
+        confirmed_entries: up to which entry; what came behind it when this device entered the vault
+            is by the server's word.
         locked: whether the keys are out of memory.
     """
 
@@ -61,6 +64,7 @@ class VaultStatus(msgspec.Struct, frozen=True):
     entries: int
     head: str
     confirmed: bool
+    confirmed_entries: int
     locked: bool
 
 
@@ -69,8 +73,8 @@ class VaultSettings(msgspec.Struct, frozen=True):
 
     Attributes:
         sealed: new memories keep title, importance and tags from the server, on every device.
-        sealed_here: this device does so, where nobody says otherwise; also while it is not
-            confirmed, and so cannot know that it was shown the newest settings.
+        sealed_here: this device does so, where nobody says otherwise; also while no head confirms
+            all that it was shown when it entered: it cannot know the newest settings.
     """
 
     sealed: bool
@@ -156,6 +160,7 @@ class LocalVault:
             entries=position.size,
             head="" if position.head is None else position.head.note,
             confirmed=account.confirmed,
+            confirmed_entries=_confirmed_entries(state) if account.confirmed else 0,
             locked=state.is_locked,
         )
 
@@ -178,7 +183,8 @@ class LocalVault:
             head: from the recovery kit, from ``status().head`` of another device, or from an app's
                 ``receipt()``.
 
-        After it, ``status().confirmed`` holds: the server did not show this device an old state.
+        After it, ``status().confirmed`` holds: the server did not show this device a state older
+        than that head. The newer the head, the more that says.
 
         Returns:
             The size of the log that is confirmed.
@@ -278,3 +284,9 @@ class LocalVault:
     def _close_store(self) -> None:
         self.lock()
         self._state.store.close()
+
+
+def _confirmed_entries(state: VaultState) -> int:
+    """A device whose beginning is confirmed has seen all that came after it by itself."""
+    confirmed, size = covered(state.store), state.position().size
+    return size if confirmed >= entered(state.store) else confirmed

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from coffret.flows.signup import settings_entry
-from coffret.flows.state import load_account
+from coffret.flows.state import WHOLE, covered_note, load_account
 from coffret_vault.errors import CoffretError, TrustError
 from coffret_vault.formats.author import Author
 from coffret_vault.formats.checkpoint import parse_head
@@ -193,8 +193,27 @@ def test_a_new_client_that_believes_yesterday_s_server_shows_its_titles(restored
     account = load_account(fresh._state.store)
     assert account is not None
     fresh._state.update_account(msgspec.structs.replace(account, confirmed=True))
+    fresh._state.store.set_meta(*covered_note(WHOLE))
     write(fresh)
     assert is_told(wire)
+
+
+@pytest.mark.attack(17)
+def test_the_kit_of_the_first_day_confirms_no_more_than_that_day(restored: Stage) -> None:
+    """What came after it is by the server's word, so a device that was confirmed by it seals on."""
+    settled_and_undone(restored)
+    wire, owner = Recorder(), restored.owner
+    fresh = restored.world.device(owner, transport=wire)
+    size = fresh.confirm(owner.kit.text())
+    status = fresh.status()
+    assert status.confirmed
+    assert status.confirmed_entries == size < status.entries
+    assert fresh.settings().sealed_here
+    write(fresh)
+    assert not is_told(wire)
+    fresh.confirm(status.head)
+    assert not fresh.settings().sealed_here
+    assert fresh.status().confirmed_entries == fresh.status().entries
 
 
 @pytest.mark.attack(13)

@@ -124,7 +124,10 @@ def test_a_kit_confirms_a_fresh_device(cli: Cli, url: str, tmp_path: Path) -> No
     assert not other("status", "--json").data()["confirmed"]
     other("confirm", stdin="not a kit", code=2)
     (tmp_path / "kit.txt").write_text(kit, encoding="utf-8")
-    assert other("confirm", str(tmp_path / "kit.txt"), "--json").data() == {"confirmed": 3}
+    assert other("confirm", str(tmp_path / "kit.txt"), "--json").data() == {
+        "confirmed": 3,
+        "entries": 3,
+    }
     assert other("status", "--json").data()["confirmed"]
 
 

@@ -18,6 +18,7 @@ from coffret.flows.signup import (
     prepare_vault,
     register_vault,
 )
+from coffret.flows.state import entered_note
 from coffret.flows.sync import SyncReport, silent, sync
 from coffret.flows.unsent import settle
 from coffret.kit import read_kit
@@ -82,8 +83,14 @@ def login(
     entered = yield from enter_with_passphrase(origin, username, passphrase, secret_key, ambient)
     state = opening.join(folder, entered, ambient)
     with _kept_if_whole(state):
-        yield from sync_all(state)
+        yield from _first_sync(state)
     return state
+
+
+def _first_sync(state: VaultState) -> Flow[None]:
+    """Read a vault that is new here, and note up to which head it is by the server's word."""
+    yield from sync_all(state)
+    state.store.set_meta(*entered_note(state.position().frontier.size))
 
 
 def recover(
@@ -108,7 +115,7 @@ def recover(
     state = opening.join(folder, entered, ambient)
     secret_key = SecretBytes(ambient.random(SECRET_KEY_BYTES))
     with _kept_if_whole(state):
-        yield from sync_all(state)
+        yield from _first_sync(state)
         if kit:
             confirm(state, kit)
         yield from replace_passphrase(state, passphrase, secret_key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from coffret.flows.state import covered, entered
 from coffret_vault.errors import FormatError, StoreDamagedError, UnknownSettingError
 from coffret_vault.log.settled import Settled, pack_settled, settle, unpack_settled
 
@@ -57,8 +58,9 @@ def follow_settings(state: VaultState, leaves: Iterable[Leaf]) -> dict[str, byte
 def sealed_by_default(state: VaultState) -> bool:
     """Whether a memory of which nobody says it shows neither title, tags nor importance.
 
-    So it is as well while this device does not know that it was shown the owner's newest log: a
-    server could have left out the entry that says so.
+    So it is as well while this device does not know that all it was shown when it entered is of
+    the owner's log: a server could have left out the entry that says so. A head confirms what it
+    covers; behind that of an old recovery kit anything can have been left out.
     """
-    known = state.account.confirmed and not state.store.known.aside
-    return not known or settings(state).sealed
+    known = state.account.confirmed and covered(state.store) >= entered(state.store)
+    return not known or state.store.known.aside or settings(state).sealed

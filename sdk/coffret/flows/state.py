@@ -16,6 +16,7 @@ from coffret.flows.http import Response
 from coffret_vault.errors import FormatError, LockedError, StoreDamagedError
 from coffret_vault.formats.account import ACCOUNT_CARD, AccountCard
 from coffret_vault.formats.memory import Kek
+from coffret_vault.formats.pae import u64
 from coffret_vault.keyring import Identity, Keyring
 from coffret_vault.keyslots.kdf import PUBLISHED, KdfLimits
 from coffret_vault.log.lineage import Reign
@@ -94,6 +95,10 @@ class AccountFile(msgspec.Struct, frozen=True):
 
 _NAME = "account"
 _CONFIRMED = "confirmed"
+_ENTERED = "entered"
+_COVERED = "covered"
+WHOLE = 2**63 - 1
+"""More entries than a log has."""
 _INTENDED = "intended account"
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(AccountFile).decode
@@ -124,6 +129,33 @@ def load_account(store: Store) -> AccountFile | None:
     if account is None or account.confirmed:
         return account
     return replace(account, confirmed=bool(store.meta(_CONFIRMED)))
+
+
+def entered_note(size: int = WHOLE) -> tuple[str, bytes]:
+    """The size of the head that a device was shown when it entered; not known yet if not said."""
+    return _ENTERED, u64(size)
+
+
+def covered_note(size: int) -> tuple[str, bytes]:
+    """Up to which entry a head from elsewhere confirms what this device was shown."""
+    return _COVERED, u64(size)
+
+
+def covered(store: Store) -> int:
+    """Up to which entry heads from elsewhere confirm what this device was shown when it entered.
+
+    All of it where it did not enter the vault but made it.
+    """
+    return _size(store, _COVERED) if store.meta(_ENTERED) else WHOLE
+
+
+def entered(store: Store) -> int:
+    """The size of the head that a device was shown when it entered; 0 where it made the vault."""
+    return _size(store, _ENTERED)
+
+
+def _size(store: Store, name: str) -> int:
+    return int.from_bytes(store.meta(name) or b"", "big")
 
 
 def intended_meta(account: AccountFile | None) -> dict[str, bytes]:

@@ -186,9 +186,16 @@ def confirm(
     """Compare this device with a head seen elsewhere: was it shown an old state?"""
     desk = desk_of(context, as_json=json)
     text = sys.stdin.read() if file is None else _read(file)
-    size = desk.locked().confirm(text)
+    vault = desk.locked()
+    size, status = vault.confirm(text), vault.status()
     text = f"Confirmed: this device has the {size} log entries that were signed then."
-    desk.out.done(text, {"confirmed": size})
+    if status.confirmed_entries < status.entries:
+        text += (
+            f" What came after them, up to entry {status.entries}, is as the server showed it: a "
+            "newer kit, another device's head or an app's receipt can confirm that as well. Until "
+            "then this device keeps titles and tags of what it writes sealed."
+        )
+    desk.out.done(text, {"confirmed": size, "entries": status.entries})
 
 
 def _read(path: Path) -> str:

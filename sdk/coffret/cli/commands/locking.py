@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from datetime import timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from coffret.cli.desk import desk_of, wire_keys
 from coffret.cli.options import Json, span
 from coffret.cli.writing import plain
 from coffret_vault.errors import CoffretError
+
+if TYPE_CHECKING:
+    from coffret.local import VaultStatus
 
 _LONGEST = timedelta(days=1)
 
@@ -49,6 +52,14 @@ def lock(context: typer.Context, *, json: Json = False) -> None:
     desk.out.done(text, {"unlocked": False, "was_unlocked": was})
 
 
+def _first_state(found: "VaultStatus") -> str:
+    if not found.confirmed:
+        return "as the server showed it"
+    if found.confirmed_entries == found.entries:
+        return "confirmed"
+    return f"confirmed up to entry {found.confirmed_entries}, then as the server showed it"
+
+
 def status(context: typer.Context, *, json: Json = False) -> None:
     """Where the vault stands on this device; asks nobody for anything."""
     desk = desk_of(context, as_json=json)
@@ -67,7 +78,7 @@ def status(context: typer.Context, *, json: Json = False) -> None:
         ("Memories", str(found.memories)),
         ("Waiting for you", f"{found.pending} written by apps"),
         ("Log", f"{found.entries} entries verified"),
-        ("First state", "confirmed" if found.confirmed else "as the server showed it"),
+        ("First state", _first_state(found)),
         ("Folder", str(desk.folder)),
     )
     for name, value in rows:

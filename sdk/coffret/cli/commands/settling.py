@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 _WHAT = "title, importance and tags"
 _UNCONFIRMED = (
-    f"This device seals {_WHAT} all the same: it is not confirmed yet, so it cannot know that the "
-    "server shows it your newest settings. coffret confirm FILE tells it."
+    f"This device seals {_WHAT} all the same: what it was shown at first is not confirmed, or not "
+    "all, so it cannot know that those are your newest settings. coffret confirm FILE tells it."
 )
 
 
