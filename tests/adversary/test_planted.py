@@ -148,7 +148,7 @@ def test_nobody_adds_to_what_a_grant_shares(world: World, *, moved: bool) -> Non
 @pytest.mark.control(49)
 def test_a_device_that_believes_its_list_shares_what_it_says(world: World) -> None:
     """Control: without the seal the app gets a memory that nobody approved."""
-    with patch("coffret.flows.approval.open_note", _believing):
+    with patch("coffret.flows.handover.open_note", _believing):
         assert _shared(world, moved=False) == ["secret"]
 
 
@@ -162,11 +162,11 @@ def _shared(world: World, *, moved: bool) -> list[str] | None:
     apps = {text: world.app(text, f"https://{text}.example") for text in texts}
     ids = {text: owner.vault.remember(text).id for text in texts}
     requests = {text: ask(apps[text], owner, memories={ids[text]}) for text in texts}
-    with patch("coffret.flows.approval._hand_over", side_effect=NetworkError):
+    with patch("coffret.flows.approval.hand_over", side_effect=NetworkError):
         grants = {text: _decided(owner, apps[text].words, requests[text]) for text in texts}
     store = owner.vault._state.store
     genuine = store.meta(sharing_name(parse_id(grants["secret"]))) or b""
-    value = genuine if moved else parse_id(ids["secret"])
+    value = genuine if moved else parse_id(ids["secret"]) + bytes(8)
     vault = _planted(world, owner, value, sharing_name(parse_id(grants["shown"])))
     vault.requests(None)
     try:

@@ -10,7 +10,7 @@ from unittest.mock import patch
 import msgspec
 import pytest
 
-from coffret.flows import approval, freshness
+from coffret.flows import freshness, handover
 from coffret.flows import grants as grant_flows
 from coffret_vault.errors import NetworkError, OpenError
 from coffret_vault.ingest import read_export
@@ -64,7 +64,7 @@ def lazy() -> Iterator[None]:
     with (
         patch.object(freshness, "exposed", nothing),
         patch.object(grant_flows, "exposed", nothing),
-        patch.object(approval, "stale_among", nothing),
+        patch.object(handover, "stale_among", nothing),
         patch("coffret.flows.review.is_stale", return_value=False),
     ):
         yield
@@ -198,7 +198,7 @@ def test_an_interrupted_rotation_goes_on_where_it_was(world: World) -> None:
         seen.append((done, of))
         network.left = 0
 
-    with patch.object(grant_flows, "BATCH", 2):
+    with patch("coffret.flows.batches.BATCH", 2):
         with pytest.raises(NetworkError):
             owner.vault.rotate(grant_id, watch)
         network.left = -1

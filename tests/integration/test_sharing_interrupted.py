@@ -72,7 +72,7 @@ def test_an_approval_needs_a_look(either: World) -> None:
 def _approve_without_handing_over(owner: Owner, app: App, request_id: str) -> None:
     owner.vault.requests(None)
     with (
-        patch("coffret.flows.approval._hand_over", side_effect=NetworkError),
+        patch("coffret.flows.approval.hand_over", side_effect=NetworkError),
         pytest.raises(NetworkError),
     ):
         owner.vault.approve(request_id, words=app.words)

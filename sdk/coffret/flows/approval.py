@@ -5,27 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from coffret.flows.appcheck import confirm_app
 from coffret.flows.append import Append, Change, append
-from coffret.flows.batches import BATCH
-from coffret.flows.freshness import NEED_KEYS, stale_among
-from coffret.flows.grantfeed import (
-    ACTIVATING,
-    ACTIVE,
-    grant_wrapping,
-    sharing_name,
-    wrapping_for,
-)
-from coffret.flows.http import (
-    MSGPACK,
-    Request,
-    encode_json,
-    encode_msgpack,
-    succeed,
-)
-from coffret.flows.memories import rekey
+from coffret.flows.freshness import NEED_KEYS
+from coffret.flows.grantfeed import ACTIVATING
+from coffret.flows.handover import hand_over, sharing_note
+from coffret.flows.http import Request, encode_json
 from coffret.flows.requests import (
     PENDING,
     Narrowing,
@@ -33,43 +18,33 @@ from coffret.flows.requests import (
     matching_ids,
     request_digest,
 )
-from coffret.flows.session import send
 from coffret.flows.sync import silent, sync
 from coffret.flows.unsent import settle
 from coffret_vault.errors import (
     ConflictError,
     FormatError,
     InputError,
-    StoreAlteredError,
     TrustError,
 )
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.author import OWNER
 from coffret_vault.formats.entry import Entry
 from coffret_vault.formats.layout import id_text, parse_id
-from coffret_vault.formats.memory import KEK, parse_header, peek_header
-from coffret_vault.formats.sharing import UPDATE, Selector
+from coffret_vault.formats.sharing import Selector
 from coffret_vault.grants.approve import Terms, make_grant
-from coffret_vault.records.seal import unwrap_memory_key, wrap_memory_key
-from coffret_vault.store import GrantRow, open_note, seal_note
+from coffret_vault.store import GrantRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from collections.abc import Set as AbstractSet
+    from collections.abc import Iterable
 
     from coffret.flows.appcheck import Confirmation
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
     from coffret.flows.sync import Progress
     from coffret_vault.grants.approve import CheckedRequest, MadeGrant
-    from coffret_vault.records.seal import Wrapping
 
 
-_WRAPS = 5_000
 _MICROS = 1_000_000
-_ID = 16
-_NOT_OUR_LIST = "the list of what this grant shares was changed on this device; nothing was shared"
-_ASK_AGAIN = "Revoke the grant, and have the app ask again."
 
 
 def approve(
@@ -89,6 +64,8 @@ def approve(
     Raises:
         NotFoundError: there is no such request.
         ConflictError: the request was decided already, or withdrawn.
+        GrantRevokedError: the owner revoked it on another device, before it had all its keys.
+        GrantExpiredError: it ended before it had all its keys.
         InputError: the narrowing cannot be, or the request was not looked at before.
         AppUnconfirmedError: nothing shows who the app is: it needs its words.
         TrustError: the request is not what the app signed, or was shown; the app's keys have
@@ -108,7 +85,7 @@ def approve(
     else:
         message = "this request has been decided or withdrawn"
         raise ConflictError(message)
-    yield from _hand_over(state, grant_id, progress)
+    yield from hand_over(state, grant_id, progress)
     return id_text(grant_id)
 
 
@@ -208,17 +185,15 @@ def _decide(state: VaultState, asked: CheckedRequest, terms: Terms) -> Flow[byte
 
     chosen = _chosen(state, terms)
     # Before it is sent: should the answer be lost, the sync that finds it goes on from here.
-    name = sharing_name(made.grant.grant_id)
-    state.store.set_meta(name, seal_note(keys.keyring, name, chosen, random=ambient.random))
+    for name, note in sharing_note(state, made.grant.grant_id, chosen).items():
+        state.store.set_meta(name, note)
     yield from append(state, lambda: _grant_change(state, asked, made), submit)
     return made.grant.grant_id
 
 
-def _chosen(state: VaultState, terms: Terms) -> bytes:
-    """The ids of the memories that are shared, one after another: settled when it is decided."""
-    if not terms.scopes & NEED_KEYS:
-        return b""
-    return b"".join(matching_ids(state, terms.selector))
+def _chosen(state: VaultState, terms: Terms) -> Iterable[bytes]:
+    """The memories that are shared: settled when it is decided."""
+    return matching_ids(state, terms.selector) if terms.scopes & NEED_KEYS else ()
 
 
 def _grant_change(state: VaultState, asked: CheckedRequest, made: MadeGrant) -> Change:
@@ -244,69 +219,3 @@ def _grant_change(state: VaultState, asked: CheckedRequest, made: MadeGrant) -> 
         granted_at=state.position().size,
     )
     return Change(entries=(entry,), grants=(row,))
-
-
-def _hand_over(state: VaultState, grant_id: bytes, progress: Progress) -> Flow[None]:
-    """Wrap the keys of all that is granted, upload them, and put the grant in force."""
-    row = state.store.grants.get(grant_id)
-    if row is None or row.state != ACTIVATING:
-        message = "this grant is not waiting to be put in force"
-        raise ConflictError(message)
-    path = f"/grants/{id_text(grant_id)}"
-    wanted = _to_share(state, grant_id)
-    if UPDATE in row.statement().scopes:
-        yield from _freshen(state, wanted)
-    wraps = list(_wraps(state, row, wanted))
-    for at in range(0, len(wraps), _WRAPS):
-        part = wraps[at : at + _WRAPS]
-        body = encode_msgpack({"wraps": part})
-        succeed((yield from send(state, Request("POST", f"{path}/wraps", body, media=MSGPACK))))
-        state.store.grants.add_wraps(grant_id, [(memory, number) for memory, number, _ in part])
-        progress("keys", at + len(part), len(wraps))
-    succeed((yield from send(state, Request("POST", f"{path}/activate"))))
-    now = state.store.grants.get(grant_id)
-    if now is not None and now.state == ACTIVATING:
-        state.store.grants.put(msgspec.structs.replace(now, state=ACTIVE))
-    state.store.set_meta(sharing_name(grant_id), b"")
-
-
-def _to_share(state: VaultState, grant_id: bytes) -> set[bytes]:
-    """The memories whose keys this device is to hand over.
-
-    Raises:
-        StoreAlteredError: the list there is somebody else's.
-    """
-    name = sharing_name(grant_id)
-    sealed = state.store.meta(name) or b""
-    try:
-        kept = (open_note(state.keys.keyring, name, sealed) if sealed else None) or b""
-    except StoreAlteredError:
-        raise StoreAlteredError(_NOT_OUR_LIST, hint=_ASK_AGAIN) from None
-    return {kept[at : at + _ID] for at in range(0, len(kept), _ID)}
-
-
-def _freshen(state: VaultState, wanted: AbstractSet[bytes]) -> Flow[None]:
-    """Fresh keys for what the app may write to: it is not to write under a key that others know."""
-    stale = stale_among(state, sorted(wanted))
-    for at in range(0, len(stale), BATCH):
-        yield from rekey(state, stale[at : at + BATCH])
-
-
-def _wraps(
-    state: VaultState, row: GrantRow, wanted: AbstractSet[bytes]
-) -> Iterator[tuple[bytes, int, bytes]]:
-    """The keys of the memories that are shared, wrapped for the grant.
-
-    No envelope is opened: a memory key's wrap authenticates which memory it is of.
-    """
-    wrapping = grant_wrapping(state, row)
-    own: dict[bytes, Wrapping] = {}
-    for memory_id, _, record in state.store.current_records():
-        if memory_id not in wanted:
-            continue
-        if record.kek not in own:
-            own[record.kek] = wrapping_for(state, KEK.decode(record.kek), {})
-        header = peek_header(record.header) or parse_header(record.header)
-        key = unwrap_memory_key(header, record.wrap, own[record.kek])
-        wrap = wrap_memory_key(header, key, wrapping, random=state.ambient.random)
-        yield memory_id, header.key_number, wrap

@@ -6,11 +6,11 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from coffret.flows.append import Append, Change, append
-from coffret.flows.batches import BATCH
 from coffret.flows.freshness import exposed, is_stale, maker
 from coffret.flows.grantfeed import ACTIVE, PAUSED, REVOKED, move_grant
 from coffret.flows.http import Request, encode_json
-from coffret.flows.memories import read_id, rekey
+from coffret.flows.memories import read_id
+from coffret.flows.rekeying import rekey_all
 from coffret.flows.sync import silent
 from coffret.flows.unsent import settle
 from coffret.sharing import GrantInfo, app_info, from_wire, shown
@@ -116,8 +116,7 @@ def move(state: VaultState, grant_id: str, target: str) -> Flow[None]:
 def freshen(state: VaultState) -> Flow[int]:
     """Give a fresh key to every memory with a stale one that an app may write under."""
     memories = exposed(state)
-    for at in range(0, len(memories), BATCH):
-        yield from rekey(state, memories[at : at + BATCH])
+    yield from rekey_all(state, memories)
     return len(memories)
 
 
@@ -137,8 +136,7 @@ def narrow(state: VaultState, grant_id: str, remove: Iterable[str]) -> Flow[int]
         raise InputError(message)
     held = state.store.grants.memories(identifier)
     gone = [item for item in map(read_id, remove) if item in held]
-    for at in range(0, len(gone), BATCH):
-        yield from rekey(state, gone[at : at + BATCH], without=identifier)
+    yield from rekey_all(state, gone, without=identifier)
     return len(gone)
 
 
@@ -164,9 +162,7 @@ def rotate(
         for memory_id, memory in state.store.states()
         if knows(memory_id, memory) and is_stale(state, memory)
     ]
-    for at in range(0, len(stale), BATCH):
-        yield from rekey(state, stale[at : at + BATCH])
-        progress("keys", min(at + BATCH, len(stale)), len(stale))
+    yield from rekey_all(state, stale, progress=progress)
     return len(stale)
 
 

@@ -156,3 +156,14 @@ def test_a_damaged_row_is_a_damaged_store(path: Path, store: Store) -> None:
             other.commit()
         with pytest.raises(StoreDamagedError):
             store.grants.all()
+
+
+def test_a_grant_moves_on_only_from_where_it_is_thought_to_be(store: Store) -> None:
+    """What another process made of a grant meanwhile is not undone."""
+    store.grants.put(_row(ONE, "activating"))
+    store.grants.move(ONE, "activating", "active")
+    assert [row.state for row in store.grants.all()] == ["active"]
+    store.grants.put(_row(ONE, "revoked"))
+    store.grants.move(ONE, "activating", "active")
+    store.grants.move(OTHER, "activating", "active")
+    assert [row.state for row in store.grants.all()] == ["revoked"]

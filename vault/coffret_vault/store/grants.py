@@ -95,6 +95,13 @@ class GrantTable:
         with self._sealed.change():
             self.put_rows((row,))
 
+    def move(self, grant_id: bytes, before: str, after: str) -> None:
+        """Bring a grant from one state into another, unless it left that one meanwhile."""
+        with self._sealed.change():
+            row = self.get(grant_id)
+            if row is not None and row.state == before:
+                self.put_rows((msgspec.structs.replace(row, state=after),))
+
     def put_rows(self, rows: Iterable[GrantRow]) -> None:
         """Keep grants in a transaction of the caller, who seals what is known."""
         for row in rows:

@@ -1,0 +1,169 @@
+"""Hand over the keys of what a grant shares, and put it in force. docs/spec/6-grants.md, States.
+
+While this goes on, or between two tries, the owner may end the grant or take a memory out of it on
+another device. This device learns of that at any sync, and then no key goes to that grant: so what
+the log says of the grant is read again after whatever may sync, and before each request with keys.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from coffret.flows.freshness import stale_among
+from coffret.flows.grantfeed import (
+    ACTIVATING,
+    ACTIVE,
+    REVOKED,
+    grant_wrapping,
+    sharing_name,
+    wrapping_for,
+)
+from coffret.flows.http import MSGPACK, Request, encode_msgpack, succeed
+from coffret.flows.rekeying import rekey_all
+from coffret.flows.session import send
+from coffret_vault.errors import (
+    ConflictError,
+    GrantExpiredError,
+    GrantRevokedError,
+    StoreAlteredError,
+)
+from coffret_vault.formats.layout import id_text
+from coffret_vault.formats.memory import KEK, parse_header, peek_header
+from coffret_vault.formats.pae import u64
+from coffret_vault.formats.sharing import UPDATE
+from coffret_vault.records.seal import unwrap_memory_key, wrap_memory_key
+from coffret_vault.store import open_note, seal_note
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from coffret.flows.http import Flow
+    from coffret.flows.state import VaultState
+    from coffret.flows.sync import Progress
+    from coffret_vault.records.seal import Wrapping
+    from coffret_vault.store import GrantRow
+
+    Sharing = dict[bytes, int]
+    """Memories, each with the number of the key that was sent for it; 0 where none was yet."""
+
+_PART = 5_000
+_ID = 16
+_ITEM = 24
+_ROUNDS = 16
+_NOT_OUR_LIST = "the list of what this grant shares was changed on this device; nothing was shared"
+_ASK_AGAIN = "Revoke the grant, and have the app ask again."
+
+
+def sharing_note(state: VaultState, grant_id: bytes, memories: Iterable[bytes]) -> dict[str, bytes]:
+    """The value to keep before a grant is sent: what this device is to hand over, sealed."""
+    return _note(state, grant_id, dict.fromkeys(memories, 0))
+
+
+def hand_over(state: VaultState, grant_id: bytes, progress: Progress) -> Flow[None]:
+    """Wrap the keys of all that is granted, upload them, and put the grant in force.
+
+    Raises:
+        GrantRevokedError: the owner revoked it meanwhile, on another device.
+        GrantExpiredError: its time is over.
+        ConflictError: it is in force, or paused, already.
+        StoreAlteredError: the list of what is shared is somebody else's.
+    """
+    sharing = _sharing(state, grant_id)
+    if UPDATE in _waiting(state, grant_id).statement().scopes:
+        yield from _freshen(state, grant_id, sharing)
+    wraps = list(_wraps(state, _waiting(state, grant_id), sharing))
+    for at in range(0, len(wraps), _PART):
+        yield from _send(state, grant_id, sharing, wraps[at : at + _PART])
+        progress("keys", min(at + _PART, len(wraps)), len(wraps))
+    _waiting(state, grant_id)
+    succeed((yield from send(state, Request("POST", f"/grants/{id_text(grant_id)}/activate"))))
+    state.store.grants.move(grant_id, ACTIVATING, ACTIVE)
+    state.store.set_meta(sharing_name(grant_id), b"")
+
+
+def _waiting(state: VaultState, grant_id: bytes) -> GrantRow:
+    """The grant as it stands now, if it still waits for its keys."""
+    row = state.store.grants.get(grant_id)
+    if row is not None and row.state == REVOKED:
+        message = "the grant was revoked before it had all its keys; it is given no more"
+        raise GrantRevokedError(message)
+    if row is None or row.state != ACTIVATING:
+        message = "this grant is not waiting to be put in force"
+        raise ConflictError(message)
+    if row.statement().expires <= state.ambient.now():
+        message = "the grant ended before it had all its keys; it is given no more"
+        raise GrantExpiredError(message)
+    return row
+
+
+def _sharing(state: VaultState, grant_id: bytes) -> Sharing:
+    """The memories whose keys this device is to hand over.
+
+    Raises:
+        StoreAlteredError: the list there is somebody else's.
+    """
+    name = sharing_name(grant_id)
+    sealed = state.store.meta(name) or b""
+    try:
+        kept = (open_note(state.keys.keyring, name, sealed) if sealed else None) or b""
+    except StoreAlteredError:
+        raise StoreAlteredError(_NOT_OUR_LIST, hint=_ASK_AGAIN) from None
+    items = (kept[at : at + _ITEM] for at in range(0, len(kept), _ITEM))
+    return {item[:_ID]: int.from_bytes(item[_ID:], "big") for item in items}
+
+
+def _note(state: VaultState, grant_id: bytes, sharing: Mapping[bytes, int]) -> dict[str, bytes]:
+    name = sharing_name(grant_id)
+    note = b"".join(memory_id + u64(number) for memory_id, number in sharing.items())
+    return {name: seal_note(state.keys.keyring, name, note, random=state.ambient.random)}
+
+
+def _freshen(state: VaultState, grant_id: bytes, sharing: Sharing) -> Flow[None]:
+    """Fresh keys for what the app may write to: it is not to write under a key that others know.
+
+    Again where that brought news of other grants that were ended.
+    """
+    memories = sorted(sharing)
+    for _ in range(_ROUNDS):
+        stale = stale_among(state, memories)
+        if not stale:
+            return
+        yield from rekey_all(state, stale)
+        _waiting(state, grant_id)
+
+
+def _wraps(
+    state: VaultState, row: GrantRow, sharing: Sharing
+) -> Iterator[tuple[bytes, int, bytes]]:
+    """The keys of the memories that are shared, wrapped for the grant.
+
+    No envelope is opened: a memory key's wrap authenticates which memory it is of. A memory whose
+    key was sent, and has another one now, has been left out by who wrote it, or was given with it.
+    """
+    wrapping = grant_wrapping(state, row)
+    own: dict[bytes, Wrapping] = {}
+    for memory_id, _, record in state.store.current_records():
+        if memory_id not in sharing:
+            continue
+        header = peek_header(record.header) or parse_header(record.header)
+        if sharing[memory_id] not in {0, header.key_number}:
+            continue
+        if record.kek not in own:
+            own[record.kek] = wrapping_for(state, KEK.decode(record.kek), {})
+        key = unwrap_memory_key(header, record.wrap, own[record.kek])
+        wrap = wrap_memory_key(header, key, wrapping, random=state.ambient.random)
+        yield memory_id, header.key_number, wrap
+
+
+def _send(
+    state: VaultState, grant_id: bytes, sharing: Sharing, part: list[tuple[bytes, int, bytes]]
+) -> Flow[None]:
+    """Upload some of the keys. That they are sent is kept first: the answer may be lost."""
+    _waiting(state, grant_id)
+    given = {memory_id: number for memory_id, number, _ in part}
+    if any(sharing[memory_id] != number for memory_id, number in given.items()):
+        sharing.update(given)
+        state.store.take_over((), _note(state, grant_id, sharing))
+    path, body = f"/grants/{id_text(grant_id)}/wraps", encode_msgpack({"wraps": part})
+    succeed((yield from send(state, Request("POST", path, body, media=MSGPACK))))
+    state.store.grants.add_wraps(grant_id, given.items())

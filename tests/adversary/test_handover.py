@@ -1,0 +1,250 @@
+"""Keys that a device hands over while the owner ends a grant, or narrows it, on another device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import msgspec
+import pytest
+
+from coffret.flows import handover
+from coffret.flows.freshness import stale_among
+from coffret.flows.grantfeed import grant_wrapping
+from coffret_vault.errors import (
+    ConflictError,
+    GrantExpiredError,
+    GrantRevokedError,
+    NetworkError,
+    OpenError,
+)
+from coffret_vault.formats.layout import parse_id
+from coffret_vault.formats.memory import parse_header
+from coffret_vault.records.seal import open_version, unwrap_memory_key
+from harness.network import BASE, Losing, Recorder
+from harness.world import MONTH, ask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import httpx
+
+    from coffret import App, Vault
+    from coffret_vault.store import GrantRow
+    from harness.world import Owner, World
+
+AFTER = "written after the owner took it away"
+
+
+class Stalling(Recorder):
+    """A server that lets something else happen before it takes one request."""
+
+    def __init__(self) -> None:
+        """Nothing is to happen yet."""
+        super().__init__()
+        self.when: Callable[[httpx.Request], bool] = lambda _: False
+        self.then: Callable[[], object] = lambda: None
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Let it happen once, and send the request on."""
+        if self.when(request):
+            self.when = lambda _: False
+            self.then()
+        return super().handle_request(request)
+
+
+class Two:
+    """An owner with two devices, of which one approves an app's request."""
+
+    def __init__(self, world: World, scopes: set[str], network: httpx.BaseTransport) -> None:
+        """A memory whose key is stale, since a grant that held it was revoked, is asked for."""
+        self.owner: Owner = world.owner()
+        self.app: App = world.app()
+        first = world.app("First", "https://first.example")
+        self.memory = self.owner.vault.remember("secret of before", tags=["t"]).id
+        gone, _ = world.granted(self.owner, first, tags=["t"], scopes={"read"})
+        self.owner.vault.revoke(gone)
+        self.vault: Vault = world.device(self.owner, transport=network)
+        self.request_id = ask(self.app, self.owner, tags=["t"], scopes=scopes)
+        self.vault.requests()
+
+    def approve(self) -> None:
+        """Approve on the one device."""
+        self.vault.approve(self.request_id, words=self.app.words)
+
+    def write(self, change: Callable[[str], object]) -> None:
+        """Change the grant that was just made, and write, on the other device."""
+        self.owner.vault.sync()
+        (grant_id,) = [item.grant_id for item in self.owner.vault.grants() if self._is_its(item)]
+        change(grant_id)
+        self.owner.vault.update(self.memory, content=AFTER)
+
+    def _is_its(self, grant: Any) -> bool:
+        return bool(grant.app.app_id == self.app.info.app_id)
+
+    def leaked(self, sent: list[httpx.Request]) -> list[str]:
+        """What the keys open that were sent for the app's grant, of what the owner has now."""
+        self.vault.sync()
+        state, app_id = self.vault._state, parse_id(self.app.info.app_id)
+        (row,) = [row for row in state.store.grants.all() if row.statement().app_id == app_id]
+        memory = state.store.state(parse_id(self.memory))
+        assert memory is not None
+        record = state.store.record(parse_id(self.memory), memory.current)
+        assert record is not None
+        header, found = parse_header(record.header), []
+        for memory_id, _, wrap in wraps_of(sent):
+            assert memory_id == parse_id(self.memory)
+            try:
+                key = unwrap_memory_key(header, wrap, grant_wrapping(state, row))
+                found.append(open_version(record.header, record.envelope, key).content)
+            except OpenError:
+                continue
+        return found
+
+
+def wraps_of(sent: list[httpx.Request]) -> list[tuple[bytes, int, bytes]]:
+    """The keys that approvals handed over."""
+    posts = [one for one in sent if one.method == "POST" and one.url.path.endswith("/wraps")]
+    return [wrap for one in posts for wrap in msgspec.msgpack.decode(one.content)["wraps"]]
+
+
+def stalled(world: World, error: type[Exception], look: Any = handover._waiting) -> list[str]:
+    """What leaks of an approval that is stalled while the owner revokes and writes elsewhere."""
+    network = Stalling()
+    two = Two(world, {"read", "update"}, network)
+    network.when = lambda one: one.method == "POST" and one.url.path == BASE + "/log"
+    network.then = lambda: two.write(two.owner.vault.revoke)
+    with patch.object(handover, "_waiting", look), pytest.raises(error):
+        two.approve()
+    return two.leaked(network.requests)
+
+
+@pytest.mark.attack(38)
+def test_a_grant_that_is_known_to_be_revoked_is_handed_nothing(world: World) -> None:
+    """A server that stalls an approval until the owner revokes gets no key of what came after."""
+    assert stalled(world, GrantRevokedError) == []
+
+
+@pytest.mark.control(38)
+def test_a_device_that_looks_at_the_grant_once_hands_it_what_came_after(world: World) -> None:
+    """Control: without the second look the revoked grant opens what was written after."""
+    look, looks = handover._waiting, list[Any]()
+
+    def once(state: Any, grant_id: bytes) -> GrantRow:
+        looks[:] = looks or [look(state, grant_id)]
+        return looks[0]  # type: ignore[no-any-return]
+
+    assert stalled(world, ConflictError, once) == [AFTER]
+
+
+@pytest.mark.attack(38)
+def test_every_part_is_handed_over_after_a_look(world: World) -> None:
+    """Where another process of the device learns of a revocation, no further part goes out."""
+    network = Stalling()
+    two = Two(world, {"read"}, network)
+    two.vault.remember("another", tags=["t"])
+    two.vault.requests()
+
+    def learn(*_: object) -> None:
+        two.write(two.owner.vault.revoke)
+        two.vault.sync()
+
+    with patch.object(handover, "_PART", 1), pytest.raises(GrantRevokedError):
+        two.vault.approve(two.request_id, words=two.app.words, progress=learn)
+    assert len(wraps_of(network.requests)) == 1
+    assert not [path for path in network.paths if path.endswith("/activate")]
+
+
+@pytest.mark.attack(38)
+def test_a_grant_that_ended_is_handed_nothing(world: World) -> None:
+    """An approval that goes on after the grant's time is over gives it no key."""
+    network = Stalling()
+    two = Two(world, {"read"}, network)
+    with (
+        patch("coffret.flows.approval.hand_over", side_effect=NetworkError),
+        pytest.raises(NetworkError),
+    ):
+        two.approve()
+    world.clock.forward(days=2 * MONTH.days)
+    two.vault.update(two.memory, content=AFTER)
+    with pytest.raises(GrantExpiredError):
+        two.approve()
+    assert wraps_of(network.requests) == []
+
+
+@pytest.mark.attack(55)
+def test_news_of_a_revocation_while_keys_are_made_fresh_makes_more_of_them_fresh(
+    world: World,
+) -> None:
+    """No key goes to an app that may write which another revocation made stale meanwhile."""
+    network = Stalling()
+    two = Two(world, {"read", "update"}, network)
+    third = world.app("Third", "https://third.example")
+    other, _ = world.granted(two.owner, third, tags=["t"], scopes={"read"})
+    fresh = two.owner.vault.remember("under a fresh key", tags=["t"]).id
+    two.vault.sync()
+    two.vault.requests()
+    network.when = lambda one: one.method == "POST" and one.url.path == BASE + "/log"
+    network.then = lambda: two.owner.vault.revoke(other)
+    two.approve()
+    assert two.owner.vault.grant(other).state == "revoked"
+    sent = {memory_id for memory_id, _, _ in wraps_of(network.requests)}
+    assert sent == {parse_id(two.memory), parse_id(fresh)}
+    assert stale_among(two.vault._state, sorted(sent)) == []
+
+
+# -- what was taken out of a grant that was not whole yet ----------------------------------------
+
+
+def resumed(world: World, scopes: set[str]) -> list[str]:
+    """What leaks of an approval that goes on after a memory was narrowed out elsewhere.
+
+    The server had the key, and its answer was lost.
+    """
+    network = Signed()
+    two = Two(world, scopes, network)
+    network.lose = lambda one: one.url.path.endswith("/wraps")
+    with patch("coffret.transport._TRIES", 1), pytest.raises(NetworkError):
+        two.approve()
+    network.lose = lambda _: False
+    network.requests.clear()
+    two.write(lambda grant_id: two.owner.vault.narrow(grant_id, [two.memory]))
+    two.approve()
+    return two.leaked(network.requests)
+
+
+class Signed(Losing, Recorder):
+    """A network that loses answers, and keeps every request."""
+
+
+@pytest.mark.attack(38)
+@pytest.mark.parametrize("scopes", [{"read"}, {"read", "update"}])
+def test_what_was_taken_out_is_not_given_back(world: World, scopes: set[str]) -> None:
+    """An approval that goes on gives no new key of a memory that the owner took out meanwhile."""
+    assert resumed(world, scopes) == []
+
+
+@pytest.mark.control(38)
+def test_a_device_that_forgets_what_it_sent_gives_it_back(world: World) -> None:
+    """Control: where it is not kept which key was sent, the app reads what came after."""
+
+    def unmarked(state: Any, _: bytes) -> dict[bytes, int]:
+        return dict.fromkeys((memory_id for memory_id, _ in state.store.states()), 0)
+
+    with patch.object(handover, "_sharing", unmarked):
+        assert resumed(world, {"read"}) == [AFTER]
+
+
+def test_what_was_sent_and_not_changed_is_sent_again(world: World) -> None:
+    """An approval whose keys never arrived is finished when it goes on."""
+    network = Signed()
+    two = Two(world, {"read", "update"}, network)
+    network.lose = lambda one: one.url.path.endswith("/wraps")
+    network.reaching = False
+    with patch("coffret.transport._TRIES", 1), pytest.raises(NetworkError):
+        two.approve()
+    network.lose = lambda _: False
+    two.vault.update(two.memory, content="changed under its key")
+    two.approve()
+    read = [memory.content for memory in two.app.access(two.request_id).memories()]
+    assert read == ["changed under its key"]
