@@ -10,6 +10,7 @@ from coffret.flows.append import Append, Change, append
 from coffret.flows.batches import batches
 from coffret.flows.http import Request, encode_json
 from coffret.flows.memories import rewrite
+from coffret.flows.rekeying import rewritten_size
 from coffret.flows.settled import settled, settled_meta
 from coffret.flows.signup import settings_entry
 from coffret.flows.sync import silent, sync
@@ -52,10 +53,10 @@ def _submit(body: Append) -> Request:
     return Request("PUT", "/accounts/me/settings", encode_json({"append": body}))
 
 
-def shown(state: VaultState) -> list[tuple[bytes, int]]:
-    """The memories whose current versions show title, importance and tags, with their sizes."""
+def shown(state: VaultState) -> list[bytes]:
+    """The memories whose current versions show title, importance and tags."""
     return [
-        (row.memory_id, len(row.record.envelope))
+        row.memory_id
         for row in state.store.current_records()
         if not parse_header(row.record.header).sealed
     ]
@@ -81,11 +82,11 @@ def seal_existing(state: VaultState, progress: Progress = silent) -> Flow[int]:
     done = 0
     while waiting := shown(state):
         total = done + len(waiting)
-        for batch in batches(waiting, lambda item: item[1]):
+        for batch in batches(waiting, rewritten_size(state)):
             try:
-                yield from rewrite(state, [memory_id for memory_id, _ in batch], hidden)
+                yield from rewrite(state, batch, hidden)
             except NotFoundError:
-                if all(_is_here(state, memory_id) for memory_id, _ in batch):
+                if all(_is_here(state, memory_id) for memory_id in batch):
                     raise  # the server says so, and would say it for ever
                 break  # another device deleted one of them: look again
             done += len(batch)
