@@ -227,9 +227,9 @@ async def apply(
         session: the session that it came by, if nobody looked yet whether that was ended.
 
     Raises:
-        ProblemError: `session-ended`; `log-moved` if the log is not at `base`; `conflict` if the
-            head is in force already and entries are still expected of it; or what the append
-            breaks.
+        ProblemError: `session-ended`; `log-moved` if the log is not at `base`, or brings no entries
+            and another head covers all that are there; `conflict` if the head is in force already
+            and entries are still expected of it; or what the append breaks.
     """
     state = await load_state(tx, prepared.account, session)
     if state.size != prepared.base:
@@ -238,6 +238,8 @@ async def apply(
         refuse("bad-signature", "the head is signed by a key that was replaced")
     if state.head == prepared.text:  # a head counts once, with whatever lies beside it
         return _once(Applied(state.size, repeated=True), expected)
+    if not prepared.leaves and parse_head(state.head).size == prepared.base:
+        raise _log_moved(state)  # another device covered these entries: one head of a size
     _check_expected(prepared, expected)
     ledger = Ledger(tx, prepared.account, state)
     wanted = prepared.memories()
@@ -254,8 +256,12 @@ async def apply(
 def _moved(state: State, prepared: Prepared) -> Applied:
     if state.base == prepared.base and state.head == prepared.text:
         return Applied(prepared.head.size, repeated=True)
+    raise _log_moved(state)
+
+
+def _log_moved(state: State) -> ProblemError:
     code, current = "log-moved", {"size": state.size, "head": state.head}
-    raise ProblemError(code, "read what is new and try again", current=current)
+    return ProblemError(code, "read what is new and try again", current=current)
 
 
 def _once(repeated: Applied, expected: Sequence[Expected]) -> Applied:

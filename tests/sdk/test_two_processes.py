@@ -39,11 +39,11 @@ def test_one_head_of_a_size_leaves_the_device(world: World) -> None:
     other.unlock(PASSPHRASE, owner.secret_key)
     before, hold = owner.vault._state.position().size, unsent.hold
 
-    def behind_the_other(*arguments: Any) -> bytes | None:
+    def behind_the_other(*arguments: Any, **options: Any) -> bytes | None:
         with patch.object(append, "hold", hold):
             if not list(other.list()):
                 other.remember("by the other process")
-        return hold(*arguments)
+        return hold(*arguments, **options)
 
     with patch.object(append, "hold", behind_the_other):
         owner.vault.remember("by this one")

@@ -48,12 +48,15 @@ async def test_json_does_as_well(stand: Stand) -> None:
 
 
 async def test_empty_lists_may_be_left_out(stand: Stand) -> None:
-    """An append of nothing but a head over the log as it stands is accepted."""
-    owner = await stand.sign_up()
+    """An append of nothing but a head, over what an app wrote, is accepted."""
+    owner, app = await stand.sign_up(), await stand.new_app()
+    grant = await stand.grant(owner, app)
+    written = app.put(owner.account, app.memory(owner.account, grant))
+    assert (await stand.write(app, grant, written, owner)).is_success
     append = owner.append()
     short = {"base": append["base"], "head": append["head"]}
     answer = await stand.send("POST", "/log", short, owner.token)
-    assert msgspec.msgpack.decode(answer.content) == {"size": 3}
+    assert msgspec.msgpack.decode(answer.content) == {"size": 5}
 
 
 async def test_the_same_append_again_gets_the_same_answer(stand: Stand) -> None:

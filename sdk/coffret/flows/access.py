@@ -34,6 +34,7 @@ from coffret_vault.errors import (
     GrantExpiredError,
     NotFoundError,
     OpenError,
+    QuotaError,
     TrustError,
 )
 from coffret_vault.formats import entry as kinds
@@ -375,7 +376,12 @@ def _submit(state: AppState, held: Held, entry: Entry, records: tuple[Record, ..
     signature = sign_statement(state.identity.signing, "app-entry", message)
     body = encode_msgpack({"records": records, "leaves": [message + signature]})
     path = f"/grants/{id_text(held.grant.grant_id)}/memory-blobs"
-    yield from send(state, Request("POST", path, body, media=MSGPACK))
+    try:
+        yield from send(state, Request("POST", path, body, media=MSGPACK))
+    except QuotaError:
+        reason = "the owner's vault takes no more from apps now"
+        hint = "It does when the owner has synced, and decided about what waits."
+        raise QuotaError(reason, hint=hint) from None
 
 
 def one(readable: Mapping[str, Readable], memory_id: str) -> Readable:

@@ -105,9 +105,13 @@ def build(state: VaultState, change: Change, signing: SigningKey | None = None) 
 
     Raises:
         TrustError: the change does not follow from what is there; it is ours, so it is a defect.
+        ConflictError: it has no entries, and there are none any more that no head covers.
     """
     position = state.position()
     leaves = tuple(map(serialize_entry, change.entries))
+    if not leaves and not position.tail:
+        message = "another head covers the log by now"
+        raise ConflictError(message)
     frontier = position.frontier.copy()
     for leaf in (*position.tail, *leaves):
         frontier.append_hash(leaf_hash(leaf))
@@ -172,8 +176,13 @@ def keep(state: VaultState, sent: Sent) -> None:
 
 
 def _arrived(state: VaultState, sent: Sent) -> bool:
-    """Whether the server had taken the change after all: the answer was lost, and others wrote."""
+    """Whether the server had taken the change after all: the answer was lost, and others wrote.
+
+    One without entries is a head alone: whoever's head covers the log now, there is no need of it.
+    """
     base = sent.append.base
+    if not sent.append.leaves:
+        return state.position().frontier.size >= base
     if any(state.store.leaf(at) != leaf for at, leaf in enumerate(sent.append.leaves, base)):
         return False
     wraps = [wrap[:3] for wrap in sent.change.wraps]
@@ -251,15 +260,24 @@ def _begin(
         sent = build(state, describe())
         request = submit(sent.append)
         begins, beside = _begins(sent.change), sent.change.beside
-        kept = hold(state, sent.append.base, request, begins, beside)
+        covers = not sent.append.leaves
+        kept = hold(state, sent.append.base, request, begins, beside, covers=covers)
         if kept is None:
             yield from back_off(state.ambient, lost)
             yield from settle(state)
-        elif state.store.size() == sent.append.base:
+        elif _stands(state, sent):
             return _Going(sent, request, kept)
         else:  # another process of this device wrote meanwhile: no second head goes out
             give_up(state, kept)
     raise LogMovedError
+
+
+def _stands(state: VaultState, sent: Sent) -> bool:
+    """Whether the log here is still the one that an append was made for."""
+    base = sent.append.base
+    if not sent.append.leaves and state.position().frontier.size >= base:
+        return False
+    return state.store.size() == base
 
 
 def _begins(change: Change) -> bytes:

@@ -9,6 +9,7 @@ import msgspec
 
 from coffret import opening
 from coffret.confirming import confirm
+from coffret.flows.covering import cover_tail
 from coffret.flows.grants import freshen
 from coffret.flows.passphrase import replace_passphrase
 from coffret.flows.review import accept_automatically
@@ -126,6 +127,7 @@ def sync_all(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]
     """Sync, accept what may be accepted unseen, and leave no app that may write a stale key.
 
     A change whose answer was lost goes first; a server that cannot take it now can be read anyway.
+    A long tail gets a head at last.
     """
     with suppress(ServerError):
         yield from settle(state)
@@ -134,4 +136,5 @@ def sync_all(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]
         return report
     accepted = yield from accept_automatically(state)
     fresh = yield from freshen(state)
+    yield from cover_tail(state)
     return msgspec.structs.replace(report, entries=report.entries + accepted + fresh)

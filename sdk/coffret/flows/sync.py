@@ -44,7 +44,8 @@ PAGE = 2_000
 _LEAVES = 10_000
 _ROUNDS = 16
 _MOST_TAIL = 100_000
-"""Entries by apps that no head covers yet; each sync of an owner's device covers them."""
+"""Entries by apps that no head covers yet. An honest server takes a tenth of them, and a device
+covers a hundredth (coffret.flows.covering): more is a server that hides the owner's heads."""
 
 
 _READ_AGAIN = (

@@ -4,7 +4,8 @@ docs/spec/5-log.md, Rules a device keeps. A device signs a head before it knows 
 takes it. Were the answer lost, and the next change put upon the same log, two heads of one size
 would bear the owner's signature, as after a fork. So a change is kept before it leaves, and is sent
 again, the very same bytes, before anything else is signed; it is given up when it can never be
-accepted any more: the log has grown past it, or the server has refused it.
+accepted any more: the log has grown past it (or, where it is a head alone, another covers that
+log), or the server has refused it.
 
 It is sealed, though all of it is public or sealed already: what is sent with the owner's authority
 is what this vault noted down, not what somebody put into a file (docs/adr/0025).
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
+    from coffret_vault.log.verify import Position
 
 _NAME = "unsent"
 _NONE = b""
@@ -51,7 +53,10 @@ SETTLED = {_NAME: _NONE}
 
 
 class _Unsent(Unshown, msgspec.Struct, frozen=True, array_like=True):
-    """A request as it was sent, the log's size it builds on, and the one memory it begins."""
+    """A request as it was sent, the log's size it builds on, and the one memory it begins.
+
+    Where it ``covers``, it brings no entries: a head alone, over the log of that size.
+    """
 
     base: int
     begins: bytes
@@ -62,6 +67,7 @@ class _Unsent(Unshown, msgspec.Struct, frozen=True, array_like=True):
     headers: dict[str, str] = {}
     params: tuple[tuple[str, str], ...] = ()
     by_head: bool = False
+    covers: bool = False
 
     def request(self) -> Request:
         """The same request again."""
@@ -75,6 +81,11 @@ class _Unsent(Unshown, msgspec.Struct, frozen=True, array_like=True):
             by_head=self.by_head,
         )
 
+    def is_over(self, position: Position) -> bool:
+        """Whether it is in the log that was verified up to here, or can never be any more."""
+        covered = self.covers and position.frontier.size >= self.base
+        return covered or position.size > self.base
+
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Unsent).decode
@@ -86,6 +97,8 @@ def hold(
     request: Request,
     begins: bytes = b"",
     beside: Mapping[str, bytes] | None = None,
+    *,
+    covers: bool = False,
 ) -> bytes | None:
     """Keep a change that is about to be sent, and values beside it, where no power cut takes it.
 
@@ -102,6 +115,7 @@ def hold(
             request.headers,
             request.params,
             request.by_head,
+            covers,
         )
     )
     kept = seal_note(state.keys.keyring, _NAME, note, random=state.ambient.random)
@@ -154,7 +168,7 @@ def settle(state: VaultState) -> Flow[bytes]:
         raise
     # None where the keys were changed since: then it is in the log, or never will be.
     unsent = None if note is None else _read(note)
-    if unsent is not None and state.position().size <= unsent.base:
+    if unsent is not None and not unsent.is_over(state.position()):
         yield from _again(state, unsent, kept)
     give_up(state, kept)
     begins = _NONE if unsent is None else unsent.begins
@@ -178,6 +192,6 @@ def _again(state: VaultState, unsent: _Unsent, kept: bytes) -> Flow[None]:
     except REFUSED:
         return  # whoever made the change was told then that it had failed
     yield from sync(state)
-    if state.position().size <= unsent.base:
+    if not unsent.is_over(state.position()):
         message = "the server says that the log has grown, and shows nothing that is new"
         raise TrustError(message)

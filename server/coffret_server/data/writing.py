@@ -14,15 +14,18 @@ from coffret_server.append import RECORDS_LIMIT, Record, check_pairs, prepare_pu
 from coffret_server.data.call import Call, Reply
 from coffret_server.ledger import Ledger
 from coffret_server.principals import AppCaller
-from coffret_server.problems import refuse
-from coffret_server.rows import Put, load_state
+from coffret_server.problems import ProblemError, refuse
+from coffret_server.rows import Put, State, load_state
 from coffret_server.storage import Tx
-from coffret_server.wire.log import Entry, parse_entry, split_leaf
+from coffret_server.wire.log import Entry, parse_entry, parse_head, split_leaf
 from coffret_server.wire.records import check_assigned
 
 SKEW: Final = 600_000_000
 """How far ahead (µs) an app's clock may be."""
+TAIL_LIMIT: Final = 10_000
+"""Entries by apps behind the owner's newest head; a device refuses a log with 100,000."""
 _VERIFIED_AT_ONCE: Final = 32
+_TAIL_WAIT: Final = 600
 
 
 class WritingBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -58,6 +61,7 @@ async def write_records(call: Call) -> Reply:
         earlier = await _written_before(ledger, writing)
         if earlier:
             return state.size, earlier
+        _check_tail(state, len(writing.leaves))
         await _check_times(tx, grant, writing, now)
         await _write(ledger, writing, grant_id)
         await ledger.finish()
@@ -109,6 +113,17 @@ def _scope(entry: Entry) -> str:
     if entry.kind == "delete":
         return "delete"
     return "create" if entry.version == 1 else "update"
+
+
+def _check_tail(state: State, more: int) -> None:
+    """Refuse what would stand so far behind the owner's head that no device would read it.
+
+    The owner's next head, which a device signs at a sync, covers all that is there.
+    """
+    if state.size + more > parse_head(state.head).size + TAIL_LIMIT:
+        code = "quota-exceeded"
+        detail = "the owner's device has to read what was written before; try again later"
+        raise ProblemError(code, detail, retry_after=_TAIL_WAIT)
 
 
 async def _check_times(tx: Tx, grant: grants.Grant, writing: _Writing, now: int) -> None:
