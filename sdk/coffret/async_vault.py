@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from asyncio import to_thread
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -283,7 +282,7 @@ class AsyncVault(AsyncKeyKeeping, AsyncDevices, AsyncSettling, AsyncIntake):
         Raises:
             LockedError: the vault is locked.
         """
-        await to_thread(self._finder.ready, progress)
+        await self._driver.alone(self._finder.ready, progress)
 
     async def search(
         self, question: str, progress: Progress = silent, **wanted: Unpack[Wanted]
@@ -293,7 +292,8 @@ class AsyncVault(AsyncKeyKeeping, AsyncDevices, AsyncSettling, AsyncIntake):
         Raises:
             InputError: the question is blank.
         """
-        return await to_thread(self._finder.find, question, search_of(wanted), progress)
+        found = self._finder.find
+        return await self._driver.alone(found, question, search_of(wanted), progress)
 
     async def history(self, memory_id: str) -> Sequence[Version]:
         """Every version of a memory, oldest first, compared with the log."""
@@ -323,8 +323,6 @@ class AsyncVault(AsyncKeyKeeping, AsyncDevices, AsyncSettling, AsyncIntake):
 
         Raises:
             ConflictError: the request was decided or withdrawn.
-            GrantRevokedError: the grant was revoked on another device before it had all its keys.
-            GrantExpiredError: the grant was over before it had all its keys.
             InputError: the narrowing cannot be.
             AppUnconfirmedError: neither words nor website tell that it is the app that was meant.
             WordsError: the words are not those of the app that asks.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     from coffret.sharing import GrantInfo
     from coffret_vault.records.memory import Memory
     from coffret_vault.search import Embedder
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class VaultStatus(msgspec.Struct, frozen=True):
@@ -79,6 +84,19 @@ class VaultSettings(msgspec.Struct, frozen=True):
 
     sealed: bool
     sealed_here: bool
+
+
+def _at_once(
+    method: Callable[Concatenate[LocalVault, P], T],
+) -> Callable[Concatenate[LocalVault, P], T]:
+    """A method that sees one state of the store, whatever other threads write meanwhile."""
+
+    @wraps(method)
+    def alone(vault: LocalVault, /, *given: P.args, **named: P.kwargs) -> T:
+        with vault._state.store.alone():  # noqa: SLF001 - a method of it
+            return method(vault, *given, **named)
+
+    return alone
 
 
 class LocalVault:
@@ -145,6 +163,7 @@ class LocalVault:
         """Forget the keys, the session and everything that was opened."""
         self._state.lock()
 
+    @_at_once
     def status(self) -> VaultStatus:
         """Where the vault stands on this device."""
         state = self._state
@@ -164,6 +183,7 @@ class LocalVault:
             locked=state.is_locked,
         )
 
+    @_at_once
     def settings(self) -> VaultSettings:
         """What is settled for the vault, as this device has it from the log; needs no keys.
 
@@ -172,10 +192,12 @@ class LocalVault:
         """
         return VaultSettings(settings(self._state).sealed, sealed_by_default(self._state))
 
+    @_at_once
     def count_shown(self) -> int:
         """How many current memories show title, importance and tags to the server."""
         return len(shown(self._state))
 
+    @_at_once
     def confirm(self, head: str) -> int:
         """Compare this device's log with a head seen elsewhere.
 
@@ -203,6 +225,7 @@ class LocalVault:
         """
         return list_evidence(self.folder / FOLDER)
 
+    @_at_once
     def check(self) -> int:
         """Look through the local store, and give how many memories it lacks; sync brings those.
 
@@ -212,12 +235,14 @@ class LocalVault:
         self._state.store.check()
         return len(self._state.store.wanted()[1])
 
+    @_at_once
     def memory_ids(self) -> Iterator[str]:
         """The ids of every memory that is not deleted, unreviewed ones included; needs no keys."""
         store = self._state.store
         found = dict(store.states()) | dict(store.states(pending=True))
         return map(id_text, sorted(found))
 
+    @_at_once
     def get(self, memory_id: str) -> Memory:
         """A memory by its id.
 
@@ -226,6 +251,7 @@ class LocalVault:
         """
         return memory_flows.current(self._state, memory_id)
 
+    @_at_once
     def list(
         self,
         *,
@@ -254,6 +280,7 @@ class LocalVault:
         ]
         return iter(sorted(found, key=lambda memory: memory.updated, reverse=True))
 
+    @_at_once
     def tags(self) -> dict[str, int]:
         """How many current memories each tag has, most used first."""
         counted: Counter[str] = Counter()
@@ -261,14 +288,17 @@ class LocalVault:
             counted.update(memory.tags)
         return dict(counted.most_common())
 
+    @_at_once
     def pending(self) -> Sequence[Pending]:
         """What apps wrote and nobody has decided, oldest first."""
         return review_flows.pending(self._state)
 
+    @_at_once
     def grants(self) -> Sequence[GrantInfo]:
         """Every grant there ever was, oldest first."""
         return grant_flows.grants(self._state)
 
+    @_at_once
     def grant(self, grant_id: str) -> GrantInfo:
         """A grant by its id.
 

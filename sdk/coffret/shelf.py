@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from threading import Lock
 from typing import TYPE_CHECKING, Required, TypedDict
 
 from coffret.arguments import many
@@ -109,6 +110,7 @@ class Shelf:
         self._make_embedder = embedder or default_embedder
         self._readable: Mapping[str, Readable] = {}
         self._index: SearchIndex | None = None
+        self._searching = Lock()
 
     def fill(self, readable: Mapping[str, Readable]) -> None:
         """Take what was just read."""
@@ -128,16 +130,22 @@ class Shelf:
         return one(self._readable, memory_id)
 
     def search(self, question: str, search: Search) -> list[Found]:
-        """Search them; the index is brought up to date first."""
+        """Search what is there now, one thread after the other; the index follows it first."""
+        with self._searching:
+            return self._search(self._readable, question, search)
+
+    def _search(
+        self, readable: Mapping[str, Readable], question: str, search: Search
+    ) -> list[Found]:
         from coffret_vault.search import SearchIndex  # noqa: PLC0415 - loads numpy: only to search
+
+        def read(keys: Iterable[bytes]) -> Iterator[Memory]:
+            return (readable[id_text(key)].memory for key in keys)
 
         if self._index is None:
             self._index = SearchIndex(self._make_embedder())
-        known = {parse_id(key): item.memory.version for key, item in self._readable.items()}
+        known = {parse_id(key): item.memory.version for key, item in readable.items()}
         stale = self._index.stale(known)
         self._index.remove(stale.to_remove)
-        self._index.put(map(document, self._read(stale.to_put)))
-        return find(self._index, question, search, self._read)
-
-    def _read(self, keys: Iterable[bytes]) -> Iterator[Memory]:
-        return (self._readable[id_text(key)].memory for key in keys)
+        self._index.put(map(document, read(stale.to_put)))
+        return find(self._index, question, search, read)

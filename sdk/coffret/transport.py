@@ -16,6 +16,7 @@ import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
@@ -146,7 +147,10 @@ def _discard(coming: Future[Incoming]) -> None:
 
 
 class SyncDriver:
-    """Runs flows, one request after another, over one kept connection."""
+    """Runs flows, one request after another, over one kept connection.
+
+    Threads take turns: a flow is run to its end before another thread's begins.
+    """
 
     def __init__(self, origin: str, *, transport: httpx.BaseTransport | None = None) -> None:
         """Talk to ``origin`` only. ``transport`` replaces the network, for tests."""
@@ -155,6 +159,7 @@ class SyncDriver:
         self.web: Callable[[str], Response] = Web(context=httpx.create_ssl_context)
         self._pool: ThreadPoolExecutor | None = None
         self._coming: tuple[Request, Future[Incoming]] | None = None
+        self._turn = threading.RLock()
 
     def close(self) -> None:
         """Close the connection."""
@@ -172,7 +177,16 @@ class SyncDriver:
             raise
 
     def run(self, flow: Flow[T]) -> T:
-        """Run a flow to its end and give its result."""
+        """Run a flow to its end and give its result, after those that other threads began."""
+        with self._turn:
+            return self._run(flow)
+
+    def alone(self, work: Callable[..., T], *given: object) -> T:
+        """Do work while no flow is under way."""
+        with self._turn:
+            return work(*given)
+
+    def _run(self, flow: Flow[T]) -> T:
         try:
             request = next(flow)
             while True:
@@ -300,6 +314,17 @@ class AsyncDriver:
         """Run a flow to its end and give its result, after those that were begun before it."""
         async with self._turn:
             return await self._run(flow)
+
+    async def alone(self, work: Callable[..., T], *given: object) -> T:
+        """Do work in a thread, while no flow is under way; who is cancelled waits for its end."""
+        async with self._turn:
+            task = asyncio.create_task(asyncio.to_thread(work, *given))
+            try:
+                return await asyncio.shield(task)
+            finally:
+                while not task.done():
+                    with suppress(asyncio.CancelledError):
+                        await asyncio.wait([task])
 
     async def _run(self, flow: Flow[T]) -> T:
         try:

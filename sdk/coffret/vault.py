@@ -282,7 +282,7 @@ class Vault(KeyKeeping, Devices, Settling, Intake):
         Raises:
             LockedError: the vault is locked.
         """
-        self._finder.ready(progress)
+        self._driver.alone(self._finder.ready, progress)
 
     def search(
         self, question: str, progress: Progress = silent, **wanted: Unpack[Wanted]
@@ -292,7 +292,7 @@ class Vault(KeyKeeping, Devices, Settling, Intake):
         Raises:
             InputError: the question is blank.
         """
-        return self._finder.find(question, search_of(wanted), progress)
+        return self._driver.alone(self._finder.find, question, search_of(wanted), progress)
 
     def history(self, memory_id: str) -> Sequence[Version]:
         """Every version of a memory, oldest first, compared with the log."""
@@ -322,8 +322,6 @@ class Vault(KeyKeeping, Devices, Settling, Intake):
 
         Raises:
             ConflictError: the request was decided or withdrawn.
-            GrantRevokedError: the grant was revoked on another device before it had all its keys.
-            GrantExpiredError: the grant was over before it had all its keys.
             InputError: the narrowing cannot be.
             AppUnconfirmedError: neither words nor website tell that it is the app that was meant.
             WordsError: the words are not those of the app that asks.

@@ -1,5 +1,8 @@
 """A connection that can write rows in a thread while its owner goes on.
 
+Its owner may be several threads: each statement has the connection to itself, and so has each
+transaction as long as it lasts (``turn``). No thread sees what another one has not committed.
+
 SQLite lets go of the interpreter while it runs a statement, and takes it back for every row of an
 ``executemany``; so rows that are to be written meanwhile go into few statements of many rows each.
 Whatever is asked of the connection next waits for them first, and gets their error if they have
@@ -12,6 +15,7 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import chain
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,6 +34,12 @@ class Database(sqlite3.Connection):
     _pool: ThreadPoolExecutor | None = None
     _pending: Future[None] | None = None
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - as SQLite's own
+        """As SQLite's own."""
+        super().__init__(*arguments, **named)
+        self.turn = RLock()
+        """Held by the thread that uses the connection, for a statement or longer."""
+
     def insert_soon(self, insert: str, rows: Sequence[Row]) -> None:
         """Write rows in a transaction of their own, all or none, while the caller goes on.
 
@@ -37,10 +47,11 @@ class Database(sqlite3.Connection):
             insert: the statement up to and with ``VALUES``.
             rows: as many values each as the table has columns.
         """
-        self.settle()
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(1, "coffret-store")
-        self._pending = self._pool.submit(self._insert, insert, rows)
+        with self.turn:
+            self.settle()
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(1, "coffret-store")
+            self._pending = self._pool.submit(self._insert, insert, rows)
 
     def settle(self) -> None:
         """Wait until what was given to :meth:`insert_soon` is written.
@@ -48,9 +59,10 @@ class Database(sqlite3.Connection):
         Raises:
             sqlite3.Error: nothing of it could be.
         """
-        pending, self._pending = self._pending, None
-        if pending is not None:
-            pending.result()
+        with self.turn:
+            pending, self._pending = self._pending, None
+            if pending is not None:
+                pending.result()
 
     def _insert(self, insert: str, rows: Sequence[Row]) -> None:
         execute = super().execute
@@ -69,18 +81,21 @@ class Database(sqlite3.Connection):
 
     def execute(self, *arguments: Any) -> sqlite3.Cursor:  # noqa: ANN401 - as SQLite's own
         """As SQLite's own, in its turn."""
-        self.settle()
-        return super().execute(*arguments)
+        with self.turn:
+            self.settle()
+            return super().execute(*arguments)
 
     def executemany(self, *arguments: Any) -> sqlite3.Cursor:  # noqa: ANN401 - as SQLite's own
         """As SQLite's own, in its turn."""
-        self.settle()
-        return super().executemany(*arguments)
+        with self.turn:
+            self.settle()
+            return super().executemany(*arguments)
 
     def cursor(self, *arguments: Any) -> Any:  # noqa: ANN401 - as SQLite's own
         """As SQLite's own, in its turn."""
-        self.settle()
-        return super().cursor(*arguments)
+        with self.turn:
+            self.settle()
+            return super().cursor(*arguments)
 
     def close(self) -> None:
         """Close it, after what is being written; what could not be, is not news any more."""

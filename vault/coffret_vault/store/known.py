@@ -230,6 +230,10 @@ class Known:
 
     def _read(self, sealing: Sealing) -> None:
         """Compare the rows with the seal, as they stand at one moment."""
+        with self._database.turn:
+            self._compare(sealing)
+
+    def _compare(self, sealing: Sealing) -> None:
         begun = not self._database.in_transaction
         if begun:
             with mapped():

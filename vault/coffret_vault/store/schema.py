@@ -150,31 +150,37 @@ def integer(value: object) -> int:
 
 
 @contextmanager
-def durable(database: sqlite3.Connection) -> Iterator[None]:
+def durable(database: Database) -> Iterator[None]:
     """What is committed within, and all that was before it, outlasts a power cut.
 
     One sync of the write-ahead log a commit; the log is one file, so earlier commits go with it.
     """
-    with mapped():
-        database.execute("PRAGMA synchronous=FULL")
-    try:
-        yield
-    finally:
+    with database.turn:
         with mapped():
-            database.execute("PRAGMA synchronous=NORMAL")
+            database.execute("PRAGMA synchronous=FULL")
+        try:
+            yield
+        finally:
+            with mapped():
+                database.execute("PRAGMA synchronous=NORMAL")
 
 
 class transaction:  # noqa: N801 - used as the function that it could be
-    """All of it, or nothing: commits at the end, rolls back on any error."""
+    """All of it, or nothing: commits at the end, rolls back on any error. For one thread."""
 
     __slots__ = ("_database",)
 
-    def __init__(self, database: sqlite3.Connection) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
 
     def __enter__(self) -> None:
-        with mapped():
-            self._database.execute("BEGIN IMMEDIATE")
+        self._database.turn.acquire()
+        try:
+            with mapped():
+                self._database.execute("BEGIN IMMEDIATE")
+        except BaseException:
+            self._database.turn.release()
+            raise
 
     def __exit__(
         self,
@@ -187,7 +193,10 @@ class transaction:  # noqa: N801 - used as the function that it could be
                 with mapped():
                     self._database.execute("COMMIT")
         finally:
-            if self._database.in_transaction:
-                with mapped():
-                    self._database.execute("ROLLBACK")
+            try:
+                if self._database.in_transaction:
+                    with mapped():
+                        self._database.execute("ROLLBACK")
+            finally:
+                self._database.turn.release()
         mapped().__exit__(kind, error, trace)

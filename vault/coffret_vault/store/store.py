@@ -19,6 +19,7 @@ from coffret_vault.store.values import Values
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from coffret_vault.store.known import Sealing
@@ -53,7 +54,11 @@ _FIELDS = "memory_id, version, header, envelope, kek, wrap"
 
 
 class Store(Values):
-    """One vault's local database. Not for use from several threads at once."""
+    """One vault's local database.
+
+    What a method does, it does on one state of it, whatever other threads do; what is to be done in
+    several calls on one state is done within :meth:`alone`.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open or make the database at ``path``.
@@ -67,6 +72,10 @@ class Store(Values):
         super().__init__(connect(path))
         self.grants = GrantTable(self._database, self.known)
         self._known: tuple[bytes, Mark] | None = None
+
+    def alone(self) -> AbstractContextManager[bool]:
+        """Keep other threads waiting until the block is left."""
+        return self._database.turn
 
     def version(self) -> tuple[int, int]:
         """Differs whenever something was written, here or by another program."""
