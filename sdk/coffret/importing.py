@@ -9,15 +9,22 @@ import msgspec
 
 from coffret.flows.keys import open_memory
 from coffret.flows.many import remember_many
-from coffret.flows.memories import WRITTEN_BY, NewMemory, update
+from coffret.flows.memories import NewMemory, update
 from coffret.flows.settled import sealed_by_default
 from coffret.flows.sync import silent, sync
 from coffret.flows.unsent import settle
 from coffret.flows.visibility import decided
+from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.unshown import Unshown
 from coffret_vault.ingest.draft import Draft, ImportSkipped
 from coffret_vault.ingest.export import ExportedMemory
 from coffret_vault.ingest.plan import Action, plan_import
+from coffret_vault.records.marks import (
+    IMPORT_DIGEST,
+    IMPORT_KEY,
+    WRITTEN_BY,
+    without_import_marks,
+)
 from coffret_vault.records.memory import Fields, Memory, from_micros, to_micros
 
 if TYPE_CHECKING:
@@ -28,8 +35,6 @@ if TYPE_CHECKING:
     from coffret.flows.state import VaultState
     from coffret.flows.sync import Progress
 
-_KEY = "import_key"
-_DIGEST = "import_digest"
 _OLDER = "the vault has a later version of it"
 
 
@@ -95,7 +100,7 @@ class Known(msgspec.Struct, frozen=True):
 
 def imported_before(state: VaultState) -> Known:
     """What is in a vault that was synced."""
-    return Known({_key_of(memory): memory for memory in current_memories(state)})
+    return Known({_key_of(state, memory): memory for memory in current_memories(state)})
 
 
 def current_memories(state: VaultState) -> Iterator[Memory]:
@@ -156,13 +161,18 @@ def carry_out(
     return ImportReport(len(new), len(changed), unchanged, tuple(skipped))
 
 
-def _key_of(memory: Memory) -> str:
-    """The key by which an import knows a memory: that of its source, or its own in an export."""
-    return memory.provenance.get(_KEY) or f"coffret:{memory.id}"
+def _key_of(state: VaultState, memory: Memory) -> str:
+    """The key by which an import knows a memory: that of its source, or its own in an export.
+
+    Its own names the vault as well: an app chooses the ids of what it makes, and may know one of a
+    memory in another vault whose export is imported here.
+    """
+    own = f"coffret:{id_text(state.account_id)}/{memory.id}"
+    return memory.provenance.get(IMPORT_KEY) or own
 
 
 def _digest_of(memory: Memory) -> str:
-    return memory.provenance.get(_DIGEST) or _exported(memory).digest
+    return memory.provenance.get(IMPORT_DIGEST) or _exported(memory, "").digest
 
 
 def _instead(fields: Fields, default: bool, before: Fields) -> Fields:  # noqa: FBT001 - for partial
@@ -222,7 +232,7 @@ def _fields(draft: Draft, sealed: bool | None) -> Fields:  # noqa: FBT001 - as t
         labels=dict(draft.labels),
         metadata=dict(draft.metadata),
         sealed=sealed,
-        provenance={_KEY: draft.key, _DIGEST: draft.digest},
+        provenance={IMPORT_KEY: draft.key, IMPORT_DIGEST: draft.digest},
     )
     if not isinstance(draft, ExportedMemory):
         return fields
@@ -253,12 +263,12 @@ def _micros(moment: datetime | None) -> int | None:
 def exported(state: VaultState) -> Iterator[ExportedMemory]:
     """Every current memory as an export writes it."""
     for memory in current_memories(state):
-        yield _exported(memory)
+        yield _exported(memory, _key_of(state, memory))
 
 
-def _exported(memory: Memory) -> ExportedMemory:
+def _exported(memory: Memory, key: str) -> ExportedMemory:
     return ExportedMemory(
-        key=_key_of(memory),
+        key=key,
         source=memory.source,
         content=memory.content,
         title=memory.title,
@@ -280,10 +290,5 @@ def _exported(memory: Memory) -> ExportedMemory:
         sealed=memory.sealed,
         valid_from=_micros(memory.valid_from),
         valid_until=_micros(memory.valid_until),
-        provenance=_own_provenance(memory),
+        provenance=without_import_marks(memory.provenance),
     )
-
-
-def _own_provenance(memory: Memory) -> dict[str, str]:
-    """What is not the import's own note."""
-    return {key: text for key, text in memory.provenance.items() if key not in {_KEY, _DIGEST}}

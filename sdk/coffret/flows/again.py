@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret.flows.memories import WRITTEN_BY
 from coffret_vault.formats.layout import id_text
+from coffret_vault.records.marks import WRITTEN_BY, without_import_marks
 
 if TYPE_CHECKING:
     from coffret_vault.records.memory import Fields, Memory
@@ -24,10 +24,10 @@ def written_before(found: Memory, wanted: Memory, fields: Fields, app_id: bytes)
         app_id: of the app. An owner's device that wrote its memory again has kept that mark.
     """
     own = id_text(app_id)
-    marks = dict(found.provenance)
-    if found.author != own and marks.pop(WRITTEN_BY, None) != own:
+    noted = without_import_marks(found.provenance)
+    if found.author != own and noted.pop(WRITTEN_BY, None) != own:
         return False
-    there = msgspec.structs.replace(found.fields(), provenance=marks)
+    there = msgspec.structs.replace(found.fields(), provenance=noted)
     open_to_both = fields.sealed is None or found.author != own
     shows = there.sealed if open_to_both else fields.sealed
     meant = wanted.fields()

@@ -165,9 +165,13 @@ def keep(state: VaultState, sent: Sent) -> None:
     """Store what the server took."""
     change = sent.change
     accepted = [_accepted(state, accept) for accept in change.accepts]
+    states = sent.verified.states
     state.store.commit(
         sent.verified,
-        (*change.records, *accepted),
+        (
+            *change.records,
+            *(row for row in accepted if states[row.memory_id].current == row.version),
+        ),
         change.grants,
         wraps=[wrap[:3] for wrap in change.wraps],
         unwraps=change.unwraps,

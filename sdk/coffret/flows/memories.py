@@ -26,6 +26,7 @@ from coffret_vault.formats.entry import Entry
 from coffret_vault.formats.layout import id_text, parse_id
 from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.primitives.symmetric import generate_key
+from coffret_vault.records.marks import written_again
 from coffret_vault.records.memory import Fields, Memory, checked, to_micros
 from coffret_vault.records.seal import Stamp, make_record, to_memory, written_memory
 from coffret_vault.store import StoredRecord
@@ -35,14 +36,13 @@ if TYPE_CHECKING:
 
     from coffret.flows.append import Wrap
     from coffret.flows.http import Flow
+    from coffret.flows.keys import Opened
     from coffret.flows.state import VaultState
     from coffret_vault.formats.author import Author
     from coffret_vault.formats.memory import Record
     from coffret_vault.log.replay import MemoryState
 
 _NOT_HERE = "this version is not on this device yet; sync first"
-WRITTEN_BY = "written_by"
-"""Under this name ``provenance`` keeps the app that wrote what the owner's device wrote again."""
 
 
 class NewMemory(msgspec.Struct, frozen=True):
@@ -250,29 +250,47 @@ def _next(
         message = "the memory was changed in between; look at it again"
         raise ConflictError(message)
     opened = open_record(state, _record(state, identifier, memory.current))
+    return seal_next(state, opened, memory, change, fresh=fresh)
+
+
+def seal_next(
+    state: VaultState,
+    opened: Opened,
+    memory: MemoryState,
+    change: Callable[[Fields], Fields],
+    *,
+    fresh: bool = False,
+) -> Written:
+    """Seal the version that follows a memory's current one, which was opened.
+
+    What an app wrote plain is sealed now where the vault keeps titles sealed, unless the change
+    says otherwise: that it shows was not the owner's word.
+    """
     key, number = next_key(state, opened, memory, fresh=fresh)
+    author = opened.header.author
     stamp = Stamp(
         account_id=state.account_id,
-        memory_id=identifier,
+        memory_id=opened.header.memory_id,
         version=memory.newest + 1,
         key_number=number,
         author=OWNER,
         created=opened.header.created,
         updated=max(state.ambient.now(), opened.header.created),
     )
-    before = to_memory(opened.header, opened.payload)
-    wanted = checked(change(before.fields()), sealed=before.sealed)
-    fields = with_author(wanted, opened.header.author)
+    before = to_memory(opened.header, opened.payload).fields()
+    if not author.is_owner and sealed_by_default(state):
+        before = hidden(before)
+    fields = with_author(checked(change(before), sealed=before.sealed), author)
     written = _seal(state, stamp, fields, key)
     return msgspec.structs.replace(written, before=opened.header.key_number)
 
 
 def with_author(fields: Fields, author: Author) -> Fields:
     """Fields that an app wrote, as the owner's device writes them again: its mark stays."""
-    if author.app_id is None:
+    if author.is_owner:
         return fields
-    marked = {**fields.provenance, WRITTEN_BY: id_text(author.app_id)}
-    return msgspec.structs.replace(fields, provenance=marked)
+    provenance = written_again(author, fields.provenance)
+    return msgspec.structs.replace(fields, provenance=provenance)
 
 
 def _record(state: VaultState, identifier: bytes, version: int) -> Record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,9 +18,9 @@ from coffret.flows.keys import (
     open_memory,
     open_record,
 )
-from coffret.flows.memories import current, find, rewrite, update, with_author
+from coffret.flows.memories import current, find, put_change, seal_next, with_author
 from coffret.flows.session import get_packed
-from coffret.flows.settled import settings
+from coffret.flows.settled import sealed_by_default
 from coffret.flows.sync import check_records
 from coffret.flows.visibility import hidden
 from coffret_vault.errors import ConflictError, NotFoundError, OpenError, TrustError
@@ -29,16 +30,24 @@ from coffret_vault.formats.entry import Entry
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.memory import KEK, Record
 from coffret_vault.formats.sharing import CREATE, UPDATE
+from coffret_vault.log.replay import advance
+from coffret_vault.records.marks import import_marks
 from coffret_vault.records.memory import Fields, Memory
 from coffret_vault.records.seal import to_memory, wrap_memory_key
 from coffret_vault.store import Wanted
 
 if TYPE_CHECKING:
-    from coffret.flows.append import Wrap
+    from collections.abc import Mapping, Sequence
+
+    from coffret.flows.append import Accept, Wrap
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
     from coffret_vault.formats.sharing import Grant
     from coffret_vault.log.replay import MemoryState, Proposal
+
+
+_TOGETHER = 100
+"""So many versions of one memory are accepted in one append at the most."""
 
 
 class Pending(msgspec.Struct, frozen=True):
@@ -113,8 +122,9 @@ def accept(state: VaultState, memory_id: str, version: int | None = None) -> Flo
 
     A version that was overtaken by a later one is written again as the owner's, since versions
     never go back; so is one under a key that was replaced since, which others may still have; and
-    so is one that shows its title in a vault that keeps titles sealed, and one of before the
-    owner's keys were changed, since who knew those knows the key of the grant that it came by.
+    so is one that shows its title in a vault that keeps titles sealed, one of a memory that was
+    imported, and one of before the owner's keys were changed, since who knew those knows the key of
+    the grant that it came by.
 
     Returns:
         The memory as it is now; None when what was accepted is its deletion.
@@ -128,20 +138,10 @@ def accept(state: VaultState, memory_id: str, version: int | None = None) -> Flo
     if not item.deletion:
         yield from _readable(state, identifier, item)
         if _overtaken(state, identifier, memory, item):
-            return (yield from _rewrite(state, memory_id, identifier, item))
-    withheld: list[Wrap] = []
-    yield from append(state, lambda: _acceptance(state, identifier, item, withheld))
-    if item.deletion:
-        return None
-    hide = settings(state).sealed and not current(state, memory_id).sealed
-    before = item.leaf < state.account.changed_at()
-    if withheld or hide or before:  # as the owner's own version, under a fresh key
-        yield from rewrite(state, [identifier], hidden if hide else _same)
-    return current(state, memory_id)
-
-
-def _same(fields: Fields) -> Fields:
-    return fields
+            yield from append(state, lambda: _replacement(state, identifier, item))
+            return current(state, memory_id)
+    yield from append(state, lambda: _acceptance(state, identifier, (item,)))
+    return None if item.deletion else current(state, memory_id)
 
 
 def _overtaken(state: VaultState, identifier: bytes, memory: MemoryState, item: Proposal) -> bool:
@@ -161,36 +161,76 @@ def _overtaken(state: VaultState, identifier: bytes, memory: MemoryState, item: 
     return not same_number or proposed.key != present.key
 
 
-def _acceptance(
-    state: VaultState, identifier: bytes, item: Proposal, withheld: list[Wrap]
-) -> Change:
-    """The change that accepts a version.
-
-    A stale key is given to nobody else: those who are to have it come into ``withheld``.
-    """
+def _still_pending(state: VaultState, identifier: bytes, items: Sequence[Proposal]) -> MemoryState:
     memory = state.store.state(identifier)
-    if memory is None or item not in memory.pending:
+    if memory is None or any(item not in memory.pending for item in items):
         message = "this was decided on another device in between"
         raise ConflictError(message)
-    entry = _decision(state, identifier, item, kinds.ACCEPT)
+    return memory
+
+
+def _acceptance(state: VaultState, identifier: bytes, items: Sequence[Proposal]) -> Change:
+    """The change that accepts these versions, each of which follows on the one before.
+
+    What has to be written again as the owner's is so in the same append: no server, and nothing
+    that goes wrong in between, can keep the one and not the other.
+    """
+    memory, item = _still_pending(state, identifier, items), items[-1]
+    entries = tuple(_decision(state, identifier, item, kinds.ACCEPT) for item in items)
     if item.deletion:
-        return Change(entries=(entry,))
-    if _overtaken(state, identifier, memory, item):
+        return Change(entries=entries)
+    if any(_overtaken(state, identifier, memory, item) for item in items):
         message = "the memory was changed in between; look at it again"
         raise ConflictError(message)
-    opened = _opened(state, identifier, item)
-    wrapping = state.owner_wrapping()
-    wrap = wrap_memory_key(opened.header, opened.key, wrapping, random=state.ambient.random)
-    accepted = (identifier, item.version, KEK.encode(wrapping.name), wrap)
-    view = to_memory(opened.header, opened.payload)
-    number = opened.header.key_number
-    wraps = tuple(grant_wraps(state, live_grants(state), view, opened.header, opened.key, number))
-    withheld[:] = wraps if is_stale(state, memory) else ()
-    return Change(entries=(entry,), accepts=(accepted,), wraps=() if withheld else wraps)
+    opened = [_opened(state, identifier, item.version) for item in items]
+    accepts = tuple(map(partial(_accepted, state), opened))
+    live, last = live_grants(state), opened[-1]
+    number = last.header.key_number
+    view = to_memory(last.header, last.payload)
+    wraps = tuple(grant_wraps(state, live, view, last.header, last.key, number))
+    marks = _import_marks(state, identifier, memory)
+    hide = not view.sealed and sealed_by_default(state)
+    if not (marks or hide or _is_known_to_others(state, memory, items, wraps)):
+        return Change(entries=entries, accepts=accepts, wraps=wraps)
+    after = memory
+    for entry in entries:
+        after = advance(after, entry, state.store.size())
+    written = seal_next(state, last, after, partial(_marked, marks))
+    put = put_change(state, [written])
+    return msgspec.structs.replace(put, entries=(*entries, *put.entries), accepts=accepts)
 
 
-def _opened(state: VaultState, identifier: bytes, item: Proposal) -> Opened:
-    record = state.store.record(identifier, item.version)
+def _is_known_to_others(
+    state: VaultState, memory: MemoryState, items: Sequence[Proposal], wraps: Sequence[Wrap]
+) -> bool:
+    """Whether the key of what is accepted would be in use although the wrong ones may have it.
+
+    A stale key is given to nobody else; and who knew the owner's keys of before knows the key of
+    the grant that a version came by.
+    """
+    return bool(wraps and is_stale(state, memory)) or items[0].leaf < state.account.changed_at()
+
+
+def _accepted(state: VaultState, opened: Opened) -> Accept:
+    """An app's version, its key wrapped for the owner."""
+    header, wrapping = opened.header, state.owner_wrapping()
+    wrap = wrap_memory_key(header, opened.key, wrapping, random=state.ambient.random)
+    return header.memory_id, header.version, KEK.encode(wrapping.name), wrap
+
+
+def _import_marks(state: VaultState, identifier: bytes, memory: MemoryState) -> dict[str, str]:
+    """The owner's marks on the current version, which an import is to find after it as well."""
+    if not memory.current or memory.author:
+        return {}
+    return import_marks(_opened(state, identifier, memory.current).payload.provenance)
+
+
+def _marked(marks: Mapping[str, str], fields: Fields) -> Fields:
+    return msgspec.structs.replace(fields, provenance={**fields.provenance, **marks})
+
+
+def _opened(state: VaultState, identifier: bytes, version: int) -> Opened:
+    record = state.store.record(identifier, version)
     if record is None:
         message = "this version is not on this device yet; sync first"
         raise NotFoundError(message)
@@ -229,20 +269,20 @@ def _readable(state: VaultState, identifier: bytes, item: Proposal) -> Flow[None
     state.store.put_records(found)
 
 
-def _rewrite(
-    state: VaultState, memory_id: str, identifier: bytes, item: Proposal
-) -> Flow[Memory | None]:
-    record = state.store.record(identifier, item.version)
-    if record is None:
-        raise NotFoundError
-    opened = open_record(state, record)
+def _replacement(state: VaultState, identifier: bytes, item: Proposal) -> Change:
+    """The change that writes what an overtaken version says as the owner's, in its place."""
+    memory = _still_pending(state, identifier, (item,))
+    opened = _opened(state, identifier, item.version)
     fields = to_memory(opened.header, opened.payload).fields()
     fields = with_author(fields, opened.header.author)
-    if settings(state).sealed:
+    fields = _marked(_import_marks(state, identifier, memory), fields)
+    if sealed_by_default(state):
         fields = hidden(fields)
-    written = yield from update(state, memory_id, lambda _: fields)
-    yield from reject(state, memory_id, item.version)
-    return written
+    current = _opened(state, identifier, memory.current)
+    written = seal_next(state, current, memory, lambda _: fields)
+    put = put_change(state, [written])
+    entry = _decision(state, identifier, item, kinds.REJECT)
+    return msgspec.structs.replace(put, entries=(*put.entries, entry))
 
 
 def reject(state: VaultState, memory_id: str, version: int | None = None) -> Flow[None]:
@@ -272,13 +312,29 @@ def accept_automatically(state: VaultState) -> Flow[int]:
     if not trusted or state.is_locked:
         return 0
     accepted = 0
-    for memory_id, memory in state.store.states(pending=True):
-        for item in memory.pending:
-            under = trusted.get(_written_under(state, memory_id, item) or b"")
-            if under is not None and _allows(state, under, memory_id, item):
-                yield from accept(state, id_text(memory_id), item.version)
-                accepted += 1
+    for memory_id, _ in state.store.states(pending=True):
+        while items := _next_allowed(state, trusted, memory_id):
+            yield from append(state, partial(_acceptance, state, memory_id, items))
+            accepted += len(items)
     return accepted
+
+
+def _next_allowed(
+    state: VaultState, trusted: Mapping[bytes, Grant], memory_id: bytes
+) -> list[Proposal]:
+    """What of a memory is to be accepted together: its creation, or updates that follow on it.
+
+    Together, since what is written again as the owner's overtakes all that waits then.
+    """
+    memory = state.store.state(memory_id)
+    allowed: list[Proposal] = []
+    for item in memory.pending if memory else ():
+        under = trusted.get(_written_under(state, memory_id, item) or b"")
+        if under is not None and _allows(state, under, memory_id, item):
+            allowed.append(item)
+        if len(allowed) == _TOGETHER or (allowed and memory and not memory.current):
+            break
+    return allowed
 
 
 def _allows(state: VaultState, grant: Grant, memory_id: bytes, item: Proposal) -> bool:

@@ -26,6 +26,7 @@ from coffret_vault.formats.memory import (
 )
 from coffret_vault.formats.padding import pad, unpad
 from coffret_vault.primitives.secret import SecretBytes
+from coffret_vault.records.marks import said_by
 from coffret_vault.records.memory import Fields, Memory, Review, from_micros, to_micros
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ def make_record(
 
 
 def to_memory(header: Header, payload: Payload, review: Review = _APPROVED) -> Memory:
-    """The owner's view of an opened version."""
+    """The owner's view of an opened version, without marks that its author cannot have made."""
     importance = payload.importance if header.sealed else header.importance
     tags = payload.tags if header.sealed else header.tags
     return Memory(
@@ -207,7 +208,7 @@ def to_memory(header: Header, payload: Payload, review: Review = _APPROVED) -> M
         sealed=header.sealed,
         valid_from=_moment(payload.valid_from),
         valid_until=_moment(payload.valid_until),
-        provenance=payload.provenance,
+        provenance=said_by(header.author, payload.provenance),
     )
 
 
@@ -235,7 +236,7 @@ def written_memory(stamp: Stamp, fields: Fields) -> Memory:
         sealed=fields.sealed is not False,
         valid_from=_moment(_micros(fields.valid_from)),
         valid_until=_moment(_micros(fields.valid_until)),
-        provenance=fields.provenance,
+        provenance=said_by(stamp.author, fields.provenance),
     )
 
 
