@@ -322,6 +322,8 @@ class Vault(KeyKeeping, Devices, Settling, Intake):
 
         Raises:
             ConflictError: the request was decided or withdrawn.
+            GrantRevokedError: the grant was revoked on another device before it had all its keys.
+            GrantExpiredError: the grant was over before it had all its keys.
             InputError: the narrowing cannot be.
             AppUnconfirmedError: neither words nor website tell that it is the app that was meant.
             WordsError: the words are not those of the app that asks.
