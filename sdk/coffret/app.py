@@ -186,6 +186,16 @@ class App:
         """Where a request stands: ``pending``, ``approved``, ``denied``, ``cancelled``, …."""
         return self._driver.run(app_flows.status(self._state, request_id))
 
+    def grant_status(self, request_id: str) -> str | None:
+        """Where the grant stands: ``active``, ``paused``, ``revoked``, ``over``, ``activating``.
+
+        None where the owner has not approved the request.
+
+        Raises:
+            TrustError: what the server shows is not the owner's answer.
+        """
+        return self._driver.run(app_flows.grant_status(self._state, request_id))
+
     def cancel(self, request_id: str) -> None:
         """Withdraw a request that is still pending."""
         self._driver.run(app_flows.cancel(self._state, request_id))
@@ -200,7 +210,7 @@ class App:
         Raises:
             WordsError: another owner was asked than the one whose words these are.
             OwnerKeyChangedError: another owner was asked than the one that this app knows.
-            ConflictError: the owner has not approved it.
+            ConflictError: the owner has not approved it (yet); the sentence says which.
             GrantError: the grant is paused, revoked or over.
             TrustError: what the server shows is not the owner's answer.
         """

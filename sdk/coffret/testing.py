@@ -67,13 +67,16 @@ class Server:
         return self
 
     def _start(self) -> None:
-        import uvicorn  # noqa: PLC0415 - comes with coffret-server, which only tests need
-
-        from coffret_server.app import create_app  # noqa: PLC0415 - the same
-        from coffret_server.services import system_clock  # noqa: PLC0415 - the same
-        from coffret_server.settings import Settings  # noqa: PLC0415 - the same
-
         self._folder = TemporaryDirectory(prefix="coffret-testing-")
+        try:
+            import uvicorn  # noqa: PLC0415 - comes with coffret-server, which only tests need
+
+            from coffret_server.app import create_app  # noqa: PLC0415 - the same
+            from coffret_server.services import system_clock  # noqa: PLC0415 - the same
+            from coffret_server.settings import Settings  # noqa: PLC0415 - the same
+        except ImportError as missing:
+            message = "coffret.testing needs the distribution coffret-server: coffret[testing]"
+            raise ImportError(message) from missing
         config = uvicorn.Config("", host="127.0.0.1", port=0, log_level="error", access_log=False)
         listening = config.bind_socket()
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

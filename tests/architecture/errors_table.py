@@ -19,7 +19,7 @@ _BEFORE = """# Errors
 Every error that Coffret raises on purpose. `code` is stable and is what programs compare; `exit`
 is what the command line returns; `HTTP` is the status with which a server reports the same thing,
 where it has one. An indented class is caught with the one above it. What else is raised is a
-mistake in the program.
+mistake in the program. Programs take them from `coffret.errors`.
 
 | class | code | exit | HTTP | what a person reads |
 |---|---|---|---|---|

@@ -5,6 +5,7 @@ import pickle
 import pytest
 
 from architecture.errors_table import PAGE, every_error, page
+from coffret import errors
 from coffret_vault.errors import CoffretError, OpenError, RateLimitedError
 
 ERRORS = [kind for _, kind in every_error()]
@@ -35,6 +36,15 @@ def test_an_error_says_its_sentence_unless_told_more(kind: type[CoffretError]) -
     assert str(kind()) == kind.sentence()
     error = kind("what happened", hint="what to do")
     assert (str(error), error.hint) == ("what happened", "what to do")
+
+
+def test_every_error_can_be_had_where_programs_look() -> None:
+    """``coffret.errors`` has every class of the table, and no name besides."""
+    assert {name: getattr(errors, name) for name in errors.__all__} == {
+        kind.__name__: kind for kind in ERRORS
+    }
+    with pytest.raises(AttributeError, match="NothingError"):
+        errors.NothingError  # noqa: B018 - the access is the test
 
 
 def test_an_error_survives_a_process_boundary() -> None:

@@ -138,7 +138,7 @@ def test_a_request_is_denied_or_withdrawn_once(two: Two) -> None:
     """What was decided or withdrawn is final, for the owner and for the app."""
     first = two.ask()
     ran = two.app("app", "list", code=7)
-    assert ran.err == "coffret: The owner has not approved this request.\n"
+    assert ran.err == "coffret: The owner has not decided about this request yet.\n"
     assert two.owner("deny", first[-8:], "--json").data()["state"] == "denied"
     assert two.app("app", "status", first).out.strip() == "denied"
     two.owner("approve", first, "--yes", code=7)

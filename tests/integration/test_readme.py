@@ -1,10 +1,10 @@
-"""The README's Python, run as it stands against a real server."""
+"""The Python of the README and of the guide for apps, run as it stands against a real server."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 README = Path(__file__).parents[2] / "README.md"
+APPS = README.parent / "docs" / "guides" / "apps.md"
 ADDRESS = "http://127.0.0.1:8440"
 
 
@@ -24,6 +25,21 @@ def server() -> Iterator[Server]:
         yield running
 
 
+def run(page: Path, url: str = ADDRESS) -> dict[str, Any]:
+    """Run the Python blocks of a page, one after another, and give what they named."""
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) >= 2
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(compile(block.replace(ADDRESS, url), page.name, "exec"), names)  # noqa: S102 - our own pages
+    return names
+
+
+def test_the_test_of_the_guide_for_apps_passes(tmp_path: Path) -> None:
+    """What it gives developers as a test of their own is one, and shows what it says."""
+    run(APPS)["test_recall"](tmp_path)
+
+
 def test_the_examples_of_the_readme_run(
     server: Server,
     tmp_path: Path,
@@ -32,13 +48,9 @@ def test_the_examples_of_the_readme_run(
 ) -> None:
     """The README's Python blocks, one after another, do what the text around them says."""
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) >= 2
-    names: dict[str, object] = {}
-    for block in blocks:
-        exec(compile(block.replace(ADDRESS, server.url), "README.md", "exec"), names)  # noqa: S102 - our own README
+    names = run(README, server.url)
     shown = capsys.readouterr().out
     assert "Recovery code" in shown
     assert "octopus" in shown
     for name in ("app", "vault"):
-        names[name].close()  # type: ignore[attr-defined]
+        names[name].close()

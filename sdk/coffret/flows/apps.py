@@ -58,6 +58,18 @@ if TYPE_CHECKING:
 _SEEDS = 64
 _NONCE = 32
 _STATES = {"paused": GrantPausedError, "revoked": GrantRevokedError, "ended": GrantExpiredError}
+_NOT_IN_FORCE: dict[type[GrantError], str] = {
+    GrantPausedError: "paused",
+    GrantRevokedError: "revoked",
+    GrantExpiredError: "over",
+}
+_UNDECIDED = {
+    "pending": "the owner has not decided about this request yet",
+    "denied": "the owner has denied this request",
+    "cancelled": "this request was withdrawn",
+    "lapsed": "the owner did not decide about this request in time; ask again",
+    "superseded": "a later request to that owner has taken the place of this one",
+}
 T = TypeVar("T")
 
 
@@ -251,6 +263,24 @@ def status(state: AppState, request_id: str) -> Flow[str]:
     return decode_json(answer, _StateAnswer).state
 
 
+def grant_status(state: AppState, request_id: str) -> Flow[str | None]:
+    """Where the grant stands that came of a request.
+
+    ``active``, ``paused``, ``revoked``, ``over``, or ``activating`` while the owner's device hands
+    its keys over; None where the request is not approved.
+
+    Raises:
+        TrustError: as for :func:`take_up`.
+    """
+    if (yield from status(state, request_id)) != "approved":
+        return None
+    try:
+        yield from take_up(state, request_id)
+    except GrantError as error:
+        return _NOT_IN_FORCE.get(type(error), "activating")
+    return "active"
+
+
 def cancel(state: AppState, request_id: str) -> Flow[None]:
     """Withdraw a request that is still pending; again is the same.
 
@@ -279,7 +309,11 @@ def take_up(state: AppState, request_id: str, owner_words: str | None = None) ->
     card = verify_account_card(Signed(asked.card, asked.card_signature))
     check_owner(state, card, owner_words)
     path = f"/access-requests/{asked.id}/credentials"
-    answer = decode_json((yield from send(state, Request("GET", path))), _CredentialsAnswer)
+    try:
+        response = yield from send(state, Request("GET", path))
+    except ConflictError:
+        raise ConflictError(_UNDECIDED.get((yield from status(state, request_id)), "")) from None
+    answer = decode_json(response, _CredentialsAnswer)
     signed = SignedGrant(unb64(answer.grant), unb64(answer.sealed_key), unb64(answer.signature))
     grant, key = open_grant(state.identity, asked.parse(), card, signed)
     if grant.expires <= state.ambient.now():

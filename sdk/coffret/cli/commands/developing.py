@@ -22,14 +22,7 @@ from coffret.cli.options import (
 )
 from coffret.cli.places import DEFAULT, check_name
 from coffret.cli.private import check_new, write_private
-from coffret_vault.errors import (
-    ConflictError,
-    GrantError,
-    GrantExpiredError,
-    GrantPausedError,
-    GrantRevokedError,
-    InputError,
-)
+from coffret_vault.errors import ConflictError, InputError
 from coffret_vault.grants.domain import WELL_KNOWN
 
 if TYPE_CHECKING:
@@ -41,12 +34,6 @@ ServerUrl = Annotated[
 MaybeRequest = Annotated[
     str | None, typer.Argument(metavar="[REQUEST]", help="The newest if absent.")
 ]
-
-_NOT_IN_FORCE: dict[type[GrantError], str] = {
-    GrantPausedError: "paused",
-    GrantRevokedError: "revoked",
-    GrantExpiredError: "over",
-}
 
 
 def _server(desk: Desk, server: str | None) -> str:
@@ -226,25 +213,16 @@ def requests(
     """List what this app asked for from here, and where it stands."""
     desk = desk_of(context, as_json=json)
     asking = desk.app(app, file)
-    found = [(identifier, *_standing(asking, identifier)) for identifier in asking.requests()]
+    found = [
+        (identifier, asking.status(identifier), asking.grant_status(identifier))
+        for identifier in asking.requests()
+    ]
     if desk.out.as_json:
         desk.out.data(
             [{"request_id": item, "state": state, "grant": grant} for item, state, grant in found]
         )
         return
     desk.out.table(("REQUEST", "STATE", "GRANT"), [(*row[:2], row[2] or "") for row in found])
-
-
-def _standing(asking: "App", request: str) -> tuple[str, str | None]:
-    """Where a request stands, and where the grant does, if it was approved."""
-    state = asking.status(request)
-    if state != "approved":
-        return state, None
-    try:
-        asking.access(request)
-    except GrantError as error:
-        return state, _NOT_IN_FORCE.get(type(error), "not ready")
-    return state, "active"
 
 
 def status(
@@ -259,7 +237,7 @@ def status(
     desk = desk_of(context, as_json=json)
     asking = desk.app(app, file)
     identifier = request_of(asking, request)
-    state, grant = _standing(asking, identifier)
+    state, grant = asking.status(identifier), asking.grant_status(identifier)
     text = state if grant is None else f"{state}; the grant is {grant}"
     desk.out.done(text, {"request_id": identifier, "state": state, "grant": grant})
 
