@@ -370,7 +370,7 @@ async def test_a_new_key_shuts_old_wraps_out(stand: Stand) -> None:
     wraps = [[grant, memory, 2, forge.wrapped()]]
     assert (await stand.append(owner, owner.put(third, wraps=wraps))).is_success
     assert await shown(stand, app, grant) == [(memory, 3, "accepted")]
-    unwrap = owner.append(unwraps=[[grant, memory]])
+    unwrap = owner.put(owner.memory(), unwraps=[[grant, memory]])
     assert (await stand.append(owner, unwrap)).is_success
     assert await shown(stand, app, grant) == []
 

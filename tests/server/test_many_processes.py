@@ -122,7 +122,9 @@ async def wrap_again(pair: Pair) -> tuple[httpx.Response, int]:
     wraps = {"wraps": [[memory, 1, forge.wrapped()]]}
     heard = Heard(first, f"/grants/{grant}/wraps", wraps, owner.token)
     assert (await heard.said_to(first)).status_code == 200
-    assert (await first.append(owner, owner.append(unwraps=[[grant, memory]]))).is_success
+    assert (
+        await first.append(owner, owner.put(owner.memory(), unwraps=[[grant, memory]]))
+    ).is_success
     answer = await heard.said_to(second)
     found = await first.get(f"/grants/{grant}/wraps", owner.token)
     return answer, len(msgspec.msgpack.decode(found.content)[1])

@@ -112,7 +112,7 @@ async def test_a_grant_tells_when_its_wraps_changed(stand: Stand) -> None:
     assert (await stand.write(app, grant, app.put(owner.account, own), owner)).is_success
     seen.append(await changed())
     assert seen == sorted(set(seen))
-    await stand.append(owner, owner.append(unwraps=[[grant, memory]]))
+    await stand.append(owner, owner.put(owner.memory(), unwraps=[[grant, memory]]))
     assert await changed() == seen[-1]
     row = (await stand.get(f"/grants/{grant}", app.token)).json()
     assert "wraps_changed" not in row
