@@ -238,9 +238,9 @@ async def apply(
         refuse("bad-signature", "the head is signed by a key that was replaced")
     if state.head == prepared.text:  # a head counts once, with whatever lies beside it
         return _once(Applied(state.size, repeated=True), expected)
+    _check_expected(prepared, expected)
     if not prepared.leaves and parse_head(state.head).size == prepared.base:
         raise _log_moved(state)  # another device covered these entries: one head of a size
-    _check_expected(prepared, expected)
     ledger = Ledger(tx, prepared.account, state)
     wanted = prepared.memories()
     if wanted:
