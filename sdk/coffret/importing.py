@@ -104,10 +104,16 @@ def imported_before(state: VaultState) -> Known:
 
 
 def current_memories(state: VaultState) -> Iterator[Memory]:
-    """Every current memory, opened, in order of id."""
+    """Every current memory, opened, in order of id; each as it is when it is its turn."""
     states = dict(state.store.states())
     for row in state.store.current_records():
-        yield open_memory(state, row.record, states[row.memory_id])
+        memory, record = states.get(row.memory_id), row.record
+        if memory is None or memory.current != row.version:  # written since this began
+            standing = state.store.standing([row.memory_id])
+            if row.memory_id not in standing:
+                continue
+            memory, record = standing[row.memory_id]
+        yield open_memory(state, record, memory)
 
 
 def take_in(

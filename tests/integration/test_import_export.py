@@ -96,6 +96,22 @@ def test_the_built_in_model_finds_by_meaning(world: World) -> None:
     assert access.search(question, limit=1)[0].memory.id == wanted.id
 
 
+def test_an_export_goes_on_while_the_vault_is_written_to(either: World) -> None:
+    """What is written, changed or forgotten between two lines stops nothing of the rest."""
+    vault = either.owner().vault
+    memories = [vault.remember(f"memory {number}") for number in range(40)]
+    lines = vault.export()
+    next(lines)
+    next(lines)
+    changed, gone = memories[20], memories[30]
+    vault.update(changed.id, content="changed")
+    vault.forget(gone.id)
+    vault.remember("new")
+    rest = b"".join(lines).decode()
+    assert all(f'"memory {number}"' in rest for number in range(1, 40) if number not in {20, 30})
+    assert '"changed"' in rest or '"memory 20"' in rest
+
+
 def test_an_older_export_undoes_nothing(either: World, tmp_path: Path) -> None:
     """What was changed after an export stays, and is told of; what was lost since comes back."""
     vault = either.owner().vault
