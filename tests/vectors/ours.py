@@ -13,7 +13,14 @@ from coffret_vault.formats.account import ACCOUNT_CARD, KDF, KEYSLOT, PASSPHRASE
 from coffret_vault.formats.checkpoint import parse_head
 from coffret_vault.formats.codes import read_code, write_code
 from coffret_vault.formats.entry import parse_leaf
-from coffret_vault.formats.memory import Payload, parse_payload, record_digest, serialize_payload
+from coffret_vault.formats.memory import (
+    MAX_OWN_PAYLOAD,
+    MAX_PAYLOAD,
+    Payload,
+    parse_payload,
+    record_digest,
+    serialize_payload,
+)
 from coffret_vault.formats.padding import pad, unpad
 from coffret_vault.formats.pae import pae, read_pae
 from coffret_vault.formats.settings import parse_settings, serialize_settings
@@ -94,6 +101,18 @@ def _payload(given: Values) -> Values:
 
 def _content_size(given: Values) -> Values:
     serialize_payload(Payload(format=1, content="x" * given["size"]))
+    return {}
+
+
+def _payload_size(given: Values) -> Values:
+    """A payload of that many bytes, made of content and a summary, is written and read."""
+    most = MAX_OWN_PAYLOAD if given["author"] == "owner" else MAX_PAYLOAD
+    least = Payload(format=1, content="x", summary="x" * (1 << 20))
+    more = given["size"] - len(serialize_payload(least))
+    payload = msgspec.structs.replace(least, summary=least.summary + "x" * more)
+    data = serialize_payload(payload, most)
+    assert len(data) == given["size"]
+    assert parse_payload(data, most) == payload
     return {}
 
 
@@ -305,6 +324,7 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "leaf": _leaf,
     "payload": _payload,
     "content-size": _content_size,
+    "payload-size": _payload_size,
     "pad": _pad,
     "unpad": _unpad,
     "seal": _seal,

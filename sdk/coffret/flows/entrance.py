@@ -25,6 +25,7 @@ from coffret.flows.unsent import settle
 from coffret.kit import read_kit
 from coffret_vault.errors import ServerError, TrustError
 from coffret_vault.formats.codes import SECRET_KEY, write_code
+from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.settings import Settings
 from coffret_vault.keyslots.slots import SECRET_KEY_BYTES
 from coffret_vault.primitives.secret import SecretBytes
@@ -135,6 +136,10 @@ def sync_all(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]
     if state.is_locked:
         return report
     accepted = yield from accept_automatically(state)
-    fresh = yield from freshen(state)
+    fresh, left = yield from freshen(state)
     yield from cover_tail(state)
-    return msgspec.structs.replace(report, entries=report.entries + accepted + fresh)
+    return msgspec.structs.replace(
+        report,
+        entries=report.entries + accepted + fresh,
+        unwritten=tuple(map(id_text, left)),
+    )

@@ -10,7 +10,7 @@ from coffret.flows.freshness import exposed, is_stale, maker
 from coffret.flows.grantfeed import ACTIVE, PAUSED, REVOKED, move_grant
 from coffret.flows.http import Request, encode_json
 from coffret.flows.memories import read_id
-from coffret.flows.rekeying import rekey_all
+from coffret.flows.rekeying import rekey_all, rekey_each
 from coffret.flows.sync import silent
 from coffret.flows.unsent import settle
 from coffret.sharing import GrantInfo, app_info, from_wire, shown
@@ -113,11 +113,15 @@ def move(state: VaultState, grant_id: str, target: str) -> Flow[None]:
         yield from freshen(state)
 
 
-def freshen(state: VaultState) -> Flow[int]:
-    """Give a fresh key to every memory with a stale one that an app may write under."""
+def freshen(state: VaultState) -> Flow[tuple[int, list[bytes]]]:
+    """Give a fresh key to every memory with a stale one that an app may write under.
+
+    Returns:
+        How many have one, and those that cannot be written again.
+    """
     memories = exposed(state)
-    yield from rekey_all(state, memories)
-    return len(memories)
+    left = yield from rekey_each(state, memories)
+    return len(memories) - len(left), left
 
 
 def narrow(state: VaultState, grant_id: str, remove: Iterable[str]) -> Flow[int]:
@@ -129,6 +133,7 @@ def narrow(state: VaultState, grant_id: str, remove: Iterable[str]) -> Flow[int]
     Raises:
         NotFoundError: there is no such grant.
         InputError: it is a standing grant: the next change of the memory would hand it over again.
+        ConflictError: some cannot be written again, and stay in it; the others are out.
     """
     identifier = read_id(grant_id)
     if _row(state, identifier).statement().standing:
@@ -153,6 +158,9 @@ def rotate(
     Returns:
         How many memories were written again. Interrupted, it goes on with the rest when called
         again, because what has a fresh key is not stale any more.
+
+    Raises:
+        ConflictError: some cannot be written again, and keep their keys; the others do not.
     """
     yield from settle(state)  # of an interrupted rotation, what the server has is not done twice
     identifier = None if grant_id is None else read_id(grant_id)

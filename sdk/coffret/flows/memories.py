@@ -228,21 +228,28 @@ def update(
     made: list[Written] = []
 
     def describe() -> Change:
-        made[:] = [_next(state, identifier, change, version)]
+        made[:] = [next_version(state, identifier, change, version)]
         return put_change(state, made)
 
     yield from append(state, describe, _put(identifier, made))
     return made[0].memory
 
 
-def _next(
+def next_version(
     state: VaultState,
     identifier: bytes,
     change: Callable[[Fields], Fields],
-    version: int | None,
+    version: int | None = None,
     *,
     fresh: bool = False,
 ) -> Written:
+    """Seal the version that follows the current one; ``version`` is the one that it must be.
+
+    Raises:
+        ConflictError: it is another one.
+        NotFoundError: there is no such memory, nothing of it was accepted, or it is not here.
+        InputError: what it would say cannot be a memory.
+    """
     memory = state.store.state(identifier)
     if memory is None or not memory.current:
         raise NotFoundError
@@ -312,27 +319,6 @@ def _put(identifier: bytes, made: list[Written]) -> Callable[[Append], Request]:
     return request
 
 
-def rekey(
-    state: VaultState, identifiers: Sequence[bytes], *, without: bytes | None = None
-) -> Flow[None]:
-    """Write these memories again, unchanged, under fresh keys.
-
-    The grants that hold them get the new keys, except the grant ``without``, which loses them.
-    """
-
-    def describe() -> Change:
-        change = _rewritten(state, identifiers, lambda fields: fields, fresh=True)
-        if without is None:
-            return change
-        return msgspec.structs.replace(
-            change,
-            wraps=tuple(wrap for wrap in change.wraps if wrap[0] != without),
-            unwraps=tuple((without, item) for item in identifiers),
-        )
-
-    yield from append(state, describe)
-
-
 def rewrite(
     state: VaultState, identifiers: Sequence[bytes], change: Callable[[Fields], Fields]
 ) -> Flow[None]:
@@ -341,18 +327,12 @@ def rewrite(
     Raises:
         NotFoundError: one of them was deleted.
     """
-    yield from append(state, lambda: _rewritten(state, identifiers, change))
 
+    def describe() -> Change:
+        written = [next_version(state, item, change) for item in identifiers]
+        return put_change(state, written)
 
-def _rewritten(
-    state: VaultState,
-    identifiers: Sequence[bytes],
-    change: Callable[[Fields], Fields],
-    *,
-    fresh: bool = False,
-) -> Change:
-    written = [_next(state, item, change, None, fresh=fresh) for item in identifiers]
-    return put_change(state, written)
+    yield from append(state, describe)
 
 
 def forget(state: VaultState, memory_id: str) -> Flow[None]:

@@ -76,7 +76,8 @@ def log_in_again(
     if before is not None:
         before.keyring.wipe()
     after = yield from sync_all(state, progress)
-    report = SyncReport(report.entries + after.entries, report.records + after.records)
+    entries, records = report.entries + after.entries, report.records + after.records
+    report = SyncReport(entries, records, after.unwritten)
     if _outdated(state):
         message = "the server withholds the keys of memories that are on this device"
         raise TrustError(message)

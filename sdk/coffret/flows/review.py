@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from coffret.flows.session import get_packed
 from coffret.flows.settled import sealed_by_default
 from coffret.flows.sync import check_records
 from coffret.flows.visibility import hidden
-from coffret_vault.errors import ConflictError, NotFoundError, OpenError, TrustError
+from coffret_vault.errors import ConflictError, InputError, NotFoundError, OpenError, TrustError
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.author import OWNER
 from coffret_vault.formats.entry import Entry
@@ -48,6 +49,10 @@ if TYPE_CHECKING:
 
 _TOGETHER = 100
 """So many versions of one memory are accepted in one append at the most."""
+
+
+_MARKS = 16 << 10
+"""So many bytes of marks are carried on to what an app wrote: there is room for no more."""
 
 
 class Pending(msgspec.Struct, frozen=True):
@@ -222,7 +227,8 @@ def _import_marks(state: VaultState, identifier: bytes, memory: MemoryState) -> 
     """The owner's marks on the current version, which an import is to find after it as well."""
     if not memory.current or memory.author:
         return {}
-    return import_marks(_opened(state, identifier, memory.current).payload.provenance)
+    marks = import_marks(_opened(state, identifier, memory.current).payload.provenance)
+    return marks if sum(len(text.encode()) for text in marks.values()) <= _MARKS else {}
 
 
 def _marked(marks: Mapping[str, str], fields: Fields) -> Fields:
@@ -313,9 +319,10 @@ def accept_automatically(state: VaultState) -> Flow[int]:
         return 0
     accepted = 0
     for memory_id, _ in state.store.states(pending=True):
-        while items := _next_allowed(state, trusted, memory_id):
-            yield from append(state, partial(_acceptance, state, memory_id, items))
-            accepted += len(items)
+        with suppress(InputError, OpenError):  # of one, which waits on for the owner to look at
+            while items := _next_allowed(state, trusted, memory_id):
+                yield from append(state, partial(_acceptance, state, memory_id, items))
+                accepted += len(items)
     return accepted
 
 

@@ -58,10 +58,15 @@ _WHO_WRITES = (
 
 
 class SyncReport(msgspec.Struct, frozen=True):
-    """What a sync brought: how many log entries and records were new."""
+    """What a sync brought: how many log entries and records were new.
+
+    ``unwritten`` are memories which an app may write to under a key that others know, because they
+    cannot be written again under a fresh one. There are none unless something is wrong with them.
+    """
 
     entries: int
     records: int
+    unwritten: tuple[str, ...] = ()
 
 
 class _Page(msgspec.Struct, frozen=True, array_like=True):

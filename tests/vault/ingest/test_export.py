@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from coffret_vault.formats.memory import MAX_OWN_PAYLOAD
 from coffret_vault.ingest import (
     Draft,
     ExportedMemory,
@@ -112,7 +113,9 @@ def test_a_line_that_was_removed_is_noticed(tmp_path: Path) -> None:
         b'{"key":"k","source":"s","content":"c","tags":["' + b"x" * 65 + b'"]}',
         b'{"key":"k","source":"s","content":"c","tags":[""]}',
         b'{"key":"k","source":"s","content":"c","metadata":{"n":99999999999999999999}}',
-        b'{"key":"k","source":"s","content":"c","metadata":{"n":"' + b"x" * (2 << 20) + b'"}}',
+        b'{"key":"k","source":"s","content":"c","metadata":{"n":"'
+        + b"x" * MAX_OWN_PAYLOAD
+        + b'"}}',
     ],
 )
 def test_a_bad_line_costs_only_itself(tmp_path: Path, line: bytes) -> None:

@@ -92,6 +92,13 @@ def payload_book() -> Book:
         book.refuse(name, "payload", {"bytes": data.hex()}, "malformed")
     book.accept("a mebibyte of content", "content-size", {"size": 1 << 20})
     book.refuse("a byte more", "content-size", {"size": (1 << 20) + 1}, "too-large")
+    for author, most in (("app", 2 << 20), ("owner", (2 << 20) + (32 << 10))):
+        for size in (most, most + 1):
+            wanted: dict[str, object] = {"author": author, "size": size}
+            if size == most:
+                book.accept(f"as large as the {author}'s may be", "payload-size", wanted)
+            else:
+                book.refuse(f"a byte more than the {author}'s", "payload-size", wanted, "too-large")
     return book
 
 

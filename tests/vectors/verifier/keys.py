@@ -30,7 +30,8 @@ from vectors.verifier.refusal import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAX_CONTENT, MAX_PAYLOAD = 1 << 20, 2 << 20
+MAX_CONTENT = 1 << 20
+MAX_PAYLOADS = {"app": 2 << 20, "owner": (2 << 20) + (32 << 10)}
 
 
 def _envelope_keys(
@@ -138,7 +139,7 @@ def _all_nest(items: list[Any], room: int) -> bool:
 
 def parse_payload(data: bytes) -> dict[str, Any]:
     """The payload's fields as they stand there; tags and maps included."""
-    require(len(data) <= MAX_PAYLOAD)
+    require(len(data) <= MAX_PAYLOADS["owner"])
     value = unpack(data)
     require(isinstance(value, Pairs))
     names = [name for name, _ in value]
@@ -160,6 +161,11 @@ def parse_payload(data: bytes) -> dict[str, Any]:
 def content_size(size: int) -> None:
     """Whether a person may write a content of that many bytes."""
     require(size <= MAX_CONTENT, TOO_LARGE)
+
+
+def payload_size(size: int, author: str) -> None:
+    """Whether that author may write a payload of that many bytes."""
+    require(size <= MAX_PAYLOADS[author], TOO_LARGE)
 
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

@@ -50,6 +50,11 @@ def _content_size(given: Values) -> Values:
     return {}
 
 
+def _payload_size(given: Values) -> Values:
+    keys.payload_size(given["size"], given["author"])
+    return {}
+
+
 def _pad(given: Values) -> Values:
     return {"size": keys.frame_size(given["size"])}
 
@@ -216,6 +221,7 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "leaf": _leaf,
     "payload": _payload,
     "content-size": _content_size,
+    "payload-size": _payload_size,
     "pad": _pad,
     "unpad": _unpad,
     "seal": _seal,

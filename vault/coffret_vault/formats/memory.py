@@ -31,6 +31,8 @@ MAX_TAGS = 64
 MAX_HEADER = 16 << 10
 MAX_CONTENT = 1 << 20
 MAX_PAYLOAD = 2 << 20
+MAX_OWN_PAYLOAD = MAX_PAYLOAD + (32 << 10)
+"""The owner's: what an app wrote fits with all that is added when it is written again."""
 MAX_ENVELOPE = 2_228_224
 IMPORTANCE_ONE = 1_000_000
 """Importance is counted in millionths: this many are 1.0."""
@@ -223,11 +225,11 @@ _encode_payload = msgspec.msgpack.Encoder().encode
 _decode_payload = msgspec.msgpack.Decoder(Payload).decode
 
 
-def serialize_payload(payload: Payload) -> bytes:
+def serialize_payload(payload: Payload, most: int = MAX_PAYLOAD) -> bytes:
     """The payload as MessagePack.
 
     Raises:
-        TooLargeError: content over 1 MiB, or a payload over 2 MiB.
+        TooLargeError: content over 1 MiB, or a payload over ``most`` bytes.
         FormatError: a field breaks its rule, or metadata holds a value that cannot be stored.
     """
     _check_payload(payload)
@@ -236,20 +238,20 @@ def serialize_payload(payload: Payload) -> bytes:
     except (TypeError, ValueError, OverflowError, RecursionError):
         message = "metadata holds a value that cannot be stored"
         raise FormatError(message) from None
-    if len(data) > MAX_PAYLOAD:
+    if len(data) > most:
         message = "a memory with everything that belongs to it is at most 2 MiB"
         raise TooLargeError(message)
     return data
 
 
-def parse_payload(data: bytes) -> Payload:
+def parse_payload(data: bytes, most: int = MAX_PAYLOAD) -> Payload:
     """Read a payload; its one encoding is accepted, and no unknown key.
 
     Raises:
         FormatError: anything is not as the specification says.
     """
-    if len(data) > MAX_PAYLOAD:
-        message = "a payload is over 2 MiB"
+    if len(data) > most:
+        message = "a payload is over its limit"
         raise FormatError(message)
     try:
         payload = _decode_payload(data)

@@ -9,7 +9,7 @@ import msgspec
 from coffret_vault.errors import FormatError, TooLargeError
 from coffret_vault.formats.layout import write_text
 from coffret_vault.formats.memory import (
-    MAX_PAYLOAD,
+    MAX_OWN_PAYLOAD,
     MAX_TAG,
     MAX_TAGS,
     MAX_TITLE,
@@ -64,9 +64,9 @@ def _bad_values(draft: Draft) -> str:
     inside = Payload(format=PAYLOAD_FORMAT, content=draft.content, metadata=dict(draft.metadata))
     try:
         size = len(msgspec.msgpack.encode(draft))
-        serialize_payload(inside)
+        serialize_payload(inside, MAX_OWN_PAYLOAD)
     except TooLargeError:
         return "longer than a memory may be"
     except (FormatError, OverflowError, RecursionError):
         return "metadata with a number beyond 64 bits, or nested too deeply"
-    return "longer than a memory may be" if size > MAX_PAYLOAD - _FRAME else ""
+    return "longer than a memory may be" if size > MAX_OWN_PAYLOAD - _FRAME else ""

@@ -13,6 +13,8 @@ from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.memory import (
     IMPORTANCE_ONE,
     KEK,
+    MAX_OWN_PAYLOAD,
+    MAX_PAYLOAD,
     PAYLOAD_FORMAT,
     Header,
     Kek,
@@ -21,6 +23,7 @@ from coffret_vault.formats.memory import (
     Record,
     memory_key_wrap_header,
     parse_payload,
+    peek_header,
     serialize_header,
     serialize_payload,
 )
@@ -66,7 +69,8 @@ def seal_version(
     """
     try:
         header = serialize_header(_header(stamp, fields))
-        plaintext = serialize_payload(_payload(fields))
+        most = MAX_OWN_PAYLOAD if stamp.author.is_owner else MAX_PAYLOAD
+        plaintext = serialize_payload(_payload(fields), most)
     except FormatError as error:
         raise InputError(str(error)) from None
     return header, seal("memory", memory_key, header, pad(plaintext), random=random)
@@ -160,8 +164,9 @@ def open_version(header_bytes: bytes, envelope: bytes, memory_key: SecretBytes) 
         OpenError: it does not open, or what is inside is not a payload.
     """
     plaintext = open_envelope("memory", memory_key, header_bytes, envelope)
+    most = MAX_PAYLOAD if peek_header(header_bytes) is None else MAX_OWN_PAYLOAD
     try:
-        return parse_payload(unpad(plaintext))
+        return parse_payload(unpad(plaintext), most)
     except FormatError:
         raise OpenError from None
 

@@ -127,6 +127,8 @@ def sync(context: typer.Context, *, json: Json = False) -> None:
     waiting = len(vault.pending())
     text = f"{report.entries} new log entries verified, {memories(report.records)} fetched."
     more = f" {waiting} written by apps wait for you: coffret pending." if waiting else ""
-    desk.out.done(
-        text + more, {"entries": report.entries, "records": report.records, "pending": waiting}
-    )
+    if report.unwritten:
+        names = ", ".join(report.unwritten)
+        desk.out.note(f"These could be given no fresh key after a grant ended: {names}.")
+    said = {"entries": report.entries, "records": report.records, "pending": waiting}
+    desk.out.done(text + more, {**said, "unwritten": list(report.unwritten)})
