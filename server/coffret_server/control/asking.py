@@ -20,6 +20,8 @@ LAPSE: Final = 7 * DAY
 KEPT: Final = 90 * DAY
 OPEN_LIMIT: Final = 500
 """As many as one list has."""
+LARGEST: Final = 64 * 1024
+"""Of a request, in bytes: all tags and types that a selector can name fit, and a thousand ids."""
 _AT_ONCE: Final = 100
 
 
@@ -31,6 +33,13 @@ def is_open(now: int) -> ColumnElement[bool]:
 def is_lapsed(now: int) -> ColumnElement[bool]:
     """Whether nobody decided a request in time."""
     return and_(AccessRequest.state == "pending", AccessRequest.created <= now - LAPSE)
+
+
+def state_of(row: AccessRequest, now: int) -> str:
+    """A request's state: what is still pending after seven days has lapsed."""
+    if row.state == "pending" and row.created + LAPSE <= now:
+        return "lapsed"
+    return row.state
 
 
 async def check_rate(

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from coffret_server import grants as rules
 from coffret_server.append import Expected, apply
+from coffret_server.control import paging
 from coffret_server.control.web import (
     Answer,
     AppendBody,
@@ -128,15 +129,27 @@ async def list_grants(
     caller: CurrentCaller,
     services: CurrentServices,
     limit: int = Query(default=500, ge=1, le=500),
+    cursor: paging.Cursor = None,
 ) -> Response:
     """The grants of an owner, or of an app, newest first."""
     now = services.clock()
+    keys = Grant.created, Grant.grant_id
+    order = [key.desc() for key in keys]
+    size = func.length(Grant.grant) + func.length(AccessRequest.request)
+    same = AccessRequest.request_id == Grant.request_id
+    chosen = select(*keys, size).join(AccessRequest, same).where(_mine(caller))
+    if cursor is not None:
+        chosen = chosen.where(paging.behind(keys, paging.place_of(cursor)))
     async with services.storage.read() as session:
+        places = (await session.execute(chosen.order_by(*order).limit(limit + 1))).all()
+        page = places[: paging.fitting([row[2] for row in places], limit)]
         rows = await session.scalars(
-            select(Grant).where(_mine(caller)).order_by(Grant.created.desc()).limit(limit)
+            select(Grant).where(Grant.grant_id.in_([row[1] for row in page])).order_by(*order)
         )
         found = [await _shown(session, row, caller, now) for row in rows.all()]
-    return answer(found)
+    if len(page) == len(places):
+        return answer(found)
+    return paging.continued(answer(found), (0, *page[-1][:2]), limit=limit)
 
 
 @grants.get("/grants/{id}", response_model=GrantAnswer)

@@ -7,19 +7,22 @@ from uuid import UUID
 
 from fastapi import Query
 from pydantic import Field
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, case, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from coffret_server.append import Expected, apply
+from coffret_server.control import paging
 from coffret_server.control.asking import (
     LAPSE,
+    LARGEST,
     OPEN_LIMIT,
     check_rate,
     forget_old,
     is_lapsed,
     is_open,
+    state_of,
 )
 from coffret_server.control.repeats import CurrentRepeat
 from coffret_server.control.web import (
@@ -118,19 +121,14 @@ class CredentialsAnswer(Answer):
     state: str
 
 
-def state_of(row: AccessRequest, now: int) -> str:
-    """A request's state: what is still pending after seven days has lapsed."""
-    if row.state == "pending" and row.created + LAPSE <= now:
-        return "lapsed"
-    return row.state
-
-
 @requests.post("/access-requests", status_code=201, response_model=RequestedAnswer)
 async def create(
     body: RequestBody, app: CurrentApp, services: CurrentServices, repeat: CurrentRepeat
 ) -> Response:
     """Ask an owner for access; an earlier pending request of the app to them is superseded."""
     _check_may_ask(app)
+    if len(body.request) > LARGEST:
+        refuse("too-large", "a request has 64 KiB at most: ask by tags, types, time or everything")
     asked = wire.parse_request(body.request)
     app.holder.verify_kind("access-request", body.signature, body.request)
     now = services.clock()
@@ -217,19 +215,29 @@ async def list_requests(
     services: CurrentServices,
     state: State | None = None,
     limit: int = Query(default=OPEN_LIMIT, ge=1, le=OPEN_LIMIT),
+    cursor: paging.Cursor = None,
 ) -> Response:
     """The requests of an app, or those to an owner: what is open first, then the newest."""
     now = services.clock()
-    chosen = select(AccessRequest, App).join(App, App.app_id == AccessRequest.app_id)
-    chosen = chosen.where(_mine(caller))
+    keys = case((is_open(now), 1), else_=0), AccessRequest.created, AccessRequest.request_id
+    order = [key.desc() for key in keys]
+    size, same = func.length(AccessRequest.request), App.app_id == AccessRequest.app_id
+    chosen = select(*keys, size).where(_mine(caller))
     if state is not None:
         clocked = {"pending": is_open(now), "lapsed": is_lapsed(now)}
         chosen = chosen.where(clocked.get(state, AccessRequest.state == state))
-    order = is_open(now).desc(), AccessRequest.created.desc()
+    if cursor is not None:
+        chosen = chosen.where(paging.behind(keys, paging.place_of(cursor)))
     async with services.storage.read() as session:
-        rows = await session.execute(chosen.order_by(*order).limit(limit))
+        places = (await session.execute(chosen.order_by(*order).limit(limit + 1))).all()
+        page = places[: paging.fitting([row[3] for row in places], limit)]
+        these = AccessRequest.request_id.in_([row[2] for row in page])
+        whole = select(AccessRequest, App).join(App, same).where(these)
+        rows = await session.execute(whole.order_by(*order))
         found = [_shown(row, app, now) for row, app in rows]
-    return answer(found)
+    if len(page) == len(places):
+        return answer(found)
+    return paging.continued(answer(found), page[-1][:3], state=state, limit=limit)
 
 
 @requests.get("/access-requests/{id}", response_model=RequestAnswer)

@@ -64,6 +64,7 @@ class App:
         seconds: int = 86_400,
         standing: int = 0,
         created: int | None = None,
+        memories: tuple[uuid.UUID, ...] = (),
     ) -> bytes:
         """An access request."""
         return pae(
@@ -74,7 +75,7 @@ class App:
             self.keys_hash(),
             owner.keys_hash(),
             sorted_set(*scopes),
-            selector(),
+            selector(memories=memories),
             b"to plan journeys",
             b"thirty days",
             u64(seconds),
@@ -111,14 +112,18 @@ class App:
         return {"records": [list(item) for item in records], "leaves": leaves}
 
 
-def selector(everything: int = 0, tags: tuple[str, ...] = ("travel",)) -> bytes:
+def selector(
+    everything: int = 0,
+    tags: tuple[str, ...] = ("travel",),
+    memories: tuple[uuid.UUID, ...] = (),
+) -> bytes:
     """A selector."""
     return pae(
         "selector",
         bytes([everything]),
         sorted_set(*(() if everything else tags)),
         listing(),
-        listing(),
+        sorted_set(*(memory.bytes for memory in memories)),
         listing(),
         listing(),
     )
