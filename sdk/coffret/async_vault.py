@@ -311,6 +311,10 @@ class AsyncVault(AsyncKeyKeeping, AsyncDevices, AsyncSettling, AsyncIntake):
         """What apps ask for, verified; in one state, or all with None."""
         return await self._driver.run(request_flows.requests(self._state, state))
 
+    async def request(self, request_id: str) -> AccessRequestInfo:
+        """One request by its id, verified, in whatever state; it is looked at then."""
+        return await self._driver.run(request_flows.request(self._state, request_id))
+
     async def approve(
         self, request_id: str, *, progress: Progress = silent, **how: Unpack[Approving]
     ) -> str:

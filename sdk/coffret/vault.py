@@ -310,6 +310,10 @@ class Vault(KeyKeeping, Devices, Settling, Intake):
         """What apps ask for, verified; in one state, or all with None."""
         return self._driver.run(request_flows.requests(self._state, state))
 
+    def request(self, request_id: str) -> AccessRequestInfo:
+        """One request by its id, verified, in whatever state; it is looked at then."""
+        return self._driver.run(request_flows.request(self._state, request_id))
+
     def approve(
         self, request_id: str, *, progress: Progress = silent, **how: Unpack[Approving]
     ) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
+from unittest.mock import patch
 
 import pytest
 
 from cli_harness import Cli, Ran
+from coffret_vault.errors import FormatError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -244,3 +246,13 @@ def test_a_grant_over_many_is_listed_with_numbers(two: Two) -> None:
     line = two.owner("grants").out
     assert "Planner [b]" in line
     assert line.count("\t") == 6
+
+
+def test_a_request_named_by_its_whole_id_needs_no_list(two: Two) -> None:
+    """Nothing that other apps ask can keep an owner from deciding one request."""
+    with patch("coffret.flows.requests._answers", side_effect=FormatError):
+        request = two.ask()
+        two.owner("requests", code=FormatError.exit_code)
+        assert two.owner("deny", request, "--json").data()["state"] == "denied"
+        assert "denied" in two.approve(request, code=7).err
+        assert two.approve(two.ask(), "--json").data()["state"] == "active"

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.world import ask
+
 if TYPE_CHECKING:
     from harness.world import World
 
@@ -34,3 +36,26 @@ def test_a_history_of_many_pages_is_whole(either: World, monkeypatch: pytest.Mon
         vault.update(memory.id, content=f"version {version}")
     contents = [item.memory and item.memory.content for item in vault.history(memory.id)]
     assert contents == [f"version {version}" for version in range(1, 20)]
+
+
+def test_all_that_apps_ask_is_listed(either: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few requests fit into a page, an owner sees all of them, and each by its id alone."""
+    monkeypatch.setattr("coffret_server.control.paging.PAGE_BYTES", 1)
+    owner = either.owner()
+    owner.vault.remember("one")
+    asked = {ask(either.app(f"App {number}"), owner) for number in range(3)}
+    found = owner.vault.requests()
+    assert {request.request_id for request in found} == asked
+    for request in found:
+        assert owner.vault.request(request.request_id) == request
+
+
+def test_what_many_grants_hold_is_learnt(either: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few grants fit into a page, another device knows what each of them holds."""
+    monkeypatch.setattr("coffret_server.control.paging.PAGE_BYTES", 1)
+    owner = either.owner()
+    for number in range(3):
+        owner.vault.remember(f"number {number}")
+        either.granted(owner, either.app(f"App {number}"), scopes=["read"])
+    second = either.device(owner)
+    assert sorted(grant.memories for grant in second.grants()) == [1, 2, 3]

@@ -218,6 +218,7 @@ READING: list[tuple[str, Callable[[Stage, Spoiler], object]]] = [
     (f"GET /grants/{ID}/wraps", Stage.login),
     ("POST /accounts", Stage.create),
     ("GET /access-requests", _owner(lambda _, vault: vault.requests(None))),
+    (f"GET /access-requests/{ID}", _owner(lambda it, vault: vault.request(it.asked))),
     (f"GET /memory-blobs/{ID}/versions", _owner(lambda it, vault: vault.history(it.memory_id))),
     ("GET /accounts/me/server-view", _owner(lambda _, vault: vault.server_view())),
     ("GET /sync", _owner(lambda _, vault: vault.sync())),

@@ -19,6 +19,11 @@ def short(identifier: str) -> str:
     return identifier[-_SHOWN:]
 
 
+def is_whole(text: str) -> bool:
+    """Whether this is as long as a whole id."""
+    return len(text.strip()) == _WHOLE
+
+
 def full_id(text: str, known: Iterable[str], what: str) -> str:
     """The id that a person means.
 
@@ -32,7 +37,7 @@ def full_id(text: str, known: Iterable[str], what: str) -> str:
         InputError: several do, or the text is too short to tell.
     """
     wanted = text.strip().lower()
-    if len(wanted) == _WHOLE:
+    if is_whole(wanted):
         return wanted
     if len(wanted) < _LEAST:
         message = f"give at least the last {_LEAST} characters of the id of a {what}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -110,6 +111,7 @@ _SENTENCES = {
 }
 _MOVED = frozenset(("log-moved", "version-moved"))
 _STATUS_OK = range(200, 300)
+_NEXT = re.compile(r'<\?(?:[^<>"]*&)?cursor=([0-9A-Za-z._~-]{1,128})>; rel="next"')
 
 
 class LogMovedError(errors.ConflictError):
@@ -214,6 +216,15 @@ def decode_msgpack(response: Response, kind: type[T]) -> T:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         message = "the server's answer is not what it should be"
         raise errors.FormatError(message) from None
+
+
+def next_page(response: Response) -> str | None:
+    """Where a list goes on, if it does; of the address that the server gives, nothing else counts.
+
+    docs/spec/7-http.md, Lists.
+    """
+    found = _NEXT.fullmatch(response.headers.get("link", ""))
+    return None if found is None else found[1]
 
 
 def encode_json(body: object) -> bytes:

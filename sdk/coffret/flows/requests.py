@@ -11,6 +11,7 @@ import msgspec
 from coffret.flows.appcheck import end_grants, look_at_domain, not_checked
 from coffret.flows.http import (
     decode_json,
+    next_page,
     unb64,
 )
 from coffret.flows.keys import open_record
@@ -18,7 +19,7 @@ from coffret.flows.memories import read_id
 from coffret.flows.pins import app_keys, is_pinned, keys_changed, warnings_about
 from coffret.flows.session import create, get
 from coffret.sharing import AccessRequestInfo, app_info, from_wire, shown
-from coffret_vault.errors import TrustError
+from coffret_vault.errors import ConflictError, TrustError
 from coffret_vault.formats.account import keys_hash
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.memory import parse_header
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from coffret_vault.grants.approve import CheckedRequest
     from coffret_vault.records.memory import Memory
 
+_MOST = 500
 PENDING = "pending"
 APPROVED = "approved"
 
@@ -88,9 +90,7 @@ def requests(state: VaultState, which: str | None = PENDING) -> Flow[list[Access
     Raises:
         TrustError: the server shows a request that no app signed, or that is to someone else.
     """
-    params = (("state", which),) if which else ()
-    response = yield from get(state, "/access-requests", *params)
-    answers = decode_json(response, list[_RequestAnswer])
+    answers = yield from _answers(state, which)
     if any(which not in (None, answer.state) for answer in answers):
         message = "the server shows requests in another state than was asked for"
         raise TrustError(message)
@@ -105,6 +105,44 @@ def requests(state: VaultState, which: str | None = PENDING) -> Flow[list[Access
         if where == PENDING and keys_changed(state, asked.manifest):
             yield from end_grants(state, asked.manifest.app_id)
     return [_info(state, asked, where) for asked, where in checked]
+
+
+def request(state: VaultState, request_id: str) -> Flow[AccessRequestInfo]:
+    """One request, looked at as :func:`requests` does, whatever else this owner is asked.
+
+    Raises:
+        NotFoundError: there is no such request.
+        ConflictError: it is to keys that the owner has changed since.
+        TrustError: the server shows another one.
+    """
+    answer, asked = yield from fetch_request(state, request_id)
+    state.asked[asked.request.request_id] = request_digest(asked)
+    state.checked.clear()
+    if answer.state == PENDING and keys_changed(state, asked.manifest):
+        yield from end_grants(state, asked.manifest.app_id)
+    return _info(state, asked, answer.state)
+
+
+def _answers(state: VaultState, which: str | None) -> Flow[list[_RequestAnswer]]:
+    """The server's list, page by page: as many as can be open at a time, and no request twice.
+
+    Raises:
+        TrustError: the list does not end.
+    """
+    found: dict[str, _RequestAnswer] = {}
+    cursor: str | None = ""
+    while cursor is not None and len(found) < _MOST:
+        params = [("state", which)] if which else []
+        params += [("cursor", cursor)] if cursor else []
+        response = yield from get(state, "/access-requests", *params)
+        before = len(found)
+        for answer in decode_json(response, list[_RequestAnswer]):
+            found.setdefault(answer.request, answer)
+        cursor = next_page(response)
+        if cursor is not None and len(found) == before:
+            message = "the server's list of access requests does not end"
+            raise TrustError(message)
+    return list(found.values())
 
 
 def request_digest(asked: CheckedRequest) -> bytes:
@@ -177,11 +215,15 @@ def fetch_request(
     """A request by its id, as the app signed it, with what the server says of it.
 
     Raises:
+        ConflictError: it is to keys that the owner has changed since.
         TrustError: the server shows another one.
     """
     identifier = read_id(request_id)
     path = f"/access-requests/{id_text(identifier)}"
     answer = decode_json((yield from get(state, path)), _RequestAnswer)
+    if answer.state == PENDING and _asks_before(state, answer):
+        message = "this was asked before your keys were changed; the app has to ask again"
+        raise ConflictError(message)
     asked = _checked(state, answer)
     if asked.request.request_id != identifier:
         message = "the server shows another request than the one that was asked for"

@@ -8,7 +8,7 @@ import msgspec
 
 from coffret.flows.freshness import live_grants
 from coffret.flows.grantfeed import grant_wrapping, wrapping_for
-from coffret.flows.http import Cursor, decode_json, decode_msgpack
+from coffret.flows.http import Cursor, decode_json, decode_msgpack, next_page
 from coffret.flows.session import get, get_packed
 from coffret_vault.errors import FormatError, OpenError, TrustError
 from coffret_vault.formats.layout import id_text, parse_id
@@ -16,12 +16,15 @@ from coffret_vault.formats.memory import KEK, parse_header
 from coffret_vault.records.seal import unwrap_memory_key
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
     from coffret_vault.formats.memory import Record
     from coffret_vault.records.seal import Wrapping
 
 _PAGE = 5_000
+_NEWER = 16
 _NAME = "wraps"
 WRAPS_MAY_HAVE_MOVED = {_NAME: b"\1"}
 """Kept with entries of others, until :func:`follow_wraps` has looked."""
@@ -46,7 +49,7 @@ def follow_wraps(state: VaultState) -> Flow[None]:
     if not state.store.meta(_NAME):
         return
     live = {id_text(row.statement().grant_id) for row in live_grants(state)}
-    answers = decode_json((yield from get(state, "/grants")), list[_CountAnswer]) if live else []
+    answers = (yield from _counts(state, live)) if live else []
     for answer in answers:
         if answer.grant_id in live:
             identifier = parse_id(answer.grant_id)
@@ -55,6 +58,26 @@ def follow_wraps(state: VaultState) -> Flow[None]:
                 yield from _read_wraps(state, identifier)
                 state.store.set_meta(_NAME + answer.grant_id, seen)
     state.store.set_meta(_NAME, b"")
+
+
+def _counts(state: VaultState, live: AbstractSet[str]) -> Flow[list[_CountAnswer]]:
+    """How many memories each grant holds keys of, as far as these grants are among them.
+
+    There are no more pages than grants, but for some that another device has made meanwhile.
+
+    Raises:
+        TrustError: the list does not end.
+    """
+    found: list[_CountAnswer] = []
+    cursor: str | None = ""
+    for _ in range(len(state.store.grants.all()) + _NEWER):
+        response = yield from get(state, "/grants", *([("cursor", cursor)] if cursor else []))
+        found += decode_json(response, list[_CountAnswer])
+        cursor = next_page(response)
+        if cursor is None or live <= {answer.grant_id for answer in found}:
+            return found
+    message = "the server's list of grants does not end"
+    raise TrustError(message)
 
 
 def _read_wraps(state: VaultState, grant_id: bytes) -> Flow[None]:

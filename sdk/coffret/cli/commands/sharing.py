@@ -15,10 +15,10 @@ from coffret.cli.approval import (
 )
 from coffret.cli.desk import Desk, desk_of
 from coffret.cli.identifying import Told, ask_which_app
-from coffret.cli.naming import full_id, short
+from coffret.cli.naming import full_id, is_whole, short
 from coffret.cli.options import Json, RequestId, Yes
 from coffret.cli.showing import memories, request_rows, request_shape
-from coffret_vault.errors import ConflictError, InputError, NotFoundError
+from coffret_vault.errors import ConflictError, InputError
 
 if TYPE_CHECKING:
     from coffret.sharing import AccessRequestInfo
@@ -128,21 +128,17 @@ def deny(context: typer.Context, request: RequestId, *, json: Json = False) -> N
 
 
 def _find(vault: "Vault", text: str) -> "AccessRequestInfo":
+    """The request that is meant; by a whole id it is asked for alone, however many there are."""
+    if is_whole(text):
+        return vault.request(text)
     found = {request.request_id: request for request in vault.requests(None)}
-    identifier = full_id(text, found, "request")
-    if identifier not in found:
-        message = "there is no such request"
-        raise NotFoundError(message)
-    return found[identifier]
+    return found[full_id(text, found, "request")]
 
 
 def _pending(vault: "Vault", text: str) -> "AccessRequestInfo":
     asked = _find(vault, text)
-    if asked.state == "approved":
+    if asked.state in {"approved", "pending"}:
         return asked
-    for request in vault.requests():
-        if request.request_id == asked.request_id:
-            return request
     message = f"this request is {asked.state}"
     raise ConflictError(message)
 

@@ -1,0 +1,197 @@
+"""Apps that ask with requests as large as may be, so that their owner can read none of them."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import pytest
+
+from coffret_vault.errors import (
+    ConflictError,
+    FormatError,
+    TooLargeError,
+    TrustError,
+)
+from harness.network import Evil
+from harness.world import ask
+
+if TYPE_CHECKING:
+    import httpx
+
+    from coffret import App
+    from harness.world import Owner, World
+
+MOST = 2_500
+"""Memories that a request can name, and a little less than 64 KiB."""
+MANY = 12
+LIMIT = 256 << 10
+"""What a device takes at once here: a few requests, as 64 MiB were a few of the largest once."""
+PAGE = "coffret_server.control.paging.PAGE_BYTES"
+
+
+@pytest.fixture(autouse=True)
+def _small() -> Any:
+    """A device that takes little, at a server that gives no more than that at a time."""
+    with patch("coffret.transport.MAX_ANSWER", LIMIT), patch(PAGE, LIMIT // 4):
+        yield
+
+
+def large(app: App, owner: Owner, memories: int = MOST) -> str:
+    """Ask by very many ids, of memories that there need not be."""
+    return ask(app, owner, memories=[str(uuid.uuid4()) for _ in range(memories)])
+
+
+def flooded(world: World) -> tuple[Owner, App, str]:
+    """An owner whom one app asked again and again, and then an honest one, once."""
+    owner, bad, honest = world.owner(), world.app("Bad"), world.app("Honest")
+    owner.vault.remember("a trip", tags=["travel"])
+    for _ in range(MANY):
+        large(bad, owner)
+    return owner, honest, ask(honest, owner, tags=["travel"], scopes={"read"})
+
+
+@pytest.mark.attack(61)
+def test_one_app_takes_no_list_from_its_owner(world: World) -> None:
+    """Whatever an app asked, its owner lists all that is asked, and decides another's request."""
+    owner, honest, request_id = flooded(world)
+    assert request_id in {item.request_id for item in owner.vault.requests()}
+    assert len(owner.vault.requests(None)) == MANY + 1
+    owner.vault.approve(request_id, words=honest.words)
+    assert [memory.content for memory in honest.access(request_id).memories()] == ["a trip"]
+    owner.vault.sync()
+
+
+@pytest.mark.control(61)
+def test_a_list_in_one_piece_is_taken_by_nobody(world: World) -> None:
+    """Control: where the server gives the whole list at once, its owner can read none of it."""
+    owner, honest, request_id = flooded(world)
+    with patch(PAGE, 1 << 30), pytest.raises(FormatError):
+        owner.vault.requests(None)
+    asked = owner.vault.request(request_id)  # alone, it is there all the same
+    assert asked.app.name == "Honest"
+    owner.vault.approve(request_id, words=honest.words)
+
+
+def granted(world: World) -> tuple[Owner, Any]:
+    """An owner who approved large requests of many apps, and another device of theirs."""
+    owner = world.owner()
+    ids = [owner.vault.remember("one").id, *(str(uuid.uuid4()) for _ in range(600))]
+    for number in range(MANY):
+        app = world.app(f"App {number}", f"https://app{number}.example")
+        world.granted(owner, app, memories=ids, scopes={"read"})
+    second = world.device(owner)
+    owner.vault.remember("two")
+    return owner, second
+
+
+@pytest.mark.attack(61)
+def test_large_grants_stop_no_sync(world: World) -> None:
+    """However large the grants that there are, a device learns what each of them holds."""
+    _, second = granted(world)
+    second.sync()
+    assert [grant.memories for grant in second.grants()] == [1] * MANY
+
+
+@pytest.mark.control(61)
+def test_grants_in_one_piece_stop_every_sync(world: World) -> None:
+    """Control: where the server gives all grants at once, no sync comes to its end."""
+    _, second = granted(world)
+    with patch(PAGE, 1 << 30), pytest.raises(FormatError):
+        second.sync()
+
+
+@pytest.mark.attack(61)
+def test_no_larger_request_is_taken(world: World) -> None:
+    """A server takes no request that is larger than what lists are made for."""
+    owner, app = world.owner(), world.app()
+    with pytest.raises(TooLargeError):
+        large(app, owner, memories=MOST + 300)
+    assert owner.vault.requests() == []
+
+
+# -- lists of a server that is hostile ----------------------------------------------------------
+
+
+class Endless(Evil):
+    """A server whose list says that it goes on."""
+
+    def __init__(self, path: str, cursor: str = "1.1." + "0" * 32) -> None:
+        """Say so of this list."""
+        super().__init__()
+        self.link, self.path = f'<?cursor={cursor}>; rel="next"', path
+        self.said = 0
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Give the honest answer to the first call, with a link to another page."""
+        response = super().handle_request(request)
+        if request.url.path.endswith(self.path):
+            self.said += 1
+            response.headers["link"] = self.link
+        return response
+
+
+@pytest.mark.attack(61)
+def test_a_list_of_requests_without_an_end_is_given_up(world: World) -> None:
+    """A device stops at a page that brings nothing new."""
+    network = Endless("/access-requests", "0.1." + "f" * 32)
+    owner = world.owner(transport=network)
+    ask(world.app(), owner)
+    with pytest.raises(TrustError, match="does not end"):
+        owner.vault.requests()
+    assert network.said == 2
+
+
+@pytest.mark.attack(61)
+def test_a_list_of_grants_without_an_end_is_given_up(world: World) -> None:
+    """A device asks for few more pages than it knows grants, where one that it knows is missing."""
+    network = Endless("/grants")
+    owner, app = world.owner(), world.app()
+    owner.vault.remember("one")
+    world.granted(owner, app, scopes={"read"})
+    vault = world.device(owner, transport=network)
+    network.said = 0
+    network.rewrite["/grants"] = lambda _: []
+    owner.vault.remember("two")
+    with pytest.raises(TrustError, match="does not end"):
+        vault.sync()
+    assert 1 < network.said < MANY * 2
+    network.rewrite.clear()
+    vault.sync()
+
+
+@pytest.mark.attack(3)
+@pytest.mark.parametrize(
+    "link",
+    [
+        "<https://evil.example/?cursor=1>; rel=next",
+        '<https://evil.example/?cursor=1>; rel="next"',
+        '<?cursor=a/../../b>; rel="next"',
+        '<?cursor=>; rel="next"',
+        "<?cursor=" + "1" * 129 + '>; rel="next"',
+    ],
+)
+def test_a_server_names_no_address_to_go_to(world: World, link: str) -> None:
+    """Of where a list goes on only a plain cursor is taken; anything else ends the list."""
+    network = Endless("/access-requests")
+    network.link = link
+    owner = world.owner(transport=network)
+    ask(world.app(), owner)
+    assert len(owner.vault.requests()) == 1
+    assert network.said == 1
+    assert {request.url.host for request in network.requests} == {"127.0.0.1"}
+
+
+def test_what_was_asked_before_the_keys_changed_is_not_shown(world: World) -> None:
+    """A request to the keys of before is refused by its id, as lists leave it out."""
+    owner, app = world.owner(), world.app()
+    request_id = ask(app, owner)
+    network = Evil()
+    vault = world.device(owner, transport=network)
+    vault.change_keys("another passphrase entirely", lambda _: None)
+    network.rewrite[f"/access-requests/{request_id}"] = lambda answer: answer.update(
+        state="pending"
+    )
+    with pytest.raises(ConflictError, match="ask again"):
+        vault.request(request_id)
