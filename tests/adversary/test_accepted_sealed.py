@@ -169,3 +169,25 @@ def test_a_device_that_seals_in_a_second_append_shows_the_next_title(world: Worl
     ):
         owner.vault.accept(memory_id)
         assert _named(owner.vault, memory_id).title == TITLE
+
+
+def test_every_device_has_it_as_it_was_accepted(world: World) -> None:
+    """Other devices, its history, the app and a change of keys go on from the one append."""
+    owner = world.owner()
+    other = world.device(owner)
+    owner.vault.set_settings(sealed=True)
+    access = _app(world, owner)
+    memory_id = _plain(access).id
+    owner.vault.sync()
+    owner.vault.accept(memory_id)
+    for vault in (other, world.device(owner)):
+        vault.sync()
+        assert vault.get(memory_id) == owner.vault.get(memory_id)
+        versions = vault.history(memory_id)
+        assert [item.memory and item.memory.content for item in versions] == ["note", "note"]
+    assert [memory.version for memory in access.memories()] == [2]
+    assert access.update(memory_id, content="more").version == 3
+    owner.vault.change_keys("another passphrase", lambda _: None)
+    accepted = owner.vault.accept(memory_id)
+    assert accepted is not None
+    assert accepted.content == "more"
