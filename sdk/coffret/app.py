@@ -264,7 +264,10 @@ class Access:
         self._shelf.fill(self._driver.run(access_flows.read_all(self._state, self._held)))
 
     def memories(self) -> Sequence[Memory]:
-        """Every memory that the grant covers now, most lately changed first."""
+        """Every memory that the grant covers now, most lately changed first.
+
+        Of what this app wrote and the owner rejected only that is known: it has no content.
+        """
         self.refresh()
         return self._shelf.memories()
 

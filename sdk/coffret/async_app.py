@@ -267,7 +267,10 @@ class AsyncAccess:
         self._shelf.fill(await self._driver.run(access_flows.read_all(self._state, self._held)))
 
     async def memories(self) -> Sequence[Memory]:
-        """Every memory that the grant covers now, most lately changed first."""
+        """Every memory that the grant covers now, most lately changed first.
+
+        Of what this app wrote and the owner rejected only that is known: it has no content.
+        """
         await self.refresh()
         return self._shelf.memories()
 

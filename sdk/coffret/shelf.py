@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Required, TypedDict
 
 from coffret.arguments import many
 from coffret.finding import Found, Search, default_embedder, document, find
-from coffret.flows.access import Readable, one
 from coffret.flows.apps import Ask
+from coffret.flows.readable import Readable, one
 from coffret.sharing import Selection, app_info
 from coffret_vault.errors import InputError
 from coffret_vault.formats.layout import id_text, parse_id
@@ -144,7 +144,11 @@ class Shelf:
 
         if self._index is None:
             self._index = SearchIndex(self._make_embedder())
-        known = {parse_id(key): item.memory.version for key, item in readable.items()}
+        known = {
+            parse_id(key): item.memory.version
+            for key, item in readable.items()
+            if item.key is not None
+        }
         stale = self._index.stale(known)
         self._index.remove(stale.to_remove)
         self._index.put(map(document, read(stale.to_put)))

@@ -18,11 +18,17 @@ from coffret_server.rows import (
     CHANGE_MEMORY,
     DROP_TAGS,
     DROP_WRAPS,
+    ERASE,
+    ERASE_MEMORY,
+    FIND_LEAF,
     FIND_VERSION,
     HIDE,
+    NEWEST_PENDING,
     PUT_WRAP,
     SET_LOG,
+    SET_RECORD,
     SET_STATUS,
+    SIZE_OF_MEMORY,
     TOUCH_WRAPS,
     Memory,
     Put,
@@ -38,6 +44,7 @@ from coffret_server.rows import (
 )
 from coffret_server.schema import ACCEPTED, PENDING, REJECTED
 from coffret_server.storage.base import SQLITE_VARIABLES, DuplicateRowError, Tx, Value, marks
+from coffret_server.waiting import Waiting
 from coffret_server.wire import records
 from coffret_server.wire.log import Entry, parse_entry
 
@@ -53,6 +60,7 @@ class Ledger:
         self.state = state
         self.frontier = merkle.Frontier(state.size, state.frontier)
         self.seq = state.size
+        self.waiting = Waiting(tx, account)
         self._memories: dict[bytes, Memory] = {}
         self._entries: list[tuple[Value, ...]] = []
         self._tags: list[tuple[Value, ...]] = []
@@ -131,11 +139,10 @@ class Ledger:
         check_key_number(memory, put)
         await self._hide(memory)
         seq = self.seq
+        self._memory_count += memory.list_seq is None
         await self._list(memory, seq, put.header)
         if memory.newest:
             await self._touch(memory)
-        else:
-            self._memory_count += 1
         self._newest(memory, entry, put.digest)
         memory.key_number = max(memory.key_number, put.header.key_number)
         memory.current, memory.current_seq, memory.shown_seq = entry.version, seq, seq
@@ -145,13 +152,13 @@ class Ledger:
         """An app's version: pending until the owner decides."""
         memory = self._next(entry)
         check_same_key(memory, put)
-        if not memory.newest:
-            self._memory_count += 1
+        self._memory_count += memory.list_seq is None
         if memory.current is None:
             await self._list(memory, self.seq, put.header)
         self._newest(memory, entry, put.digest)
         memory.key_number = put.header.key_number
         self._add(leaf, entry, put=put, status=PENDING)
+        self.waiting.add(put.grant, put.record)
         if put.grant is not None and entry.version == 1:
             self.add_wrap(put.grant, memory.memory, put.header.key_number, put.wrap)
 
@@ -172,12 +179,12 @@ class Ledger:
             raise conflict(message, memory)
         self._newest(memory, entry, entry.digest)
         self._add(leaf, entry, status=PENDING, grant=grant)
+        self.waiting.add(grant, None)
 
     async def accept(self, leaf: bytes, entry: Entry, rewrap: Rewrap | None) -> None:
         """The owner's yes to a pending version."""
         memory, target = await self._pending(entry)
-        await self._set_status(target, ACCEPTED)
-        memory.dirty = True
+        await self._decide(memory, target, ACCEPTED)
         if target.kind == "delete":
             self._add(leaf, entry)
             await self._erase(memory)
@@ -194,12 +201,14 @@ class Ledger:
         self._add(leaf, entry, shows=target.seq)
 
     async def reject(self, leaf: bytes, entry: Entry) -> None:
-        """The owner's no to a pending version."""
+        """The owner's no to a pending version: its ciphertext goes, and counts no more."""
         memory, target = await self._pending(entry)
-        await self._set_status(target, REJECTED)
+        await self._decide(memory, target, REJECTED)
+        await self.tx.run(ERASE, self.account, target.seq)
+        self._bytes -= len(target.record or b"")
         if memory.list_seq == target.seq:
             await self._list_newest_pending(memory)
-        memory.dirty = True
+            self._memory_count -= memory.list_seq is None
         self._add(leaf, entry)
 
     def add_wrap(self, grant: bytes, memory: bytes, key_number: int, wrap: bytes) -> None:
@@ -250,13 +259,7 @@ class Ledger:
 
     async def seq_of(self, leaf: bytes, entry: Entry) -> int | None:
         """Where this very leaf stands, if it is in the log."""
-        row = await self.tx.one(
-            "SELECT seq, leaf FROM entries WHERE account_id = ?"
-            " AND subject = ? AND version = ? AND status IS NOT NULL",
-            self.account,
-            entry.subject,
-            entry.version,
-        )
+        row = await self.tx.one(FIND_LEAF, self.account, entry.subject, entry.version)
         return row[0] if row is not None and unpack_leaf(row[1]) == leaf else None
 
     async def _pending(self, entry: Entry) -> tuple[Memory, Target]:
@@ -269,14 +272,10 @@ class Ledger:
             refuse("invalid-input", "the digest is not that of the pending version")
         return memory, target
 
-    async def _set_status(self, target: Target, status: int) -> None:
-        await self.tx.run(
-            SET_STATUS,
-            status,
-            self.seq,
-            self.account,
-            target.seq,
-        )
+    async def _decide(self, memory: Memory, target: Target, status: int) -> None:
+        await self.tx.run(SET_STATUS, status, self.seq, self.account, target.seq)
+        self.waiting.decided(target.grant, target.record)
+        memory.dirty = True
 
     async def _rewrapped(
         self, memory: Memory, target: Target, rewrap: Rewrap | None
@@ -290,22 +289,11 @@ class Ledger:
         parts[2:] = [rewrap.kek, rewrap.wrap]
         record = _packed(parts)
         self._bytes += len(record) - len(target.record or b"")
-        await self.tx.run(
-            "UPDATE entries SET record = ? WHERE account_id = ? AND seq = ?",
-            record,
-            self.account,
-            target.seq,
-        )
+        await self.tx.run(SET_RECORD, record, self.account, target.seq)
         return parts
 
     async def _list_newest_pending(self, memory: Memory) -> None:
-        row = await self.tx.one(
-            "SELECT seq, record FROM entries WHERE account_id = ? AND subject = ? AND status = ?"
-            " AND kind = 'put' ORDER BY version DESC LIMIT 1",
-            self.account,
-            memory.memory,
-            PENDING,
-        )
+        row = await self.tx.one(NEWEST_PENDING, self.account, memory.memory, PENDING)
         if row is None:
             await self._list(memory, None, None)
             return
@@ -315,25 +303,16 @@ class Ledger:
     async def _erase(self, memory: Memory) -> None:
         """Forget the ciphertext, tags and wraps of a memory; its entries stay."""
         await self._flush_entries()
-        row = await self.tx.one(
-            "SELECT COALESCE(SUM(LENGTH(record)), 0) FROM entries"
-            " WHERE account_id = ? AND subject = ? AND status IS NOT NULL",
-            self.account,
-            memory.memory,
-        )
+        row = await self.tx.one(SIZE_OF_MEMORY, self.account, memory.memory)
         self._bytes -= int(row[0]) if row else 0
+        await self.waiting.forget(memory.memory)
         await self._hide(memory)
-        await self.tx.run(
-            "UPDATE entries SET record = NULL, record_seq = NULL"
-            " WHERE account_id = ? AND subject = ? AND status IS NOT NULL",
-            self.account,
-            memory.memory,
-        )
+        await self.tx.run(ERASE_MEMORY, self.account, memory.memory)
+        self._memory_count -= memory.list_seq is not None
         await self._list(memory, None, None)
         await self.flush_wraps()
         await self.tx.run(DROP_WRAPS, self.account, memory.memory)
         memory.deleted, memory.current, memory.current_seq = 1, None, None
-        self._memory_count -= 1
 
     async def _flush_entries(self) -> None:
         if self._entries:
@@ -379,6 +358,7 @@ class Ledger:
         await self._flush_entries()
         await self._flush_tags()
         await self.flush_wraps()
+        await self.waiting.finish()
         if self.frontier.tiles:
             tiles = [(account, index, digest) for index, digest in self.frontier.tiles]
             await self.tx.many(ADD_TILE, tiles)

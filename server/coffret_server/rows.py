@@ -41,6 +41,24 @@ FIND_VERSION: Final = (
     "SELECT seq, kind, status, record, leaf, grant_id FROM entries"
     " WHERE account_id = ? AND subject = ? AND version = ? AND status IS NOT NULL"
 )
+ERASE: Final = "UPDATE entries SET record = NULL WHERE account_id = ? AND seq = ?"
+NEWEST_PENDING: Final = (
+    "SELECT seq, record FROM entries WHERE account_id = ? AND subject = ? AND status = ?"
+    " AND kind = 'put' ORDER BY version DESC LIMIT 1"
+)
+SET_RECORD: Final = "UPDATE entries SET record = ? WHERE account_id = ? AND seq = ?"
+SIZE_OF_MEMORY: Final = (
+    "SELECT COALESCE(SUM(LENGTH(record)), 0) FROM entries"
+    " WHERE account_id = ? AND subject = ? AND status IS NOT NULL"
+)
+ERASE_MEMORY: Final = (
+    "UPDATE entries SET record = NULL, record_seq = NULL"
+    " WHERE account_id = ? AND subject = ? AND status IS NOT NULL"
+)
+FIND_LEAF: Final = (
+    "SELECT seq, leaf FROM entries WHERE account_id = ?"
+    " AND subject = ? AND version = ? AND status IS NOT NULL"
+)
 SET_LOG: Final = (
     "UPDATE logs SET size = ?, frontier = ?, head = ?, base = ?, memories = ?, bytes = ?"
     " WHERE account_id = ?"

@@ -283,6 +283,20 @@ class GrantWrap(Base):
     changed: Mapped[int]
 
 
+class Waiting(Base):
+    """What was written under a grant and waits for its owner: how much, and its records' bytes.
+
+    Beside the grants, since it changes with the log, under the log's lock.
+    """
+
+    __tablename__ = "waiting"
+    __table_args__ = (_COMPACT,)
+    account_id: Mapped[bytes] = mapped_column(primary_key=True)
+    grant_id: Mapped[bytes] = mapped_column(primary_key=True)
+    entries: Mapped[int]
+    bytes: Mapped[int]
+
+
 class Developer(Base):
     """Somebody who makes apps. The key itself is not kept."""
 

@@ -21,6 +21,8 @@ class Settings:
         token_seconds: how long an app's token lasts, at most 900.
         quota_memories: memories of an account.
         quota_bytes: bytes of records of an account.
+        waiting_entries: what apps wrote under a grant and the owner has not decided about.
+        waiting_bytes: bytes of its records; of both, never more than a quarter of the quota.
         auth_rate: requests a minute of one address for challenges, logins and tokens.
         open_rate: requests a minute of one address without a token.
         account_rate: requests a minute of one account or app.
@@ -38,6 +40,8 @@ class Settings:
     token_seconds: int = 900
     quota_memories: int = 1_000_000
     quota_bytes: int = 20 * 1024 * MEGABYTE
+    waiting_entries: int = 10_000
+    waiting_bytes: int = 512 * MEGABYTE
     auth_rate: int = 300
     open_rate: int = 1_200
     account_rate: int = 120_000

@@ -25,7 +25,7 @@ async def records(stand: Stand, app: forge.App, grant: uuid.UUID, query: str = "
 async def shown(stand: Stand, app: forge.App, grant: uuid.UUID, query: str = "") -> list[Any]:
     """Memory, version and status of each item."""
     found = (await records(stand, app, grant, query))[1]
-    return [(*forge.identity_of(item[0]), item[4]) for item in found]
+    return [(*forge.subject_of(item[6]), item[4]) for item in found]
 
 
 async def judge(stand: Stand, owner: forge.Owner, kind: str, record: Any, **parts: Any) -> Any:

@@ -17,6 +17,7 @@ from coffret.flows.http import (
     decode_msgpack,
     encode_msgpack,
 )
+from coffret.flows.readable import Readable, joined, turned_down
 from coffret.flows.same import TAKEN
 from coffret.flows.witness import (
     check_leaves,
@@ -32,7 +33,6 @@ from coffret_vault.errors import (
     FormatError,
     GrantError,
     GrantExpiredError,
-    NotFoundError,
     OpenError,
     QuotaError,
     TrustError,
@@ -40,9 +40,8 @@ from coffret_vault.errors import (
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.author import Author
 from coffret_vault.formats.entry import ENTRY, Entry
-from coffret_vault.formats.layout import id_text, parse_id
+from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.memory import Header, Kek, Payload, Record, parse_header, record_digest
-from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.primitives.symmetric import generate_key
 from coffret_vault.records.memory import (
     APPROVED,
@@ -64,11 +63,12 @@ from coffret_vault.records.seal import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from coffret.flows.apps import Held
     from coffret.flows.appstate import AppState
     from coffret.flows.http import Flow
+    from coffret_vault.primitives.secret import SecretBytes
 
 T = TypeVar("T")
 
@@ -102,30 +102,6 @@ class _Page(msgspec.Struct, frozen=True, array_like=True):
 class _HeadAnswer(msgspec.Struct, frozen=True):
     head: str
     continues: list[bytes]
-
-
-class Readable(msgspec.Struct, frozen=True):
-    """A memory under a grant: opened, with its key.
-
-    Attributes:
-        memory: what counts, or the newest that this app proposed; what was rejected only where
-            there is nothing else.
-        header: that version's header.
-        payload: that version's payload.
-        key: the memory's key.
-        newest: the newest version of any kind that this app knows of.
-        digest: what that version's log entry names.
-    """
-
-    memory: Memory
-    header: Header
-    payload: Payload
-    key: SecretBytes
-    newest: int
-    digest: bytes
-
-    def __repr__(self) -> str:
-        return f"<Readable {self.memory.id}>"
 
 
 def read_all(state: AppState, held: Held) -> Flow[dict[str, Readable]]:
@@ -162,7 +138,7 @@ def read_all(state: AppState, held: Held) -> Flow[dict[str, Readable]]:
         for item in page.items:
             readable = _open(state, held, item)
             name = readable.memory.id
-            found[name] = _joined(found.get(name, readable), readable)
+            found[name] = joined(found.get(name, readable), readable)
         cursor = page.next if page.items else None
     return found
 
@@ -183,24 +159,14 @@ def receipt(state: AppState, held: Held) -> Flow[str]:
     return take_head(state, held, page.head, page.continues).note
 
 
-def _joined(one: Readable, other: Readable) -> Readable:
-    """Of two versions the one to be read, with what is known of the newest."""
-    newest = max(one, other, key=lambda item: item.newest)
-    return msgspec.structs.replace(
-        max(one, other, key=_weight), newest=newest.newest, digest=newest.digest
-    )
-
-
-def _weight(item: Readable) -> tuple[bool, int]:
-    return item.memory.review.status != REJECTED, item.memory.version
-
-
 def _check_live(state: AppState, held: Held) -> None:
     if held.grant.expires <= state.ambient.now():
         raise GrantExpiredError
 
 
 def _open(state: AppState, held: Held, item: _Item) -> Readable:
+    if item.status == "rejected":
+        return _turned_down(state, held, item)
     header = parse_header(item.header)
     digest = record_digest(item.header, item.envelope)
     if item.accepted:
@@ -215,11 +181,23 @@ def _open(state: AppState, held: Held, item: _Item) -> Readable:
     return Readable(memory, header, payload, key, header.version, digest)
 
 
-def _opened(held: Held, header: Header, item: _Item) -> tuple[Payload, SecretBytes]:
-    """What is sealed, and the memory's key; the owner took nothing that does not open."""
+def _turned_down(state: AppState, held: Held, item: _Item) -> Readable:
+    """What this app wrote and the owner rejected: nobody has more of it than its entry."""
+    readable = turned_down(item.leaf, item.key_number)
+    check_own(state, readable.header, readable.digest, item.leaf)
+    _check_of_grant(held, readable.header, item)
+    return readable
+
+
+def _check_of_grant(held: Held, header: Header, item: _Item) -> None:
     if header.account_id != held.grant.account_id or header.key_number != item.key_number:
         message = "the server shows a memory that is not of the grant"
         raise TrustError(message)
+
+
+def _opened(held: Held, header: Header, item: _Item) -> tuple[Payload, SecretBytes]:
+    """What is sealed, and the memory's key; the owner took nothing that does not open."""
+    _check_of_grant(held, header, item)
     try:
         key = unwrap_memory_key(header, item.wrap, _wrapping(held))
         return open_version(item.header, item.envelope, key), key
@@ -249,6 +227,7 @@ def remember(
     """Write a memory into the owner's vault; it waits for the owner's review.
 
     With an id that was ``chosen`` by the app it can be called again, and gives what is there then.
+    Of what the owner rejected nobody knows any more what it said: it is that, whatever is said now.
 
     Raises:
         GrantError: the grant does not include ``create``, or is not in force.
@@ -275,6 +254,9 @@ def remember(
             raise
         there = (yield from read_all(state, held)).get(id_text(stamp.memory_id))
     wanted = written_memory(stamp, checked(fields))
+    if there is not None and there.key is None:
+        rejected = there.memory
+        return msgspec.structs.replace(wanted, version=rejected.version, review=rejected.review)
     if there is None or not written_before(there.memory, wanted, fields, state.manifest.app_id):
         raise ConflictError(TAKEN)
     return there.memory
@@ -290,10 +272,13 @@ def update(
 
     Raises:
         GrantError: the grant does not include ``update``, or is not in force.
-        ConflictError: the memory has moved on; read it again.
+        ConflictError: the memory has moved on; read it again. Or the owner rejected it.
     """
     _check_live(state, held)
     _check_scope(held, "update")
+    if (key := known.key) is None:
+        message = "the owner rejected this, and it is erased; write another memory"
+        raise ConflictError(message)
     fields = change(known.memory.fields())
 
     def propose(newest: int, _digest: bytes) -> Flow[Memory]:
@@ -306,7 +291,7 @@ def update(
             created=known.header.created,
             updated=max(_now(state, held), known.header.created),
         )
-        return (yield from _write(state, held, stamp, fields, known.key))
+        return (yield from _write(state, held, stamp, fields, key))
 
     return (yield from _behind_others(state, held, known, propose))
 
@@ -382,16 +367,3 @@ def _submit(state: AppState, held: Held, entry: Entry, records: tuple[Record, ..
         reason = "the owner's vault takes no more from apps now"
         hint = "It does when the owner has synced, and decided about what waits."
         raise QuotaError(reason, hint=hint) from None
-
-
-def one(readable: Mapping[str, Readable], memory_id: str) -> Readable:
-    """One of the memories that were read.
-
-    Raises:
-        NotFoundError: it is not among them.
-    """
-    try:
-        return readable[id_text(parse_id(memory_id.strip().lower()))]
-    except (KeyError, FormatError):
-        message = "this grant has no such memory"
-        raise NotFoundError(message) from None

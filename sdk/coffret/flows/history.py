@@ -23,6 +23,9 @@ from coffret_vault.records.seal import author_text
 if TYPE_CHECKING:
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
+    from coffret_vault.log.replay import MemoryState
+
+_REJECTED = "rejected"
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -33,8 +36,8 @@ class Version(msgspec.Struct, frozen=True):
         author: ``owner`` or an app's id.
         at: when, by the author's clock.
         deletion: whether the step is a deletion.
-        memory: the memory as it was; None for a deletion, for what a later deletion erased, and
-            for what an app sealed so that it does not open.
+        memory: the memory as it was; None for a deletion, for what a later deletion erased, for
+            what the owner rejected, and for what an app sealed so that it does not open.
     """
 
     version: int
@@ -65,18 +68,38 @@ def history(state: VaultState, memory_id: str) -> Flow[list[Version]]:
         raise NotFoundError
     newest = memory.newest
     items = yield from _items(state, identifier, newest)
-    if any(item.leaf >= state.position().size for item in items):
+    if any(item.leaf >= state.position().size for item in items) or _lacks(items, memory):
         yield from sync(state)
     known = {item.version for item in items}
     if not known.issuperset(range(1, newest + 1)):
         message = "the server withholds versions that the log says there are"
         raise TrustError(message)
     entries = [_entry(state, identifier, item) for item in items]
-    erased = max((entry.version for entry in entries if entry.kind == kinds.DELETE), default=0)
+    gone = _erased(entries) | _rejected(state.store.state(identifier) or memory)
     return [
-        _version(state, item.record, entry, erased)
+        _version(state, item.record, entry, erased=entry.version in gone)
         for item, entry in zip(items, entries, strict=True)
     ]
+
+
+def _lacks(items: list[_Item], memory: MemoryState) -> bool:
+    """Whether something is erased that nobody rejected, as far as the log is read here."""
+    gone = _rejected(memory)
+    return any(
+        item.record is None and item.status == _REJECTED and item.version not in gone
+        for item in items
+    )
+
+
+def _rejected(memory: MemoryState) -> set[int]:
+    """The versions that the owner rejected."""
+    return {item.version for item in memory.proposals if item.rejected}
+
+
+def _erased(entries: list[Entry]) -> set[int]:
+    """The versions before a deletion."""
+    last = max((entry.version for entry in entries if entry.kind == kinds.DELETE), default=0)
+    return set(range(1, last + 1))
 
 
 def _items(state: VaultState, identifier: bytes, newest: int) -> Flow[list[_Item]]:
@@ -106,11 +129,11 @@ def _entry(state: VaultState, identifier: bytes, item: _Item) -> Entry:
     return entry
 
 
-def _version(state: VaultState, record: Record | None, entry: Entry, erased: int) -> Version:
+def _version(state: VaultState, record: Record | None, entry: Entry, *, erased: bool) -> Version:
     deletion, memory = entry.kind == kinds.DELETE, None
     if record is not None and not deletion:
         memory = _opened(state, record, entry)
-    elif entry.version > erased:
+    elif not erased:
         message = "the server withholds a version that nobody deleted"
         raise TrustError(message)
     return Version(

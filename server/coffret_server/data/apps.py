@@ -27,7 +27,9 @@ _FEW: Final = 32
 """Records read at a time where all of them might be too many bytes."""
 _ITEM: Final = b"\x97"
 _pack = msgspec.msgpack.Encoder().encode
+_EMPTY: Final = msgspec.Raw(_pack(b""))
 _Parts = tuple[msgspec.Raw, msgspec.Raw, msgspec.Raw, msgspec.Raw]
+_ERASED: Final[_Parts] = (_EMPTY, _EMPTY, _EMPTY, _EMPTY)
 _unpack = msgspec.msgpack.Decoder(_Parts).decode
 
 _ACCEPTED_ROWS: Final = (
@@ -45,7 +47,9 @@ _OWN_ROWS: Final = (
     "SELECT e.changed, e.subject, e.version, e.record, e.key_number, NULL, e.status, e.seq,"
     " e.leaf FROM entries e WHERE e.account_id = ? AND e.grant_id = ? AND e.changed >= ?"
     " AND (e.changed, e.subject, e.version) > (?, ?, ?)"
-    " AND e.kind = 'put' AND e.status IN (?, ?) AND e.record IS NOT NULL"
+    " AND e.kind = 'put' AND (e.status = ? AND e.record IS NOT NULL"
+    " OR e.status = ? AND EXISTS (SELECT 1 FROM memories m"
+    " WHERE m.account_id = e.account_id AND m.memory_id = e.subject AND m.deleted = 0))"
     " ORDER BY e.changed, e.subject, e.version LIMIT ?"
 )
 
@@ -261,10 +265,13 @@ def _row(changed: int, memory: bytes, version: int, *rest: Any) -> _Row:  # noqa
 
 
 def _item(
-    record: bytes, key_number: int, wrap: bytes | None, status: int, seq: int, leaf: bytes
+    record: bytes | None, key_number: int, wrap: bytes | None, status: int, seq: int, leaf: bytes
 ) -> bytes:
-    """One item: spliced from the stored record without decoding what is in it."""
-    header, envelope, _, own_wrap = _unpack(record)
+    """One item: spliced from the stored record without decoding what is in it.
+
+    Of what was rejected there is none: the leaf says what it was.
+    """
+    header, envelope, _, own_wrap = _ERASED if record is None else _unpack(record)
     parts = (
         _ITEM,
         header,

@@ -64,6 +64,7 @@ async def write_records(call: Call) -> Reply:
         _check_tail(state, len(writing.leaves))
         await _check_times(tx, grant, writing, now)
         await _write(ledger, writing, grant_id)
+        await ledger.waiting.check(grant_id, state, call.services.settings)
         await ledger.finish()
         return ledger.seq, list(range(state.size, ledger.seq))
 

@@ -29,6 +29,7 @@ from server.forge.encoding import (
     sealed,
     sign,
     sorted_set,
+    subject_of,
     u64,
     wrapped,
 )
@@ -77,6 +78,7 @@ __all__ = [
     "selector",
     "sign",
     "sorted_set",
+    "subject_of",
     "u64",
     "wrapped",
 ]

@@ -193,6 +193,14 @@ def identity_of(raw: bytes) -> tuple[uuid.UUID, int]:
     return uuid.UUID(bytes=memory), int.from_bytes(version, "big")
 
 
+def subject_of(leaf: bytes) -> tuple[uuid.UUID, int]:
+    """The memory and version of a leaf made here."""
+    start = 8 + len(b"coffret/v1/log-entry") + 8 + 8 + 1 + 8 + 16
+    start += 8 + int.from_bytes(leaf[start : start + 8], "big")
+    memory, version = leaf[start + 8 : start + 24], leaf[start + 32 : start + 40]
+    return uuid.UUID(bytes=memory), int.from_bytes(version, "big")
+
+
 def as_json(value: Any) -> Any:
     """A value with bytes as base64 and ids hyphenated."""
     if isinstance(value, bytes):
