@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import httpx
 
     from coffret import App, Vault
+    from coffret.flows.http import Flow
     from coffret_vault.store import GrantRow
     from harness.world import Owner, World
 
@@ -248,3 +249,34 @@ def test_what_was_sent_and_not_changed_is_sent_again(world: World) -> None:
     two.approve()
     read = [memory.content for memory in two.app.access(two.request_id).memories()]
     assert read == ["changed under its key"]
+
+
+def accepting_nothing(_: object) -> Flow[int]:
+    """A device that leaves to the other one what is accepted unseen."""
+    yield from ()
+    return 0
+
+
+@pytest.mark.attack(39)
+@pytest.mark.parametrize("change", ["pause", "revoke"])
+def test_nothing_is_accepted_unseen_after_the_grant_is_known_to_be_over(
+    world: World, change: str
+) -> None:
+    """What an app wrote waits for the owner, where a stalled sync learns that its grant is over."""
+    network, owner = Stalling(), world.owner()
+    grant_id, access = world.granted(owner, world.app(), scopes={"create"}, auto_accept=True)
+    vault = world.device(owner, transport=network)
+    for number in range(2):
+        access.remember(f"number {number}")
+
+    def end() -> None:
+        with patch("coffret.flows.entrance.accept_automatically", accepting_nothing):
+            owner.vault.sync()
+        getattr(owner.vault, change)(grant_id)
+
+    network.when = lambda one: one.method == "POST" and one.url.path == BASE + "/log"
+    network.then = end
+    vault.sync()
+    assert vault.grant(grant_id).state in {"paused", "revoked"}
+    assert len(vault.pending()) == 2
+    assert list(vault.list()) == []

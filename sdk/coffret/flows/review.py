@@ -309,21 +309,32 @@ def accept_automatically(state: VaultState) -> Flow[int]:
     What does not open stays pending, and so do deletions and what was overtaken: they are the
     owner's to look at.
     """
+    accepted, trusted = 0, _trusted(state)
+    if not trusted or state.is_locked:
+        return accepted
+    for memory_id, _ in state.store.states(pending=True):
+        with suppress(InputError, OpenError):  # of one, which waits on for the owner to look at
+            while items := _next_allowed(state, trusted, memory_id):
+                yield from append(state, partial(_automatic, state, memory_id, items))
+                accepted, trusted = accepted + len(items), _trusted(state)
+    return accepted
+
+
+def _trusted(state: VaultState) -> dict[bytes, Grant]:
+    """The grants for which the owner chose that, as they stand now: any append may tell of more."""
     now = state.ambient.now()
-    trusted = {
+    return {
         grant.grant_id: grant
         for row in state.store.grants.all()
         if row.state == ACTIVE and (grant := row.statement()).auto_accept and grant.expires > now
     }
-    if not trusted or state.is_locked:
-        return 0
-    accepted = 0
-    for memory_id, _ in state.store.states(pending=True):
-        with suppress(InputError, OpenError):  # of one, which waits on for the owner to look at
-            while items := _next_allowed(state, trusted, memory_id):
-                yield from append(state, partial(_acceptance, state, memory_id, items))
-                accepted += len(items)
-    return accepted
+
+
+def _automatic(state: VaultState, memory_id: bytes, items: list[Proposal]) -> Change:
+    """The change that accepts these, if they are to be accepted unseen still."""
+    if not set(items) <= set(_next_allowed(state, _trusted(state), memory_id)):
+        raise InputError
+    return _acceptance(state, memory_id, items)
 
 
 def _next_allowed(
