@@ -12,10 +12,10 @@ from coffret_vault.formats.sharing import GRANT, MANIFEST, Grant, Manifest
 from coffret_vault.store.schema import blob, integer, mapped
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable, Mapping
 
     from coffret_vault.formats.layout import Layout
+    from coffret_vault.store.database import Database
     from coffret_vault.store.known import Known
 
 T = TypeVar("T")
@@ -83,7 +83,7 @@ _decode = msgspec.msgpack.Decoder(GrantRow).decode
 class GrantTable:
     """Grants, and which memories each has a key for."""
 
-    def __init__(self, database: sqlite3.Connection, known: Known) -> None:
+    def __init__(self, database: Database, known: Known) -> None:
         """Use the store's open database, and the seal over what it knows."""
         self._database = database
         self._sealed = known
