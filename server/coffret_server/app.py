@@ -79,13 +79,14 @@ def create_app(
     for part in (auth, accounts, keys, listing, developers, requests, grants, viewing):
         app.include_router(part)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
-    app.add_api_route("/healthz", healthy, methods=["GET"], tags=["health"])
-    app.add_api_route("/readyz", ready, methods=["GET"], tags=["health"])
+    for path, probe in (("/healthz", healthy), ("/readyz", ready)):
+        app.add_api_route(path, probe, methods=["GET"], tags=["health"])
+        app.add_api_route(path, probe, methods=["HEAD"], include_in_schema=False)
     app.gate = Gate(
         functools.partial(FastAPI.__call__, app),
         limits=app.state.limits,
         fast=fixed_paths(),
-        trust_forwarded=settings.trust_forwarded,
+        settings=settings,
     )
     return app
 
@@ -101,6 +102,6 @@ async def healthy() -> Response:
 
 
 async def ready(services: CurrentServices) -> Response:
-    """The database answers, and takes changes."""
-    await services.storage.ping()
-    return JSONResponse({"status": "ready"})
+    """The database answers, and takes changes; and by which origins devices know this server."""
+    await services.readiness.check(services.storage.ping)
+    return JSONResponse({"status": "ready", "origins": list(services.origins)})

@@ -4,29 +4,35 @@ import argparse
 import asyncio
 import gc
 import logging
+import socket
 import sys
 from collections.abc import Sequence
 from typing import Final
 
 import uvicorn
 
+from coffret_server import __version__, origins
 from coffret_server.app import create_app
 from coffret_server.joined import JoinedProtocol
-from coffret_server.lines import BatchedHandler
-from coffret_server.settings import Settings
-from coffret_server.storage.open import DatabaseError, check, migrate
+from coffret_server.lines import BatchedHandler, PlainFormatter
+from coffret_server.settings import Settings, unknown_names
+from coffret_server.storage.addresses import DatabaseError
+from coffret_server.storage.open import Upgrade, check, migrate
 
 DEFAULT_DATABASE: Final = "sqlite:///coffret.db"
 EXIT_SETTINGS: Final = 2
 EXIT_DATABASE: Final = 3
+_HIGHEST_PORT: Final = 65_535
+_BACKLOG: Final = 2_048
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("coffret-server", description="The blind server of Coffret.")
+    parser.add_argument("--version", action="version", version=f"coffret-server {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="answer requests")
     serve.add_argument("--host", default="127.0.0.1")
-    serve.add_argument("--port", type=int, default=8440, help="0 takes any free port")
+    serve.add_argument("--port", type=_port, default=8440, help="0 takes any free port")
     serve.add_argument(
         "--origin",
         action="append",
@@ -39,6 +45,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= _HIGHEST_PORT):
+        message = f"a port is a whole number up to {_HIGHEST_PORT}"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
+
+
+def _say(text: str) -> None:
+    """Tell whoever started the command something."""
+    print(f"coffret-server: {text}", file=sys.stderr, flush=True)  # noqa: T201 - a command speaks to a person
+
+
 def _settings(arguments: argparse.Namespace) -> Settings:
     given = {
         "database": arguments.database,
@@ -48,12 +66,12 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     try:
         return Settings.from_environment(given, default_database=DEFAULT_DATABASE)
     except ValueError as error:
-        print(f"coffret-server: {error}", file=sys.stderr)  # noqa: T201 - a command speaks to a person
+        _say(str(error))
         raise SystemExit(EXIT_SETTINGS) from None
 
 
 def _configure_logging() -> None:
-    """One JSON line a request on standard output, errors on standard error."""
+    """One JSON line a request on standard output; errors, a line each, on standard error."""
     lines = logging.Formatter("%(message)s")
     handlers = {
         "access": BatchedHandler(sys.stdout),
@@ -65,17 +83,37 @@ def _configure_logging() -> None:
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
         logger.propagate = False
+    others = logging.StreamHandler(sys.stderr)
+    others.setFormatter(PlainFormatter())
+    logging.getLogger().addHandler(others)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(_BACKLOG)
+    except (OSError, UnicodeError) as error:
+        listening.close()
+        why = getattr(error, "strerror", None) or "there is no such host"
+        _say(f"--host {host} and --port {port} cannot be listened on: {why}")
+        raise SystemExit(EXIT_SETTINGS) from None
+    return listening
 
 
 def serve(arguments: argparse.Namespace) -> int:
     """Answer requests until told to stop."""
     settings = _settings(arguments)
-    asyncio.run(check(settings.database))
+    done = asyncio.run(check(settings.database))
+    listening = _listen(arguments.host, arguments.port)
     _configure_logging()
+    port = listening.getsockname()[1]
+    if not settings.origins:
+        settings = settings.with_origins(origins.default_origins(arguments.host, port))
     config = uvicorn.Config(
-        "coffret_server.app:create_app",
-        host=arguments.host,
-        port=arguments.port,
+        create_app(settings),
         http=JoinedProtocol,
         access_log=False,
         proxy_headers=False,  # the gate reads them, where the operator says whose word counts
@@ -83,21 +121,35 @@ def serve(arguments: argparse.Namespace) -> int:
         log_config=None,  # its own would close every handler that there is
         log_level="warning",
         timeout_keep_alive=75,
+        timeout_graceful_shutdown=settings.stop_seconds,
     )
-    listening = config.bind_socket()
-    listening.listen(config.backlog)
-    port = listening.getsockname()[1]
-    if not settings.origins:
-        settings = settings.with_origins(
-            (f"http://{arguments.host}:{port}", f"http://localhost:{port}")
-        )
-    config.app = create_app(settings)
-    print(f"listening on http://{arguments.host}:{port}", flush=True)  # noqa: T201 - what a person waits for
+    # First of all that is said: whoever started this reads the address from it.
+    print(f"listening on {origins.own_address(arguments.host, port)}", flush=True)  # noqa: T201 - what a person waits for
+    _say_state(settings, done)
     server = uvicorn.Server(config)
     gc.collect()
     gc.freeze()  # modules stay for good: not to be looked through again with every collection
     server.run(sockets=[listening])
     return 0 if server.started else EXIT_DATABASE
+
+
+def _say_state(settings: Settings, done: Upgrade | None) -> None:
+    _say(f"devices know this server as {' '.join(settings.origins)}")
+    for origin in settings.origins:
+        if origins.is_refused_by_devices(origin):
+            _say(f"devices will not use {origin}: to another machine they speak https alone")
+    for name in unknown_names():
+        _say(f"there is no setting {name}; it is ignored")
+    if done is not None:
+        _say(_told(done))
+
+
+def _told(done: Upgrade | None) -> str:
+    if done is None:
+        return "the database's tables are up to date"
+    if done.before is None:
+        return f"the database was empty: its tables were made, of version {done.after}"
+    return f"the database's tables were brought from version {done.before} to {done.after}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -110,8 +162,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments.command == "serve":
             return serve(arguments)
-        asyncio.run(migrate(_settings(arguments).database))
+        _say(_told(asyncio.run(migrate(_settings(arguments).database))))
     except DatabaseError as error:
-        print(f"coffret-server: {error}", file=sys.stderr)  # noqa: T201 - a command speaks to a person
+        _say(str(error))
         return EXIT_DATABASE
     return 0

@@ -5,6 +5,7 @@ requests: method, route template, status, time and sizes. No path, query, header
 logged.
 """
 
+import asyncio
 import logging
 import os
 import time
@@ -16,7 +17,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from coffret_server import callers
+from coffret_server.arriving import Arriving
 from coffret_server.limits import plain
+from coffret_server.lines import places
 from coffret_server.problems import CODES, MEDIA_TYPE, ProblemError
 from coffret_server.storage.trouble import reason
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
     from coffret_server.limits import Allowance
     from coffret_server.services import Limits
+    from coffret_server.settings import Settings
 
 INFO: Final = "coffret"
 DATA_LIMIT: Final = 32 * 1024 * 1024
@@ -117,7 +121,7 @@ class Gate:
         *,
         limits: "Limits",
         fast: "Mapping[tuple[str, str], ASGIApp]",
-        trust_forwarded: bool,
+        settings: "Settings",
     ) -> None:
         """See the module.
 
@@ -125,12 +129,13 @@ class Gate:
             app: the application inside.
             limits: the limits of this process.
             fast: routes of fixed paths, by method and path, reached without the router.
-            trust_forwarded: take the client's address from X-Forwarded-For.
+            settings: whose word on addresses counts, and how long a body is waited for.
         """
         self._app = app
         self._fast = fast
         self._limits = limits
-        self._trust_forwarded = trust_forwarded
+        self._trust_forwarded = settings.trust_forwarded
+        self._patience = settings.body_seconds
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Serve one request."""
@@ -140,9 +145,10 @@ class Gate:
         started = time.perf_counter()
         info = Info(client_address(scope, trust_forwarded=self._trust_forwarded))
         scope[INFO] = info
+        arriving = Arriving(receive, self._patience)
 
         async def limited() -> "Message":
-            message = await receive()
+            message = await arriving.next()
             info.read += len(message.get("body", b""))
             if info.read > info.limit:
                 code = "too-large"
@@ -180,6 +186,12 @@ class Gate:
             await application(scope, receive, send)
         except ClientDisconnect:
             info.status = _CLIENT_GONE
+        except asyncio.CancelledError:
+            # The server ends and has waited long enough. Nothing was acknowledged; whether a change
+            # that was under way is kept, the caller sees when it sends it again.
+            if not info.status:
+                await answer_problem(_later(), info, send)
+            raise
         except Exception as error:  # noqa: BLE001 - the one place where errors become answers
             if info.status:  # the answer has begun: nothing can be added to it
                 _report(info, error)
@@ -210,9 +222,13 @@ def as_problem(error: Exception, info: Info) -> ProblemError:
         code = _FRAMEWORK_CODES[error.status_code]
         return ProblemError(code, CODES[code][1])
     _report(info, error)
-    if isinstance(error, (ConnectionError, TimeoutError)) or reason(error):
-        return ProblemError("unavailable", "try again in a moment", retry_after=1)
+    if reason(error):
+        return _later()
     return ProblemError("server-error", "the failure was recorded under this request id")
+
+
+def _later() -> ProblemError:
+    return ProblemError("unavailable", "try again in a moment", retry_after=1)
 
 
 async def answer_problem(problem: ProblemError, info: Info, send: "Send") -> None:
@@ -229,12 +245,11 @@ async def answer_problem(problem: ProblemError, info: Info, send: "Send") -> Non
 
 def _report(info: Info, error: BaseException) -> None:
     """Log an unforeseen error by its kind and place, never by its message, which may hold data."""
-    frame = error.__traceback__
-    places = []
-    while frame is not None:
-        places.append(f"{frame.tb_frame.f_code.co_name}:{frame.tb_lineno}")
-        frame = frame.tb_next
-    line = {"request_id": info.request_id, "error": type(error).__name__, "at": places[-8:]}
+    line = {
+        "request_id": info.request_id,
+        "error": type(error).__name__,
+        "at": places(error.__traceback__),
+    }
     if why := reason(error):
         line["reason"] = why
     ERRORS.error(_json(line).decode())

@@ -1,7 +1,10 @@
-"""An answer's head and body in one packet.
+"""An answer's head and body in one packet, and no connection that is held for nothing.
 
 Uvicorn writes them one after the other, and with Nagle's algorithm off (as it has to be) each is a
 system call here, a packet, and a wake-up of whoever waits for it: of a small answer, half the time.
+
+Uvicorn's own time limit begins anew with each byte, so that a head, or a body behind its answer,
+could take forever. Here the time between an answer and the next request's whole head has an end.
 """
 
 from collections.abc import Iterable
@@ -53,6 +56,38 @@ class JoiningTransport:
 class JoinedProtocol(HttpToolsProtocol):
     """Uvicorn's HTTP/1.1, writing the head of an answer together with its body."""
 
+    head_seconds = 105.0
+    """More than a connection may rest (75 s in `cli`), by what a head may take on a bad network."""
+    _ending: "asyncio.TimerHandle | None" = None
+
     def connection_made(self, transport: "asyncio.Transport") -> None:  # type: ignore[override]
         """Begin on a transport that joins."""
         super().connection_made(cast("asyncio.Transport", JoiningTransport(transport, self.loop)))
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget what was waited for."""
+        self._have_head()
+        super().connection_lost(exc)
+
+    def on_headers_complete(self) -> None:
+        """Serve a request; its body's time is the gate's to watch."""
+        self._have_head()
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request, unless it is here."""
+        is_next_here = bool(self.pipeline)
+        super().on_response_complete()
+        if not is_next_here:
+            self._await_head()
+
+    def _await_head(self) -> None:
+        self._have_head()
+        if not self.transport.is_closing():
+            self._ending = self.loop.call_later(self.head_seconds, self.transport.close)
+
+    def _have_head(self) -> None:
+        if self._ending is not None:
+            self._ending.cancel()
+            self._ending = None

@@ -8,8 +8,12 @@ all of them are: `logging` closes its handlers then.
 import contextlib
 import logging
 import threading
+import traceback
 from collections import deque
+from types import TracebackType
 from typing import Final, TextIO
+
+import msgspec
 
 _SECONDS: Final = 0.05
 MOST: Final = 10_000
@@ -64,3 +68,25 @@ class BatchedHandler(logging.Handler):
             self._arrived.clear()
             with contextlib.suppress(OSError):  # a log that cannot be written stops nobody
                 self.flush()
+
+
+def places(found: TracebackType | None) -> list[str]:
+    """Where an error was, innermost last; never what its lines or its message hold."""
+    frames = traceback.walk_tb(found)
+    return [f"{frame.f_code.co_name}:{line}" for frame, line in frames][-8:]
+
+
+class PlainFormatter(logging.Formatter):
+    """What a library has to say, as a line of JSON like our own.
+
+    Of its words only the first line of those that are fixed in its code: what it puts into them,
+    and the message and the lines of an error, may hold data.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        said = str(record.msg).partition("\n")[0] if isinstance(record.msg, str) else ""
+        line: dict[str, object] = {"logger": record.name, "said": said}
+        if record.exc_info and record.exc_info[0] is not None:
+            line |= {"error": record.exc_info[0].__name__, "at": places(record.exc_info[2])}
+        return msgspec.json.encode(line).decode()

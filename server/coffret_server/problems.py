@@ -21,6 +21,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "grant-expired": (403, "The grant has expired"),
     "not-found": (404, "There is no such thing"),
     "method-not-allowed": (405, "The method is not allowed here"),
+    "too-slow": (408, "The request took too long to arrive"),
     "conflict": (409, "The change does not fit what is stored"),
     "username-taken": (409, "The username is taken"),
     "log-moved": (409, "The log has moved on"),
@@ -93,6 +94,8 @@ class ProblemError(Exception):
             found.append((b"www-authenticate", self._challenge().encode()))
         if self.nonce:
             found.append((b"dpop-nonce", self.nonce.encode()))
+        if self.status == CODES["too-slow"][0]:
+            found.append((b"connection", b"close"))  # what is left of the body is not waited for
         return found
 
     def _challenge(self) -> str:

@@ -14,7 +14,9 @@ from coffret_server.proofs import Proofs
 from coffret_server.schema import Setting
 from coffret_server.settings import Settings
 from coffret_server.storage import Storage, open_storage
+from coffret_server.storage.trouble import Readiness
 
+READY_SECONDS: Final = 3.0
 _JWT_KEY: Final = "jwt-key"
 _NONCE_KEY: Final = "nonce-key"
 
@@ -45,6 +47,7 @@ class Services:
         self.origins = settings.origins
         self.principals = Principals(storage, secrets.jwt_key, secrets.nonce_key, clock)
         self.proofs = Proofs(settings.origins, secrets.nonce_key, clock)
+        self.readiness = Readiness(READY_SECONDS)
 
 
 class Tally(NamedTuple):
@@ -108,8 +111,9 @@ async def _secrets(storage: Storage, settings: Settings) -> Secrets:
 @contextlib.asynccontextmanager
 async def running(settings: Settings, clock: Callable[[], int]) -> AsyncIterator[Services]:
     """Services on an open database."""
-    storage = await open_storage(settings.database)
-    try:
-        yield Services(settings, storage, await _secrets(storage, settings), clock)
-    finally:
-        await storage.close()
+    async with contextlib.AsyncExitStack() as stack:
+        storage = await open_storage(settings.database)
+        stack.push_async_callback(storage.close)
+        services = Services(settings, storage, await _secrets(storage, settings), clock)
+        stack.push_async_callback(services.readiness.close)
+        yield services

@@ -9,15 +9,18 @@ import pytest
 
 from coffret_server import gate
 from server import forge
-from server.stand import Clock, Stand, code, serving
+from server.stand import ORIGIN, Clock, Stand, code, serving
 
 pytestmark = pytest.mark.asyncio
 
 
 async def test_health_and_readiness(stand: Stand) -> None:
-    """The probes answer outside the base; readiness asks the database."""
-    assert (await stand.http.get("/healthz")).json() == {"status": "ok"}
-    assert (await stand.http.get("/readyz")).json() == {"status": "ready"}
+    """The probes answer outside the base; readiness asks the database, and tells the origins."""
+    ready = {"status": "ready", "origins": [ORIGIN]}
+    for path, expected in (("/healthz", {"status": "ok"}), ("/readyz", ready)):
+        assert (await stand.http.get(path)).json() == expected
+        head = await stand.http.head(path)
+        assert head.status_code == 200
 
 
 async def test_a_database_that_is_gone_is_not_ready(

@@ -9,7 +9,7 @@ from coffret_server.proofs import Shown
 from coffret_server.services import Secrets
 from coffret_server.settings import Settings
 
-CANARY = "c0ffee" * 8
+CANARY = "c0ffee" * 11
 HELD = [
     Shown(f"DPoP {CANARY}".encode(), CANARY.encode(), "GET", f"/{CANARY}", b"", CANARY.encode()),
     TokenBody(api_key=CANARY),

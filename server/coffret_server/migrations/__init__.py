@@ -28,6 +28,12 @@ def current_revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
+def is_known(revision: str) -> bool:
+    """Whether this version of the server knows these tables."""
+    scripts = ScriptDirectory.from_config(_config())
+    return any(script.revision == revision for script in scripts.walk_revisions())
+
+
 def upgrade(connection: Connection) -> None:
     """Bring a database to the newest revision."""
     if current_revision(connection) == newest_revision():

@@ -2,21 +2,44 @@
 
 The row of a vault's log is locked by whoever appends to it, so appends to one vault take turns, and
 different vaults commit side by side (PostgreSQL groups their commits itself).
+
+Nothing waits without end for a database that is frozen or cut off. A change whose commit was not
+heard of in time may be durable: it is not acknowledged and not refused, and its caller sends it
+again.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy import text
-from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from coffret_server.storage.base import DuplicateRowError, Job, Row, Value, numbered
 from coffret_server.storage.trouble import Writes, probe
 
 T = TypeVar("T")
+CONNECT_SECONDS: Final = 10.0
+COMMAND_SECONDS: Final = 60.0
+"""More than any statement of ours takes, with the locks that it waits for."""
+CLOSE_SECONDS: Final = 5.0
+
+
+def engine(dsn: str, *, seconds: float | None = None, **options: Any) -> AsyncEngine:  # noqa: ANN401 - SQLAlchemy's own options
+    """SQLAlchemy on connections that asyncpg makes, so that both read the same address.
+
+    Args:
+        dsn: as `addresses.parse` makes it.
+        seconds: how long a statement may take; without, as long as it does.
+        options: of SQLAlchemy's engine.
+    """
+
+    async def connect() -> Any:  # noqa: ANN401 - asyncpg ships no types
+        return await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, command_timeout=seconds)
+
+    return create_async_engine("postgresql+asyncpg://", async_creator=connect, **options)
 
 
 class PostgresTx:
@@ -55,19 +78,31 @@ class PostgresStorage:
 
     name = "postgresql"
 
-    def __init__(self, url: str, pool: Any) -> None:  # noqa: ANN401 - asyncpg ships no types
+    def __init__(self, dsn: str, pool: Any) -> None:  # noqa: ANN401 - asyncpg ships no types
         self._pool = pool
         self._writes = Writes()
-        self._engine = create_async_engine(url, pool_size=5, max_overflow=10)
+        self._engine = engine(
+            dsn,
+            seconds=COMMAND_SECONDS,
+            pool_size=5,
+            max_overflow=10,
+            pool_timeout=COMMAND_SECONDS,
+        )
 
     @classmethod
-    async def open(cls, url: str) -> "PostgresStorage":
-        """Connect; `url` is an SQLAlchemy URL for asyncpg."""
-        plain = make_url(url).set(drivername="postgresql")
+    async def open(cls, dsn: str) -> "PostgresStorage":
+        """Connect."""
         pool = await asyncpg.create_pool(
-            plain.render_as_string(hide_password=False), min_size=1, max_size=16
+            dsn,
+            min_size=1,
+            max_size=16,
+            timeout=CONNECT_SECONDS,
+            command_timeout=COMMAND_SECONDS,
         )
-        return cls(url, pool)
+        return cls(dsn, pool)
+
+    def _connection(self) -> Any:  # noqa: ANN401 - asyncpg ships no types
+        return self._pool.acquire(timeout=COMMAND_SECONDS)
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
@@ -89,19 +124,20 @@ class PostgresStorage:
     async def query(self, job: Job[T]) -> T:
         """Run a reading job on one state of the database."""
         async with (
-            self._pool.acquire() as connection,
+            self._connection() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
             return await job(PostgresTx(connection))
 
     async def one(self, sql: str, *values: Value) -> Row | None:
         """The first row of a query by itself, or None."""
-        return cast("Row | None", await self._pool.fetchrow(numbered(sql), *values))
+        async with self._connection() as connection:
+            return cast("Row | None", await connection.fetchrow(numbered(sql), *values))
 
     async def submit(self, job: Job[T]) -> T:
         """Run a writing job in a transaction of its own."""
         with self._writes.watched():
-            async with self._pool.acquire() as connection, connection.transaction():
+            async with self._connection() as connection, connection.transaction():
                 return await job(PostgresTx(connection))
 
     async def ping(self) -> None:
@@ -113,5 +149,11 @@ class PostgresStorage:
 
     async def close(self) -> None:
         """Let go of every connection."""
-        await self._pool.close()
-        await self._engine.dispose()
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._engine.dispose()

@@ -4,10 +4,14 @@ That is no defect of a request, nor of the server: a caller is told to try again
 and readiness says so until a change is taken again.
 """
 
+import asyncio
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoneFreeError
 
 from coffret_server.storage.base import Tx
 
@@ -26,20 +30,77 @@ _SQLITE: Final = frozenset(
 )
 _POSTGRESQL: Final = ("08", "53", "57P", "58")
 """Classes of SQLSTATE: connections, resources, an operator who intervenes, the system below."""
+_LOST: Final = "connection lost"
+_CLOSED: Final = "connection is closed"
+"""What asyncpg says of a connection that went while it lay in a pool; it has no code for that."""
 _PROBE: Final = "probe"
 _PROBE_SIZE: Final = 65_536
 
 
 def reason(error: BaseException) -> str:
-    """The name or code of a database's trouble that passes; empty for every other error."""
+    """The name or code of a trouble below us that passes; empty for every other error."""
     for found in (error, getattr(error, "orig", None), error.__cause__):
-        code = getattr(found, "sqlite_errorcode", None)
-        if isinstance(code, int) and code & _PRIMARY in _SQLITE:
-            return str(getattr(found, "sqlite_errorname", code))
-        state = getattr(found, "sqlstate", None)
-        if isinstance(state, str) and state.startswith(_POSTGRESQL):
-            return state
+        if why := _coded(found) or _uncoded(found):
+            return why
     return ""
+
+
+def _coded(error: BaseException | None) -> str:
+    code = getattr(error, "sqlite_errorcode", None)
+    if isinstance(code, int) and code & _PRIMARY in _SQLITE:
+        return str(getattr(error, "sqlite_errorname", code))
+    state = getattr(error, "sqlstate", None)
+    return state if isinstance(state, str) and state.startswith(_POSTGRESQL) else ""
+
+
+def _uncoded(error: BaseException | None) -> str:
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return _LOST
+    if type(error).__name__ == "InterfaceError" and _CLOSED in str(error):
+        return _LOST
+    return type(error).__name__ if isinstance(error, (OSError, NoneFreeError)) else ""
+
+
+class Readiness:
+    """Asks a database whether it is ready, and waits for no answer for long.
+
+    What does not answer is asked once, however many want to know.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._asked: asyncio.Task[None] | None = None
+
+    async def check(self, ping: Callable[[], Awaitable[None]]) -> None:
+        """Raise what `ping` raises.
+
+        Raises:
+            TimeoutError: it takes too long.
+        """
+        asked = self._asked
+        if asked is None or asked.done():
+            asked = self._asked = asyncio.ensure_future(_run(ping))
+            asked.add_done_callback(_heard)
+        await asyncio.wait((asked,), timeout=self._seconds)
+        if not asked.done():
+            raise TimeoutError
+        asked.result()
+
+    async def close(self) -> None:
+        """Ask no more."""
+        if self._asked is not None:
+            self._asked.cancel()
+            await asyncio.wait((self._asked,), timeout=self._seconds)
+
+
+async def _run(ping: Callable[[], Awaitable[None]]) -> None:
+    await ping()
+
+
+def _heard(asked: "asyncio.Task[None]") -> None:
+    """Whoever asked may be gone; then nobody else looks at what came of it."""
+    if not asked.cancelled():
+        asked.exception()
 
 
 class Writes:

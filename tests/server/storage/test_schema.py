@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from coffret_server import migrations
 from coffret_server.schema import Base
 from coffret_server.storage import DuplicateRowError, Tx, open_storage
-from coffret_server.storage.open import DatabaseError, _driver_url, migrate
+from coffret_server.storage.addresses import DatabaseError, parse
+from coffret_server.storage.open import engine_of, migrate
 from server.stand import Clock, code, serving
 
 pytestmark = pytest.mark.asyncio
@@ -27,7 +28,7 @@ async def test_migrations_build_the_models(database: str) -> None:
     """A migrated database has exactly the tables, columns and indexes of the models."""
     storage = await open_storage(database)
     await storage.close()
-    engine = create_async_engine(_driver_url(database))
+    engine = engine_of(parse(database))
 
     def differences(connection: Connection) -> object:
         return compare_metadata(MigrationContext.configure(connection), Base.metadata)
@@ -53,7 +54,7 @@ async def test_a_database_we_do_not_know_is_refused(url: str) -> None:
 
 async def test_postgresql_must_be_migrated_first(postgresql: str) -> None:
     """An empty PostgreSQL database is refused with the command that helps."""
-    engine = create_async_engine(_driver_url(postgresql), isolation_level="AUTOCOMMIT")
+    engine = engine_of(parse(postgresql), isolation_level="AUTOCOMMIT")
     async with engine.connect() as connection:
         await connection.exec_driver_sql("CREATE DATABASE unmigrated")
     await engine.dispose()
