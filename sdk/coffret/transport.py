@@ -16,7 +16,6 @@ import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
@@ -29,6 +28,7 @@ from coffret.connection import ERRORS, TIMEOUTS, Incoming, connect, headers_of
 from coffret.flows.http import MAX_ANSWER, Request, Response, retry_after
 from coffret.http1 import Address, Outgoing
 from coffret.origins import check_url, proxy_of
+from coffret.threads import in_thread
 from coffret.wellknown import Web
 from coffret_vault.errors import FormatError, NetworkError, TimedOutError
 
@@ -318,13 +318,7 @@ class AsyncDriver:
     async def alone(self, work: Callable[..., T], *given: object) -> T:
         """Do work in a thread, while no flow is under way; who is cancelled waits for its end."""
         async with self._turn:
-            task = asyncio.create_task(asyncio.to_thread(work, *given))
-            try:
-                return await asyncio.shield(task)
-            finally:
-                while not task.done():
-                    with suppress(asyncio.CancelledError):
-                        await asyncio.wait([task])
+            return await in_thread(work, *given)
 
     async def _run(self, flow: Flow[T]) -> T:
         try:

@@ -1,0 +1,26 @@
+"""Work in a thread that is waited for, whatever happens to who waits."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+async def in_thread(work: Callable[..., T], *given: object) -> T:
+    """Do work in a thread; who is cancelled meanwhile is so when it is done.
+
+    Nothing can stop a thread: to go on without it would be to work beside it.
+    """
+    task = asyncio.create_task(asyncio.to_thread(work, *given))
+    try:
+        return await asyncio.shield(task)
+    finally:
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
