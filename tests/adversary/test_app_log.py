@@ -75,6 +75,7 @@ class Reader:
             updated=header.updated,
         )
         key = self.access._shelf.one(self.memory.id).key
+        assert key is not None
         raw, envelope = seal_version(stamp, Fields(content=FORGED), key, random=os.urandom)
         digest = record_digest(raw, envelope)
         author = stamp.author

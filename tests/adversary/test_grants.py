@@ -59,7 +59,7 @@ def hoard(access: Access) -> list[SecretBytes]:
     """Every key that an app can lay hands on: its grant's, and those of what it can read."""
     access.refresh()
     readable = access._shelf._readable.values()
-    return [access._held.key, *(item.key for item in readable)]
+    return [access._held.key, *(item.key for item in readable if item.key is not None)]
 
 
 def opens(access: Access, keys: list[SecretBytes], record: Record, wraps: list[bytes]) -> bool:

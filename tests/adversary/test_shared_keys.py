@@ -31,13 +31,15 @@ def _forging(victim: Victim) -> tuple[str, Callable[[list[Any]], None]]:
     _, access = victim.world.granted(victim.owner, victim.world.app(), scopes=["read"])
     access.memories()
     known = access._shelf._readable[memory.id]
+    key = known.key
+    assert key is not None
     payload = msgspec.structs.replace(known.payload, content="the app's words")
 
     def rewrite(page: list[Any]) -> None:
         for item in page[2]:
             if item[1] is not None and memory.id.replace("-", "") in item[1][0].hex():
                 plaintext = pad(serialize_payload(payload))
-                item[1][1] = seal("memory", known.key, item[1][0], plaintext, random=os.urandom)
+                item[1][1] = seal("memory", key, item[1][0], plaintext, random=os.urandom)
 
     return memory.id, rewrite
 

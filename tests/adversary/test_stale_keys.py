@@ -34,7 +34,9 @@ DAY: timedelta = MONTH / 30
 def key_of(access: Access, memory_id: str) -> SecretBytes:
     """The memory key that an app has."""
     access.memories()
-    return access._shelf.one(memory_id).key
+    key = access._shelf.one(memory_id).key
+    assert key is not None
+    return key
 
 
 def opens(vault: Vault, access: Access, memory_id: str, key: SecretBytes) -> bool:

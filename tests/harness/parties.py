@@ -71,7 +71,8 @@ class Client:
         """Keep what can be kept of what was read."""
         assert self.access is not None
         readable = self.access._shelf._readable.values()
-        self.keys += [key for item in readable if (key := item.key) not in self.keys]
+        keys = (item.key for item in readable if item.key is not None)
+        self.keys += [key for key in keys if key not in self.keys]
 
 
 def shown(vault: Vault) -> Shown:
