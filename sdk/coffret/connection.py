@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import httpx
 
@@ -36,6 +36,7 @@ KEPT = 2
 _LEAST_SECONDS = 0.05
 """For the last of a host's addresses, where those before it took all the time."""
 _AT_ONCE = 256 << 10
+_SHORT = 16 << 10
 
 ERRORS = (WireError, httpx.HTTPError)
 TIMEOUTS = (WireTimeoutError, httpx.TimeoutException)
@@ -304,6 +305,16 @@ def headers_of(answer: httpx.Response) -> dict[str, str]:
     for name, value in answer.headers.raw:
         add_header(found, name, value)
     return found
+
+
+def beginning_of(answer: httpx.Response, seconds: float) -> bytes:
+    """The body of a short answer, or nothing: of one that is long or takes long, nobody waits."""
+    body, deadline = b"", time.monotonic() + seconds
+    for chunk in cast("httpx.SyncByteStream", answer.stream):
+        body += chunk
+        if len(body) > _SHORT or time.monotonic() > deadline:
+            return b""
+    return body
 
 
 class _Given:

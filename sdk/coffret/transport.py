@@ -24,7 +24,7 @@ import httpx
 import msgspec
 
 from coffret.async_connection import AsyncIncoming, connect_async
-from coffret.connection import ERRORS, TIMEOUTS, Incoming, connect, headers_of
+from coffret.connection import ERRORS, TIMEOUTS, Incoming, beginning_of, connect, headers_of
 from coffret.flows.http import MAX_ANSWER, Request, Response, retry_after
 from coffret.http1 import Address, Outgoing
 from coffret.origins import check_url, proxy_of
@@ -44,9 +44,9 @@ _BASE = "/api/v1"
 _TRIES = 4
 _FIRST_BACKOFF = 0.1
 _PORTS = {"http": 80, "https": 443}
-_PROBE_TIMEOUT = httpx.Timeout(5.0).as_dict()
+_PROBE_SECONDS = 5.0
 _ALWAYS = {"User-Agent": "coffret", "Accept-Encoding": "identity"}
-_TRY_LATER = frozenset((429, 503))
+_TRY_LATER = frozenset((408, 429, 503))  # of which nothing was taken: docs/spec/7-http.md
 _WITH_BODY = frozenset(("POST", "PUT"))
 _LONGEST_WAIT = 10.0
 
@@ -109,15 +109,16 @@ def probe(url: str, *, transport: httpx.BaseTransport | None = None) -> Response
         NetworkError: it does not answer.
     """
     origin = check_url(url)
-    extensions = {"timeout": _PROBE_TIMEOUT}
+    extensions = {"timeout": httpx.Timeout(_PROBE_SECONDS).as_dict()}
     request = httpx.Request("GET", f"{origin}/readyz", headers=_ALWAYS, extensions=extensions)
     with transport or httpx.HTTPTransport(proxy=proxy_of(origin)) as network:
         try:
             answer = network.handle_request(request)
+            body = beginning_of(answer, _PROBE_SECONDS)
             answer.close()
         except httpx.HTTPError as error:
             raise _failure(error) from None
-    return Response(answer.status_code, headers_of(answer), b"")
+    return Response(answer.status_code, headers_of(answer), body)
 
 
 class _Body:

@@ -117,7 +117,7 @@ def test_what_works_once_is_sent_once(run: Callable[..., Response]) -> None:
     assert len(script.requests) == 1
 
 
-@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("status", [408, 429, 503])
 def test_a_busy_server_is_asked_again_when_it_says(
     run: Callable[..., Response], status: int
 ) -> None:

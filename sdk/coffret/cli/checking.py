@@ -14,6 +14,7 @@ import msgspec
 import coffret
 from coffret.cli.secret_key import find_secret_key, keyring_name, load_profile
 from coffret.cli.showing import memories
+from coffret.origins import elsewhere, told_origins
 from coffret_vault.errors import CoffretError, NotFoundError
 
 if TYPE_CHECKING:
@@ -154,7 +155,11 @@ def _check_server(origin: str) -> Iterator[Check]:
         found = f"{origin} answers with status {response.status}."
         yield Check("server", BAD, found, "Tell its operator.")
         return
-    yield Check("server", GOOD, f"{origin} is ready.")
+    if other := elsewhere(origin, told_origins(response.body)):
+        advice = "Its operator has to add yours with --origin: until then no login fits."
+        yield Check("server", BAD, f"{other}.", advice)
+    else:
+        yield Check("server", GOOD, f"{origin} is ready.")
     yield _check_clock(response)
 
 

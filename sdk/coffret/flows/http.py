@@ -94,6 +94,7 @@ _BY_CODE: dict[str, type[errors.CoffretError]] = {
     "not-approved": errors.ConflictError,
     "request-final": errors.ConflictError,
     "too-large": errors.TooLargeError,
+    "too-slow": errors.TimedOutError,
     "quota-exceeded": errors.QuotaError,
     "rate-limited": errors.RateLimitedError,
     "malformed": errors.InputError,
@@ -104,6 +105,7 @@ _BY_CODE: dict[str, type[errors.CoffretError]] = {
     "wrong-clock": errors.ClockError,
 }
 _SENTENCES = {
+    "too-slow": "The network is so slow that the server stopped waiting for the request.",
     "username-taken": "That username is taken.",
     "not-approved": "The owner has not approved this request.",
     "request-final": "This request has been decided already.",

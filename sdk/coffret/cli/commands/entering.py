@@ -14,7 +14,8 @@ from coffret.cli.private import check_new, write_private
 from coffret.cli.secret_key import Kept, find_secret_key, keep_secret_key, load_profile
 from coffret.cli.showing import memories
 from coffret.kit import read_kit
-from coffret_vault.errors import CoffretError, CredentialsError, InputError
+from coffret.origins import elsewhere, told_origins
+from coffret_vault.errors import CoffretError, CredentialsError, InputError, NetworkError
 
 if TYPE_CHECKING:
     from coffret.flows.sync import Progress
@@ -208,7 +209,27 @@ def _read(path: Path) -> str:
 
 def _where(desk: Desk, server: str | None, username: str | None) -> tuple[str, str]:
     url = server or desk.environment.get("COFFRET_SERVER") or desk.asker.text("Server")
+    _check_known(url)
     return url, username or desk.asker.text("Username")
+
+
+def _check_known(url: str) -> None:
+    """Let nobody be told of a wrong passphrase, or make a vault, at an address that cannot fit.
+
+    A server that lies here keeps somebody from itself, which it can do anyway.
+
+    Raises:
+        InputError: the server says that it is known by other addresses.
+    """
+    from coffret.transport import probe  # noqa: PLC0415 - loads httpx: only for this
+
+    try:
+        told = told_origins(probe(url).body)
+    except NetworkError:
+        return  # the call that follows says so
+    if other := elsewhere(url, told):
+        hint = "Use an address that its operator gave you, or ask them to add this one."
+        raise InputError(other, hint=hint)
 
 
 def hand_out(desk: Desk, recovery: "RecoveryKit", path: Path | None) -> bool:
