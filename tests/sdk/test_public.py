@@ -121,6 +121,7 @@ EXPECTED: dict[str, type[errors.CoffretError]] = {
     "request-final": errors.ConflictError,
     "version-moved": LogMovedError,
     "too-large": errors.TooLargeError,
+    "too-slow": errors.TimedOutError,
     "invalid-input": errors.InputError,
     "unknown-suite": errors.InputError,
     "idempotency-mismatch": errors.ServerError,
