@@ -1,6 +1,7 @@
 """Log lines are written in batches, in order, and none is lost at the end."""
 
 import io
+import json
 import logging
 import threading
 
@@ -83,3 +84,20 @@ def test_a_log_that_cannot_be_written_stops_nobody() -> None:
     stream.broken = False
     handler.close()
     assert stream.getvalue() == "one\ntwo\n"
+
+
+def test_what_a_library_says_is_a_line_without_data() -> None:
+    """Its own words and the place of an error: nothing that was put into them, no message."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(lines.PlainFormatter())
+    log = logger(handler)
+    try:
+        message = "canary in a message"
+        raise ValueError(message)  # noqa: TRY301 - to be caught right here
+    except ValueError:
+        log.exception("it failed with %s\nand canary", "canary")
+    line = json.loads(stream.getvalue())
+    assert (line["said"], line["error"]) == ("it failed with %s", "ValueError")
+    assert line["at"][0].startswith("test_what_a_library_says_is_a_line_without_data:")
+    assert "canary" not in stream.getvalue()
