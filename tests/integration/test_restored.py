@@ -41,8 +41,9 @@ def test_what_the_copy_lost_comes_back_from_a_device(tmp_path: Path) -> None:
         person("sync", code=5)
         person("export", str(tmp_path / "everything.jsonl"))
         new = ("--vault", "restored")
-        key = {"COFFRET_SECRET_KEY_FILE": str(tmp_path / "key")}
-        person(*new, "login", "--server", url, "--username", "ada", **key)
+        key = str(tmp_path / "key")
+        words = ("login", "--server", url, "--username", "ada")
+        person(*new, *words, COFFRET_SECRET_KEY_FILE=key)
         person(*new, "confirm", str(tmp_path / "kit"))
         assert "lost" not in person(*new, "export", "-").out
         person(*new, "import", str(tmp_path / "everything.jsonl"))
