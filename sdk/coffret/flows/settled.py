@@ -62,5 +62,7 @@ def sealed_by_default(state: VaultState) -> bool:
     the owner's log: a server could have left out the entry that says so. A head confirms what it
     covers; behind that of an old recovery kit anything can have been left out.
     """
-    known = state.account.confirmed and covered(state.store) >= entered(state.store)
-    return not known or state.store.known.aside or settings(state).sealed
+    if not state.is_covered:
+        state.is_covered = covered(state.store) >= entered(state.store)
+    known = state.account.confirmed and state.is_covered and not state.store.known.aside
+    return not known or settings(state).sealed

@@ -230,6 +230,8 @@ class VaultState:
         """What the domains of apps said since requests were looked at, by the manifest's hash."""
         self.looked = 0
         """When the log was last read to its end by this process, in microseconds."""
+        self.is_covered = False
+        """Whether heads confirm all that this device was shown when it entered; that stays so."""
         self._unlocked: Unlocked | None = None
 
     def __repr__(self) -> str:

@@ -82,19 +82,22 @@ class Database(sqlite3.Connection):
     def execute(self, *arguments: Any) -> sqlite3.Cursor:  # noqa: ANN401 - as SQLite's own
         """As SQLite's own, in its turn."""
         with self.turn:
-            self.settle()
+            if self._pending is not None:
+                self.settle()
             return super().execute(*arguments)
 
     def executemany(self, *arguments: Any) -> sqlite3.Cursor:  # noqa: ANN401 - as SQLite's own
         """As SQLite's own, in its turn."""
         with self.turn:
-            self.settle()
+            if self._pending is not None:
+                self.settle()
             return super().executemany(*arguments)
 
     def cursor(self, *arguments: Any) -> Any:  # noqa: ANN401 - as SQLite's own
         """As SQLite's own, in its turn."""
         with self.turn:
-            self.settle()
+            if self._pending is not None:
+                self.settle()
             return super().cursor(*arguments)
 
     def close(self) -> None:
