@@ -173,12 +173,8 @@ def test_a_grant_that_ended_is_handed_nothing(world: World) -> None:
     assert wraps_of(network.requests) == []
 
 
-@pytest.mark.attack(55)
-def test_news_of_a_revocation_while_keys_are_made_fresh_makes_more_of_them_fresh(
-    world: World,
-) -> None:
-    """No key goes to an app that may write which another revocation made stale meanwhile."""
-    network = Stalling()
+def revoking_another(world: World, network: Stalling) -> tuple[Two, str, str]:
+    """An approval during which a third app's grant is revoked, and a memory that this one held."""
     two = Two(world, {"read", "update"}, network)
     third = world.app("Third", "https://third.example")
     other, _ = world.granted(two.owner, third, tags=["t"], scopes={"read"})
@@ -187,11 +183,33 @@ def test_news_of_a_revocation_while_keys_are_made_fresh_makes_more_of_them_fresh
     two.vault.requests()
     network.when = lambda one: one.method == "POST" and one.url.path == BASE + "/log"
     network.then = lambda: two.owner.vault.revoke(other)
+    return two, other, fresh
+
+
+@pytest.mark.attack(55)
+def test_news_of_a_revocation_while_keys_are_made_fresh_makes_more_of_them_fresh(
+    world: World,
+) -> None:
+    """No key goes to an app that may write which another revocation made stale meanwhile."""
+    network = Stalling()
+    two, other, fresh = revoking_another(world, network)
     two.approve()
     assert two.owner.vault.grant(other).state == "revoked"
     sent = {memory_id for memory_id, _, _ in wraps_of(network.requests)}
     assert sent == {parse_id(two.memory), parse_id(fresh)}
     assert stale_among(two.vault._state, sorted(sent)) == []
+
+
+@pytest.mark.attack(55)
+def test_no_stale_key_is_handed_over_where_the_news_does_not_end(world: World) -> None:
+    """An approval that gave up making keys fresh hands none over, and can be gone on with."""
+    network = Stalling()
+    two, _, fresh = revoking_another(world, network)
+    with patch.object(handover, "_ROUNDS", 1), pytest.raises(ConflictError, match="approve"):
+        two.approve()
+    assert wraps_of(network.requests) == []
+    two.approve()
+    assert fresh in {memory.id for memory in two.app.access(two.request_id).memories()}
 
 
 # -- what was taken out of a grant that was not whole yet ----------------------------------------

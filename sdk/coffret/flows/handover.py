@@ -51,6 +51,7 @@ _ID = 16
 _ITEM = 24
 _ROUNDS = 16
 _NOT_OUR_LIST = "the list of what this grant shares was changed on this device; nothing was shared"
+_STILL_STALE = "other grants go on ending meanwhile; approve the request again to go on"
 _ASK_AGAIN = "Revoke the grant, and have the app ask again."
 
 
@@ -65,7 +66,7 @@ def hand_over(state: VaultState, grant_id: bytes, progress: Progress) -> Flow[No
     Raises:
         GrantRevokedError: the owner revoked it meanwhile, on another device.
         GrantExpiredError: its time is over.
-        ConflictError: it is in force, or paused, already.
+        ConflictError: it is in force, or paused, already; or fresh keys were stale again each time.
         StoreAlteredError: the list of what is shared is somebody else's.
     """
     sharing = _sharing(state, grant_id)
@@ -121,7 +122,7 @@ def _note(state: VaultState, grant_id: bytes, sharing: Mapping[bytes, int]) -> d
 def _freshen(state: VaultState, grant_id: bytes, sharing: Sharing) -> Flow[None]:
     """Fresh keys for what the app may write to: it is not to write under a key that others know.
 
-    Again where that brought news of other grants that were ended.
+    Again where that brought news of other grants that were ended, but not for ever.
     """
     memories = sorted(sharing)
     for _ in range(_ROUNDS):
@@ -130,6 +131,8 @@ def _freshen(state: VaultState, grant_id: bytes, sharing: Sharing) -> Flow[None]
             return
         yield from rekey_all(state, stale)
         _waiting(state, grant_id)
+    if stale_among(state, memories):
+        raise ConflictError(_STILL_STALE)
 
 
 def _wraps(
