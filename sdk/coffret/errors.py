@@ -1,11 +1,13 @@
 """Every error that Coffret raises on purpose: docs/errors.md has the table.
 
-from coffret import errors
+Example::
 
-try:
-    access = app.access(request)
-except errors.GrantPausedError:
-    ...
+    from coffret import errors
+
+    try:
+        access = app.access(request)
+    except errors.GrantPausedError:
+        ...
 """
 
 from __future__ import annotations
