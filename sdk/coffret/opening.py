@@ -125,7 +125,7 @@ def join(folder: Path, entered: Entered, ambient: Ambient) -> VaultState:
     state.unlock(entered.keys)
     state.session = entered.session
     with store.known.set_aside(True):  # there is nothing yet
-        store.take_over((), account_meta(entered.account) | dict((entered_note(),)), anew=True)
+        store.take_over((), account_meta(entered.account) | dict([entered_note()]), anew=True)
     return state
 
 

@@ -216,6 +216,19 @@ def test_the_kit_of_the_first_day_confirms_no_more_than_that_day(restored: Stage
     assert fresh.status().confirmed_entries == fresh.status().entries
 
 
+def test_what_a_new_device_signs_by_itself_needs_no_confirming(world: World) -> None:
+    """A head of before it entered covers what it was shown, though it accepted something since."""
+    owner = world.owner()
+    _, access = world.granted(owner, world.app(), auto_accept=True)
+    head = owner.vault.status().head
+    access.remember("waits for a device")
+    fresh = world.device(owner)
+    assert [memory.content for memory in fresh.list()] == ["waits for a device"]
+    assert fresh.settings().sealed_here
+    fresh.confirm(head)
+    assert not fresh.settings().sealed_here
+
+
 @pytest.mark.attack(13)
 def test_a_server_that_hides_the_newest_entries_is_found_out(settled: Victim) -> None:
     """Shown nothing new, a device cannot know; whatever it writes then is refused and noticed."""

@@ -90,9 +90,13 @@ def login(
 
 
 def _first_sync(state: VaultState) -> Flow[None]:
-    """Read a vault that is new here, and note up to which head it is by the server's word."""
-    yield from sync_all(state)
+    """Read a vault that is new here, and note up to which head it is by the server's word.
+
+    Before this device signs heads of its own, which no other device has to compare.
+    """
+    report = yield from sync(state)
     state.store.set_meta(*entered_note(state.position().frontier.size))
+    yield from _tidy(state, report)
 
 
 def recover(
@@ -133,8 +137,11 @@ def sync_all(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]
     with suppress(ServerError):
         yield from settle(state)
     report = yield from sync(state, progress)
-    if state.is_locked:
-        return report
+    return report if state.is_locked else (yield from _tidy(state, report))
+
+
+def _tidy(state: VaultState, report: SyncReport) -> Flow[SyncReport]:
+    """What an unlocked device does by itself with what a sync brought."""
     accepted = yield from accept_automatically(state)
     fresh, left = yield from freshen(state)
     yield from cover_tail(state)
