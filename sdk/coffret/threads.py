@@ -24,3 +24,5 @@ async def in_thread(work: Callable[..., T], *given: object) -> T:
         while not task.done():
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # the caller does not hear of it; asyncio is not to complain
