@@ -272,10 +272,10 @@ def grant_status(state: AppState, request_id: str) -> Flow[str | None]:
     Raises:
         TrustError: as for :func:`take_up`.
     """
-    if (yield from status(state, request_id)) != "approved":
-        return None
     try:
-        yield from take_up(state, request_id)
+        yield from _take_up(state, state.asked(request_id), None)
+    except ConflictError:
+        return None
     except GrantError as error:
         return _NOT_IN_FORCE.get(type(error), "activating")
     return "active"
@@ -306,14 +306,17 @@ def take_up(state: AppState, request_id: str, owner_words: str | None = None) ->
         TrustError: what the server shows is not that owner's answer to that request.
     """
     asked = state.asked(request_id)
+    try:
+        return (yield from _take_up(state, asked, owner_words))
+    except ConflictError:
+        raise ConflictError(_UNDECIDED.get((yield from status(state, request_id)), "")) from None
+
+
+def _take_up(state: AppState, asked: Asked, owner_words: str | None) -> Flow[Held]:
     card = verify_account_card(Signed(asked.card, asked.card_signature))
     check_owner(state, card, owner_words)
     path = f"/access-requests/{asked.id}/credentials"
-    try:
-        response = yield from send(state, Request("GET", path))
-    except ConflictError:
-        raise ConflictError(_UNDECIDED.get((yield from status(state, request_id)), "")) from None
-    answer = decode_json(response, _CredentialsAnswer)
+    answer = decode_json((yield from send(state, Request("GET", path))), _CredentialsAnswer)
     signed = SignedGrant(unb64(answer.grant), unb64(answer.sealed_key), unb64(answer.signature))
     grant, key = open_grant(state.identity, asked.parse(), card, signed)
     if grant.expires <= state.ambient.now():

@@ -213,16 +213,19 @@ def requests(
     """List what this app asked for from here, and where it stands."""
     desk = desk_of(context, as_json=json)
     asking = desk.app(app, file)
-    found = [
-        (identifier, asking.status(identifier), asking.grant_status(identifier))
-        for identifier in asking.requests()
-    ]
+    found = [(identifier, *_standing(asking, identifier)) for identifier in asking.requests()]
     if desk.out.as_json:
         desk.out.data(
             [{"request_id": item, "state": state, "grant": grant} for item, state, grant in found]
         )
         return
     desk.out.table(("REQUEST", "STATE", "GRANT"), [(*row[:2], row[2] or "") for row in found])
+
+
+def _standing(asking: "App", identifier: str) -> tuple[str, str | None]:
+    """Where a request stands, and the grant if there is one."""
+    state = asking.status(identifier)
+    return state, asking.grant_status(identifier) if state == "approved" else None
 
 
 def status(
@@ -237,7 +240,7 @@ def status(
     desk = desk_of(context, as_json=json)
     asking = desk.app(app, file)
     identifier = request_of(asking, request)
-    state, grant = asking.status(identifier), asking.grant_status(identifier)
+    state, grant = _standing(asking, identifier)
     text = state if grant is None else f"{state}; the grant is {grant}"
     desk.out.done(text, {"request_id": identifier, "state": state, "grant": grant})
 
