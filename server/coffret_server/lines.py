@@ -79,8 +79,9 @@ def places(found: TracebackType | None) -> list[str]:
 class PlainFormatter(logging.Formatter):
     """What a library has to say, as a line of JSON like our own.
 
-    Of its words only the first line of those that are fixed in its code: what it puts into them,
-    and the message and the lines of an error, may hold data.
+    Of its words only the first line of what it formats: the arguments that go into it, and the
+    message and the lines of an error, may hold data. Words that were put together before would
+    pass; a run with known secrets has its log searched for them (tests/adversary/test_canary.py).
     """
 
     def format(self, record: logging.LogRecord) -> str:
