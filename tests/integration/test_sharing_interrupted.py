@@ -15,7 +15,7 @@ from coffret_vault.errors import (
     NetworkError,
 )
 from harness.network import Losing, once
-from harness.world import ask
+from harness.world import MONTH, ask
 
 if TYPE_CHECKING:
     from coffret import App
@@ -76,3 +76,24 @@ def _approve_without_handing_over(owner: Owner, app: App, request_id: str) -> No
         pytest.raises(NetworkError),
     ):
         owner.vault.approve(request_id, words=app.words)
+
+
+def test_an_app_can_tell_where_its_grant_stands_at_every_step(either: World) -> None:
+    """None until it is approved, then each state by its name, and None where it was denied."""
+    owner, app = either.owner(), either.app()
+    owner.vault.remember("a")
+    request_id = ask(app, owner)
+    assert app.grant_status(request_id) is None
+    _approve_without_handing_over(owner, app, request_id)
+    assert app.grant_status(request_id) == "activating"
+    grant_id = owner.vault.approve(request_id)
+    assert app.grant_status(request_id) == "active"
+    owner.vault.pause(grant_id)
+    assert app.grant_status(request_id) == "paused"
+    owner.vault.resume(grant_id)
+    denied = ask(app, owner)
+    owner.vault.requests(None)
+    owner.vault.deny(denied)
+    assert app.grant_status(denied) is None
+    either.clock.forward(days=2 * MONTH.days)
+    assert app.grant_status(request_id) == "over"
