@@ -10,6 +10,7 @@ import msgspec
 from coffret_vault.errors import InputError
 from coffret_vault.formats.account import normal_origin
 
+ANOTHER_ADDRESS = "Use an address that its operator gave you, or ask them to add this one."
 _MOST_TOLD = 16
 _LOOPBACK = frozenset(("localhost", "127.0.0.1", "[::1]"))
 

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_BASE = "/api/v1"
 _TRIES = 4
 _FIRST_BACKOFF = 0.1
 _PORTS = {"http": 80, "https": 443}
@@ -86,7 +85,7 @@ def _address(text: str, params: tuple[tuple[str, str], ...]) -> Address:
 
 def _build(origin: str, request: Request) -> Outgoing:
     """The request as it is sent."""
-    text = origin + _BASE + request.path
+    text = origin + request.base + request.path
     address = _address(text, request.params)
     headers = {"Host": address.authority, **_ALWAYS, "Accept": request.media, **request.headers}
     if request.body:

@@ -95,7 +95,8 @@ class Vault(KeyKeeping, Devices, Settling, Intake):
             The vault, unlocked, and the recovery kit, which is nowhere else: show it to the owner.
 
         Raises:
-            InputError: the address or the username cannot be used.
+            InputError: the address or the username cannot be used, or the server says that it is
+                known by other addresses.
             ConflictError: the username is taken, or there is a vault in this folder.
         """
         place, around = Path(folder), ambient or Ambient()
@@ -121,6 +122,7 @@ class Vault(KeyKeeping, Devices, Settling, Intake):
 
         Raises:
             CodeTypoError: the Secret Key was mistyped.
+            InputError: the address cannot be used, as for :meth:`create`.
             CredentialsError: username, passphrase and Secret Key do not belong together.
             TrustError: the server shows something that cannot be true.
         """
@@ -164,6 +166,7 @@ class Vault(KeyKeeping, Devices, Settling, Intake):
 
         Raises:
             CodeTypoError: the recovery code was mistyped.
+            InputError: the address cannot be used, as for :meth:`create`.
             CredentialsError: it is not this vault's, or of before a key change.
             TrustError: the kit is another vault's, or the server shows an older state than it.
         """

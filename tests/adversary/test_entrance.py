@@ -83,7 +83,7 @@ def test_passphrase_parameters_out_of_bounds_are_refused_unused(
     ):
         login(world, owner, evil, ambient=Ambient())
     assert derived == []
-    assert evil.paths == ["/auth/challenge"]
+    assert evil.paths == ["/readyz", "/auth/challenge"]
 
 
 @pytest.mark.control(8)
@@ -95,7 +95,7 @@ def test_a_weak_derivation_is_used_by_a_client_without_the_floor(
     evil.rewrite["/auth/challenge"] = _kdf(m=64, t=1, p=2)
     with pytest.raises(CredentialsError):
         login(world, owner, evil)
-    assert evil.paths == ["/auth/challenge", "/auth/login"]
+    assert evil.paths == ["/readyz", "/auth/challenge", "/auth/login"]
 
 
 @pytest.mark.attack(8, 12)
@@ -111,7 +111,7 @@ def test_another_algorithm_is_refused(
     evil.rewrite["/auth/challenge"] = _kdf(**values)
     with pytest.raises(FormatError):
         login(world, owner, evil)
-    assert evil.paths == ["/auth/challenge"]
+    assert evil.paths == ["/readyz", "/auth/challenge"]
 
 
 @pytest.mark.attack(12)
@@ -196,6 +196,7 @@ def test_no_error_at_login_leads_to_a_sign_up(
             (request.method, request.url.path.removeprefix(BASE)) for request in evil.requests
         }
         assert posted <= {
+            ("GET", "/readyz"),
             ("POST", "/auth/challenge"),
             ("POST", "/auth/login"),
             ("GET", "/accounts/me"),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from harness.world import Owner
 
-OPEN = {"/auth/challenge", "/accounts"}
+OPEN = {"/readyz", "/auth/challenge", "/accounts"}
 """What is called without a token, and gives none."""
 SIGNED = {"/memory-blobs"}
 """What carries a head by the owner: sent again it is the same change, or comes too late."""
@@ -134,7 +134,9 @@ class Relay(Gate):
         self.tokens: list[str] = []
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it to the other server as if it were ours."""
+        """Send it to the other server as if it were ours; of ourselves, say nothing."""
+        if request.url.path == "/readyz":
+            return httpx.Response(200, json={})
         url = request.url.copy_with(host=self.target.host, port=self.target.port)
         headers = [item for item in request.headers.raw if item[0].lower() != b"host"]
         passed = httpx.Request(

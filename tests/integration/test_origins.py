@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
 from cli_harness import Cli
+from coffret import AsyncVault, Vault
 from coffret.origins import elsewhere, told_origins
 from coffret.transport import probe
+from coffret_vault.errors import InputError, NotFoundError
+from coffret_vault.formats.codes import RECOVERY_CODE, SECRET_KEY, write_code
 from server.process import serving
 
 if TYPE_CHECKING:
@@ -40,6 +44,33 @@ def test_no_vault_is_made_where_no_login_would_fit(astray: Running, tmp_path: Pa
         assert "passphrase" not in ran.err
     assert not any("/api/v1/" in line for line in astray.out)
     assert not (person.home / "data/vaults").exists()
+
+
+def test_the_sdk_refuses_an_address_that_no_login_fits(astray: Running, tmp_path: Path) -> None:
+    """Sync and async, before anything is sent or kept."""
+    key, code = write_code(SECRET_KEY, bytes(20)), write_code(RECOVERY_CODE, bytes(32))
+    folder = tmp_path / "vault"
+
+    async def entering() -> None:
+        to = (astray.address, "ada")
+        with pytest.raises(InputError, match=KNOWN):
+            await AsyncVault.create(*to, "pw", folder)
+        with pytest.raises(InputError, match=KNOWN):
+            await AsyncVault.login(*to, "pw", key, folder)
+        with pytest.raises(InputError, match=KNOWN):
+            await AsyncVault.recover(*to, code, "pw", folder)
+
+    to = (astray.address, "ada")
+    with pytest.raises(InputError, match=KNOWN):
+        Vault.create(*to, "pw", folder)
+    with pytest.raises(InputError, match=KNOWN):
+        Vault.login(*to, "pw", key, folder)
+    with pytest.raises(InputError, match=KNOWN):
+        Vault.recover(*to, code, "pw", folder)
+    asyncio.run(entering())
+    assert not any("/api/v1/" in line for line in astray.out)
+    with pytest.raises(NotFoundError):
+        Vault.open(folder)
 
 
 def test_the_doctor_compares_the_addresses(astray: Running, tmp_path: Path) -> None:

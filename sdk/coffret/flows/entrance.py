@@ -11,6 +11,7 @@ from coffret import opening
 from coffret.confirming import confirm
 from coffret.flows.covering import cover_tail
 from coffret.flows.grants import freshen
+from coffret.flows.http import Request
 from coffret.flows.passphrase import replace_passphrase
 from coffret.flows.review import accept_automatically
 from coffret.flows.signup import (
@@ -23,7 +24,8 @@ from coffret.flows.state import entered_note
 from coffret.flows.sync import SyncReport, silent, sync
 from coffret.flows.unsent import settle
 from coffret.kit import read_kit
-from coffret_vault.errors import ServerError, TrustError
+from coffret.origins import ANOTHER_ADDRESS, elsewhere, told_origins
+from coffret_vault.errors import InputError, ServerError, TrustError
 from coffret_vault.formats.codes import SECRET_KEY, write_code
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.settings import Settings
@@ -54,12 +56,26 @@ def create(
     In this order a full disk is noticed while nobody knows of the vault yet.
     """
     opening.new_store(folder).close()
+    yield from _check_known(origin)
     settings = Settings(sealed=True) if sealed else None
     prepared = prepare_vault(origin, username, passphrase, ambient, settings)
     state = opening.begin(folder, prepared, ambient)
     with _kept_if_whole(state):
         yield from register_vault(prepared, ambient)
     return state, prepared.kit
+
+
+def _check_known(origin: str) -> Flow[None]:
+    """Let nobody make a vault, or be told of a wrong passphrase, where no login can fit.
+
+    A server that lies here keeps somebody from itself, which it can do anyway.
+
+    Raises:
+        InputError: the server says that it is known by other addresses.
+    """
+    response = yield Request("GET", "/readyz", base="")
+    if other := elsewhere(origin, told_origins(response.body)):
+        raise InputError(other, hint=ANOTHER_ADDRESS)
 
 
 @contextmanager
@@ -82,6 +98,7 @@ def login(
 ) -> Flow[VaultState]:
     """Enter a vault and sync it. Errors as ``Vault.login``."""
     opening.new_store(folder).close()
+    yield from _check_known(origin)
     entered = yield from enter_with_passphrase(origin, username, passphrase, secret_key, ambient)
     state = opening.join(folder, entered, ambient)
     with _kept_if_whole(state):
@@ -114,6 +131,7 @@ def recover(
     """
     opening.new_store(folder).close()
     printed = read_kit(kit) if kit else None
+    yield from _check_known(origin)
     entered = yield from enter_with_recovery(origin, username, recovery_code, ambient)
     if printed is not None and printed.account_id != entered.account.account_id:
         message = "the server answers for another account than the recovery kit's"

@@ -34,7 +34,7 @@ Cursor = Annotated[str, msgspec.Meta(max_length=1_024)]
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One request. ``path`` begins behind ``/api/v1``; ``token`` never shows in a repr.
+    """One request. ``path`` begins behind ``base``; ``token`` never shows in a repr.
 
     ``prover`` proves that the token is ours, unless ``by_head``: then the body carries a new head,
     which proves more.
@@ -59,6 +59,7 @@ class Request(msgspec.Struct, frozen=True):
     meanwhile: Callable[[], None] | None = None
     host: str = ""
     seconds: float = 0.0
+    base: str = "/api/v1"
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.path}>"

@@ -14,7 +14,7 @@ from coffret.cli.private import check_new, write_private
 from coffret.cli.secret_key import Kept, find_secret_key, keep_secret_key, load_profile
 from coffret.cli.showing import memories
 from coffret.kit import read_kit
-from coffret.origins import elsewhere, told_origins
+from coffret.origins import ANOTHER_ADDRESS, elsewhere, told_origins
 from coffret_vault.errors import CoffretError, CredentialsError, InputError, NetworkError
 
 if TYPE_CHECKING:
@@ -214,9 +214,7 @@ def _where(desk: Desk, server: str | None, username: str | None) -> tuple[str, s
 
 
 def _check_known(url: str) -> None:
-    """Let nobody be told of a wrong passphrase, or make a vault, at an address that cannot fit.
-
-    A server that lies here keeps somebody from itself, which it can do anyway.
+    """What the SDK looks at too, before anybody is asked for a secret.
 
     Raises:
         InputError: the server says that it is known by other addresses.
@@ -228,8 +226,7 @@ def _check_known(url: str) -> None:
     except NetworkError:
         return  # the call that follows says so
     if other := elsewhere(url, told):
-        hint = "Use an address that its operator gave you, or ask them to add this one."
-        raise InputError(other, hint=hint)
+        raise InputError(other, hint=ANOTHER_ADDRESS)
 
 
 def hand_out(desk: Desk, recovery: "RecoveryKit", path: Path | None) -> bool:
