@@ -154,6 +154,19 @@ class App:
         """
         self._state.use_api_key(api_key)
 
+    def forget_log(self, request_id: str) -> None:
+        """Forget how far the log of a request's owner had come, so that an older one is believed.
+
+        Only when the owner says, not the server, that the server was restored from a backup. What
+        is shown next counts as the first that was ever seen; take the grant up anew then
+        (:meth:`access`), or ask again if the restored server does not know it.
+
+        Raises:
+            NotFoundError: this app made no such request.
+            StoreError: the app's folder cannot be written.
+        """
+        self._state.forget_log(request_id)
+
     def manifest_file(self, beside: bytes | None = None) -> bytes:
         """What to serve as ``/.well-known/coffret-app.json`` at the homepage's host.
 

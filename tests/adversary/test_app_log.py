@@ -248,6 +248,24 @@ def test_an_app_without_a_past_takes_an_older_head(reader: Reader) -> None:
     assert reader.read() == [REAL]
 
 
+def test_a_restored_server_is_believed_when_the_app_is_told_to(reader: Reader) -> None:
+    """What was seen of that owner's log is forgotten, and what is shown next is held to again."""
+    pages: list[Page] = []
+    reader.evil.rewrite[reader.path] = lambda page: pages.append([*page])
+    reader.read()
+    for _ in range(2):
+        reader.owner.vault.update(reader.memory.id, content=FORGED)
+        reader.read()
+    first, second, third = pages
+    reader.evil.rewrite.clear()
+    reader.refuses(lambda _: first, "shorter")
+    reader.app.forget_log(reader.app.requests()[-1])
+    reader.evil.rewrite[reader.path] = lambda _: second
+    assert reader.read() == [FORGED]
+    reader.refuses(lambda _: first, "shorter")
+    assert third[2] != second[2]
+
+
 def _again(reader: Reader) -> Access:
     """The same app in another process: what it knows is what it has kept."""
     app = reader.world.closing(

@@ -50,3 +50,41 @@ def test_what_the_copy_lost_comes_back_from_a_device(tmp_path: Path) -> None:
         found = person(*new, "export", "-").out
         assert found.count("what the copy has") == found.count("what the copy lost") == 1
         person(*new, "sync")
+
+
+def test_an_app_goes_on_with_a_copy_when_its_developer_says_so(tmp_path: Path) -> None:
+    """It refuses the shorter log until it is told, with a yes, that the owner knows of it."""
+    server, backup = tmp_path / "server", tmp_path / "backup"
+    server.mkdir()
+    owner, app = Cli(tmp_path / "ada"), Cli(tmp_path / "app")
+    with serving(server) as running:
+        url, port = running.address, str(running.place[1])
+        owner.init(url, "ada")
+        owner("remember", "what the copy has", "-t", "travel")
+        to = ("--server", url, "--key-file", str(tmp_path / "developer.key"))
+        app("app", "register-developer", "--name", "Dev", "--contact", "dev@example.org", *to)
+        app("app", "register", "--name", "Planner", "--homepage", "https://planner.example", *to)
+        asking = (
+            "--purpose",
+            "trips",
+            "--scope",
+            "read",
+            "--tag",
+            "travel",
+            "--standing",
+            "--json",
+        )
+        request = app("app", "request", "ada", *asking).data()["request_id"]
+        owner("approve", request, "--yes", "--words", app("app", "words").out.strip(), "--standing")
+        app("app", "list")
+    _put(server, backup)
+    with serving(server, "--port", port):
+        owner("remember", "what the copy lost", "-t", "travel")
+        assert len(app("app", "list", "--json").data()) == 2
+    _put(backup, server)
+    with serving(server, "--port", port):
+        app("app", "list", code=5)
+        app("app", "forget-log", request, code=2)
+        app("app", "list", code=5)
+        app("app", "forget-log", request, "--yes")
+        assert len(app("app", "list", "--json").data()) == 1

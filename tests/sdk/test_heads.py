@@ -58,3 +58,15 @@ def test_processes_do_not_make_each_other_forget(tmp_path: Path) -> None:
     interrupted(lambda: here.keep(head(ONE, 6)), lambda: there.keep(head(ONE, 8)))
     found = [here.last(account) for account in (ONE, TWO)]
     assert [item and item.head.size for item in found] == [8, 9]
+
+
+def test_one_owner_is_forgotten_at_a_time(tmp_path: Path) -> None:
+    """What is forgotten of one log is kept of another, and a shorter one begins it anew."""
+    kept = Heads(tmp_path / "app.json")
+    kept.forget(ONE)
+    kept.keep(head(ONE, 9))
+    kept.keep(head(TWO, 9))
+    kept.forget(ONE)
+    kept.keep(head(ONE, 3))
+    found = [kept.last(account) for account in (ONE, TWO)]
+    assert [item and item.head.size for item in found] == [3, 9]

@@ -103,6 +103,7 @@ def app_commands() -> dict[str, Callable[..., None]]:
         "requests": developing.requests,
         "status": developing.status,
         "cancel": developing.cancel,
+        "forget-log": developing.forget_log,
         "list": under_grant.list_granted,
         "show": under_grant.show_granted,
         "search": under_grant.search_granted,

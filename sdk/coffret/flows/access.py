@@ -171,13 +171,14 @@ def _open(state: AppState, held: Held, item: _Item) -> Readable:
     digest = record_digest(item.header, item.envelope)
     if item.accepted:
         check_named(header, digest, item.leaf)
-        check_not_older(state.newest, held.grant.grant_id, id_text(header.memory_id), item.index)
+        seen = state.newest.setdefault(header.account_id, {})
+        check_not_older(seen, id_text(header.memory_id), item.index)
     else:
         check_own(state, header, digest, item.leaf)
     payload, key = _opened(held, header, item)
     memory = to_memory(header, payload, Review(_STATUS[item.status]))
     if item.accepted:
-        state.newest[held.grant.grant_id, memory.id] = item.index
+        state.newest[header.account_id][memory.id] = item.index
     return Readable(memory, header, payload, key, header.version, digest)
 
 

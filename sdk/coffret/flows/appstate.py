@@ -118,8 +118,8 @@ class AppState:
         self.manifest: Manifest = MANIFEST.parse(file.manifest)
         self.token = ""
         self.heads = Heads(path)
-        self.newest: dict[tuple[bytes, str], int] = {}
-        """The entry that each memory was last read by: by its grant and its id."""
+        self.newest: dict[bytes, dict[str, int]] = {}
+        """The entry that each memory was last read by: by its account and its id."""
         self.prover = Prover(self.identity.signing, ambient)
 
     def __repr__(self) -> str:
@@ -141,6 +141,12 @@ class AppState:
             raise InputError(message)
         self._change(lambda file: replace(file, api_key=api_key))
         self.token = ""
+
+    def forget_log(self, request_id: str) -> None:
+        """Forget how far the log of the owner of a request had come. Errors as :meth:`asked`."""
+        account_id = self.asked(request_id).parse().account_id
+        self.heads.forget(account_id)
+        self.newest.pop(account_id, None)
 
     def _change(self, change: Callable[[AppFile], AppFile]) -> None:
         """Change what is in the file now: other processes of the app write it too.

@@ -70,6 +70,19 @@ class Heads:
                 with suppress(OSError):
                     shorter.unlink()
 
+    def forget(self, account_id: bytes) -> None:
+        """Forget what was seen of an account's log; the next head that is shown begins it anew.
+
+        Raises:
+            StoreError: it cannot be; what is left is as it was.
+        """
+        try:
+            for path in self._files(account_id):
+                path.unlink(missing_ok=True)
+        except OSError:
+            message = "the head that was seen cannot be removed"
+            raise StoreError(message) from None
+
     def _files(self, account_id: bytes) -> list[Path]:
         """The files of one account, the one of the longest log last."""
         return sorted(self.folder.glob(f"{id_text(account_id)}.*"))

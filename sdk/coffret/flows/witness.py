@@ -125,15 +125,13 @@ def check_own(state: AppState, header: Header, digest: bytes, leaf: bytes) -> No
     verify_statement(public, "app-entry", parsed.message, parsed.signature)
 
 
-def check_not_older(
-    seen: Mapping[tuple[bytes, str], int], grant_id: bytes, memory_id: str, leaf: int
-) -> None:
+def check_not_older(seen: Mapping[str, int], memory_id: str, leaf: int) -> None:
     """Verify that a memory is not shown as it was before this process read it.
 
     Raises:
         TrustError: the entry that names it is older than the one that did before.
     """
-    if leaf < seen.get((grant_id, memory_id), 0):
+    if leaf < seen.get(memory_id, 0):
         _refuse("the server shows an older version of a memory than it showed before")
 
 

@@ -17,6 +17,7 @@ from coffret.cli.options import (
     Since,
     Tags,
     Types,
+    Yes,
     in_days,
     moment,
 )
@@ -259,3 +260,24 @@ def cancel(
     identifier = request_of(asking, request)
     asking.cancel(identifier)
     desk.out.done("Withdrawn.", {"request_id": identifier, "state": "cancelled"})
+
+
+def forget_log(
+    context: typer.Context,
+    request: RequestId,
+    *,
+    app: AppName = DEFAULT,
+    file: AppFile = None,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Believe an older log of an owner who says that the server was restored from a backup."""
+    desk = desk_of(context, as_json=json)
+    asking = desk.app(app, file)
+    identifier = request_of(asking, request)
+    question = "Did its owner tell you that the server was restored from a backup?"
+    if not yes and not desk.asker.confirm(question):
+        message = "nothing was forgotten"
+        raise InputError(message)
+    asking.forget_log(identifier)
+    desk.out.done("What is shown next counts as the first.", {"request_id": identifier})
