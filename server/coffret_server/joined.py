@@ -5,12 +5,16 @@ system call here, a packet, and a wake-up of whoever waits for it: of a small an
 
 Uvicorn's own time limit begins anew with each byte, so that a head, or a body behind its answer,
 could take forever. Here the time between an answer and the next request's whole head has an end.
+Nor does it look whether an answer is taken, and a connection that is closed waits for that first;
+here it is cut off where next to nothing of it is.
 """
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from coffret_server.arriving import PACE
 
 if TYPE_CHECKING:
     import asyncio
@@ -20,12 +24,21 @@ _ENOUGH: Final = 2
 
 
 class JoiningTransport:
-    """A transport that holds back what is written until something else is, or the loop turns."""
+    """A transport that holds back what is written until something else is, or the loop turns.
 
-    def __init__(self, inner: "asyncio.Transport", loop: "asyncio.AbstractEventLoop") -> None:
+    It ends when the other side takes less than `PACE` of what waits, on the average of some
+    seconds: `patience`. What waits is in this server's memory.
+    """
+
+    def __init__(
+        self, inner: "asyncio.Transport", loop: "asyncio.AbstractEventLoop", patience: float
+    ) -> None:
         self._inner = inner
         self._loop = loop
+        self._patience = patience
         self._held: list[bytes] = []
+        self._written = 0
+        self._look: asyncio.TimerHandle | None = None
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the transport has
         return getattr(self._inner, name)
@@ -43,14 +56,32 @@ class JoiningTransport:
         self.write(b"".join(parts))
 
     def close(self) -> None:
-        """Send what is held, and close."""
+        """Send what is held, and close when it is taken."""
         self._flush()
         self._inner.close()
 
     def _flush(self) -> None:
         held, self._held = self._held, []
         if held:
+            self._written += sum(map(len, held))
             self._inner.writelines(held)
+            self._watch()
+
+    def _watch(self) -> None:
+        """Look after a while whether the other side takes what waits now, if anything does."""
+        waiting = self._inner.get_write_buffer_size()
+        if waiting and self._look is None:
+            least = min(waiting, round(PACE * self._patience))
+            due = self._written - waiting + least
+            self._look = self._loop.call_later(self._patience, self._cut_off_unless, due)
+
+    def _cut_off_unless(self, due: int) -> None:
+        """Go on if so many bytes were taken, of all that were ever written."""
+        self._look = None
+        if self._written - self._inner.get_write_buffer_size() < due:
+            self._inner.abort()
+        else:
+            self._watch()
 
 
 class JoinedProtocol(HttpToolsProtocol):
@@ -58,11 +89,14 @@ class JoinedProtocol(HttpToolsProtocol):
 
     head_seconds = 105.0
     """More than a connection may rest (75 s in `cli`), by what a head may take on a bad network."""
+    answer_seconds = 30.0
+    """For so long an answer need not be taken, and at `PACE` after that."""
     _ending: "asyncio.TimerHandle | None" = None
 
     def connection_made(self, transport: "asyncio.Transport") -> None:  # type: ignore[override]
         """Begin on a transport that joins."""
-        super().connection_made(cast("asyncio.Transport", JoiningTransport(transport, self.loop)))
+        joining = JoiningTransport(transport, self.loop, self.answer_seconds)
+        super().connection_made(cast("asyncio.Transport", joining))
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -21,6 +21,10 @@ class Wire:
         """What goes out in one piece."""
         self.said.append(b"|".join(parts))
 
+    def get_write_buffer_size(self) -> int:
+        """All of it was taken."""
+        return 0
+
     def close(self) -> None:
         """The end."""
         self.said.append("closed")
@@ -32,7 +36,7 @@ class Wire:
 
 def joining(wire: Wire) -> JoiningTransport:
     """The transport under test, on the running loop."""
-    return JoiningTransport(cast("asyncio.Transport", wire), asyncio.get_running_loop())
+    return JoiningTransport(cast("asyncio.Transport", wire), asyncio.get_running_loop(), 1)
 
 
 async def test_head_and_body_leave_together_and_at_once() -> None:

@@ -28,6 +28,9 @@ HALF = (
     b"Content-Length: 38\r\n\r\n{"
 )
 HEAD_SECONDS = 0.4
+ANSWER_SECONDS = 0.4
+LARGE = 16 << 20
+"""More than the sockets of both sides hold."""
 
 
 @contextlib.contextmanager
@@ -111,11 +114,24 @@ class Quick(JoinedProtocol):
     """The same, for a test that has no minutes."""
 
     head_seconds = HEAD_SECONDS
+    answer_seconds = ANSWER_SECONDS
+
+
+class Patient(Quick):
+    """The protocol as it would be without a limit for answers."""
+
+    answer_seconds = 9_999.0
 
 
 async def _answer(scope: Any, _receive: Any, send: Any) -> None:
     if scope["path"] == "/slow":
         await asyncio.sleep(HEAD_SECONDS * 2)
+    if scope["path"] == "/large":
+        size = str(LARGE).encode()
+        head = {"type": "http.response.start", "status": 200}
+        await send({**head, "headers": [(b"content-length", size)]})
+        await send({"type": "http.response.body", "body": bytes(LARGE)})
+        return
     head = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
     await send(head)
     await send({"type": "http.response.body", "body": b"ok"})
@@ -187,3 +203,61 @@ async def test_a_request_in_work_is_not_cut_off() -> None:
         assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
         writer.close()
         await writer.wait_closed()
+
+
+async def _asked(port: int, path: str) -> socket.socket:
+    """A connection on which something was asked for, and of which nothing is read yet."""
+    loop = asyncio.get_running_loop()
+    connection = socket.create_connection(("127.0.0.1", port), SECONDS)
+    connection.setblocking(False)  # noqa: FBT003 - as it is called
+    await loop.sock_sendall(connection, f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    return connection
+
+
+async def _taken(connection: socket.socket, pause: float) -> int:
+    """How many bytes come, with a pause after each part, until the other side ends."""
+    loop, count = asyncio.get_running_loop(), 0
+    with contextlib.suppress(ConnectionError):
+        while part := await loop.sock_recv(connection, LARGE // 8):
+            count += len(part)
+            await asyncio.sleep(pause)
+    return count
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("kind", [Quick, Patient])
+async def test_an_answer_that_nobody_takes_is_dropped(kind: type[JoinedProtocol]) -> None:
+    """Its bytes are let go and its connection ends; without the limit it would be kept whole."""
+    async with listening(kind) as port:
+        connection = await _asked(port, "/large")
+        await asyncio.sleep(ANSWER_SECONDS * 3)
+        with connection:
+            assert (await _taken(connection, 0) < LARGE) == (kind is Quick)
+
+
+@pytest.mark.asyncio
+async def test_an_answer_that_is_taken_slowly_arrives() -> None:
+    """In many times the seconds for which nothing need be taken, whatever head is waited for."""
+    async with listening(Quick) as port:
+        connection = await _asked(port, "/large")
+        with connection:
+            assert await _taken(connection, ANSWER_SECONDS / 4) > LARGE
+
+
+@pytest.mark.asyncio
+async def test_what_waits_is_judged_by_what_waited() -> None:
+    """An answer that was given just now is not too late, however little went out before it."""
+    async with listening(Quick) as port:
+        connection, loop = await _asked(port, "/large"), asyncio.get_running_loop()
+        with connection:
+            await asyncio.sleep(ANSWER_SECONDS / 2)
+            asked = b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n"
+            taken = 0
+            while taken < LARGE:
+                taken += len(await loop.sock_recv(connection, LARGE))
+            await loop.sock_sendall(connection, asked)
+            await asyncio.sleep(ANSWER_SECONDS * 0.7)
+            while taken < 2 * LARGE:
+                part = await loop.sock_recv(connection, LARGE)
+                assert part
+                taken += len(part)
