@@ -66,6 +66,7 @@ def lazy() -> Iterator[None]:
     with (
         patch.object(freshness, "exposed", nothing),
         patch.object(grant_flows, "exposed", nothing),
+        patch.object(grant_flows, "may_be_exposed", nothing),
         patch.object(handover, "stale_among", nothing),
         patch("coffret.flows.review.is_stale", return_value=False),
     ):

@@ -16,7 +16,9 @@ from coffret_vault.formats.entry import parse_leaf
 from coffret_vault.formats.memory import (
     MAX_OWN_PAYLOAD,
     MAX_PAYLOAD,
+    Kek,
     Payload,
+    Peek,
     parse_payload,
     record_digest,
     serialize_payload,
@@ -26,6 +28,7 @@ from coffret_vault.formats.pae import pae, read_pae
 from coffret_vault.formats.settings import parse_settings, serialize_settings
 from coffret_vault.formats.sharing import grant_approval, grant_key_info
 from coffret_vault.grants.domain import homepage_host, is_on_the_internet, read_app_document
+from coffret_vault.grants.given import give_key
 from coffret_vault.grants.words import check_words, fingerprint
 from coffret_vault.keyring import Keyring, open_identity
 from coffret_vault.keyring.keyring import identity_from_seeds
@@ -49,6 +52,7 @@ from coffret_vault.log.tree import (
 )
 from coffret_vault.primitives.identity import SealingKey, SigningKey
 from coffret_vault.primitives.secret import SecretBytes
+from coffret_vault.records.seal import Wrapping
 from vectors.making.samples import LAYOUTS, seeds, show
 
 if TYPE_CHECKING:
@@ -139,6 +143,13 @@ def _open(given: Values) -> Values:
 
 def _unwrap(given: Values) -> Values:
     return {"key": unwrap_key(*_envelope(given), _hex(given["wrap"])).reveal().hex()}
+
+
+def _give(given: Values) -> Values:
+    subject = Peek(_hex(given["account_id"]), _hex(given["memory_id"]), 1, given["key_number"])
+    wrapping = Wrapping(Kek(grant_id=_hex(given["grant_id"])), _key(given["grant_key"]))
+    wrap = give_key(_keyring(given), subject, _key(given["memory_key"]), wrapping)
+    return {"wrap": wrap.hex()}
 
 
 def _derive(given: Values) -> Values:
@@ -330,6 +341,7 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "seal": _seal,
     "open": _open,
     "unwrap": _unwrap,
+    "give": _give,
     "derive": _derive,
     "kek": _kek,
     "fingerprint": _fingerprint,

@@ -68,10 +68,19 @@ def is_stale(state: VaultState, memory: MemoryState) -> bool:
 
 
 def _by_a_stranger(state: VaultState, memory: MemoryState) -> bool:
-    """Whether an app made the key that has no grant by which it may read."""
-    app_id = maker(state, memory)
-    return app_id is not None and not any(
-        row.statement().app_id == app_id and row.statement().scopes & NEED_KEYS
+    """Whether an app made the key that has no grant by which it may read that memory.
+
+    That it may read others says nothing: they have keys of their own.
+    """
+    begun = _begun(state, memory) if memory.author or not memory.current else None
+    app_id = begun.author.app_id if begun else None
+    if begun is None or app_id is None:
+        return False
+    holders = state.store.grants.holders(begun.subject)
+    return not any(
+        row.statement().app_id == app_id
+        and row.statement().scopes & NEED_KEYS
+        and row.statement().grant_id in holders
         for row in live_grants(state)
     )
 

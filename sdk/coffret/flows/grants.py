@@ -10,6 +10,7 @@ from coffret.flows.freshness import exposed, is_stale, maker
 from coffret.flows.grantfeed import ACTIVE, PAUSED, REVOKED, move_grant
 from coffret.flows.http import Request, encode_json
 from coffret.flows.memories import read_id
+from coffret.flows.reach import may_be_exposed, may_hold
 from coffret.flows.rekeying import rekey_all, rekey_each
 from coffret.flows.sync import silent
 from coffret.flows.unsent import settle
@@ -70,7 +71,7 @@ def _info(state: VaultState, row: GrantRow) -> GrantInfo:
         auto_accept=statement.auto_accept,
         created=from_micros(statement.created),
         expires=from_micros(statement.expires),
-        memories=len(state.store.grants.memories(statement.grant_id)),
+        memories=sum(map(bool, state.store.grants.memories(statement.grant_id).values())),
     )
 
 
@@ -110,22 +111,28 @@ def move(state: VaultState, grant_id: str, target: str) -> Flow[None]:
 
     yield from append(state, describe, submit)
     if target == REVOKED:
-        yield from freshen(state)
+        yield from _freshen(state, [*exposed(state), *may_be_exposed(state)])
 
 
 def freshen(state: VaultState) -> Flow[tuple[int, list[bytes]]]:
-    """Give a fresh key to every memory with a stale one that an app may write under.
+    """Give a fresh key to every memory with a stale one that an app is known to write under.
 
     Returns:
         How many have one, and those that cannot be written again.
     """
-    memories = exposed(state)
+    return (yield from _freshen(state, exposed(state)))
+
+
+def _freshen(state: VaultState, found: list[bytes]) -> Flow[tuple[int, list[bytes]]]:
+    memories = list(dict.fromkeys(found))
     left = yield from rekey_each(state, memories)
     return len(memories) - len(left), left
 
 
 def narrow(state: VaultState, grant_id: str, remove: Iterable[str]) -> Flow[int]:
     """Take memories out of a grant: they get fresh keys, which this grant is not given.
+
+    Also those that it is not known to hold, where it may: a server can hide that from a device.
 
     Returns:
         How many memories it lost.
@@ -136,11 +143,16 @@ def narrow(state: VaultState, grant_id: str, remove: Iterable[str]) -> Flow[int]
         ConflictError: some cannot be written again, and stay in it; the others are out.
     """
     identifier = read_id(grant_id)
-    if _row(state, identifier).statement().standing:
+    row = _row(state, identifier)
+    if row.statement().standing:
         message = "a standing grant covers whatever matches; it cannot leave memories out"
         raise InputError(message)
-    held = state.store.grants.memories(identifier)
-    gone = [item for item in map(read_id, remove) if item in held]
+    named = state.store.states_of([read_id(item) for item in remove])
+    gone = [
+        memory_id
+        for memory_id, memory in named.items()
+        if memory.current and may_hold(state, row, memory_id, memory)
+    ]
     yield from rekey_all(state, gone, without=identifier)
     return len(gone)
 
@@ -152,7 +164,7 @@ def rotate(
 
     Args:
         state: the vault.
-        grant_id: only those that this grant held, or that its app made; None for all.
+        grant_id: only those that this grant held, or may have, or that its app made; None for all.
         progress: called after each batch.
 
     Returns:
@@ -168,7 +180,7 @@ def rotate(
     stale = [
         memory_id
         for memory_id, memory in state.store.states()
-        if knows(memory_id, memory) and is_stale(state, memory)
+        if is_stale(state, memory) and knows(memory_id, memory)
     ]
     yield from rekey_all(state, stale, progress=progress)
     return len(stale)
@@ -179,7 +191,11 @@ def _everything(_memory_id: bytes, _memory: MemoryState) -> bool:
 
 
 def _knowing(state: VaultState, grant_id: bytes) -> Callable[[bytes, MemoryState], bool]:
-    """Tells the memories whose keys a grant's app has: given to it, or of its own making."""
-    app_id = _row(state, grant_id).statement().app_id
-    held = state.store.grants.memories(grant_id)
-    return lambda memory_id, memory: memory_id in held or maker(state, memory) == app_id
+    """Tells the memories whose keys a grant's app may have: given to it, or of its own making."""
+    row = _row(state, grant_id)
+    app_id = row.statement().app_id
+
+    def knows(memory_id: bytes, memory: MemoryState) -> bool:
+        return maker(state, memory) == app_id or may_hold(state, row, memory_id, memory)
+
+    return knows

@@ -31,7 +31,8 @@ from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.memory import KEK, parse_header, peek_header
 from coffret_vault.formats.pae import u64
 from coffret_vault.formats.sharing import UPDATE
-from coffret_vault.records.seal import unwrap_memory_key, wrap_memory_key
+from coffret_vault.grants.given import give_key
+from coffret_vault.records.seal import unwrap_memory_key
 from coffret_vault.store import open_note, seal_note
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def _wraps(
         if record.kek not in own:
             own[record.kek] = wrapping_for(state, KEK.decode(record.kek), {})
         key = unwrap_memory_key(header, record.wrap, own[record.kek])
-        wrap = wrap_memory_key(header, key, wrapping, random=state.ambient.random)
+        wrap = give_key(state.keys.keyring, header, key, wrapping)
         yield memory_id, header.key_number, wrap
 
 

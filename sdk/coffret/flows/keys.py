@@ -10,6 +10,8 @@ from coffret.flows.freshness import NEED_KEYS, is_stale
 from coffret.flows.grantfeed import ACTIVE, grant_wrapping, wrapping_for
 from coffret_vault.errors import FormatError, OpenError
 from coffret_vault.formats.memory import KEK, Header, Payload, Record, parse_header
+from coffret_vault.formats.sharing import CREATE
+from coffret_vault.grants.given import give_key
 from coffret_vault.grants.select import matches
 from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.primitives.symmetric import generate_key
@@ -18,7 +20,6 @@ from coffret_vault.records.seal import (
     open_version,
     to_memory,
     unwrap_memory_key,
-    wrap_memory_key,
 )
 
 if TYPE_CHECKING:
@@ -107,10 +108,26 @@ def grant_wraps(
         standing = standing and bool(grant.scopes & NEED_KEYS)
         if held == header.key_number or not (standing or (held and held == before)):
             continue
-        wrapping = grant_wrapping(state, row)
-        wrap = wrap_memory_key(header, key, wrapping, random=state.ambient.random)
-        wraps.append((grant.grant_id, header.memory_id, header.key_number, wrap))
+        wraps.append(given(state, row, header, key))
     return wraps
+
+
+def given(state: VaultState, row: GrantRow, header: Header | Stamp, key: SecretBytes) -> Wrap:
+    """A memory's key for one grant."""
+    wrapping = grant_wrapping(state, row)
+    wrap = give_key(state.keys.keyring, header, key, wrapping)
+    return row.statement().grant_id, header.memory_id, header.key_number, wrap
+
+
+def is_made_under(row: GrantRow, header: Header, record: Record) -> bool:
+    """Whether a grant's app made this version under it, and may have: the grant can ``create``.
+
+    The record says by which grant it came, in a part that is not in the log: a server, in league
+    with the app, can put another grant of that app there, but none by which it could make nothing.
+    """
+    grant = row.statement()
+    named = KEK.decode(record.kek).grant_id == grant.grant_id
+    return named and CREATE in grant.scopes and header.author.app_id == grant.app_id
 
 
 def can_open(state: VaultState, record: Record) -> bool:

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.append import Change, append
-from coffret.flows.freshness import is_stale, live_grants
+from coffret.flows.freshness import NEED_KEYS, is_stale, live_grants
 from coffret.flows.grantfeed import ACTIVE
 from coffret.flows.http import decode_msgpack
 from coffret.flows.keys import (
     Opened,
     can_open,
+    given,
     grant_wraps,
+    is_made_under,
     open_memory,
     open_record,
 )
@@ -29,7 +31,7 @@ from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.author import OWNER
 from coffret_vault.formats.entry import Entry
 from coffret_vault.formats.layout import id_text
-from coffret_vault.formats.memory import KEK, Record
+from coffret_vault.formats.memory import KEK, Record, parse_header
 from coffret_vault.formats.sharing import CREATE, UPDATE
 from coffret_vault.log.replay import advance
 from coffret_vault.records.marks import import_marks
@@ -38,13 +40,14 @@ from coffret_vault.records.seal import to_memory, wrap_memory_key
 from coffret_vault.store import Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from coffret.flows.append import Accept, Wrap
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
     from coffret_vault.formats.sharing import Grant
     from coffret_vault.log.replay import MemoryState, Proposal
+    from coffret_vault.store import GrantRow
 
 
 _TOGETHER = 100
@@ -196,13 +199,28 @@ def _acceptance(state: VaultState, identifier: bytes, items: Sequence[Proposal])
     marks = _import_marks(state, identifier, memory)
     hide = not view.sealed and sealed_by_default(state)
     if not (marks or hide or _is_known_to_others(state, memory, items, wraps)):
-        return Change(entries=entries, accepts=accepts, wraps=wraps)
+        back = tuple(_given_back(state, live, opened[0], memory))
+        return Change(entries=entries, accepts=accepts, wraps=wraps + back)
     after = memory
     for entry in entries:
         after = advance(after, entry, state.store.size())
     written = seal_next(state, last, after, partial(_marked, marks))
     put = put_change(state, [written])
     return msgspec.structs.replace(put, entries=(*entries, *put.entries), accepts=accepts)
+
+
+def _given_back(
+    state: VaultState, live: Sequence[GrantRow], made: Opened, memory: MemoryState
+) -> Iterator[Wrap]:
+    """The key of what an app made, for the grant by which it may go on reading that.
+
+    It has the key. From now on it has it of the owner, by whose word the next one is given to it.
+    """
+    record = state.store.record(made.header.memory_id, made.header.version)
+    for row in live:
+        may_read = row.statement().scopes & NEED_KEYS
+        if not memory.current and record and may_read and is_made_under(row, made.header, record):
+            yield given(state, row, made.header, made.key)
 
 
 def _is_known_to_others(
@@ -367,7 +385,9 @@ def _allows(state: VaultState, grant: Grant, memory_id: bytes, item: Proposal) -
         return False
     if item.version == 1:
         return CREATE in grant.scopes
-    holds = grant.grant_id in state.store.grants.holders(memory_id)
+    number = state.store.grants.holders(memory_id).get(grant.grant_id)
+    record = state.store.record(memory_id, item.version)
+    holds = record is not None and number == parse_header(record.header).key_number
     return UPDATE in grant.scopes and holds and not _overtaken(state, memory_id, memory, item)
 
 

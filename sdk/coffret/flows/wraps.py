@@ -9,19 +9,22 @@ import msgspec
 from coffret.flows.freshness import live_grants
 from coffret.flows.grantfeed import grant_wrapping, wrapping_for
 from coffret.flows.http import Cursor, decode_json, decode_msgpack, next_page
+from coffret.flows.keys import is_made_under
 from coffret.flows.session import get, get_packed
 from coffret_vault.errors import FormatError, OpenError, TrustError
 from coffret_vault.formats.layout import id_text, parse_id
 from coffret_vault.formats.memory import KEK, parse_header
+from coffret_vault.grants.given import was_given
 from coffret_vault.records.seal import unwrap_memory_key
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from collections.abc import Set as AbstractSet
 
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
     from coffret_vault.formats.memory import Record
-    from coffret_vault.records.seal import Wrapping
+    from coffret_vault.store import GrantRow
 
 _PAGE = 5_000
 _NEWER = 16
@@ -87,7 +90,6 @@ def _read_wraps(state: VaultState, grant_id: bytes) -> Flow[None]:
     row = state.store.grants.get(grant_id)
     if row is None:
         return
-    wrapping = grant_wrapping(state, row)
     while cursor is not None:
         params = [("limit", str(_PAGE))] + ([("cursor", cursor)] if cursor else [])
         path = f"/grants/{id_text(grant_id)}/wraps"
@@ -95,7 +97,7 @@ def _read_wraps(state: VaultState, grant_id: bytes) -> Flow[None]:
         found.update(
             (memory_id, number)
             for memory_id, number, wrap in page.wraps
-            if _holds(state, wrapping, (memory_id, number, wrap))
+            if _holds(state, row, (memory_id, number, wrap))
         )
         before = len(seen)
         seen.update(memory_id for memory_id, _, _ in page.wraps)
@@ -103,29 +105,54 @@ def _read_wraps(state: VaultState, grant_id: bytes) -> Flow[None]:
             message = "the server's list of a grant's memories does not end"
             raise TrustError(message)
         cursor = page.next
-    state.store.grants.set_wraps(grant_id, found)
+    state.store.grants.set_wraps(grant_id, found | _not_shown(state, grant_id, found))
 
 
-def _holds(state: VaultState, wrapping: Wrapping, given: tuple[bytes, int, bytes]) -> bool:
-    """Whether the grant really has a memory's key, by opening what it was given.
+def _holds(state: VaultState, row: GrantRow, given: tuple[bytes, int, bytes]) -> bool:
+    """Whether the owner gave the grant a memory's key, or its app made that memory under it.
 
-    The server's word is not enough: to those who hold a key the next one is handed over, so a
-    server could name a memory that was never granted, and have its app read it from then on.
+    The server's word is not enough, nor that the wrap opens: to those who hold a key the next one
+    is handed over, so a server and an app that has the key by another grant, or from another app,
+    could have it read that memory from then on.
     """
     memory_id, number, wrap = given
     record = _newest(state, memory_id)
     if record is None:
         return False
-    header = parse_header(record.header)
-    if header.key_number != number:
-        return False
     try:
+        header = parse_header(record.header)
+        if header.key_number != number:
+            return False
         own = wrapping_for(state, KEK.decode(record.kek), {})
-        return unwrap_memory_key(header, wrap, wrapping) == unwrap_memory_key(
-            header, record.wrap, own
-        )
+        key = unwrap_memory_key(header, record.wrap, own)
+        wrapping = grant_wrapping(state, row)
+        made = wrap == record.wrap and is_made_under(row, header, record)
+        return made or was_given(state.keys.keyring, header, key, wrapping, wrap)
     except (OpenError, FormatError):
         return False
+
+
+def _not_shown(state: VaultState, grant_id: bytes, found: Mapping[bytes, int]) -> dict[bytes, int]:
+    """What the grant is known to hold, or to have held, and the server does not show.
+
+    It is not forgotten: a server could keep a key in use that others know by hiding who may write
+    under it. Where the key is another by now, nobody here knows whether the grant has that: it is
+    given none, and number 0 says that it may.
+    """
+    known = state.store.grants.memories(grant_id)
+    return {
+        memory_id: number if number == _number(state, memory_id) else 0
+        for memory_id, number in known.items()
+        if memory_id not in found
+    }
+
+
+def _number(state: VaultState, memory_id: bytes) -> int:
+    record = _newest(state, memory_id)
+    try:
+        return 0 if record is None else parse_header(record.header).key_number
+    except FormatError:
+        return 0
 
 
 def _newest(state: VaultState, memory_id: bytes) -> Record | None:

@@ -13,17 +13,23 @@ from coffret_vault.formats.memory import (
     KEK,
     Kek,
     Payload,
+    Peek,
     memory_key_wrap_header,
     record_digest,
     serialize_payload,
 )
 from coffret_vault.formats.padding import pad, padded_size
 from coffret_vault.formats.pae import u64
+from coffret_vault.grants.given import give_key
+from coffret_vault.keyring import Keyring
+from coffret_vault.records.seal import Wrapping
 from vectors.making.book import Book, Steady, steady
 from vectors.making.samples import ACCOUNT_ID, GRANT_ID, HEADER_SAMPLE, MEMORY_ID, secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from coffret_vault.primitives.secret import SecretBytes
 
 _pack = msgspec.msgpack.encode
 _FULL = Payload(
@@ -223,8 +229,29 @@ def wrap_book() -> Book:
         book.refuse(f"{name}, bit", "unwrap", given | {"wrap": _flip(wrap, 70)}, "cannot-open")
         long = seal("memory-key", secret(f"kek of {name}"), header, bytes(33), random=random)
         book.refuse(f"{name}, 33 bytes", "unwrap", given | {"wrap": long.hex()}, "cannot-open")
+    for name, number, which in (("first", 1, "one"), ("second", 2, "one"), ("other", 2, "two")):
+        values, wrap = _given(number, secret(f"given {which}"))
+        book.accept(f"given to a grant, {name}", "give", values, wrap=wrap.hex())
     header_bytes, envelope = steady("header", 90), steady("envelope", 120)
     given = {"header": header_bytes.hex(), "envelope": envelope.hex()}
     digest = record_digest(header_bytes, envelope).hex()
     book.accept("digest", "record-digest", given, digest=digest)
     return book
+
+
+def _given(number: int, memory_key: SecretBytes) -> tuple[dict[str, object], bytes]:
+    """A memory's key for a grant, which an owner's device makes the same each time."""
+    keyring, grant_key = Keyring(ACCOUNT_ID, 2, secret("account key")), secret("grant key")
+    subject = Peek(ACCOUNT_ID, MEMORY_ID, 3, number)
+    wrap = give_key(keyring, subject, memory_key, Wrapping(Kek(grant_id=GRANT_ID), grant_key))
+    values: dict[str, object] = {
+        "account_id": ACCOUNT_ID.hex(),
+        "account_key": keyring.account_key().reveal().hex(),
+        "generation": 2,
+        "grant_id": GRANT_ID.hex(),
+        "grant_key": grant_key.reveal().hex(),
+        "memory_id": MEMORY_ID.hex(),
+        "key_number": number,
+        "memory_key": memory_key.reveal().hex(),
+    }
+    return values, wrap

@@ -69,6 +69,18 @@ def unwrap(purpose: str, key: bytes, header: bytes, wrap: bytes) -> bytes:
     return open_envelope(purpose, key, header, wrap)
 
 
+def give(
+    mac_key: bytes, account: bytes, grant: tuple[bytes, bytes], memory: tuple[bytes, int, bytes]
+) -> bytes:
+    """A memory's key for a grant: ids with their keys, and the key's number."""
+    grant_id, grant_key = grant
+    memory_id, number, memory_key = memory
+    marked = pae("given-key", grant_id, memory_id, u64(number), memory_key)
+    salt = hmac.digest(mac_key, marked, "sha256")
+    header = pae("memory-key-wrap", account, memory_id, u64(number), b"\x01" + grant_id)
+    return seal("memory-key", grant_key, header, memory_key, salt)
+
+
 def frame_size(content: int) -> int:
     """The length of a frame: four buckets, then Padme."""
     size = content + 8

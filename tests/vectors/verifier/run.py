@@ -85,6 +85,15 @@ def _unwrap(given: Values) -> Values:
     return {"key": keys.unwrap(*_envelope(given), _hex(given["wrap"])).hex()}
 
 
+def _give(given: Values) -> Values:
+    names = "account_id", "account_key", "grant_id", "grant_key", "memory_id", "memory_key"
+    account, account_key, grant, grant_key, memory, memory_key = (_hex(given[n]) for n in names)
+    key = keys.kek(account_key, "given", account, given["generation"])
+    number = given["key_number"]
+    wrap = keys.give(key, account, (grant, grant_key), (memory, number, memory_key))
+    return {"wrap": wrap.hex()}
+
+
 def _derive(given: Values) -> Values:
     key = keys.derive(_hex(given["key"]), given["purpose"], *_many(given["fields"]))
     return {"key": key.hex()}
@@ -228,6 +237,7 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "open": _open,
     "envelope-shape": _shape,
     "unwrap": _unwrap,
+    "give": _give,
     "derive": _derive,
     "kek": _kek,
     "fingerprint": _fingerprint,

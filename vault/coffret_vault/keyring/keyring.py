@@ -55,7 +55,7 @@ class Keyring:
         self._account_keys[generation] = account_key
 
     def kek(self, purpose: str, generation: int | None = None) -> SecretBytes:
-        """The KEK for ``memory``, ``grant``, ``identity`` or ``local``.
+        """The KEK for ``memory``, ``grant``, ``identity`` or ``local``; the MAC key for ``given``.
 
         Raises:
             LockedError: the keys were wiped.

@@ -1,0 +1,303 @@
+"""A server that lies about which memories a grant holds, alone or in league with apps. ADR 0031."""
+
+from __future__ import annotations
+
+import os
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import msgspec
+import pytest
+
+from coffret.flows import access as access_flows
+from coffret.flows.http import unb64
+from coffret_vault.errors import NotFoundError, OpenError
+from coffret_vault.formats.layout import parse_id
+from coffret_vault.formats.memory import KEK, parse_header
+from coffret_vault.records.seal import open_version, wrap_memory_key
+from harness.league import HELD, Pen, looking_away
+from harness.network import Evil
+from harness.world import ask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from coffret import Access, App, Vault
+    from coffret_vault.primitives.secret import SecretBytes
+    from harness.world import World
+
+BEFORE, AFTER = "what was shared", "what came after"
+WHATEVER_OPENS = "coffret.flows.wraps.was_given"
+
+
+class Liar:
+    """An owner's device that talks to a lying server, and another device, which does not."""
+
+    def __init__(self, world: World) -> None:
+        """Begin with a memory that some app is to be given."""
+        self.world, self.evil = world, Evil()
+        self.owner = world.owner()
+        self.device: Vault = world.device(self.owner, transport=self.evil)
+        self.memory: str = self.device.remember(BEFORE).id
+
+    def grant(self, app: App, *, auto_accept: bool = False, **asking: Any) -> tuple[str, Access]:
+        """A grant, approved on the device that is lied to."""
+        request_id = ask(app, self.owner, **asking)
+        self.device.requests(None)
+        words = app.words
+        grant_id = self.device.approve(request_id, words=words, auto_accept=auto_accept)
+        return grant_id, app.access(request_id)
+
+    def other_app(self) -> App:
+        """A second app."""
+        app: App = self.world.app("B", "https://b.example")
+        return app
+
+    def list_for(self, grant_id: str, change: Callable[[list[Any]], object]) -> None:
+        """Change the list of what a grant holds, and have the device read it again."""
+
+        def counted(grants: list[dict[str, Any]]) -> None:
+            for item in grants:
+                if item["grant_id"] == grant_id:
+                    item["wraps_changed"] = -2
+
+        self.evil.rewrite["/grants"] = counted
+        self.evil.rewrite[f"/grants/{grant_id}/wraps"] = lambda page: change(page[1])
+        self.owner.vault.sync()
+        self.owner.vault.remember("by another device")
+        self.device.sync()
+
+    def slip_in(self, grant_id: str, mine: Access, theirs: Access) -> None:
+        """List the memory's key, which some app has, wrapped under another grant by its app."""
+        theirs.refresh()
+        known = theirs._shelf.one(self.memory)
+        assert known.key is not None
+        wrapping = access_flows._wrapping(mine._held)
+        wrap = wrap_memory_key(known.header, known.key, wrapping, random=os.urandom)
+        item = [parse_id(self.memory), known.header.key_number, wrap]
+        self.list_for(grant_id, lambda items: items.append(item))
+
+    def opened(self, key: SecretBytes | None) -> set[str]:
+        """What of all that the server ever kept opens with this key."""
+        assert key is not None
+        tables = {table["table"]: table for table in self.owner.vault.server_view()["tables"]}
+        at = tables["entries"]["columns"].index("record")
+        found = set()
+        for row in tables["entries"]["rows"]:
+            if row[at] is not None:
+                header, envelope, *_ = msgspec.msgpack.decode(unb64(row[at]))
+                try:
+                    found.add(open_version(header, envelope, key).content)
+                except OpenError:
+                    continue
+        return found
+
+
+@pytest.fixture
+def liar(world: World) -> Liar:
+    """A lying server and an owner's two devices."""
+    return Liar(world)
+
+
+def weak() -> AbstractContextManager[object]:
+    """A device that believes whatever opens."""
+    return patch(WHATEVER_OPENS, return_value=True)
+
+
+def contents(access: Access) -> set[str]:
+    """What an app reads."""
+    return {memory.content for memory in access.memories()}
+
+
+@pytest.mark.parametrize(
+    "believed",
+    [
+        pytest.param(False, marks=pytest.mark.attack(2, 38)),
+        pytest.param(True, marks=pytest.mark.control(2, 38)),
+    ],
+)
+def test_accomplices_slip_no_memory_into_a_grant(liar: Liar, *, believed: bool) -> None:
+    """B, which is revoked then, passes a key to A, which wraps it: A gets no later one."""
+    liar.device.remember("public", tags=["t"])
+    mine, a = liar.grant(liar.world.app("A"), scopes=["read"], tags=["t"])
+    theirs, b = liar.grant(liar.other_app(), scopes=["read"], memories=[liar.memory])
+    with weak() if believed else nullcontext():
+        liar.slip_in(mine, a, b)
+    liar.device.revoke(theirs)
+    liar.device.rotate()
+    liar.device.update(liar.memory, content=AFTER)
+    assert contents(a) == ({"public", AFTER} if believed else {"public"})
+
+
+@pytest.mark.attack(2, 37)
+@pytest.mark.parametrize("end", ["revoke", "narrow"])
+def test_one_app_moves_no_memory_from_one_of_its_grants_to_another(liar: Liar, end: str) -> None:
+    """What is taken from the one is not read by the other, which never covered it."""
+    liar.device.remember("public", tags=["t"])
+    spare, app = liar.device.remember("spare"), liar.world.app("A")
+    stays, a = liar.grant(app, scopes=["read"], tags=["t"])
+    goes, b = liar.grant(app, scopes=["read"], memories=[liar.memory, spare.id])
+    liar.slip_in(stays, a, b)
+    if end == "revoke":
+        liar.device.revoke(goes)
+    else:
+        assert liar.device.narrow(goes, remove=[liar.memory]) == 1
+    liar.device.update(liar.memory, content=AFTER)
+    assert contents(a) == {"public"}
+
+
+@pytest.mark.parametrize(
+    "believed",
+    [
+        pytest.param(False, marks=pytest.mark.attack(34, 39)),
+        pytest.param(True, marks=pytest.mark.control(34, 39)),
+    ],
+)
+def test_nothing_is_changed_unseen_that_another_grant_lets_read(
+    liar: Liar, *, believed: bool
+) -> None:
+    """A grant that needs no review lets an app change what that grant holds, and nothing else."""
+    liar.device.remember("notes", tags=["scratch"])
+    app = liar.world.app("A")
+    _, reading = liar.grant(app, scopes=["read"])
+    trusted, writing = liar.grant(
+        app, scopes=["read", "update"], tags=["scratch"], auto_accept=True
+    )
+    with weak() if believed else nullcontext():
+        liar.slip_in(trusted, writing, reading)
+    known = reading._shelf.one(liar.memory)
+    with looking_away(HELD):
+        flow = access_flows.update(
+            writing._state,
+            writing._held,
+            known,
+            lambda fields: msgspec.structs.replace(fields, content=AFTER),
+        )
+        writing._driver.run(flow)
+    liar.device.sync()
+    assert liar.device.get(liar.memory).content == (AFTER if believed else BEFORE)
+    assert len(liar.device.pending()) == (0 if believed else 1)
+
+
+def emptied(items: list[Any]) -> None:
+    """The server shows nothing of what a grant holds."""
+    items.clear()
+
+
+@pytest.mark.parametrize(
+    "forgetful",
+    [
+        pytest.param(False, marks=pytest.mark.attack(38, 55)),
+        pytest.param(True, marks=pytest.mark.control(38, 55)),
+    ],
+)
+def test_hiding_who_may_write_keeps_no_key_in_use(liar: Liar, *, forgetful: bool) -> None:
+    """B may write; the server hides that from the device which revokes A, which kept the key."""
+    gone, a = liar.grant(liar.world.app("A"), scopes=["read", "update"])
+    stays, b = liar.grant(liar.other_app(), scopes=["read", "update"])
+    a.refresh()
+    kept = a._shelf.one(liar.memory).key
+    forgetting = patch("coffret.flows.wraps._not_shown", return_value={})
+    unmindful = patch("coffret.flows.grants.may_be_exposed", return_value=[])
+    with forgetting if forgetful else nullcontext(), unmindful if forgetful else nullcontext():
+        liar.list_for(stays, emptied)
+        liar.device.revoke(gone)
+    b.refresh()
+    b.update(liar.memory, content=AFTER)
+    assert liar.opened(kept) == ({BEFORE, AFTER} if forgetful else {BEFORE})
+
+
+@pytest.mark.attack(38, 55)
+def test_a_device_that_was_never_shown_who_may_write_makes_fresh_keys(liar: Liar) -> None:
+    """By what the grant covers, where the approval was another device's and its list is hidden.
+
+    The app that was hidden is not given the fresh key: that much a server can do.
+    """
+    gone, a = liar.world.granted(liar.owner, liar.world.app("A"), scopes=["read"])
+    stays, b = liar.world.granted(liar.owner, liar.other_app(), scopes=["read", "update"])
+    a.refresh()
+    kept = a._shelf.one(liar.memory).key
+    liar.list_for(stays, emptied)
+    liar.device.revoke(gone)
+    assert liar.device.get(liar.memory).version == 2
+    with pytest.raises(NotFoundError):
+        b.update(liar.memory, content=AFTER)
+    liar.device.update(liar.memory, content=AFTER)
+    assert liar.opened(kept) == {BEFORE}
+
+
+@pytest.mark.attack(38)
+@pytest.mark.parametrize("done", ["narrow", "rotate"])
+def test_what_a_server_hides_is_narrowed_and_rotated_all_the_same(liar: Liar, done: str) -> None:
+    """Neither does nothing because the grant is said to hold nothing."""
+    grant_id, a = liar.world.granted(liar.owner, liar.world.app("A"), scopes=["read"])
+    a.refresh()
+    kept = a._shelf.one(liar.memory).key
+    liar.list_for(grant_id, emptied)
+    if done == "narrow":
+        assert liar.device.narrow(grant_id, remove=[liar.memory]) == 1
+    else:
+        liar.device.revoke(grant_id)
+        assert liar.device.rotate(grant_id) > 0
+    liar.device.update(liar.memory, content=AFTER)
+    assert liar.opened(kept) == {BEFORE}
+
+
+@pytest.mark.attack(38, 55)
+@pytest.mark.parametrize("unrelated", [False, True])
+def test_an_app_that_may_only_create_knows_no_key_in_use(liar: Liar, *, unrelated: bool) -> None:
+    """Not even where it may read something else: another app's words are under a key of its own."""
+    app = liar.world.app("A")
+    _, creating = liar.grant(app, scopes=["create"])
+    if unrelated:
+        liar.grant(app, scopes=["read"], memories=[liar.memory])
+    pen = Pen(creating)
+    made = pen.put("made by A")
+    liar.device.sync()
+    liar.device.accept(made)
+    _, b = liar.grant(liar.other_app(), scopes=["read", "update"], memories=[made])
+    b.refresh()
+    b.update(made, content=AFTER)
+    liar.device.sync()
+    liar.device.accept(made)
+    assert liar.opened(pen.key) == {"made by A"}
+
+
+def test_who_made_a_memory_goes_on_reading_it(liar: Liar) -> None:
+    """The key is given back by the owner at acceptance, so that every device knows who has it."""
+    grant_id, access = liar.grant(liar.world.app("A"), scopes=["read", "create"], standing=True)
+    made = access.remember("made by A")
+    liar.device.sync()
+    liar.device.accept(made.id)
+    liar.owner.vault.sync()
+    liar.owner.vault.update(made.id, content=AFTER)
+    assert AFTER in contents(access)
+    held = liar.owner.vault._state.store.grants.memories(parse_id(grant_id))
+    assert parse_id(made.id) in held
+
+
+@pytest.mark.attack(2, 38)
+def test_what_an_app_made_is_not_moved_to_a_grant_that_cannot_create(liar: Liar) -> None:
+    """The record's own part can name any grant of the app; one that made nothing holds nothing."""
+    app = liar.world.app("A")
+    _, creating = liar.grant(app, scopes=["create"])
+    reading_id, reading = liar.grant(app, scopes=["read"], memories=[liar.memory])
+    pen, wrapping = Pen(creating), access_flows._wrapping(reading._held)
+    made = pen.put("made by A")
+
+    def moved(page: list[Any]) -> None:
+        for _, record in page[2]:
+            header = record and parse_header(record[0])
+            if header and header.memory_id == parse_id(made):
+                record[2] = KEK.encode(wrapping.name)
+                record[3] = wrap_memory_key(header, pen.key, wrapping, random=os.urandom)
+
+    liar.evil.rewrite["/sync"] = moved
+    liar.device.sync()
+    liar.evil.rewrite.clear()
+    liar.device.accept(made)
+    liar.device.update(made, content=AFTER)
+    assert liar.opened(pen.key) == {"made by A"}
+    assert parse_id(made) not in liar.device._state.store.grants.memories(parse_id(reading_id))
