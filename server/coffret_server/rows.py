@@ -47,13 +47,19 @@ NEWEST_PENDING: Final = (
     " AND kind = 'put' ORDER BY version DESC LIMIT 1"
 )
 SET_RECORD: Final = "UPDATE entries SET record = ? WHERE account_id = ? AND seq = ?"
+# Every version is above 0. Only where that is said as well does SQLite take the index of versions:
+# it knows nothing of how the rows are spread, and would read the whole log of the account instead.
 SIZE_OF_MEMORY: Final = (
     "SELECT COALESCE(SUM(LENGTH(record)), 0) FROM entries"
-    " WHERE account_id = ? AND subject = ? AND status IS NOT NULL"
+    " WHERE account_id = ? AND subject = ? AND version > 0 AND status IS NOT NULL"
 )
 ERASE_MEMORY: Final = (
     "UPDATE entries SET record = NULL, record_seq = NULL"
-    " WHERE account_id = ? AND subject = ? AND status IS NOT NULL"
+    " WHERE account_id = ? AND subject = ? AND version > 0 AND status IS NOT NULL"
+)
+WAITING_OF_MEMORY: Final = (
+    "SELECT grant_id, COUNT(*), COALESCE(SUM(LENGTH(record)), 0) FROM entries"
+    " WHERE account_id = ? AND subject = ? AND version > 0 AND status = ? GROUP BY grant_id"
 )
 FIND_LEAF: Final = (
     "SELECT seq, leaf FROM entries WHERE account_id = ?"

@@ -6,7 +6,7 @@ The bounds are in docs/spec/7-http.md, Grants. An app that is at one is refused;
 from typing import Final
 
 from coffret_server.problems import ProblemError
-from coffret_server.rows import State
+from coffret_server.rows import WAITING_OF_MEMORY, State
 from coffret_server.schema import PENDING
 from coffret_server.settings import Settings
 from coffret_server.storage import Tx
@@ -20,10 +20,6 @@ _CHANGE: Final = (
     " SET entries = waiting.entries + excluded.entries, bytes = waiting.bytes + excluded.bytes"
 )
 _STANDING: Final = "SELECT entries, bytes FROM waiting WHERE account_id = ? AND grant_id = ?"
-_OF_MEMORY: Final = (
-    "SELECT grant_id, COUNT(*), COALESCE(SUM(LENGTH(record)), 0) FROM entries"
-    " WHERE account_id = ? AND subject = ? AND status = ? GROUP BY grant_id"
-)
 
 
 class Waiting:
@@ -44,7 +40,8 @@ class Waiting:
 
     async def forget(self, memory: bytes) -> None:
         """What is stored of a memory waits no more: the memory goes."""
-        for grant, count, size in await self._tx.all(_OF_MEMORY, self._account, memory, PENDING):
+        rows = await self._tx.all(WAITING_OF_MEMORY, self._account, memory, PENDING)
+        for grant, count, size in rows:
             self._change(grant, -count, -int(size))
 
     def _change(self, grant: bytes | None, count: int, size: int) -> None:

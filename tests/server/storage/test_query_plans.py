@@ -1,0 +1,82 @@
+"""What a statement reads of an account's many rows, by SQLite's own plans.
+
+SQLite runs on the server's loop and knows nothing of how rows are spread: a plan that begins with
+the account alone reads the whole log, once for every leaf or request, while everybody waits.
+"""
+
+import ast
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+import coffret_server
+
+MANY: Final = frozenset({"entries", "grant_wraps", "memories", "memory_tags"})
+"""Tables that have as many rows of one account as it has written things."""
+WHOLE: Final = {
+    "DELETE FROM grant_wraps WHERE account_id = ?": "a key change ends every grant",
+    (
+        "SELECT seq, version FROM entries WHERE account_id = ? AND kind = ?"
+        " ORDER BY seq DESC LIMIT 1"
+    ): "the last settings",
+}
+"""Statements that are about all of an account's rows, and why."""
+_STATEMENT: Final = re.compile(r"(SELECT|UPDATE|DELETE) ")
+_NAMES: Final = re.compile(r"(?:FROM|JOIN|UPDATE)\s+(\w+)(?:\s+(?:AS\s+)?([a-z]\w*))?")
+_WITH_ACCOUNT_ALONE: Final = re.compile(r"(?:SCAN (\w+)|SEARCH (\w+) USING .*\(account_id=\?\)$)")
+
+
+def _text(node: ast.AST) -> str:
+    """The string that a node stands for; what is put into it when it runs is question marks."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(map(_text, node.values))
+    if isinstance(node, ast.FormattedValue):
+        return "?"
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def _written() -> Iterator[str]:
+    """Every statement that is written out in the server's code."""
+    folder = Path(coffret_server.__file__).parent
+    for path in folder.rglob("*.py"):
+        if "migrations" in path.parts:
+            continue
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        parts = {
+            id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values
+        }
+        texts = (_text(node) for node in nodes if id(node) not in parts)
+        yield from (text for text in texts if _STATEMENT.match(text))
+
+
+def read_whole(database: sqlite3.Connection, sql: str) -> set[str]:
+    """Of the tables with many rows, those of which a statement begins with a whole account's."""
+    names = {name: table for table, alias in _NAMES.findall(sql) for name in (table, alias)}
+    plan = database.execute(f"EXPLAIN QUERY PLAN {sql}", [None] * sql.count("?"))
+    found = [_WITH_ACCOUNT_ALONE.match(detail) for *_, detail in plan]
+    return {names.get(match[1] or match[2], "") for match in found if match} & MANY
+
+
+def test_no_statement_reads_a_whole_account(template: Path) -> None:
+    """Every statement of the data plane finds its entries, memories, tags and wraps by an index."""
+    with closing(sqlite3.connect(template)) as database:
+        about = [sql for sql in _written() if MANY & set(re.findall(r"\w+", sql))]
+        assert len(about) > 30
+        assert {sql for sql in about if read_whole(database, sql)} == WHOLE.keys()
+
+
+def test_a_plan_that_reads_a_whole_account_is_told(template: Path) -> None:
+    """Control: a search by the account alone, and a scan, are seen, under any alias."""
+    with closing(sqlite3.connect(template)) as database:
+        for sql in (
+            "SELECT record FROM entries WHERE account_id = ? AND subject = ?",
+            "SELECT e.record FROM logs l JOIN entries AS e ON e.account_id = l.account_id",
+            "UPDATE entries SET record = NULL WHERE account_id = ? AND kind = ?",
+            "SELECT COUNT(*) FROM entries",
+        ):
+            assert read_whole(database, sql) == {"entries"}, sql
+        by_index = "SELECT record FROM entries WHERE account_id = ? AND seq = ?"
+        assert read_whole(database, by_index) == set()
