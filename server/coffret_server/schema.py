@@ -165,6 +165,13 @@ class Entry(Base):
             sqlite_where=text("grant_id IS NOT NULL"),
             postgresql_where=text("grant_id IS NOT NULL"),
         ),
+        Index(
+            "ix_entries_settings",
+            "account_id",
+            "version",
+            sqlite_where=text("kind = 'settings'"),
+            postgresql_where=text("kind = 'settings'"),
+        ),
         _COMPACT,
     )
     account_id: Mapped[bytes] = mapped_column(primary_key=True)

@@ -38,6 +38,11 @@ from coffret_server.wire import identity
 
 accounts = router("accounts")
 _SETTINGS = "settings"
+# The kind stands in the text, since the index of settings is only for that one.
+_LAST_SETTINGS = (
+    "SELECT seq, version FROM entries"
+    " WHERE account_id = ? AND version > 0 AND kind = 'settings' ORDER BY version DESC LIMIT 1"
+)
 
 
 class Identity(Body):
@@ -322,12 +327,7 @@ async def settle(body: SettingsBody, owner: CurrentOwner, services: CurrentServi
     async with services.storage.write() as session:
         tx = await session_tx(session)
         state = await load_state(tx, owner.account)
-        last = await tx.one(
-            "SELECT seq, version FROM entries WHERE account_id = ? AND kind = ?"
-            " ORDER BY seq DESC LIMIT 1",
-            owner.account,
-            _SETTINGS,
-        )
+        last = await tx.one(_LAST_SETTINGS, owner.account)
         repeated = state.head == ready.text and last is not None and last[0] >= ready.base
         if not repeated:
             expected = [_settled(ready, 1 if last is None else last[1] + 1)]
