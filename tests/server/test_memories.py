@@ -1,5 +1,6 @@
 """Reading, changing and listing memories, and reading the log."""
 
+import tracemalloc
 import uuid
 from hashlib import sha256
 from typing import Any
@@ -11,6 +12,8 @@ from server import forge
 from server.stand import Stand, code
 
 pytestmark = pytest.mark.asyncio
+LARGE = 1 << 18
+MANY = 24
 
 
 async def change(
@@ -115,6 +118,24 @@ async def test_the_list_shows_the_clear_fields(stand: Stand) -> None:
         "status": "accepted",
     }
     assert (items[0]["title"], items[0]["importance"], items[0]["tags"]) == ("", None, [])
+
+
+async def test_the_list_reads_headers_and_no_more(stand: Stand) -> None:
+    """A list of large records shows all of the longest header, and reads little beside headers."""
+    owner = await stand.sign_up()
+    tags = tuple(sorted(f"{number:02}".ljust(64, "x") for number in range(64)))
+    append = owner.put(*[owner.memory(title="t" * 512, tags=tags, size=LARGE) for _ in range(MANY)])
+    assert (await stand.append(owner, append)).is_success
+    assert (await stand.get("/memory-blobs", owner.token)).is_success  # all is imported now
+    tracemalloc.start()
+    answer = await stand.get("/memory-blobs", owner.token)
+    used = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    items = answer.json()["items"]
+    assert {(item["title"], tuple(item["tags"])) for item in items} == {("t" * 512, tags)}
+    assert len(items) == MANY
+    assert all(item["size"] > LARGE for item in items)
+    assert used < MANY * LARGE / 4
 
 
 async def test_the_list_filters(stand: Stand) -> None:

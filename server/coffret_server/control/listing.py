@@ -3,10 +3,9 @@
 import base64
 import binascii
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
-import msgspec
 from fastapi import Query
 from sqlalchemy import Select, and_, func, select
 from starlette.responses import Response
@@ -22,9 +21,13 @@ from coffret_server.control.web import (
 )
 from coffret_server.problems import malformed, refuse
 from coffret_server.schema import STATUS_NAMES, Entry, Memory, MemoryTag
-from coffret_server.wire.records import IMPORTANCE_LIMIT, Header, parse_header
+from coffret_server.wire.records import HEADER_LIMIT, IMPORTANCE_LIMIT, Header, parse_header
 
 listing = router("memories")
+_BINARY: Final = 0xC4
+"""MessagePack's mark of bytes whose length has one byte; that of two follows it, and so on."""
+_BEGINNING: Final = 2 + 2 + HEADER_LIMIT
+"""What of a record holds its header, which stands first: the rest may have two MiB."""
 
 
 class ItemAnswer(Answer):
@@ -71,10 +74,11 @@ def _cursor(text: str | None) -> bytes | None:
 
 def _chosen(
     account: bytes, tags: Sequence[str], importance: float | None, after: bytes | None
-) -> "Select[Memory, Entry]":
-    """The memories asked for, newest id first, each with the entry that shows it."""
+) -> "Select[bytes, int, int, int, bytes]":
+    """The memories asked for, newest id first, each with what is shown of its entry."""
+    beginning = func.substr(Entry.record, 1, _BEGINNING)
     chosen = (
-        select(Memory, Entry)
+        select(Memory.memory_id, Entry.version, Entry.status, func.length(Entry.record), beginning)
         .join(Entry, and_(Entry.account_id == Memory.account_id, Entry.seq == Memory.list_seq))
         .where(Memory.account_id == account, Memory.deleted == 0)
         .order_by(Memory.memory_id.desc())
@@ -106,33 +110,35 @@ async def list_memories(
     chosen = _chosen(owner.account, tags, importance, _cursor(cursor)).limit(limit + 1)
     async with services.storage.read() as session:
         rows = (await session.execute(chosen)).all()
-    items = [_item(memory, entry) for memory, entry in rows[:limit]]
+    items = [_item(*row) for row in rows[:limit]]
     more = len(rows) > limit
-    last = base64.urlsafe_b64encode(rows[limit - 1][0].memory_id).decode() if more else None
+    last = base64.urlsafe_b64encode(rows[limit - 1][0]).decode() if more else None
     return answer({"items": items, "next_cursor": last})
 
 
-def _item(memory: Memory, entry: Entry) -> dict[str, object]:
-    record = entry.record or b""
-    header = _header(record)
+def _item(
+    memory: bytes, version: int, status: int | None, size: int, beginning: bytes
+) -> dict[str, object]:
+    header = _header(beginning)
     importance = header.importance
     return {
-        "memory_id": uuid(memory.memory_id),
-        "version": entry.version,
+        "memory_id": uuid(memory),
+        "version": version,
         "title": header.title,
         "importance": None if importance is None else importance / IMPORTANCE_LIMIT,
         "tags": header.tags,
         "author": maybe_uuid(header.author),
         "created": header.created,
         "updated": header.updated,
-        "size": len(record),
-        "status": STATUS_NAMES[entry.status or 0],
+        "size": size,
+        "status": STATUS_NAMES[status or 0],
     }
 
 
-def _header(record: bytes) -> Header:
-    parts: list[bytes] = msgspec.msgpack.decode(record, type=list[bytes])
-    return parse_header(parts[0])
+def _header(beginning: bytes) -> Header:
+    """The header of a stored record, a MessagePack array of bytes, by how it begins."""
+    start = 2 + (1 << (beginning[1] - _BINARY))
+    return parse_header(beginning[start : start + int.from_bytes(beginning[2:start], "big")])
 
 
 @listing.get("/tags", response_model=list[TagAnswer])
