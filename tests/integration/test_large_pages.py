@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from coffret.flows.memories import NewMemory
+from coffret_vault.records.memory import Fields
 from harness.world import ask
 
 if TYPE_CHECKING:
@@ -25,6 +27,17 @@ def test_an_app_reads_all_of_large_memories(
     wanted.add(access.remember("by the app").content)
     access.refresh()
     assert sorted(memory.content for memory in access.memories()) == sorted(wanted)
+
+
+def test_an_app_reads_what_stands_far_apart(either: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few runs of leaves a page proves, an app reads every memory, and each is proven."""
+    monkeypatch.setattr("coffret_server.data.apps.RUNS_LIMIT", 1)
+    owner, app = either.owner(), either.app()
+    tags = [("shared",) if number % 128 == 0 else () for number in range(1_024)]
+    made = owner.vault.remember_many([NewMemory(Fields(content="m", tags=tag)) for tag in tags])
+    _, access = either.granted(owner, app, tags=["shared"])
+    wanted = {memory.id for memory, tag in zip(made, tags, strict=True) if tag}
+    assert {memory.id for memory in access.memories()} == wanted
 
 
 def test_a_history_of_many_pages_is_whole(either: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,8 @@ from coffret_server.wire.records import check_wrap
 
 WRAPS_LIMIT: Final = 5_000
 PAGE_LIMIT: Final = 2_000
+RUNS_LIMIT: Final = 16
+"""Runs of leaves that one page's proof reads whole, beside the two at the ends of the log."""
 READ_EVERY: Final = 60_000_000
 _FEW: Final = 32
 """Records read at a time where all of them might be too many bytes."""
@@ -228,24 +230,30 @@ def _start(call: Call) -> _Place:
 async def _bounded(
     tx: Tx, grant: grants.Grant, place: _Place, limit: int
 ) -> tuple[list[_Row], bool]:
-    """As :func:`_page`, of no more bytes than an app takes at once; and whether more may follow."""
+    """As :func:`_page`, of what an app takes and a server proves at once; and whether more follows.
+
+    A proof reads all leaves of a run for one of them. So memories that stand far apart in the log
+    come in more pages: each is a moment's work, in which everybody else waits.
+    """
     used = await tx.one("SELECT bytes FROM logs WHERE account_id = ?", grant.account)
-    if used is None or used[0] <= PAGE_BYTES:
-        rows = await _page(tx, grant, place, limit + 1)
-        return rows[:limit], len(rows) > limit
-    rows, total = [], 0
-    while len(rows) < limit:
-        wanted = min(_FEW, limit - len(rows))
+    at_once = limit + 1 if used is None or used[0] <= PAGE_BYTES else _FEW
+    rows: list[_Row] = []
+    runs: set[int] = set()
+    total = 0
+    while len(rows) <= limit:
+        wanted = min(at_once, limit + 1 - len(rows))
         found = await _page(tx, grant, place, wanted)
         for row in found:
             total += len(row.item)
-            if total > PAGE_BYTES and rows:
-                return rows, True
+            if row.accepted:
+                runs.add(row.seq // merkle.TILE)
+            if rows and (total > PAGE_BYTES or len(runs) > RUNS_LIMIT):
+                return rows[:limit], True
             rows.append(row)
         if len(found) < wanted:
-            return rows, False
+            break
         place = found[-1].place
-    return rows, True
+    return rows[:limit], len(rows) > limit
 
 
 async def _page(tx: Tx, grant: grants.Grant, place: _Place, limit: int) -> list[_Row]:
