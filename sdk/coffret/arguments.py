@@ -71,11 +71,12 @@ class Approving(TypedDict, total=False):
     longer; ``standing``: also memories that match and are written later; ``auto_accept``: what the
     app writes needs no review.
 
-    An app that was not approved before has to be told from others by what the owner brings from
-    elsewhere; have it typed. ``words``: the eight words that the app itself shows (``App.words``).
-    ``website``: the host name of the app's website, which has to confirm it. ``check_domain``:
-    whether the website may be asked, which tells it this device's address; it may unless this is
-    false. ``new_keys``: confirm keys that differ from those that were approved before.
+    An app that was not approved before, by this name and homepage, has to be told from others by
+    what the owner brings from elsewhere; have it typed. ``words``: the eight words that the app
+    itself shows (``App.words``). ``website``: the host name of the app's website, which has to
+    confirm it. ``check_domain``: whether the website may be asked, which tells it this device's
+    address; it may unless this is false. ``new_keys``: confirm keys that differ from those that
+    were approved before.
     """
 
     scopes: Collection[str] | None

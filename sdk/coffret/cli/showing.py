@@ -133,7 +133,7 @@ def app_lines(app: AppInfo) -> Iterator[str]:
         yield f"Homepage:     {app.homepage}"
         yield f"Its words:    {app.fingerprint}"
     else:
-        yield "              (you never approved it before; it chose that name itself)"
+        yield "              (you never approved it as it is now; it chose that name itself)"
 
 
 def request_lines(request: AccessRequestInfo) -> Iterator[str]:

@@ -16,7 +16,7 @@ from coffret.flows.requests import (
     Narrowing,
     fetch_request,
     matching_ids,
-    request_digest,
+    shown_digest,
 )
 from coffret.flows.sync import silent, sync
 from coffret.flows.unsent import settle
@@ -119,7 +119,7 @@ def _check_shown(state: VaultState, asked: CheckedRequest) -> None:
     if known is None:
         message = "look at the request before you approve it"
         raise InputError(message, hint="vault.requests() shows who asks, for what.")
-    if known != request_digest(asked):
+    if known != shown_digest(asked):
         message = "the server shows another request than the one that was looked at"
         raise TrustError(message)
 

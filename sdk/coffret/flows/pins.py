@@ -2,6 +2,8 @@
 
 An owner's own grants are the pins: each names the app's keys under the owner's signature, stands in
 the log, and so is on every device of the owner. There is no other list that could say otherwise.
+Each is kept with the manifest that was approved: keys alone would let whoever has them come back
+under any name, by the help of a server.
 """
 
 from __future__ import annotations
@@ -35,9 +37,22 @@ def pinned(state: VaultState) -> dict[bytes, Manifest]:
 
 
 def is_pinned(state: VaultState, manifest: Manifest) -> bool:
-    """Whether this app was approved before, last with these very keys."""
+    """Whether this app was approved before, last by this very manifest.
+
+    A manifest has one encoding: equal fields are equal bytes.
+    """
+    return pinned(state).get(manifest.app_id) == manifest
+
+
+def renamed(state: VaultState, manifest: Manifest) -> Manifest | None:
+    """What was approved before, if it was these keys by another manifest.
+
+    An app id is given once, with one manifest: a second one is the server's doing.
+    """
     known = pinned(state).get(manifest.app_id)
-    return known is not None and app_keys(known) == app_keys(manifest)
+    if known is None or known == manifest or app_keys(known) != app_keys(manifest):
+        return None
+    return known
 
 
 def keys_changed(state: VaultState, manifest: Manifest) -> bool:
@@ -58,6 +73,10 @@ def warnings_about(state: VaultState, manifest: Manifest) -> Iterator[str]:
     """What a person should know about an app, from the apps that were approved before."""
     if keys_changed(state, manifest):
         yield CHANGED_KEYS
+    before = renamed(state, manifest)
+    if before is not None:
+        name = shown(before.name)
+        yield f'you approved this app as "{name}": its name or homepage is another one now'
     others = [app for app in pinned(state).values() if app.app_id != manifest.app_id]
     if any(shown(app.name).casefold() == shown(manifest.name).casefold() for app in others):
         yield "another app that you approved has this name"

@@ -99,7 +99,7 @@ def requests(state: VaultState, which: str | None = PENDING) -> Flow[list[Access
         for answer in answers
         if not (answer.state == PENDING and _asks_before(state, answer))
     ]
-    state.asked |= {asked.request.request_id: request_digest(asked) for asked, _ in checked}
+    state.asked |= {asked.request.request_id: shown_digest(asked) for asked, _ in checked}
     state.checked.clear()
     for asked, where in checked:
         if where == PENDING and keys_changed(state, asked.manifest):
@@ -116,7 +116,7 @@ def request(state: VaultState, request_id: str) -> Flow[AccessRequestInfo]:
         TrustError: the server shows another one.
     """
     answer, asked = yield from fetch_request(state, request_id)
-    state.asked[asked.request.request_id] = request_digest(asked)
+    state.asked[asked.request.request_id] = shown_digest(asked)
     state.checked.clear()
     if answer.state == PENDING and keys_changed(state, asked.manifest):
         yield from end_grants(state, asked.manifest.app_id)
@@ -145,9 +145,9 @@ def _answers(state: VaultState, which: str | None) -> Flow[list[_RequestAnswer]]
     return list(found.values())
 
 
-def request_digest(asked: CheckedRequest) -> bytes:
-    """What stands for a request in the grant that answers it."""
-    return hashlib.sha256(asked.request_bytes).digest()
+def shown_digest(asked: CheckedRequest) -> bytes:
+    """What stands for all that an owner looks at: what is asked, and by whom it says it is."""
+    return hashlib.sha256(asked.request_bytes + asked.manifest_bytes).digest()
 
 
 def _checked(state: VaultState, answer: _RequestAnswer) -> CheckedRequest:

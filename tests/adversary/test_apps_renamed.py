@@ -1,0 +1,118 @@
+"""A server and whoever has an app's keys, who show it as another app than the one approved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import msgspec
+import pytest
+
+from coffret.cli.showing import request_lines
+from coffret.flows.http import b64
+from coffret.flows.pins import app_keys, pinned
+from coffret_vault.errors import AppUnconfirmedError, TrustError
+from coffret_vault.grants.apps import sign_manifest
+from harness.network import Evil
+from harness.world import ask
+
+if TYPE_CHECKING:
+    from coffret import AccessRequestInfo, App
+    from coffret.flows.state import VaultState
+    from coffret_vault.formats.sharing import Manifest
+    from harness.world import Owner, World
+
+BANK = {"name": "My Bank", "homepage": "https://my-bank.example"}
+
+
+class Known:
+    """An owner at a hostile server, and an app that was approved once and asks for more."""
+
+    def __init__(self, world: World) -> None:
+        """Nothing is shown otherwise than it is yet."""
+        self.evil = Evil()
+        self.owner: Owner = world.owner(transport=self.evil)
+        self.owner.vault.remember("secret")
+        self.app: App = world.app("Weather", "https://weather.example")
+        world.granted(self.owner, self.app, scopes=["read"], tags=["w"])
+        self.request_id = ask(self.app, self.owner, scopes=["read"])
+
+    def show(self, **changed: Any) -> None:
+        """Have the server show another manifest, which the app's own keys signed."""
+        state = self.app._state
+        manifest = msgspec.structs.replace(state.manifest, **changed)
+        other = sign_manifest(state.identity, manifest)
+
+        def swapped(answer: Any) -> None:
+            for row in answer if isinstance(answer, list) else [answer]:
+                if row["request_id"] == self.request_id:
+                    row["manifest"] = b64(other.message)
+                    row["manifest_signature"] = b64(other.signature)
+
+        for path in ("/access-requests", f"/access-requests/{self.request_id}"):
+            self.evil.rewrite[path] = swapped
+
+    def look(self) -> AccessRequestInfo:
+        """The request as its owner sees it."""
+        (found,) = self.owner.vault.requests()
+        return found
+
+
+@pytest.fixture
+def known(world: World) -> Known:
+    """The two, and the app that is known."""
+    return Known(world)
+
+
+@pytest.mark.attack(22)
+@pytest.mark.attack(25)
+@pytest.mark.parametrize("other", [BANK, {"name": "My Bank"}, {"homepage": BANK["homepage"]}])
+def test_a_known_app_under_another_name_is_an_unknown_one(
+    known: Known, other: dict[str, str]
+) -> None:
+    """It needs words or a website, shows no words of its own, and is told from what it was."""
+    known.show(**other)
+    request = known.look()
+    assert request.app.fingerprint == ""
+    (warning,) = request.warnings
+    assert '"Weather"' in warning
+    assert "name or homepage" in warning
+    screen = "\n".join(request_lines(request))
+    assert warning in screen
+    assert "never approved it as it is now" in screen
+    with pytest.raises(AppUnconfirmedError):
+        known.owner.vault.approve(known.request_id)
+    with pytest.raises(AppUnconfirmedError):
+        known.owner.vault.approve(known.request_id, website="weather.example")
+    assert [grant.app.name for grant in known.owner.vault.grants()] == ["Weather"]
+    known.evil.rewrite.clear()
+    assert known.look().warnings == ()
+    known.owner.vault.approve(known.request_id)
+
+
+@pytest.mark.control(22)
+def test_a_client_that_compares_the_keys_alone_approves_it_without_a_word(known: Known) -> None:
+    """Control: where the keys are the pin, the app has a grant under the bank's name."""
+
+    def by_keys(state: VaultState, manifest: Manifest) -> bool:
+        before = pinned(state).get(manifest.app_id)
+        return before is not None and app_keys(before) == app_keys(manifest)
+
+    known.show(**BANK)
+    with (
+        patch("coffret.flows.appcheck.is_pinned", by_keys),
+        patch("coffret.flows.requests.is_pinned", by_keys),
+    ):
+        assert known.look().app.fingerprint == known.app.words
+        grant_id = known.owner.vault.approve(known.request_id)
+    assert known.owner.vault.grant(grant_id).app.name == "My Bank"
+
+
+@pytest.mark.attack(36)
+def test_what_is_approved_is_by_the_manifest_that_was_looked_at(known: Known) -> None:
+    """A manifest that is exchanged after the look is refused, though its words are right."""
+    known.look()
+    known.show(**BANK)
+    with pytest.raises(TrustError, match="another request"):
+        known.owner.vault.approve(known.request_id, words=known.app.words)
+    assert [grant.app.name for grant in known.owner.vault.grants()] == ["Weather"]
