@@ -41,6 +41,43 @@ async def test_an_app_registers_once_and_by_its_own_key(stand: Stand) -> None:
     assert code(await stand.post("/apps", wrong["again"][0], app.token))[0] == 401
 
 
+NEWER = "a\U000e0fff"
+"""With a character of a Unicode to come, in which it may have another normal form."""
+
+
+async def test_an_app_s_name_in_characters_that_are_not_assigned_is_refused(
+    sqlite_stand: Stand,
+) -> None:
+    """A manifest that a device of a newer Unicode might not read is no app's; emoji to come are."""
+    stand = sqlite_stand
+    app = await stand.new_app("To come: \U0001faff")
+
+    async def register(name: str) -> tuple[int, str]:
+        other = forge.App(name)
+        manifest = other.manifest()
+        signature = forge.b64(forge.sign(other.key, "app-manifest", manifest))
+        body = {"manifest": forge.b64(manifest), "signature": signature}
+        return code(await stand.post("/apps", body, app.developer_key))
+
+    assert await register(NEWER) == (422, "invalid-input")
+
+
+@pytest.mark.parametrize(
+    "fields", [{"purpose": NEWER}, {"retention": "b\u0378"}, {"tags": ("a", NEWER)}]
+)
+async def test_a_request_in_characters_that_are_not_assigned_is_refused(
+    sqlite_stand: Stand, fields: dict[str, Any]
+) -> None:
+    """No owner is asked what a device of a newer Unicode might not read, in no text of it."""
+    stand = sqlite_stand
+    owner, app = await stand.sign_up(), await stand.new_app()
+    request = app.request(owner, created=stand.clock.now, **fields)
+    answer = await stand.post("/access-requests", signed_request(app, request), app.token)
+    assert code(answer) == (422, "invalid-input")
+    assert (await stand.get("/access-requests", owner.token)).json() == []
+    await stand.ask(app, owner, purpose="\U0001faff")
+
+
 async def test_a_repeated_registration_shows_the_same_key(stand: Stand) -> None:
     """With its idempotency key a creation shows the secret again, which is nowhere stored."""
     headers = {"Idempotency-Key": str(uuid.uuid4())}

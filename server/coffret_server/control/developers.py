@@ -32,6 +32,7 @@ from coffret_server.schema import ApiKey, App, Developer
 from coffret_server.services import Services
 from coffret_server.signatures import Verifier
 from coffret_server.wire import apps as wire
+from coffret_server.wire import pae
 from coffret_server.wire.identity import keys_hash
 
 developers = router("developers and apps")
@@ -171,6 +172,7 @@ async def create_app(
 ) -> Response:
     """Register an app by its signed manifest, and get its first API key."""
     manifest = wire.parse_manifest(body.manifest)
+    pae.check_assigned((manifest.name, manifest.homepage), "a name or a homepage")
     verifier = Verifier(manifest.signing_key)
     verifier.verify_kind("app-manifest", body.signature, body.manifest)
     key = _new_key(services, manifest.app.bytes, repeat)

@@ -130,6 +130,7 @@ async def create(
     if len(body.request) > LARGEST:
         refuse("too-large", "a request has 64 KiB at most: ask by tags, types, time or everything")
     asked = wire.parse_request(body.request)
+    pae.check_assigned(asked.texts, "a request")
     app.holder.verify_kind("access-request", body.signature, body.request)
     now = services.clock()
     if asked.app != app.app_id or not hmac.compare_digest(asked.app_keys, app.keys_hash):

@@ -37,7 +37,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What an app asks an owner for."""
+    """What an app asks an owner for. `texts` is all that an owner reads of it."""
 
     request: UUID
     account: UUID
@@ -48,6 +48,7 @@ class Request(msgspec.Struct, frozen=True):
     seconds: int
     standing: bool
     created: int
+    texts: tuple[str, ...]
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -84,10 +85,10 @@ def parse_manifest(data: bytes) -> Manifest:
 def parse_request(data: bytes) -> Request:
     """Read an access request."""
     fields = REQUEST.split(data)
-    check_selector(fields[6])
-    if not pae.read_text(fields[7], 1_000).strip():
+    names = check_selector(fields[6])
+    purpose, retention = pae.read_text(fields[7], 1_000), pae.read_text(fields[8], 200)
+    if not purpose.strip():
         refuse("malformed", "a request does not say what for")
-    pae.read_text(fields[8], 200)
     pae.read_fixed(fields[11], NONCE_SIZE)
     request = Request(
         request=pae.read_id(fields[0]),
@@ -99,6 +100,7 @@ def parse_request(data: bytes) -> Request:
         seconds=pae.read_u64(fields[9]),
         standing=pae.read_flag(fields[10]),
         created=pae.read_time(fields[12]),
+        texts=(purpose, retention, *names),
     )
     if not SHORTEST <= request.seconds <= LONGEST:
         refuse("malformed", "a request asks for less than an hour or more than ten years")
@@ -139,12 +141,11 @@ def _scopes(data: bytes) -> tuple[str, ...]:
     return scopes
 
 
-def check_selector(data: bytes) -> None:
-    """Refuse a selector that is not well formed."""
+def check_selector(data: bytes) -> list[str]:
+    """Refuse a selector that is not well formed; its tags and types."""
     everything, tags, types, memories, least, since = SELECTOR.split(data)
-    texts = [pae.read_set(tags, NAMES_LIMIT), pae.read_set(types, NAMES_LIMIT)]
-    for item in [*texts[0], *texts[1]]:
-        pae.read_text(item, TAG_LIMIT)
+    items = [*pae.read_set(tags, NAMES_LIMIT), *pae.read_set(types, NAMES_LIMIT)]
+    texts = [pae.read_text(item, TAG_LIMIT) for item in items]
     chosen = pae.read_set(memories, SELECTION_LIMIT)
     for item in chosen:
         pae.read_fixed(item, pae.ID_SIZE)
@@ -153,6 +154,7 @@ def check_selector(data: bytes) -> None:
         refuse("malformed", "an importance is above 1,000,000")
     if moment is not None:
         pae.read_time(moment)
-    names = bool(texts[0] or texts[1] or chosen or importance is not None or moment is not None)
+    names = bool(texts or chosen or importance is not None or moment is not None)
     if pae.read_flag(everything) is names:
         refuse("malformed", "a selector names everything and a dimension, or nothing")
+    return texts

@@ -2,6 +2,7 @@
 
 import struct
 import unicodedata
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Final
 from uuid import UUID
@@ -16,6 +17,8 @@ SIGNATURE_SIZE: Final = 64
 OWNER: Final = b"\x00"
 _U64: Final = struct.Struct(">Q")
 WORD: Final = _U64.size
+_PICTOGRAPHS: Final = range(0x1F000, 0x1FB00)
+"""Set aside for emoji, none of which is ever composed of others."""
 
 
 def u64(value: int) -> bytes:
@@ -109,6 +112,17 @@ def read_text(data: bytes, limit: int) -> str:
     if "\0" in text or not (text.isascii() or unicodedata.is_normalized("NFC", text)):
         refuse("malformed", "a text is not in NFC, or has U+0000")
     return text
+
+
+def check_assigned(texts: Iterable[str], what: str) -> None:
+    """Refuse texts in characters that this server's Unicode does not know.
+
+    Whether a text is in NFC depends on the version of Unicode only where a character is not
+    assigned yet: such a text could be read here and not on a newer device.
+    """
+    for symbol in "".join(texts):
+        if unicodedata.category(symbol) == "Cn" and ord(symbol) not in _PICTOGRAPHS:
+            refuse("invalid-input", f"{what} has a character that is not assigned")
 
 
 def read_list(data: bytes, limit: int) -> list[bytes]:

@@ -21,8 +21,6 @@ TAG_LIMIT: Final = 64
 TAGS_LIMIT: Final = 64
 IMPORTANCE_LIMIT: Final = 1_000_000
 _STEPS: Final = frozenset({256, 512, 1024, 2048})
-_PICTOGRAPHS: Final = range(0x1F000, 0x1FB00)
-"""Set aside for emoji, none of which is ever composed of others."""
 
 
 def _beginning() -> tuple[struct.Struct, tuple[bytes, ...]]:
@@ -155,14 +153,8 @@ def _tag(data: bytes) -> str:
 
 
 def check_assigned(header: Header) -> None:
-    """Refuse a title and tags in characters that this server's Unicode does not know.
-
-    Whether a text is in NFC depends on the version of Unicode only where a character is not
-    assigned yet: such a header could be read here and not on a newer device.
-    """
-    for symbol in "".join((header.title, *header.tags)):
-        if unicodedata.category(symbol) == "Cn" and ord(symbol) not in _PICTOGRAPHS:
-            refuse("invalid-input", "a title or a tag has a character that is not assigned")
+    """Refuse a title and tags in characters that this server's Unicode does not know."""
+    pae.check_assigned((header.title, *header.tags), "a title or a tag")
 
 
 def check_envelope(envelope: bytes) -> None:

@@ -65,6 +65,9 @@ class App:
         standing: int = 0,
         created: int | None = None,
         memories: tuple[uuid.UUID, ...] = (),
+        tags: tuple[str, ...] = ("travel",),
+        purpose: str = "to plan journeys",
+        retention: str = "thirty days",
     ) -> bytes:
         """An access request."""
         return pae(
@@ -75,9 +78,9 @@ class App:
             self.keys_hash(),
             owner.keys_hash(),
             sorted_set(*scopes),
-            selector(memories=memories),
-            b"to plan journeys",
-            b"thirty days",
+            selector(tags=tags, memories=memories),
+            purpose.encode(),
+            retention.encode(),
             u64(seconds),
             bytes([standing]),
             os.urandom(32),
