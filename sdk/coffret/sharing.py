@@ -128,7 +128,9 @@ class AccessRequestInfo(msgspec.Struct, frozen=True):
     """What an app asks for, read from the very bytes that it signed.
 
     ``state`` is what the server says; ``matching`` are the memories that would be shared now;
-    ``warnings`` say what does not fit the apps that were approved before.
+    ``warnings`` say what does not fit the apps that were approved before. Where this device cannot
+    read a request, ``readable`` is false and nothing but its id and state is known of it: it can be
+    denied, and not approved.
     """
 
     request_id: str
@@ -143,6 +145,28 @@ class AccessRequestInfo(msgspec.Struct, frozen=True):
     created: datetime
     matching: tuple[Memory, ...] = ()
     warnings: tuple[str, ...] = ()
+    readable: bool = True
+
+
+UNREADABLE = "this device cannot read what it asks for; it can only be denied"
+
+
+def unreadable(request_id: str, state: str) -> AccessRequestInfo:
+    """What is known of a request that does not parse: what the server says, and nothing else."""
+    return AccessRequestInfo(
+        request_id=request_id,
+        app=AppInfo(app_id="", name="", homepage=""),
+        state=state,
+        scopes=frozenset(),
+        selection=Selection(),
+        purpose="",
+        retention="",
+        duration=timedelta(),
+        standing=False,
+        created=from_micros(0),
+        warnings=(UNREADABLE,),
+        readable=False,
+    )
 
 
 class GrantInfo(msgspec.Struct, frozen=True):

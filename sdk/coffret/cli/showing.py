@@ -171,11 +171,11 @@ def request_rows(requests: Iterable[AccessRequestInfo]) -> Iterator[tuple[str, .
         yield (
             short(request.request_id),
             request.state,
-            request.app.name,
+            request.app.name if request.readable else "(cannot be read)",
             ", ".join(sorted(request.scopes)),
-            request.selection.describe(),
+            request.selection.describe() if request.readable else "",
             str(len(request.matching)) if request.matching else "",
-            days(request.duration),
+            days(request.duration) if request.readable else "",
         )
 
 

@@ -18,10 +18,17 @@ from coffret.flows.keys import open_record
 from coffret.flows.memories import read_id
 from coffret.flows.pins import app_keys, is_pinned, keys_changed, warnings_about
 from coffret.flows.session import create, get
-from coffret.sharing import AccessRequestInfo, app_info, from_wire, shown
-from coffret_vault.errors import ConflictError, TrustError
+from coffret.sharing import (
+    UNREADABLE,
+    AccessRequestInfo,
+    app_info,
+    from_wire,
+    shown,
+    unreadable,
+)
+from coffret_vault.errors import ConflictError, FormatError, TrustError
 from coffret_vault.formats.account import keys_hash
-from coffret_vault.formats.layout import id_text
+from coffret_vault.formats.layout import id_text, parse_id
 from coffret_vault.formats.memory import parse_header
 from coffret_vault.formats.sharing import ACCESS_REQUEST
 from coffret_vault.grants.approve import check_request
@@ -86,6 +93,7 @@ def requests(state: VaultState, which: str | None = PENDING) -> Flow[list[Access
 
     Where one of them shows other keys of an app that was approved before, that app's grants are
     ended. No app's domain is asked: a request that nobody looked at must not make a device call.
+    What does not parse here is shown as that: one app keeps no owner from what others ask.
 
     Raises:
         TrustError: the server shows a request that no app signed, or that is to someone else.
@@ -94,17 +102,24 @@ def requests(state: VaultState, which: str | None = PENDING) -> Flow[list[Access
     if any(which not in (None, answer.state) for answer in answers):
         message = "the server shows requests in another state than was asked for"
         raise TrustError(message)
-    checked = [
-        (_checked(state, answer), answer.state)
+    found = [
+        (answer, _read(state, answer))
         for answer in answers
         if not (answer.state == PENDING and _asks_before(state, answer))
     ]
-    state.asked |= {asked.request.request_id: shown_digest(asked) for asked, _ in checked}
     state.checked.clear()
-    for asked, where in checked:
-        if where == PENDING and keys_changed(state, asked.manifest):
-            yield from end_grants(state, asked.manifest.app_id)
-    return [_info(state, asked, where) for asked, where in checked]
+    for answer, asked in found:
+        yield from _look(state, answer, asked)
+    return [_info(state, answer, asked) for answer, asked in found]
+
+
+def _look(state: VaultState, answer: _RequestAnswer, asked: CheckedRequest | None) -> Flow[None]:
+    """Note what is shown, and end what an app was granted under other keys."""
+    if asked is None:
+        return
+    state.asked[asked.request.request_id] = shown_digest(asked)
+    if answer.state == PENDING and keys_changed(state, asked.manifest):
+        yield from end_grants(state, asked.manifest.app_id)
 
 
 def request(state: VaultState, request_id: str) -> Flow[AccessRequestInfo]:
@@ -115,12 +130,10 @@ def request(state: VaultState, request_id: str) -> Flow[AccessRequestInfo]:
         ConflictError: it is to keys that the owner has changed since.
         TrustError: the server shows another one.
     """
-    answer, asked = yield from fetch_request(state, request_id)
-    state.asked[asked.request.request_id] = shown_digest(asked)
+    answer, asked = yield from _fetch(state, request_id)
     state.checked.clear()
-    if answer.state == PENDING and keys_changed(state, asked.manifest):
-        yield from end_grants(state, asked.manifest.app_id)
-    return _info(state, asked, answer.state)
+    yield from _look(state, answer, asked)
+    return _info(state, answer, asked)
 
 
 def _answers(state: VaultState, which: str | None) -> Flow[list[_RequestAnswer]]:
@@ -159,14 +172,33 @@ def _checked(state: VaultState, answer: _RequestAnswer) -> CheckedRequest:
     return check_request(signed, manifest, state.account_id, owner)
 
 
+def _read(state: VaultState, answer: _RequestAnswer) -> CheckedRequest | None:
+    """A request, verified; None where it or the app's manifest does not parse here.
+
+    A server of an older Unicode takes texts that are not in the normal form that we know.
+    """
+    try:
+        return _checked(state, answer)
+    except FormatError:
+        return None
+
+
 def _asks_before(state: VaultState, answer: _RequestAnswer) -> bool:
     """Whether a request is to keys that the owner has changed since: the app has to ask again."""
-    asked = ACCESS_REQUEST.parse(unb64(answer.request)).owner_keys_hash
+    try:
+        asked = ACCESS_REQUEST.parse(unb64(answer.request)).owner_keys_hash
+    except FormatError:
+        return False
     cards = (reign.parse() for reign in state.account.earlier)
     return any(keys_hash(card.signing_public, card.sealing_public) == asked for card in cards)
 
 
-def _info(state: VaultState, asked: CheckedRequest, where: str) -> AccessRequestInfo:
+def _info(
+    state: VaultState, answer: _RequestAnswer, asked: CheckedRequest | None
+) -> AccessRequestInfo:
+    where = answer.state
+    if asked is None:
+        return unreadable(id_text(parse_id(answer.request_id)), where)
     request = asked.request
     matching: tuple[Memory, ...] = ()
     if where == PENDING:
@@ -216,16 +248,28 @@ def fetch_request(
 
     Raises:
         ConflictError: it is to keys that the owner has changed since.
+        FormatError: it does not parse here.
         TrustError: the server shows another one.
     """
+    answer, asked = yield from _fetch(state, request_id)
+    if asked is None:
+        raise FormatError(UNREADABLE)
+    return answer, asked
+
+
+def _fetch(
+    state: VaultState, request_id: str
+) -> Flow[tuple[_RequestAnswer, CheckedRequest | None]]:
+    """As :func:`fetch_request`; None where it does not parse here."""
     identifier = read_id(request_id)
     path = f"/access-requests/{id_text(identifier)}"
     answer = decode_json((yield from get(state, path)), _RequestAnswer)
     if answer.state == PENDING and _asks_before(state, answer):
         message = "this was asked before your keys were changed; the app has to ask again"
         raise ConflictError(message)
-    asked = _checked(state, answer)
-    if asked.request.request_id != identifier:
+    asked = _read(state, answer)
+    named = parse_id(answer.request_id) if asked is None else asked.request.request_id
+    if named != identifier:
         message = "the server shows another request than the one that was asked for"
         raise TrustError(message)
     return answer, asked

@@ -18,6 +18,7 @@ from coffret.cli.identifying import Told, ask_which_app
 from coffret.cli.naming import full_id, is_whole, short
 from coffret.cli.options import Json, RequestId, Yes
 from coffret.cli.showing import memories, request_rows, request_shape
+from coffret.sharing import UNREADABLE
 from coffret_vault.errors import ConflictError, InputError
 
 if TYPE_CHECKING:
@@ -137,6 +138,8 @@ def _find(vault: "Vault", text: str) -> "AccessRequestInfo":
 
 def _pending(vault: "Vault", text: str) -> "AccessRequestInfo":
     asked = _find(vault, text)
+    if not asked.readable:
+        raise InputError(UNREADABLE)
     if asked.state in {"approved", "pending"}:
         return asked
     message = f"this request is {asked.state}"
