@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import pytest
 
+from coffret.flows import requests as flow
+from coffret.flows.keys import open_record
+from coffret.flows.memories import NewMemory
 from coffret_vault.errors import (
     ConflictError,
     FormatError,
     TooLargeError,
     TrustError,
 )
+from coffret_vault.records.memory import Fields
 from harness.network import Evil
 from harness.world import ask
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import httpx
 
     from coffret import App
@@ -72,6 +79,66 @@ def test_a_list_in_one_piece_is_taken_by_nobody(world: World) -> None:
     asked = owner.vault.request(request_id)  # alone, it is there all the same
     assert asked.app.name == "Honest"
     owner.vault.approve(request_id, words=honest.words)
+
+
+@contextmanager
+def openings() -> Iterator[list[object]]:
+    """Every opening of a record for a list of requests."""
+    opened: list[object] = []
+
+    def noting(state: Any, record: Any) -> Any:
+        opened.append(record)
+        return open_record(state, record)
+
+    with patch.object(flow, "open_record", noting):
+        yield opened
+
+
+def asked_by_many(world: World) -> Owner:
+    """An owner of five memories whom many apps ask for all of them, and for some."""
+    owner = world.owner()
+    owner.vault.remember_many(
+        [NewMemory(Fields(content=f"memory {number}", type="fact")) for number in range(5)]
+    )
+    for number in range(MANY // 2):
+        ask(world.app(f"App {number}"), owner)
+        ask(world.app(f"Other {number}"), owner, types={"fact", f"type {number}"})
+    return owner
+
+
+@pytest.mark.attack(61)
+def test_many_requests_open_the_vault_once(world: World) -> None:
+    """However many apps ask for everything, a list opens each memory once, and keeps it once."""
+    owner = asked_by_many(world)
+    with openings() as opened:
+        found = owner.vault.requests()
+    assert len(opened) == 5
+    assert [len(request.matching) for request in found] == [5] * MANY
+    assert len({id(memory) for request in found for memory in request.matching}) == 5
+    with openings() as opened:
+        assert owner.vault.request(found[0].request_id) == found[0]
+    assert len(opened) == 5
+
+
+@pytest.mark.control(61)
+def test_a_list_that_opens_for_each_request_opens_the_vault_as_often(world: World) -> None:
+    """Control: where each request is looked at alone, the vault is opened once for each."""
+    owner = asked_by_many(world)
+    with openings() as opened:
+        found = [owner.vault.request(item.request_id) for item in owner.vault.requests()]
+    assert len(opened) == 5 + 5 * MANY
+    assert len({id(memory) for request in found for memory in request.matching}) == 5 * MANY
+
+
+@pytest.mark.attack(61)
+def test_decided_requests_open_nothing(world: World) -> None:
+    """A list of what is decided opens no memory: nothing would be shared by it."""
+    owner = asked_by_many(world)
+    for item in owner.vault.requests():
+        owner.vault.deny(item.request_id)
+    with openings() as opened:
+        assert len(owner.vault.requests(None)) == MANY
+    assert opened == []
 
 
 def granted(world: World) -> tuple[Owner, Any]:

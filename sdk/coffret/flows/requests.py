@@ -42,12 +42,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from coffret.flows.http import Flow
-    from coffret.flows.keys import Opened
     from coffret.flows.state import VaultState
     from coffret.sharing import AppCheck
     from coffret_vault.formats.sharing import Selector
     from coffret_vault.grants.approve import CheckedRequest
     from coffret_vault.records.memory import Memory
+
+    _Meant = dict[Selector, tuple[Memory, ...]]
 
 _MOST = 500
 PENDING = "pending"
@@ -110,7 +111,9 @@ def requests(state: VaultState, which: str | None = PENDING) -> Flow[list[Access
     state.checked.clear()
     for answer, asked in found:
         yield from _look(state, answer, asked)
-    return [_info(state, answer, asked) for answer, asked in found]
+    pending = [asked for answer, asked in found if asked and answer.state == PENDING]
+    meant = _matching(state, {asked.request.selector for asked in pending})
+    return [_info(state, answer, asked, meant) for answer, asked in found]
 
 
 def _look(state: VaultState, answer: _RequestAnswer, asked: CheckedRequest | None) -> Flow[None]:
@@ -133,7 +136,9 @@ def request(state: VaultState, request_id: str) -> Flow[AccessRequestInfo]:
     answer, asked = yield from _fetch(state, request_id)
     state.checked.clear()
     yield from _look(state, answer, asked)
-    return _info(state, answer, asked)
+    wanted = {asked.request.selector} if asked and answer.state == PENDING else set()
+    meant = _matching(state, wanted)
+    return _info(state, answer, asked, meant)
 
 
 def _answers(state: VaultState, which: str | None) -> Flow[list[_RequestAnswer]]:
@@ -194,15 +199,12 @@ def _asks_before(state: VaultState, answer: _RequestAnswer) -> bool:
 
 
 def _info(
-    state: VaultState, answer: _RequestAnswer, asked: CheckedRequest | None
+    state: VaultState, answer: _RequestAnswer, asked: CheckedRequest | None, meant: _Meant
 ) -> AccessRequestInfo:
     where = answer.state
     if asked is None:
         return unreadable(id_text(parse_id(answer.request_id)), where)
     request = asked.request
-    matching: tuple[Memory, ...] = ()
-    if where == PENDING:
-        matching = tuple(view for _, view in matching_memories(state, request.selector))
     return AccessRequestInfo(
         request_id=id_text(request.request_id),
         app=app_info(asked.manifest, known=is_pinned(state, asked.manifest)),
@@ -214,20 +216,29 @@ def _info(
         duration=timedelta(seconds=request.seconds),
         standing=request.standing,
         created=from_micros(request.created),
-        matching=matching,
+        matching=meant[request.selector] if where == PENDING else (),
         warnings=tuple(warnings_about(state, asked.manifest)),
     )
 
 
-def matching_memories(state: VaultState, selector: Selector) -> Iterator[tuple[Opened, Memory]]:
-    """The current memories that a selector means now, opened."""
-    for row in state.store.current_records():
-        if matches_unopened(selector, parse_header(row.record.header)) is False:
+def _matching(state: VaultState, selectors: set[Selector]) -> _Meant:
+    """The current memories that each of these selectors means now.
+
+    However many ask, a memory is opened once at most, and kept once for all of them: else as many
+    requests as can be open would take the whole vault that often.
+    """
+    meant: dict[Selector, list[Memory]] = {selector: [] for selector in selectors}
+    for row in state.store.current_records() if meant else ():
+        header = parse_header(row.record.header)
+        maybe = [pair for pair in meant.items() if matches_unopened(pair[0], header) is not False]
+        if not maybe:
             continue
         opened = open_record(state, row.record)
         memory = to_memory(opened.header, opened.payload)
-        if matches(selector, memory):
-            yield opened, memory
+        for selector, memories in maybe:
+            if matches(selector, memory):
+                memories.append(memory)
+    return {selector: tuple(memories) for selector, memories in meant.items()}
 
 
 def matching_ids(state: VaultState, selector: Selector) -> Iterator[bytes]:
