@@ -184,14 +184,15 @@ class Ledger:
     async def accept(self, leaf: bytes, entry: Entry, rewrap: Rewrap | None) -> None:
         """The owner's yes to a pending version."""
         memory, target = await self._pending(entry)
+        # A deletion too: it would take with it what nobody who proposed or accepted it has seen.
+        if memory.current is not None and entry.version < memory.current:
+            message = "the version was overtaken by the one in force"
+            raise conflict(message, memory)
         await self._decide(memory, target, ACCEPTED)
         if target.kind == "delete":
             self._add(leaf, entry)
             await self._erase(memory)
             return
-        if memory.current is not None and entry.version < memory.current:
-            message = "the version was overtaken by the one in force"
-            raise conflict(message, memory)
         record = await self._rewrapped(memory, target, rewrap)
         await self._hide(memory)
         await self._list(memory, target.seq, records.parse_header(record[0]))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from coffret_vault.errors import ConflictError
+from coffret_vault.formats.layout import parse_id
 from harness.keychain import Secrets, loot_of
 from harness.parties import Client, Device, Step, accepted
 from harness.reference import ACTIVE, ENDED, PAUSED, REVOKED, Model, Shown
 
 if TYPE_CHECKING:
-    from coffret import RecoveryKit
+    from coffret import RecoveryKit, Vault
     from harness.ensemble import Ensemble
 
 
@@ -39,6 +43,12 @@ def doomed(grant: str) -> Any:
         model.propose(grant, *new[0], None)
 
     return effect
+
+
+def _overtaken(vault: Vault, memory_id: str, version: int) -> bool:
+    """Whether a later version than this one is current, as far as a device knows."""
+    memory = vault._state.store.state(parse_id(memory_id))
+    return memory is not None and memory.current > version
 
 
 class Steps:
@@ -110,10 +120,14 @@ class Steps:
             return Step(lambda: False)
         key, item = known[number % len(known)]
 
-        def act() -> None:
+        def act() -> Any:
             device.vault.sync()
             decide = device.vault.accept if accept else device.vault.reject
-            decide(*key)
+            if accept and item.text is None and _overtaken(device.vault, *key):
+                with pytest.raises(ConflictError):
+                    decide(*key)
+                return False
+            return decide(*key)
 
         if not accept:
             return Step(act, (lambda model, _: model.reject(key),))

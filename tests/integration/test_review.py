@@ -80,6 +80,38 @@ def test_a_proposed_deletion_deletes_only_when_accepted(either: World) -> None:
     assert either.device(owner).status().memories == 0
 
 
+def test_a_deletion_takes_nothing_that_was_written_behind_it(either: World) -> None:
+    """What another device wrote after a deletion was proposed is not deleted by accepting that."""
+    owner, app = either.owner(), either.app()
+    memory = owner.vault.remember("before")
+    _, access = either.granted(owner, app)
+    access.forget(memory.id)
+    owner.vault.sync()
+    either.device(owner).update(memory.id, content="much more")
+    for _ in ("read only when the deletion is sent", "known when it is accepted"):
+        with pytest.raises(ConflictError, match="after its deletion was proposed"):
+            owner.vault.accept(memory.id)
+        assert owner.vault.get(memory.id).content == "much more"
+    owner.vault.reject(memory.id)
+    assert either.device(owner).get(memory.id).content == "much more"
+
+
+def test_a_deletion_is_accepted_of_what_its_owner_looked_at(either: World) -> None:
+    """Where another version became current meanwhile, the owner is asked to look again."""
+    owner, app = either.owner(), either.app()
+    memory = owner.vault.remember("before")
+    _, access = either.granted(owner, app)
+    access.update(memory.id, content="by the app")
+    access.forget(memory.id)
+    other = either.device(owner)
+    owner.vault.sync()
+    owner.vault.accept(memory.id, version=2)
+    with pytest.raises(ConflictError, match="look at it again"):
+        other.accept(memory.id, version=3)
+    assert other.get(memory.id).content == "by the app"
+    assert other.accept(memory.id) is None
+
+
 def test_what_is_rejected_leaves_everything_as_it_was(either: World) -> None:
     """After a rejection the app reads what counts again, and may propose anew."""
     owner, app = either.owner(), either.app()

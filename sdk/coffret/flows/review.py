@@ -58,6 +58,10 @@ _MARKS = 16 << 10
 """So many bytes of marks are carried on to what an app wrote: there is room for no more."""
 
 
+_CHANGED = "the memory was changed in between; look at it again"
+_FORGET_OR_REJECT = "Forget the memory if it is to go as it is now; otherwise reject the proposal."
+
+
 class Pending(msgspec.Struct, frozen=True):
     """Something an app wrote that waits for the owner.
 
@@ -139,17 +143,20 @@ def accept(state: VaultState, memory_id: str, version: int | None = None) -> Flo
 
     Raises:
         NotFoundError: nothing of it waits.
-        ConflictError: it cannot be opened, so it can only be rejected.
+        ConflictError: it cannot be opened, so it can only be rejected. Or it is a deletion, and the
+            memory was changed after it was proposed, or on another device meanwhile.
     """
     identifier, memory = find(state, memory_id)
     item = _chosen(memory, version)
-    if not item.deletion:
-        yield from _readable(state, identifier, item)
-        if _overtaken(state, identifier, memory, item):
-            yield from append(state, lambda: _replacement(state, identifier, item))
-            return current(state, memory_id)
-    yield from append(state, lambda: _acceptance(state, identifier, (item,)))
-    return None if item.deletion else current(state, memory_id)
+    if item.deletion:
+        yield from append(state, lambda: _deletion(state, identifier, item, memory.current))
+        return None
+    yield from _readable(state, identifier, item)
+    if _overtaken(state, identifier, memory, item):
+        yield from append(state, lambda: _replacement(state, identifier, item))
+    else:
+        yield from append(state, lambda: _acceptance(state, identifier, (item,)))
+    return current(state, memory_id)
 
 
 def _overtaken(state: VaultState, identifier: bytes, memory: MemoryState, item: Proposal) -> bool:
@@ -177,19 +184,31 @@ def _still_pending(state: VaultState, identifier: bytes, items: Sequence[Proposa
     return memory
 
 
+def _deletion(state: VaultState, identifier: bytes, item: Proposal, looked: int) -> Change:
+    """The change that accepts a proposed deletion, of the version that the owner ``looked`` at.
+
+    It takes whatever is current with it, for good: so not what was written behind the proposal, by
+    this device or by one whose entries were read only now.
+    """
+    memory = _still_pending(state, identifier, (item,))
+    if memory.current > item.version:
+        message = "the memory was changed after its deletion was proposed"
+        raise ConflictError(message, hint=_FORGET_OR_REJECT)
+    if memory.current != looked:
+        raise ConflictError(_CHANGED)
+    return Change(entries=(_decision(state, identifier, item, kinds.ACCEPT),))
+
+
 def _acceptance(state: VaultState, identifier: bytes, items: Sequence[Proposal]) -> Change:
     """The change that accepts these versions, each of which follows on the one before.
 
     What has to be written again as the owner's is so in the same append: no server, and nothing
     that goes wrong in between, can keep the one and not the other.
     """
-    memory, item = _still_pending(state, identifier, items), items[-1]
+    memory = _still_pending(state, identifier, items)
     entries = tuple(_decision(state, identifier, item, kinds.ACCEPT) for item in items)
-    if item.deletion:
-        return Change(entries=entries)
     if any(_overtaken(state, identifier, memory, item) for item in items):
-        message = "the memory was changed in between; look at it again"
-        raise ConflictError(message)
+        raise ConflictError(_CHANGED)
     opened = [_opened(state, identifier, item.version) for item in items]
     accepts = tuple(map(partial(_accepted, state), opened))
     live, last = live_grants(state), opened[-1]
