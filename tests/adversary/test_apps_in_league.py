@@ -93,7 +93,8 @@ def test_a_client_that_takes_over_an_app_s_key_is_read(world: World) -> None:
         pen.put("by the app", memory_id=diary.id, version=2)
     owner.vault.sync()
     with (
-        patch("coffret.flows.review._overtaken", return_value=False),
+        patch("coffret.flows.review.overtaken", return_value=False),
+        patch("coffret.flows.unseen.overtaken", return_value=False),
         patch("coffret.flows.memories.next_key", kept_key),
     ):
         owner.vault.accept(diary.id)

@@ -13,7 +13,6 @@ from coffret.flows.covering import cover_tail
 from coffret.flows.grants import freshen
 from coffret.flows.http import Request
 from coffret.flows.passphrase import replace_passphrase
-from coffret.flows.review import accept_automatically
 from coffret.flows.signup import (
     enter_with_passphrase,
     enter_with_recovery,
@@ -22,6 +21,7 @@ from coffret.flows.signup import (
 )
 from coffret.flows.state import entered_note
 from coffret.flows.sync import SyncReport, silent, sync
+from coffret.flows.unseen import accept_automatically
 from coffret.flows.unsent import settle
 from coffret.kit import read_kit
 from coffret.origins import ANOTHER_ADDRESS, elsewhere, told_origins

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,6 @@ import msgspec
 
 from coffret.flows.append import Change, append
 from coffret.flows.freshness import NEED_KEYS, is_stale, live_grants
-from coffret.flows.grantfeed import ACTIVE
 from coffret.flows.http import decode_msgpack
 from coffret.flows.keys import (
     Opened,
@@ -26,13 +24,12 @@ from coffret.flows.session import get_packed
 from coffret.flows.settled import sealed_by_default
 from coffret.flows.sync import check_records
 from coffret.flows.visibility import hidden
-from coffret_vault.errors import ConflictError, InputError, NotFoundError, OpenError, TrustError
+from coffret_vault.errors import ConflictError, NotFoundError, OpenError, TrustError
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.author import OWNER
 from coffret_vault.formats.entry import Entry
 from coffret_vault.formats.layout import id_text
-from coffret_vault.formats.memory import KEK, Record, parse_header
-from coffret_vault.formats.sharing import CREATE, UPDATE
+from coffret_vault.formats.memory import KEK, Record
 from coffret_vault.log.replay import advance
 from coffret_vault.records.marks import import_marks
 from coffret_vault.records.memory import Fields, Memory
@@ -45,13 +42,8 @@ if TYPE_CHECKING:
     from coffret.flows.append import Accept, Wrap
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
-    from coffret_vault.formats.sharing import Grant
     from coffret_vault.log.replay import MemoryState, Proposal
     from coffret_vault.store import GrantRow
-
-
-_TOGETHER = 100
-"""So many versions of one memory are accepted in one append at the most."""
 
 
 _MARKS = 16 << 10
@@ -152,14 +144,14 @@ def accept(state: VaultState, memory_id: str, version: int | None = None) -> Flo
         yield from append(state, lambda: _deletion(state, identifier, item, memory.current))
         return None
     yield from _readable(state, identifier, item)
-    if _overtaken(state, identifier, memory, item):
+    if overtaken(state, identifier, memory, item):
         yield from append(state, lambda: _replacement(state, identifier, item))
     else:
-        yield from append(state, lambda: _acceptance(state, identifier, (item,)))
+        yield from append(state, lambda: acceptance(state, identifier, (item,)))
     return current(state, memory_id)
 
 
-def _overtaken(state: VaultState, identifier: bytes, memory: MemoryState, item: Proposal) -> bool:
+def overtaken(state: VaultState, identifier: bytes, memory: MemoryState, item: Proposal) -> bool:
     """Whether a proposal cannot become current as it is.
 
     Because a later version is current, or because it is not under the current version's key: one
@@ -199,7 +191,7 @@ def _deletion(state: VaultState, identifier: bytes, item: Proposal, looked: int)
     return Change(entries=(_decision(state, identifier, item, kinds.ACCEPT),))
 
 
-def _acceptance(state: VaultState, identifier: bytes, items: Sequence[Proposal]) -> Change:
+def acceptance(state: VaultState, identifier: bytes, items: Sequence[Proposal]) -> Change:
     """The change that accepts these versions, each of which follows on the one before.
 
     What has to be written again as the owner's is so in the same append: no server, and nothing
@@ -207,7 +199,7 @@ def _acceptance(state: VaultState, identifier: bytes, items: Sequence[Proposal])
     """
     memory = _still_pending(state, identifier, items)
     entries = tuple(_decision(state, identifier, item, kinds.ACCEPT) for item in items)
-    if any(_overtaken(state, identifier, memory, item) for item in items):
+    if any(overtaken(state, identifier, memory, item) for item in items):
         raise ConflictError(_CHANGED)
     opened = [_opened(state, identifier, item.version) for item in items]
     accepts = tuple(map(partial(_accepted, state), opened))
@@ -338,81 +330,3 @@ def reject(state: VaultState, memory_id: str, version: int | None = None) -> Flo
     item = _chosen(memory, version)
     entry = _decision(state, identifier, item, kinds.REJECT)
     yield from append(state, lambda: Change(entries=(entry,)))
-
-
-def accept_automatically(state: VaultState) -> Flow[int]:
-    """Accept what apps wrote under grants for which the owner chose that; give how many.
-
-    What does not open stays pending, and so do deletions and what was overtaken: they are the
-    owner's to look at.
-    """
-    accepted, trusted = 0, _trusted(state)
-    if not trusted or state.is_locked:
-        return accepted
-    for memory_id, _ in state.store.states(pending=True):
-        with suppress(InputError, OpenError):  # of one, which waits on for the owner to look at
-            while items := _next_allowed(state, trusted, memory_id):
-                yield from append(state, partial(_automatic, state, memory_id, items))
-                accepted, trusted = accepted + len(items), _trusted(state)
-    return accepted
-
-
-def _trusted(state: VaultState) -> dict[bytes, Grant]:
-    """The grants for which the owner chose that, as they stand now: any append may tell of more."""
-    now = state.ambient.now()
-    return {
-        grant.grant_id: grant
-        for row in state.store.grants.all()
-        if row.state == ACTIVE and (grant := row.statement()).auto_accept and grant.expires > now
-    }
-
-
-def _automatic(state: VaultState, memory_id: bytes, items: list[Proposal]) -> Change:
-    """The change that accepts these, if they are to be accepted unseen still."""
-    if not set(items) <= set(_next_allowed(state, _trusted(state), memory_id)):
-        raise InputError
-    return _acceptance(state, memory_id, items)
-
-
-def _next_allowed(
-    state: VaultState, trusted: Mapping[bytes, Grant], memory_id: bytes
-) -> list[Proposal]:
-    """What of a memory is to be accepted together: its creation, or updates that follow on it.
-
-    Together, since what is written again as the owner's overtakes all that waits then.
-    """
-    memory = state.store.state(memory_id)
-    allowed: list[Proposal] = []
-    for item in memory.pending if memory else ():
-        under = trusted.get(_written_under(state, memory_id, item) or b"")
-        if under is not None and _allows(state, under, memory_id, item):
-            allowed.append(item)
-        if len(allowed) == _TOGETHER or (allowed and memory and not memory.current):
-            break
-    return allowed
-
-
-def _allows(state: VaultState, grant: Grant, memory_id: bytes, item: Proposal) -> bool:
-    """Whether a version may have been written under a grant, and may become current unseen.
-
-    The log does not say under which: the record does, in a part that the server could exchange for
-    another grant's, so the grant has to be of the app that signed the entry, and has to hold the
-    memory that an update is of.
-    """
-    memory = state.store.state(memory_id)
-    if memory is None or grant.app_id != item.app_id:
-        return False
-    if item.version == 1:
-        return CREATE in grant.scopes
-    number = state.store.grants.holders(memory_id).get(grant.grant_id)
-    record = state.store.record(memory_id, item.version)
-    holds = record is not None and number == parse_header(record.header).key_number
-    return UPDATE in grant.scopes and holds and not _overtaken(state, memory_id, memory, item)
-
-
-def _written_under(state: VaultState, memory_id: bytes, item: Proposal) -> bytes | None:
-    """The grant under which an app wrote a version that opens; None for everything else."""
-    record = None if item.deletion else state.store.record(memory_id, item.version)
-    if record is None or not can_open(state, record):
-        return None
-    return KEK.decode(record.kek).grant_id

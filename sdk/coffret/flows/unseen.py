@@ -1,0 +1,105 @@
+"""What apps wrote is accepted unseen, where the owner chose that for a grant."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from coffret.flows.append import append
+from coffret.flows.grantfeed import ACTIVE
+from coffret.flows.keys import can_open
+from coffret.flows.review import acceptance, overtaken
+from coffret_vault.errors import InputError, OpenError
+from coffret_vault.formats.memory import KEK, parse_header
+from coffret_vault.formats.sharing import CREATE, UPDATE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from coffret.flows.append import Change
+    from coffret.flows.http import Flow
+    from coffret.flows.state import VaultState
+    from coffret_vault.formats.sharing import Grant
+    from coffret_vault.log.replay import Proposal
+
+_TOGETHER = 100
+"""So many versions of one memory are accepted in one append at the most."""
+
+
+def accept_automatically(state: VaultState) -> Flow[int]:
+    """Accept what apps wrote under grants for which the owner chose that; give how many.
+
+    What does not open stays pending, and so do deletions and what was overtaken: they are the
+    owner's to look at.
+    """
+    accepted, trusted = 0, _trusted(state)
+    if not trusted or state.is_locked:
+        return accepted
+    for memory_id, _ in state.store.states(pending=True):
+        with suppress(InputError, OpenError):  # of one, which waits on for the owner to look at
+            while items := _next_allowed(state, trusted, memory_id):
+                yield from append(state, partial(_automatic, state, memory_id, items))
+                accepted, trusted = accepted + len(items), _trusted(state)
+    return accepted
+
+
+def _trusted(state: VaultState) -> dict[bytes, Grant]:
+    """The grants for which the owner chose that, as they stand now: any append may tell of more."""
+    now = state.ambient.now()
+    return {
+        grant.grant_id: grant
+        for row in state.store.grants.all()
+        if row.state == ACTIVE and (grant := row.statement()).auto_accept and grant.expires > now
+    }
+
+
+def _automatic(state: VaultState, memory_id: bytes, items: list[Proposal]) -> Change:
+    """The change that accepts these, if they are to be accepted unseen still."""
+    if not set(items) <= set(_next_allowed(state, _trusted(state), memory_id)):
+        raise InputError
+    return acceptance(state, memory_id, items)
+
+
+def _next_allowed(
+    state: VaultState, trusted: Mapping[bytes, Grant], memory_id: bytes
+) -> list[Proposal]:
+    """What of a memory is to be accepted together: its creation, or updates that follow on it.
+
+    Together, since what is written again as the owner's overtakes all that waits then.
+    """
+    memory = state.store.state(memory_id)
+    allowed: list[Proposal] = []
+    for item in memory.pending if memory else ():
+        under = trusted.get(_written_under(state, memory_id, item) or b"")
+        if under is not None and _allows(state, under, memory_id, item):
+            allowed.append(item)
+        if len(allowed) == _TOGETHER or (allowed and memory and not memory.current):
+            break
+    return allowed
+
+
+def _allows(state: VaultState, grant: Grant, memory_id: bytes, item: Proposal) -> bool:
+    """Whether a version may have been written under a grant, and may become current unseen.
+
+    The log does not say under which: the record does, in a part that the server could exchange for
+    another grant's, so the grant has to be of the app that signed the entry, and has to hold the
+    memory that an update is of.
+    """
+    memory = state.store.state(memory_id)
+    if memory is None or grant.app_id != item.app_id:
+        return False
+    if item.version == 1:
+        return CREATE in grant.scopes
+    number = state.store.grants.holders(memory_id).get(grant.grant_id)
+    record = state.store.record(memory_id, item.version)
+    holds = record is not None and number == parse_header(record.header).key_number
+    return UPDATE in grant.scopes and holds and not overtaken(state, memory_id, memory, item)
+
+
+def _written_under(state: VaultState, memory_id: bytes, item: Proposal) -> bytes | None:
+    """The grant under which an app wrote a version that opens; None for everything else."""
+    record = None if item.deletion else state.store.record(memory_id, item.version)
+    if record is None or not can_open(state, record):
+        return None
+    return KEK.decode(record.kek).grant_id
