@@ -32,7 +32,7 @@ from coffret_vault.log.tree import Frontier, leaf_hash, parse_frontier
 from coffret_vault.primitives.mac import MAC_BYTES, mac
 from coffret_vault.store.mark import parse_mark
 from coffret_vault.store.notes import open_note, seal_note
-from coffret_vault.store.schema import blob, integer, mapped, transaction
+from coffret_vault.store.schema import blob, integer, mapped, transaction, verify_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -135,10 +135,15 @@ class Known:
         self._seen = integer(version)
 
     def is_lost(self) -> bool:
-        """Whether it has to be read again, because :meth:`check` refuses it."""
+        """Whether it has to be read again, because :meth:`check` refuses it.
+
+        Raises:
+            StoreAlteredError: there are other tables than ours, which reading again would not mend.
+        """
         try:
             self.check()
         except StoreAlteredError:
+            verify_schema(self._database)
             return True
         return False
 
@@ -239,6 +244,7 @@ class Known:
             with mapped():
                 self._database.execute("BEGIN")
         try:
+            verify_schema(self._database)
             sealed = self._found()
             note = _opened(sealing.keyring, sealed)
             self._key = note[:MAC_BYTES]

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from functools import cache
 from typing import TYPE_CHECKING
 
-from coffret_vault.errors import StoreDamagedError, StoreError, StoreFullError
+from coffret_vault.errors import (
+    StoreAlteredError,
+    StoreDamagedError,
+    StoreError,
+    StoreFullError,
+)
 from coffret_vault.store.database import Database
 
 if TYPE_CHECKING:
@@ -40,6 +46,12 @@ CREATE TABLE wraps (
 CREATE INDEX wraps_by_memory ON wraps (memory_id);
 CREATE INDEX memories_pending ON memories (pending) WHERE pending > 0;
 """
+"""SQLite keeps these words, and each store's are compared with them: one changed is a version."""
+_NOT_OUR_TABLES = "the tables of this device's store were changed, not by Coffret; nothing was done"
+_ENTER_ANEW = (
+    "Log in on this device again, in another folder that nobody else can write to, and leave this "
+    "one behind."
+)
 
 
 def connect(path: Path) -> Database:
@@ -51,6 +63,7 @@ def connect(path: Path) -> Database:
 
     Raises:
         StoreDamagedError: the file is not our database.
+        StoreAlteredError: it has other tables than ours, or a trigger or a view.
         StoreError: it cannot be opened, or was made by a newer Coffret.
     """
     _keep_private(path)
@@ -80,6 +93,9 @@ def _keep_private(path: Path) -> None:
 
 
 def _prepare(database: sqlite3.Connection) -> None:
+    # First of all: a file can say what is to be done when it is used.
+    database.set_authorizer(_authorized)
+    database.execute("PRAGMA trusted_schema=OFF")
     database.execute("PRAGMA journal_mode=WAL")
     database.execute("PRAGMA synchronous=NORMAL")
     database.execute("PRAGMA fullfsync=ON")  # macOS: a sync that only reaches the drive is none
@@ -92,6 +108,49 @@ def _prepare(database: sqlite3.Connection) -> None:
     elif version != VERSION:
         message = "the local store was made by a newer Coffret; update this one"
         raise StoreError(message)
+    verify_schema(database)
+
+
+def _authorized(
+    _action: int,
+    _first: str | None,
+    _second: str | None,
+    _database: str | None,
+    planted: str | None,
+) -> int:
+    """Whether a statement may be prepared: nothing may that comes from a trigger or a view.
+
+    Another program can make one while the database is open. SQLite prepares a statement again when
+    the tables changed, and asks here; it does not ask when a prepared statement runs.
+    """
+    return sqlite3.SQLITE_OK if planted is None else sqlite3.SQLITE_DENY
+
+
+def verify_schema(database: sqlite3.Connection) -> None:
+    """See that there are our tables and nothing besides.
+
+    A trigger or a view acts with what the device does later, behind every check of rows; so would
+    another default, check, collation or generated column of a table of ours.
+
+    Raises:
+        StoreAlteredError: somebody changed them.
+    """
+    with mapped():
+        found = _schema(database)
+    if found != _our_schema():
+        raise StoreAlteredError(_NOT_OUR_TABLES, hint=_ENTER_ANEW)
+
+
+@cache
+def _our_schema() -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.executescript(_TABLES)
+        return _schema(database)
+
+
+def _schema(database: sqlite3.Connection) -> list[tuple[object, ...]]:
+    query = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
+    return database.execute(query).fetchall()
 
 
 class mapped:  # noqa: N801 - used as the function that it could be
@@ -115,6 +174,8 @@ class mapped:  # noqa: N801 - used as the function that it could be
             return
         if isinstance(error, sqlite3.OperationalError):
             raise _operational(error) from None
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_AUTH:
+            raise StoreAlteredError(_NOT_OUR_TABLES, hint=_ENTER_ANEW) from None
         if isinstance(error, (sqlite3.DatabaseError, UnicodeDecodeError)):
             # A damaged schema can hold text that is none; sqlite3 decodes it while it reports that.
             raise StoreDamagedError from None
