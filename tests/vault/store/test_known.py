@@ -7,10 +7,16 @@ import random
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
 
-from coffret_vault.errors import KeysChangedError, StoreAlteredError, StoreMovedError
+from coffret_vault.errors import (
+    KeysChangedError,
+    StoreAlteredError,
+    StoreDamagedError,
+    StoreMovedError,
+)
 from coffret_vault.keyring import Keyring
 from coffret_vault.log.verify import Verifier
 from coffret_vault.primitives.secret import SecretBytes
@@ -157,6 +163,45 @@ def test_nothing_else_fits(store: Store, change: str) -> None:
                 known.check()
         with pytest.raises(StoreAlteredError):
             store.grants.holders(MEMORIES[0])
+
+
+def _hide_wraps(path: Path) -> None:
+    """Empty the index over the keys that grants hold; the table stays as it is."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        rows = database.execute("SELECT * FROM wraps").fetchall()
+        query = "SELECT * FROM sqlite_master WHERE name = 'wraps_by_memory'"
+        index = database.execute(query).fetchone()
+        database.execute("DELETE FROM wraps")
+        database.execute("PRAGMA writable_schema=ON")
+        database.execute("DELETE FROM sqlite_master WHERE name = 'wraps_by_memory'")
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.executemany("INSERT INTO wraps VALUES (?, ?, ?)", rows)
+        database.execute("PRAGMA writable_schema=ON")
+        database.execute("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, ?)", index)
+
+
+def _holders(store: Store) -> dict[bytes, int]:
+    """Who holds a memory's key, says another process, after the index was emptied."""
+    store.commit(_verified(store, _put(MEMORIES[0])), wraps=[(GRANTS[0], MEMORIES[0], 1)])
+    store.close()
+    _hide_wraps(store.path)
+    with closing(_again(store)) as other:
+        assert not other.known.is_lost()
+        return other.grants.holders(MEMORIES[0])
+
+
+@pytest.mark.attack(49)
+def test_a_holder_is_not_hidden_by_an_index(store: Store) -> None:
+    """Rows that are all there, and are not found by who asks for one, are refused."""
+    with pytest.raises(StoreDamagedError):
+        _holders(store)
+
+
+@pytest.mark.control(49)
+def test_a_store_that_only_sums_its_rows_hides_a_holder(store: Store) -> None:
+    """Control: without a look at the index nobody holds the key, it says."""
+    with patch("coffret_vault.store.known.verify_trees", lambda *_: None):
+        assert _holders(store) == {}
 
 
 def test_a_seal_of_before_does_not_fit_a_log_that_has_told_since(store: Store) -> None:

@@ -32,7 +32,14 @@ from coffret_vault.log.tree import Frontier, leaf_hash, parse_frontier
 from coffret_vault.primitives.mac import MAC_BYTES, mac
 from coffret_vault.store.mark import parse_mark
 from coffret_vault.store.notes import open_note, seal_note
-from coffret_vault.store.schema import blob, integer, mapped, transaction, verify_schema
+from coffret_vault.store.schema import (
+    blob,
+    integer,
+    mapped,
+    transaction,
+    verify_schema,
+    verify_trees,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -52,6 +59,8 @@ _TABLES = {
     "wraps": "SELECT grant_id, memory_id, key_number FROM wraps",
     "values": "SELECT name, value FROM meta WHERE name IN ('account', 'settings')",
 }
+_TREES = ("grants", "wraps", "meta")
+"""What the sum is made from: it is to be what every other query finds as well."""
 _FORGET = (
     "DELETE FROM grants",
     "DELETE FROM wraps",
@@ -116,6 +125,7 @@ class Known:
 
         Raises:
             StoreAlteredError: it was not, or there is no seal that could say so.
+            StoreDamagedError: rows are hidden from some queries, and not from others.
             KeysChangedError: another process of this device changed the keys.
         """
         if self._sealing is None or self.aside:
@@ -245,6 +255,7 @@ class Known:
                 self._database.execute("BEGIN")
         try:
             verify_schema(self._database)
+            verify_trees(self._database, *_TREES)
             sealed = self._found()
             note = _opened(sealing.keyring, sealed)
             self._key = note[:MAC_BYTES]
