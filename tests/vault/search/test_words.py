@@ -1,8 +1,11 @@
 """Terms: what counts as the same word, and what is no word worth finding."""
 
-import pytest
+from unittest.mock import patch
 
-from coffret_vault.search.words import Analyzer
+import pytest
+import snowballstemmer  # type: ignore[import-untyped]
+
+from coffret_vault.search.words import _LONGEST_STEMMED, Analyzer
 
 
 @pytest.mark.parametrize(
@@ -65,3 +68,30 @@ def test_a_full_memory_of_words_changes_nothing(monkeypatch: pytest.MonkeyPatch)
     before = Analyzer().terms(text)
     monkeypatch.setattr("coffret_vault.search.words._CACHED_WORDS", 1)
     assert Analyzer().terms(text) == before
+
+
+@pytest.mark.attack(61)
+@pytest.mark.parametrize("long", ["y" * 20_000, "y" * 20_000 + "'s", "y\u0301" * 20_000])
+def test_a_word_without_end_is_not_stemmed(long: str) -> None:
+    """The stemmer, which takes the square of a word's length, never gets a long one."""
+    analyzer = Analyzer()
+    stem, met = analyzer._stemmer.stemWord, []
+
+    def measured(word: str) -> str:
+        met.append(len(word))
+        return str(stem(word[:_LONGEST_STEMMED]))
+
+    with patch.object(analyzer._stemmer, "stemWord", measured):
+        terms = analyzer.terms(f"{long} boats")
+    assert set(terms) == {"boat", "y" * 64}
+    assert max(met) <= _LONGEST_STEMMED
+    assert sum(map(len, analyzer._seen)) < 1_000
+
+
+@pytest.mark.parametrize("end", ["", "s", "'s", "ational", "fulnesses", "ingly", "ements", "y"])
+@pytest.mark.parametrize("size", [60, 64, 70, 120, 127, 128, 129, 200])
+def test_a_long_word_s_term_is_as_if_it_were_stemmed(size: int, end: str) -> None:
+    """Where the stemmer is left out, its stem would have begun just so: no index is made anew."""
+    word = ("abbey" * 50)[: size - len(end)] + end
+    stemmed = snowballstemmer.stemmer("english").stemWord(word.removesuffix("'s"))[:64]
+    assert set(Analyzer().terms(word)) == {stemmed}

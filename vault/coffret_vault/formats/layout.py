@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _U64 = 8
-_MOST_TEXT = 1 << 16
 _MOST_ITEMS = 1 << 16
+LONGEST_TEXT = 2_048
+"""Characters. The longest field has 1,000 bytes, and composing makes a third less of a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +109,12 @@ def read_u64(data: bytes) -> int:
 
 
 def write_text(value: str) -> bytes:
-    """A string as NFC UTF-8; lone surrogates and U+0000 are refused."""
+    """A string as NFC UTF-8; lone surrogates, U+0000 and what fits no field are refused."""
     if value.isascii() and "\0" not in value:
         return value.encode("ascii")
+    if len(value) > LONGEST_TEXT:
+        message = f"a text of at most {LONGEST_TEXT} characters has {len(value)}"
+        raise FormatError(message)
     return _text_bytes(unicodedata.normalize("NFC", value))
 
 

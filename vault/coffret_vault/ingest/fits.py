@@ -28,6 +28,9 @@ _FRAME = 4096
 """Room for what a vault adds to the payload of a draft."""
 
 
+_MANY_TAGS = "more or longer tags than a memory may have"
+
+
 def check_fits(draft: Draft, limits: Limits) -> None:
     """Refuse what a vault would refuse, before anything of it is stored.
 
@@ -44,20 +47,26 @@ def _misfit(draft: Draft, limits: Limits) -> str:
         return "empty"
     if len(draft.content.encode()) > limits.max_content_bytes:
         return "longer than a memory may be"
-    if "\0" in draft.title or len(write_text(draft.title)) > MAX_TITLE:  # NFC may be longer
-        return "a title that is too long or holds U+0000"
-    return _bad_tags(draft) or _bad_values(draft)
+    return _bad_title(draft) or _bad_tags(draft) or _bad_values(draft)
+
+
+def _bad_title(draft: Draft) -> str:
+    try:
+        fits = len(write_text(draft.title)) <= MAX_TITLE  # NFC may be longer
+    except FormatError:
+        fits = False
+    return "" if fits else "a title that is too long or holds U+0000"
 
 
 def _bad_tags(draft: Draft) -> str:
+    if len(draft.tags) > MAX_TAGS:
+        return _MANY_TAGS
     try:
         check_tags(frozenset(draft.tags))
         sizes = [len(write_text(tag)) for tag in draft.tags]
     except FormatError as error:
         return str(error)
-    if len(sizes) > MAX_TAGS or max(sizes, default=0) > MAX_TAG:
-        return "more or longer tags than a memory may have"
-    return ""
+    return _MANY_TAGS if max(sizes, default=0) > MAX_TAG else ""
 
 
 def _bad_values(draft: Draft) -> str:

@@ -12,6 +12,7 @@ import unicodedata
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from coffret_vault.formats.marks import bound_marks
 from coffret_vault.formats.memory import MAX_TAG, MAX_TAGS, MAX_TITLE
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ _LINK_TARGET = re.compile(r"\]\([^()\s]*\)|<[^<>\s]+>")
 
 def clean_line(text: str) -> str:
     """``text`` in NFC on one line, without control, format and unassigned-surrogate characters."""
-    visible = "".join(_visible(char) for char in unicodedata.normalize("NFC", text))
+    normal = unicodedata.normalize("NFC", bound_marks(text))
+    visible = "".join(_visible(char) for char in normal)
     return " ".join(visible.split())
 
 
@@ -111,7 +113,7 @@ def printable_path(parts: Iterable[str]) -> str:
 
     Bytes that are not UTF-8 and control or bidirectional characters appear as escapes, so that
     distinct files keep distinct names, but for those that differ only in how accents are composed:
-    see :func:`as_spelled`.
+    see :func:`as_spelled`. No system has names so long that their marks would have to be bounded.
     """
     return "/".join(_printable(part) for part in parts)
 

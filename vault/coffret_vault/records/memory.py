@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from coffret_vault.errors import InputError
+from coffret_vault.formats.layout import LONGEST_TEXT
 
 MemoryType = Literal[
     "preference", "fact", "experience", "goal", "relationship", "procedural", "contextual"
@@ -105,7 +106,9 @@ def checked(fields: Fields, *, sealed: bool | None = None) -> Fields:
 
 
 def _composed(text: str) -> str:
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
+    # What fits no field is refused when it is written; composing it could take minutes.
+    fits_nowhere = len(text) > LONGEST_TEXT
+    return text if text.isascii() or fits_nowhere else unicodedata.normalize("NFC", text)
 
 
 class Review(msgspec.Struct, frozen=True):

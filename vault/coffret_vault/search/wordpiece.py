@@ -10,6 +10,8 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING, Final
 
+from coffret_vault.formats.marks import bound_marks
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -88,11 +90,13 @@ class WordPiece:
     def _words(self, text: str) -> list[str]:
         text = text.translate(self._cleaning)
         if not text.isascii():
-            text = unicodedata.normalize("NFD", text)
+            text = unicodedata.normalize("NFD", bound_marks(text))
         return text.translate(self._folding).split()
 
     def _pieces(self, word: str) -> tuple[int, ...]:
-        pieces = self._unknown if len(word) > _LONGEST_WORD else self._longest_match_first(word)
+        if len(word) > _LONGEST_WORD:
+            return self._unknown
+        pieces = self._longest_match_first(word)
         if len(self._seen) >= _CACHED_WORDS:
             self._seen.clear()
         self._seen[word] = pieces

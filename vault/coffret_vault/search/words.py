@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import snowballstemmer  # type: ignore[import-untyped]
 
+from coffret_vault.formats.marks import bound_marks
 from coffret_vault.search.stopwords import STOP_WORDS
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ _UNSPACED: Final = re.compile(
     r"\uf900-\ufaff\U00020000-\U0003134f]+"
 )
 _LONGEST_TERM: Final = 64
+# The stemmer takes the square of a word's length. It changes a word's end only, by far less than
+# what is between these two: of a longer word the term is as if it were stemmed.
+_LONGEST_STEMMED: Final = 128
 _CACHED_WORDS: Final = 50_000
 
 
@@ -55,7 +59,8 @@ class Analyzer:
         return first_word
 
     def _pairs(self, text: str, *, keep_all: bool = False) -> Iterator[tuple[str, str]]:
-        for word in _WORD.findall(unicodedata.normalize("NFKC", text).casefold()):
+        normal = unicodedata.normalize("NFKC", bound_marks(text))
+        for word in _WORD.findall(normal.casefold()):
             if word.isascii():
                 term = self._english(word, keep_all=keep_all)
                 if term:
@@ -65,6 +70,8 @@ class Analyzer:
 
     def _english(self, word: str, *, keep_all: bool) -> str:
         """The stem of an ASCII word; empty for a stop word."""
+        if len(word) > _LONGEST_STEMMED:
+            return word[:_LONGEST_TERM]
         term = self._seen.get(word)
         if term is None:
             bare = word.removesuffix("'s")
@@ -92,7 +99,7 @@ def _without_accents(word: str) -> str:
     """``word`` in plain Latin letters where accents are all that keeps it from being so.
 
     People write "cafe" and "café" for one thing. Marks of other scripts are part of the letter and
-    stay; a typographic apostrophe becomes the plain one.
+    stay; a typographic apostrophe becomes the plain one. A word holds no mark by itself.
     """
     bare = "".join(
         char
