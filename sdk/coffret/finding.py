@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from coffret_vault.search import Document, Embedder, Filters, Hit, SearchIndex
 
 _READ_TOGETHER = 64
+_SAVED_TOGETHER = 1_024
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -149,6 +151,10 @@ def _found(hit: Hit, memory: Memory) -> Found:
     return Found(memory, hit.score, hit.semantic, hit.lexical, hit.words, hit.why)
 
 
+def _shown(progress: Progress, before: int, total: int, count: int) -> None:
+    progress("index", before + count, total)
+
+
 class Finder:
     """A vault's index: loaded when first needed, caught up before each search, kept sealed."""
 
@@ -210,14 +216,24 @@ class Finder:
         return SearchIndex(embedder)
 
     def _catch_up(self, index: SearchIndex, progress: Progress) -> None:
+        """Index what is missing; of many memories what is done is saved now and then.
+
+        Who interrupts a long search goes on there. An index is saved when it has grown by a
+        quarter, so that all the saving together takes a few times what the last one does.
+        """
         stale = index.stale(self._state.store.readable())
-        total = len(stale.to_put)
+        total, done = len(stale.to_put), 0
         if stale.to_remove:
             index.remove(stale.to_remove)
-        if total:
-            done = map(document, self._read(stale.to_put))
-            index.put(done, progress=lambda count: progress("index", count, total))
-        self._unsaved += total + len(stale.to_remove)
+            self._unsaved += len(stale.to_remove)
+        while done < total:
+            part = stale.to_put[done : done + max(_SAVED_TOGETHER, len(index) // 4)]
+            shown = partial(_shown, progress, done, total)
+            index.put(map(document, self._read(part)), progress=shown)
+            done += len(part)
+            self._unsaved += len(part)
+            if done < total:
+                self._save(index, self._state.position().size)
 
     def _read(self, memory_ids: Sequence[bytes]) -> Iterator[Memory]:
         for first in range(0, len(memory_ids), _READ_TOGETHER):
