@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PASSPHRASE = "canary passphrase of the owner"
-_SCRIPT = "from coffret.cli import main; from coffret.testing import cheap; main(ambient=cheap())"
+SCRIPT = "from coffret.cli import main; from coffret.testing import cheap; main(ambient=cheap())"
 
 
 def no_keyring() -> None:
@@ -84,7 +84,7 @@ class Cli:
     def process(self, *words: str, stdin: str = "", code: int = 0, **more: str) -> Ran:
         """Run as a process, as a person does."""
         done = subprocess.run(  # noqa: S603 - this very interpreter
-            [sys.executable, "-W", "error", "-c", _SCRIPT, *words],
+            [sys.executable, "-W", "error", "-c", SCRIPT, *words],
             input=stdin,
             capture_output=True,
             text=True,

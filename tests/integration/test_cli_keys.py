@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
-from cli_harness import PASSPHRASE, Cli, code_in
+import pytest
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from cli_harness import PASSPHRASE, SCRIPT, Cli, code_in
 
+FULL = Path("/dev/full")
 NEW = "a new passphrase, never seen"
 BY_HAND: dict[str, Any] = {"COFFRET_PASSPHRASE_FILE": ""}
 
@@ -106,3 +109,39 @@ def test_a_kit_restores_a_vault_on_a_new_machine(cli: Cli, url: str, tmp_path: P
     assert typo["code"] == "code-typo"
     file.write_text("a page about something else")
     Cli(tmp_path / "none")("recover", "--kit", str(file), code=2)
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)], ids=["text", "json"])
+def test_no_key_changes_when_the_new_kit_cannot_be_written(
+    cli: Cli, url: str, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    """The file of the kit fails: so does the command, and what opened the vault still does."""
+    cli.init(url, f"unwritten{len(more)}")
+    cli("remember", "worth more than a kit")
+    kit = tmp_path / ("k" * 250)  # a name that can be, but not with what is put around it meanwhile
+    words = ("change-keys", "--yes", "--kit", str(kit), *more)
+    ran = cli(*words, stdin=f"{PASSPHRASE}\n{NEW}\n", code=9, **BY_HAND)
+    assert "cannot be written" in ran.err
+    assert not kit.exists()
+    assert "worth more than a kit" in cli("list").out
+    cli("sync")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="only Linux has a full device")
+def test_no_key_changes_when_the_new_kit_cannot_be_shown(cli: Cli, url: str) -> None:
+    """Standard output on a full disk takes no kit: nothing is changed, and that is an error."""
+    cli.init(url, "unshown")
+    new = cli.home / "new"
+    new.write_text(NEW)
+    with FULL.open("w") as full:
+        done = subprocess.run(  # noqa: S603 - this very interpreter
+            [sys.executable, "-c", SCRIPT, "change-keys", "--yes"],
+            env={**cli.environment, "COFFRET_NEW_PASSPHRASE_FILE": str(new)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode != 0
+    assert "does not take what is to be shown" in done.stderr
+    cli("sync")

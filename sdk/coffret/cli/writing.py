@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from coffret.sharing import shown
-from coffret_vault.errors import ConflictError, NotFoundError
+from coffret_vault.errors import ConflictError, NotFoundError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -60,6 +60,19 @@ class Writer:
     def line(self, text: str = "") -> None:
         """A line, or a text of several lines, for a person."""
         sys.stdout.write(clean(text) + "\n")
+
+    def deliver(self, text: str) -> None:
+        """A text that is nowhere else: it has left this process, or there is an error.
+
+        Raises:
+            StoreError: standard output does not take it.
+        """
+        try:
+            self.line(text)
+            sys.stdout.flush()
+        except OSError:
+            message = "standard output does not take what is to be shown"
+            raise StoreError(message) from None
 
     def done(self, text: str, value: Any) -> None:  # noqa: ANN401 - as plain()
         """What was done: a sentence for a person, or the value as JSON."""

@@ -233,15 +233,27 @@ def hand_out(desk: Desk, recovery: "RecoveryKit", path: Path | None) -> bool:
     """Write the kit to its file, or else print it; whether it is still to be shown, or was."""
     if path is not None:
         try:
-            write_private(path, [recovery.text().encode()], replace=False)
+            deliver_kit(desk, recovery, path)
         except CoffretError as error:
             desk.out.error(error)
         else:
-            desk.out.note(f"The recovery kit is in {path}: print it, then delete the file.")
             return False
     if not desk.out.as_json:
-        desk.out.line(recovery.text())
+        deliver_kit(desk, recovery, None)
     return True
+
+
+def deliver_kit(desk: Desk, recovery: "RecoveryKit", path: Path | None) -> None:
+    """Write the kit to its file, or print it where none was named.
+
+    Raises:
+        CoffretError: it did not get there.
+    """
+    if path is None:
+        desk.out.deliver(recovery.text())
+        return
+    write_private(path, [recovery.text().encode()], replace=False)
+    desk.out.note(f"The recovery kit is in {path}: print it, then delete the file.")
 
 
 def keep_key(desk: Desk, vault: "Vault", code: str, wanted: Kept | None) -> Kept:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from coffret.cli.asking import NEW_PASSPHRASE, PASSPHRASE
-from coffret.cli.commands.entering import KitFile, hand_out, keep_key
+from coffret.cli.commands.entering import KitFile, deliver_kit, keep_key
 from coffret.cli.desk import Desk, desk_of
 from coffret.cli.options import Json, Yes
 from coffret.cli.private import check_new
@@ -64,7 +64,8 @@ def change_keys(
     printed: list[RecoveryKit] = []
 
     def give(new: "RecoveryKit") -> None:
-        hand_out(desk, new, kit)
+        # If it gets nowhere, this raises, and nothing is changed: it opens all there will be.
+        deliver_kit(desk, new, kit)
         if not yes and not desk.asker.confirm("Is the new kit in your hands? Change the keys now?"):
             message = "nothing was changed; destroy that kit"
             raise InputError(message)
