@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,21 @@ def check_new(path: Path, *, replace: bool = False) -> None:
     if not replace and path.exists():
         message = f"{path} is there already"
         raise ConflictError(message)
+
+
+def check_writable(folder: Path) -> None:
+    """Look whether a private file can be made in a folder, which is made if need be.
+
+    Raises:
+        StoreError: it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=folder):
+            return
+    except OSError:
+        message = f"nothing can be written to the folder {folder}"
+        raise StoreError(message) from None
 
 
 def write_private(path: Path, parts: Iterable[bytes], *, replace: bool = True) -> int:

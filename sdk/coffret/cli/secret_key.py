@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from coffret.cli.private import write_private
+from coffret.cli.private import check_writable, write_private
 from coffret_vault.errors import InputError, StoreDamagedError, StoreError
 
 if TYPE_CHECKING:
@@ -51,6 +51,23 @@ def keyring_name() -> str | None:
     return str(backend.name) if backend.priority >= _RECOMMENDED else None
 
 
+def check_secret_key(places: Places, name: str, wanted: Kept | None) -> None:
+    """Look whether a Secret Key can be kept, before there is one that only this device has.
+
+    Raises:
+        InputError: the keyring is wanted, and there is none that works.
+        StoreError: nothing can be written to the vault's settings.
+    """
+    if wanted == "keyring" and keyring_name() is None:
+        raise _no_keyring()
+    check_writable(places.profile(name).parent)
+
+
+def _no_keyring() -> InputError:
+    message = "there is no keyring that works on this system"
+    return InputError(message, hint="Use --secret-key-store file")
+
+
 def keep_secret_key(
     places: Places, name: str, account_id: str, code: str, wanted: Kept | None
 ) -> Kept:
@@ -73,8 +90,7 @@ def keep_secret_key(
     where: Kept = wanted or "keyring"
     if where == "keyring" and not _into_keyring(account_id, code):
         if wanted == "keyring":
-            message = "there is no keyring that works on this system"
-            raise InputError(message, hint="Use --secret-key-store file")
+            raise _no_keyring()
         where = "file"
     if where == "file":
         write_private(places.secret_key(name), [code.encode(), b"\n"])

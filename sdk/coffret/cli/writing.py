@@ -61,14 +61,14 @@ class Writer:
         """A line, or a text of several lines, for a person."""
         sys.stdout.write(clean(text) + "\n")
 
-    def deliver(self, text: str) -> None:
-        """A text that is nowhere else: it has left this process, or there is an error.
+    def deliver(self, text: str, value: Any = None) -> None:  # noqa: ANN401 - as plain()
+        """As done, of what is nowhere else: it has left this process, or there is an error.
 
         Raises:
             StoreError: standard output does not take it.
         """
         try:
-            self.line(text)
+            self.done(text, value)
             sys.stdout.flush()
         except OSError:
             message = "standard output does not take what is to be shown"

@@ -11,13 +11,21 @@ from coffret.cli.asking import PASSPHRASE, RECOVERY_CODE, SECRET_KEY
 from coffret.cli.desk import Desk, desk_of
 from coffret.cli.options import Json
 from coffret.cli.private import check_new, write_private
-from coffret.cli.secret_key import Kept, find_secret_key, keep_secret_key, load_profile
+from coffret.cli.secret_key import (
+    Kept,
+    check_secret_key,
+    find_secret_key,
+    keep_secret_key,
+    load_profile,
+)
 from coffret.cli.showing import memories
 from coffret.kit import read_kit
 from coffret.origins import ANOTHER_ADDRESS, elsewhere, told_origins
 from coffret_vault.errors import CoffretError, CredentialsError, InputError, NetworkError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from coffret.flows.sync import Progress
     from coffret.kit import RecoveryKit
     from coffret.vault import Vault
@@ -66,6 +74,7 @@ def init(
     desk = desk_of(context, as_json=json)
     if kit is not None:
         check_new(kit)
+    check_secret_key(desk.places, desk.name, secret_key_store)
     url, owner = _where(desk, server, username)
     passphrase = desk.asker.new_passphrase()
     made, recovery = coffret.Vault.create(
@@ -73,15 +82,14 @@ def init(
     )
     vault = desk.keep(made)
     desk.log_out_at_end(vault)
-    # The kit first: it is nowhere else, and whatever fails after this can be done again.
-    shown = hand_out(desk, recovery, kit)
-    kept = keep_key(desk, vault, recovery.secret_key_code(), secret_key_store)
-    status = vault.status()
-    if desk.out.as_json:
-        text = recovery.text() if shown else None
-        desk.out.data({**_entered(vault, kept), "recovery_kit": text})
-        return
-    desk.out.line(f"The vault of {status.username} is ready. {_PLACES[kept]}")
+
+    def tell() -> dict[str, object]:
+        shown = _hand_out(desk, recovery, kit)
+        return {"recovery_kit": recovery.text() if shown else None}
+
+    kept = _tell_and_keep(desk, vault, recovery.secret_key_code(), secret_key_store, tell)
+    if not desk.out.as_json:
+        desk.out.line(f"The vault of {vault.status().username} is ready. {_PLACES[kept]}")
 
 
 def login(
@@ -97,6 +105,7 @@ def login(
     if desk.has_vault() and server is None and username is None:
         _log_in_again(desk, secret_key_store)
         return
+    check_secret_key(desk.places, desk.name, secret_key_store)
     url, owner = _where(desk, server, username)
     passphrase = desk.asker.secret(PASSPHRASE)
     code = desk.asker.secret(SECRET_KEY)
@@ -154,6 +163,7 @@ def recover(
     printed = read_kit(text) if text else None
     if printed is not None:
         server, username = server or printed.origin, username or printed.username
+    check_secret_key(desk.places, desk.name, secret_key_store)
     url, owner = _where(desk, server, username)
     code = printed.recovery_code if printed else desk.asker.secret(RECOVERY_CODE)
     passphrase = desk.asker.new_passphrase()
@@ -162,14 +172,18 @@ def recover(
     )
     vault = desk.keep(found)
     desk.log_out_at_end(vault)
+
+    def tell() -> dict[str, object]:
+        if not desk.out.as_json:
+            desk.out.deliver(
+                f"Your new Secret Key: {secret_key}\n"
+                "Write it on your recovery kit: the old one opens nothing from now on."
+            )
+        return {"secret_key": secret_key}
+
+    kept = _tell_and_keep(desk, vault, secret_key, secret_key_store, tell)
     if not desk.out.as_json:
-        desk.out.line(f"Your new Secret Key: {secret_key}")
-        desk.out.line("Write it on your recovery kit: the old one opens nothing from now on.")
-    kept = keep_key(desk, vault, secret_key, secret_key_store)
-    if desk.out.as_json:
-        desk.out.data({**_entered(vault, kept), "secret_key": secret_key})
-        return
-    _welcome(desk, vault, kept)
+        _welcome(desk, vault, kept)
 
 
 def confirm(
@@ -229,7 +243,33 @@ def _check_known(url: str) -> None:
         raise InputError(other, hint=ANOTHER_ADDRESS)
 
 
-def hand_out(desk: Desk, recovery: "RecoveryKit", path: Path | None) -> bool:
+def _tell_and_keep(
+    desk: Desk,
+    vault: "Vault",
+    code: str,
+    wanted: Kept | None,
+    tell: "Callable[[], dict[str, object]]",
+) -> Kept:
+    """Tell a person what is nowhere else, and keep their key, each whatever becomes of the other.
+
+    As JSON both are one document, which is printed before an error of either is raised.
+    """
+    kept: Kept | None = None
+    secret: dict[str, object] = {}
+    about: dict[str, object] = {}
+    try:
+        try:
+            secret = tell()
+        finally:
+            kept = keep_key(desk, vault, code, wanted)
+        about = _entered(vault, kept)
+    finally:
+        if desk.out.as_json:
+            desk.out.deliver("", {"secret_key_store": kept, **about, **secret})
+    return kept
+
+
+def _hand_out(desk: Desk, recovery: "RecoveryKit", path: Path | None) -> bool:
     """Write the kit to its file, or else print it; whether it is still to be shown, or was."""
     if path is not None:
         try:

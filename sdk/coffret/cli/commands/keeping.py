@@ -15,6 +15,7 @@ from coffret.cli.showing import memories as so_many
 from coffret_vault.errors import InputError
 
 if TYPE_CHECKING:
+    from coffret.cli.secret_key import Kept
     from coffret.flows.keychange import KeyChange
     from coffret.kit import RecoveryKit
     from coffret.vault import Vault
@@ -99,13 +100,24 @@ def _agree(desk: Desk, vault: "Vault", *, yes: bool) -> None:
 def _finish(
     desk: Desk, vault: "Vault", done: "KeyChange", kit: "RecoveryKit", *, rotate_now: bool
 ) -> None:
-    """Keep the new Secret Key where the old one was, and say what is left to do."""
-    profile = load_profile(desk.places, desk.name)
-    kept = keep_key(desk, vault, kit.secret_key_code(), profile.kept_in if profile else None)
-    rotated = None
-    if rotate_now:
-        with desk.out.progress() as progress:
-            rotated = vault.rotate(progress=progress)
+    """Keep the new Secret Key where the old one was, and say what is left to do.
+
+    The keys have changed: that is said before an error of what comes after it.
+    """
+    kept, rotated = None, None
+    try:
+        profile = load_profile(desk.places, desk.name)
+        kept = keep_key(desk, vault, kit.secret_key_code(), profile.kept_in if profile else None)
+        if rotate_now:
+            with desk.out.progress() as progress:
+                rotated = vault.rotate(progress=progress)
+    finally:
+        _say_changed(desk, vault, done, kept, rotated)
+
+
+def _say_changed(
+    desk: Desk, vault: "Vault", done: "KeyChange", kept: "Kept | None", rotated: int | None
+) -> None:
     keys = _LATER if rotated is None else f" Fresh keys for {so_many(rotated)}."
     desk.out.done(
         f"Changed: every key is new, and {so_many(done.memory_keys)} wrapped under them.{keys} "
