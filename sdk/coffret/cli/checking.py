@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 import coffret
+from coffret.cli.leftovers import leftovers
 from coffret.cli.secret_key import find_secret_key, keyring_name, load_profile
 from coffret.cli.showing import memories
 from coffret.origins import elsewhere, told_origins
@@ -59,6 +60,7 @@ def check_everything(desk: Desk, server: str | None) -> Iterator[Check]:
         yield _check_secret_key(desk)
         yield _check_agent(desk)
     yield _check_keyring()
+    yield _check_leftovers(desk)
     if origin:
         yield from _check_server(origin)
 
@@ -141,6 +143,15 @@ def _check_keyring() -> Check:
     if name is None:
         return Check("keyring", WORTH_KNOWING, "there is none; private files are used.")
     return Check("keyring", GOOD, f"{name}.")
+
+
+def _check_leftovers(desk: Desk) -> Check:
+    """Plaintext that a command left where it was edited, when it was killed."""
+    found = list(leftovers(desk.places.runtime))
+    if found:
+        said = f"plaintext of an edit that was killed is in {', '.join(map(str, found))}."
+        return Check("leftovers", BAD, said, "Run coffret lock, which removes it.")
+    return Check("leftovers", GOOD, "nothing that was being edited was left behind.")
 
 
 def _check_server(origin: str) -> Iterator[Check]:

@@ -10,6 +10,7 @@ import coffret
 from coffret.cli.agent_client import Agent
 from coffret.cli.agent_wire import Keys
 from coffret.cli.asking import PASSPHRASE, SECRET_KEY, Asker
+from coffret.cli.leftovers import remove_leftovers
 from coffret.cli.naming import full_id
 from coffret.cli.places import DEFAULT, Places, check_name, find_places
 from coffret.cli.secret_key import find_secret_key
@@ -81,11 +82,12 @@ class Desk:
         return (self.folder / STORE_FILE).exists()
 
     def locked(self) -> Vault:
-        """The vault on this device, locked.
+        """The vault on this device, locked; what a command that was killed left is removed first.
 
         Raises:
             NotFoundError: there is none.
         """
+        remove_leftovers(self.places.runtime)
         try:
             return self.keep(coffret.Vault.open(self.folder, ambient=self.ambient))
         except NotFoundError:
@@ -130,6 +132,7 @@ class Desk:
         Returns:
             Whether it was there; and, if it held a session, the vault in that session, to log out.
         """
+        remove_leftovers(self.places.runtime)
         keys = self.agent.keys()
         if not self.agent.lock():
             return False, None

@@ -6,20 +6,26 @@ import os
 import shlex
 import shutil
 import subprocess
-import tempfile
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from coffret.cli.form import changes_in, write_form
-from coffret.cli.private import private_folder
+from coffret.cli.leftovers import scratch_folder
 from coffret_vault.errors import InputError, NetworkError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from coffret.cli.desk import Desk
     from coffret_vault.records.memory import Fields
+
+
+class _Sheet(NamedTuple):
+    """The file that is edited, and what holds its folder."""
+
+    path: Path
+    held: tuple[int, ...]
 
 
 @contextmanager
@@ -36,25 +42,26 @@ def edited(desk: Desk, fields: Fields) -> Iterator[dict[str, Any]]:
     form = write_form(fields)
     left = form
     try:
-        with _private_file(desk.places.runtime, form) as path:
+        with _private_file(desk.places.runtime, form) as sheet:
             try:
-                changes = _read(desk, command, path, fields)
+                changes = _read(desk, command, sheet, fields)
             finally:
                 with suppress(OSError):  # an editor may have removed it
-                    left = path.read_bytes().decode("utf-8", "backslashreplace")
+                    left = sheet.path.read_bytes().decode("utf-8", "backslashreplace")
         yield changes
     except BaseException as error:
         if left != form:
             sure = not isinstance(error, NetworkError)  # else it may be there, or come there yet
-            desk.out.note(f"This {'was not' if sure else 'may not have been'} saved:\n\n{left}")
+            with suppress(OSError):  # a terminal that was closed
+                desk.out.note(f"This {'was not' if sure else 'may not have been'} saved:\n\n{left}")
         raise
 
 
-def _read(desk: Desk, command: list[str], path: Path, fields: Fields) -> dict[str, Any]:
+def _read(desk: Desk, command: list[str], sheet: _Sheet, fields: Fields) -> dict[str, Any]:
     while True:
-        _run(command, path)
+        _run(command, sheet)
         try:
-            return changes_in(path.read_text("utf-8"), fields)
+            return changes_in(sheet.path.read_text("utf-8"), fields)
         except (InputError, UnicodeDecodeError) as error:
             fault = error if isinstance(error, InputError) else InputError("it is not UTF-8")
             if not desk.asker.interactive:
@@ -73,9 +80,11 @@ def _editor(environment: Mapping[str, str]) -> list[str]:
     return command
 
 
-def _run(command: list[str], path: Path) -> None:
+def _run(command: list[str], sheet: _Sheet) -> None:
+    words = [*command, os.fspath(sheet.path)]
     try:
-        finished = subprocess.run([*command, os.fspath(path)], check=False)  # noqa: S603 - theirs
+        # The editor holds the folder too: it is no leftover while somebody writes in it.
+        finished = subprocess.run(words, check=False, pass_fds=sheet.held)  # noqa: S603 - theirs
     except OSError:
         message = "the editor could not be started"
         raise InputError(message) from None
@@ -85,17 +94,15 @@ def _run(command: list[str], path: Path) -> None:
 
 
 @contextmanager
-def _private_file(runtime: Path, text: str) -> Iterator[Path]:
+def _private_file(runtime: Path, text: str) -> Iterator[_Sheet]:
     """A file in a folder of its own, which takes an editor's swap and backup files with it."""
-    private_folder(runtime)
-    folder = Path(tempfile.mkdtemp(prefix="edit-", dir=runtime))
-    path = folder / "memory.md"
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-            out.write(text.encode("utf-8", "surrogatepass"))
-        yield path
+        with scratch_folder(runtime) as (folder, held):
+            path = folder / "memory.md"
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            with os.fdopen(os.open(path, flags, 0o600), "wb") as out:
+                out.write(text.encode("utf-8", "surrogatepass"))
+            yield _Sheet(path, held)
     except OSError:
         message = "the file to be edited cannot be written or read"
         raise StoreError(message) from None
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

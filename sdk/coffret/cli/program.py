@@ -29,6 +29,7 @@ from coffret.cli.commands import (
     under_grant,
 )
 from coffret.cli.desk import Desk, desk_of
+from coffret.cli.ending import ended_in_order
 from coffret.cli.places import DEFAULT
 from coffret_vault.errors import CoffretError
 
@@ -190,7 +191,7 @@ def run(arguments: Sequence[str] | None = None, *, ambient: "Ambient | None" = N
         "--json" in words[: words.index("--")] if "--" in words else "--json" in words
     )
     try:
-        with desk:
+        with ended_in_order(), desk:
             return _invoke(words, desk)
     except CoffretError as error:
         desk.out.error(error)
