@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+import msgspec
 import pytest
 
 from coffret.flows import access as access_flows
 from coffret_vault.envelope.signature import sign_head, sign_statement
 from coffret_vault.errors import BadSignatureError, FormatError, StoreDamagedError, TrustError
 from coffret_vault.formats import entry as kinds
-from coffret_vault.formats.author import Author
+from coffret_vault.formats.author import OWNER, Author
 from coffret_vault.formats.checkpoint import Head, parse_head
 from coffret_vault.formats.entry import ENTRY, Entry, parse_leaf
 from coffret_vault.formats.layout import parse_id
@@ -24,7 +25,8 @@ from coffret_vault.log.judging import verify_evidence
 from coffret_vault.log.tree import leaf_hash
 from coffret_vault.records.memory import Fields
 from coffret_vault.records.seal import Stamp, seal_version
-from harness.network import Evil
+from harness.league import Pen, believing_the_entry
+from harness.network import Evil, Recorder
 from vectors.verifier.tree import many_proof
 
 if TYPE_CHECKING:
@@ -117,38 +119,53 @@ def test_a_forged_version_is_read_by_an_app_that_does_not_look(reader: Reader) -
         assert reader.read() == [FORGED]
 
 
-def _planted(reader: Reader) -> Callable[[Page], None]:
-    """A change that another app proposed, with its own entry in the log, shown as accepted."""
-    bad = reader.world.app("Bad")
-    _, access = reader.world.granted(reader.owner, bad, tags={"t"})
-    access.update(reader.memory.id, content=FORGED)
-    vault = reader.owner.vault
+PLANTED = ("waiting", "in the owner's name", "rejected")
+
+
+def _planted(reader: Reader, how: str) -> Callable[[Page], None]:
+    """What another app wrote, with a true entry about it in the log, shown as accepted."""
+    network, vault = Recorder(), reader.owner.vault
+    _, access = reader.world.granted(reader.owner, reader.world.app("Bad", transport=network))
+    access.memories()
+    key = access._shelf.one(reader.memory.id).key
+    assert key is not None
+    pen = Pen(access, key)
+    with believing_the_entry(pen.app_id):
+        author = OWNER if how == "in the owner's name" else None
+        pen.put(FORGED, memory_id=reader.memory.id, version=2, author=author)
+    record = msgspec.msgpack.decode(network.requests[-1].content)["records"][0]
     vault.sync()
+    if how == "rejected":
+        vault.reject(reader.memory.id, 2)
     vault.remember("a head over what the app proposed")
-    store = vault._state.store
-    record = store.record(parse_id(reader.memory.id), 2)
-    assert record is not None
-    leaves = [leaf for _, leaf in store.leaves()]
-    index = next(at for at, leaf in enumerate(leaves) if parse_leaf(leaf).signature)
+    leaves = [leaf for _, leaf in vault._state.store.leaves()]
+    about = [at for at, leaf in enumerate(leaves) if _is_about(leaf, reader.memory.id)]
+    index = about[-1]  # the owner's no, or else the app's own entry
 
     def change(page: Page) -> None:
-        item = page[1][0]
-        page[1][:] = [[record.header, record.envelope, *item[2:5], index, leaves[index]]]
+        page[1][:] = [[*record[:2], *page[1][0][2:5], index, leaves[index]]]
         page[4] = many_proof({index}, leaves)
 
     return change
 
 
+def _is_about(leaf: bytes, memory_id: str) -> bool:
+    entry = parse_leaf(leaf).entry
+    return (entry.subject, entry.version) == (parse_id(memory_id), 2)
+
+
 @pytest.mark.attack(39, 40)
-def test_what_waits_for_the_owner_is_not_shown_as_accepted(reader: Reader) -> None:
-    """A proposal's own entry is in the log too, and is not the owner's yes."""
-    reader.refuses(_planted(reader), "names")
+@pytest.mark.parametrize("how", PLANTED)
+def test_what_the_owner_did_not_accept_is_not_shown_as_accepted(reader: Reader, how: str) -> None:
+    """An app's own entry is in the log too, and the owner's no: neither is the owner's yes."""
+    reader.refuses(_planted(reader, how), "names")
 
 
 @pytest.mark.control(39, 40)
-def test_a_proposal_is_read_by_an_app_that_does_not_look_whose_entry_it_is(reader: Reader) -> None:
-    """It opens, and its entry is proven: what is missing is that the owner made it."""
-    reader.evil.rewrite[reader.path] = _planted(reader)
+@pytest.mark.parametrize("how", PLANTED)
+def test_it_is_read_by_an_app_that_does_not_look_at_the_entry(reader: Reader, how: str) -> None:
+    """It opens, and its entry is proven: what is missing is that the owner accepted it."""
+    reader.evil.rewrite[reader.path] = _planted(reader, how)
     with patch.object(access_flows, "check_named"):
         assert reader.read() == [FORGED]
 
