@@ -82,6 +82,33 @@ def test_an_update_under_an_app_s_own_key_is_not_accepted_unseen(world: World, h
     assert not pen.opens(owner.vault, memory.id)
 
 
+@pytest.mark.attack(39)
+def test_nothing_is_accepted_unseen_under_a_grant_that_does_not_hold_it(world: World) -> None:
+    """An app with two grants writes to what the one holds under the other, which is trusted.
+
+    The key is the memory's own: only what the trusted grant holds can tell. What it does hold is
+    accepted, at once.
+    """
+    owner, app = world.owner(), world.app()
+    watched, trusted = (owner.vault.remember(text) for text in ("watched", "trusted"))
+    _, reading = world.granted(owner, app, memories={watched.id})
+    _, access = world.granted(owner, app, memories={trusted.id}, auto_accept=True)
+    for shelf, memory in ((reading, watched), (access, trusted)):
+        shelf.memories()
+        key = shelf._shelf.one(memory.id).key
+        assert key is not None
+        with looking_away(HELD):
+            Pen(access, key).put("by the app", memory_id=memory.id, version=2)
+    owner.vault.sync()
+    assert owner.vault.get(trusted.id).content == "by the app"
+    assert owner.vault.get(watched.id).content == "watched"
+    (item,) = owner.vault.pending()
+    assert item.memory_id == watched.id
+    assert item.proposed is not None  # it opens, and is accepted when the owner says so
+    owner.vault.accept(watched.id)
+    assert owner.vault.get(watched.id).content == "by the app"
+
+
 def test_a_client_that_takes_over_an_app_s_key_is_read(world: World) -> None:
     """Control: with both rules about keys off, the app reads what the owner writes later."""
     owner, app = world.owner(), world.app()
