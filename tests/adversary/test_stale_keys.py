@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -15,13 +16,12 @@ from coffret.flows import grants as grant_flows
 from coffret_vault.errors import NetworkError, OpenError
 from coffret_vault.ingest import read_export
 from coffret_vault.records.seal import open_version
-from harness.league import Pen
+from harness.league import TIMES, Pen, looking_away
 from harness.network import Losing
 from harness.world import MONTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import timedelta
     from pathlib import Path
 
     from coffret import Access, Vault
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from harness.world import Clock, Owner, World
 
 DAY: timedelta = MONTH / 30
+MICROSECOND = timedelta(microseconds=1)
 
 
 def key_of(access: Access, memory_id: str) -> SecretBytes:
@@ -165,6 +166,53 @@ def test_a_lazy_client_would_let_a_revoked_app_read(world: World) -> None:
     with lazy():
         owner.vault.revoke(grant_id)
         written_by_the_other(owner, stays, memory_id)
+    assert opened(owner.vault, kept) == {"shared", "after the end"}
+
+
+def dated_by_its_app(world: World, owner: Owner, clock: Clock, days: int) -> SecretBytes:
+    """What an app made, dated as it liked, and changed after another's grant had ended; its key.
+
+    Both grants are standing ones; the app's own goes on.
+    """
+    standing: dict[str, Any] = {"standing": True, "approve_standing": True}
+    _, gone = world.granted(owner, world.app("Gone"), duration=2 * DAY, **standing)
+    _, stays = world.granted(owner, world.app(), duration=5 * MONTH, **standing)
+    with looking_away(TIMES):
+        pen = Pen(stays)
+        memory_id = pen.put("shared", time=pen.now() + days * DAY // MICROSECOND)
+    owner.vault.sync()
+    owner.vault.accept(memory_id)
+    kept = key_of(gone, memory_id)
+    world.clock.forward(days=3)
+    clock.forward(days=3)
+    try:
+        owner.vault.sync()
+        written_by_the_other(owner, stays, memory_id)
+    finally:
+        clock.offset *= 0
+    return kept
+
+
+@pytest.mark.attack(38)
+@pytest.mark.parametrize("days", [-7_000, 0, 3, 7_000])
+def test_an_app_s_word_about_time_keeps_no_key_in_use(
+    world: World, server_clock: Clock, days: int
+) -> None:
+    """Whenever an app says that it made a memory: each end of a grant comes after that."""
+    owner = world.owner()
+    kept = dated_by_its_app(world, owner, server_clock, days)
+    assert opened(owner.vault, kept) == {"shared"}
+
+
+@pytest.mark.control(38)
+@pytest.mark.parametrize("days", [0, 3])
+def test_a_lazy_client_would_let_the_app_s_word_count(
+    world: World, server_clock: Clock, days: int
+) -> None:
+    """Control: where keys change only at the owner's next write, the kept key opens the change."""
+    owner = world.owner()
+    with lazy():
+        kept = dated_by_its_app(world, owner, server_clock, days)
     assert opened(owner.vault, kept) == {"shared", "after the end"}
 
 
