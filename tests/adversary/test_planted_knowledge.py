@@ -20,7 +20,8 @@ from coffret_vault.formats.layout import parse_id
 from coffret_vault.formats.memory import parse_header
 from coffret_vault.formats.sharing import GRANT, Selector
 from coffret_vault.store import GrantRow
-from coffret_vault.store.known import Known
+from coffret_vault.store.known import LOG, Known
+from coffret_vault.store.mark import parse_mark
 from harness.network import Recorder
 from harness.world import PASSPHRASE
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from unittest.mock import _patch
 
     from coffret import Access, Vault
+    from coffret_vault.store.mark import Mark
     from harness.world import World
 
     Plant = Callable[[sqlite3.Connection, "Stage"], None]
@@ -54,6 +56,10 @@ class Stage:
         """What is known on the device now, with its seal, as a thief keeps it."""
         with closing(sqlite3.connect(self.path)) as database:
             return {table: database.execute(query).fetchall() for table, query in _KNOWN.items()}
+
+    def mark(self) -> Mark:
+        """How far the log was verified on the device now."""
+        return parse_mark(self.owner.vault._state.store.meta(LOG) or b"")
 
     @property
     def path(self) -> Path:
@@ -242,6 +248,25 @@ def test_a_device_that_believes_its_folder_hands_the_key_over(
 def test_a_revoked_grant_does_not_come_back(world: World) -> None:
     """What was known before a revocation, with its genuine seal, beside the log of now: refused."""
     assert _key_after_return(world) == 2
+
+
+@pytest.mark.attack(49)
+def test_a_revoked_grant_does_not_come_back_with_the_tree_of_before(world: World) -> None:
+    """The log's tree of before, too, under the newest head, with no entry behind it: refused."""
+    stage = Stage(world)
+    before, mark = stage.copy(), stage.mark()
+    stage.owner.vault.revoke(stage.grant_id)
+    told = mark._replace(head=stage.mark().head)
+
+    def plant(database: sqlite3.Connection, stage: Stage) -> None:
+        _put_back(before)(database, stage)
+        database.execute("DELETE FROM leaves WHERE at >= ?", (told.size,))
+        database.execute("UPDATE meta SET value = ? WHERE name = ?", (told.pack(), LOG))
+
+    vault = stage.planted(plant)
+    for act in (vault.grants, lambda: vault.update(stage.shown, content="later")):
+        with pytest.raises(StoreAlteredError, match="not by this vault"):
+            act()
 
 
 @pytest.mark.control(49)

@@ -21,7 +21,8 @@ from coffret_vault.keyring import Keyring
 from coffret_vault.log.verify import Verifier
 from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.store import Sealing, Store
-from coffret_vault.store.known import _FAR, Known
+from coffret_vault.store.known import _FAR, LOG, Known
+from coffret_vault.store.mark import parse_mark
 from harness.logs import ACCOUNT, OWNER_KEY, entry, head, leaf
 
 if TYPE_CHECKING:
@@ -218,6 +219,37 @@ def test_a_seal_of_before_does_not_fit_a_log_that_has_told_since(store: Store) -
         database.execute("UPDATE meta SET value = ? WHERE name = 'settings'", (b"before",))
     with pytest.raises(StoreAlteredError):
         store.known.check()
+
+
+def test_a_seal_of_before_does_not_fit_another_tree_under_the_newest_head(store: Store) -> None:
+    """Nor where the entry that told otherwise is taken away, or another is in its place."""
+    store.commit(_verified(store, _put(b"f" * 16)))
+    store.set_meta("settings", b"before")
+    before = {name: store.meta(name) or b"" for name in ("known", "settings", LOG)}
+    told = entry("settings", 1, subject=ACCOUNT)
+    store.commit(_verified(store, told), meta={"settings": b"after"})
+    _check(store)
+    older, newest = (parse_mark(kept or b"") for kept in (before[LOG], store.meta(LOG)))
+    longer, other = older.frontier.copy(), leaf(_put(MEMORIES[0]))
+    longer.append(other)
+    _plant(store, before | {LOG: older.pack()})
+    _check(store)
+    for mark in (older, older._replace(frontier=longer)):
+        _plant(store, before | {LOG: mark._replace(head=newest.head).pack()}, other)
+        with closing(_again(store)) as again:
+            assert store.known.is_lost()
+            assert again.known.is_lost()
+
+
+def _plant(store: Store, values: dict[str, bytes], last: bytes = b"") -> None:
+    """Somebody writes these values, and has the log end as its mark says, with this leaf."""
+    size = parse_mark(values[LOG]).size
+    with closing(sqlite3.connect(store.path)) as database, database:
+        database.execute("DELETE FROM leaves WHERE at >= ?", (size,))
+        if size > 1:
+            database.execute("INSERT OR REPLACE INTO leaves VALUES (?, ?)", (size - 1, last))
+        for name, value in values.items():
+            database.execute("UPDATE meta SET value = ? WHERE name = ?", (value, name))
 
 
 def test_what_changes_nothing_known_is_not_sealed_each_time(store: Store) -> None:
