@@ -3,9 +3,10 @@
 import contextlib
 import functools
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
+import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -70,7 +71,7 @@ def create_app(
         exception_handlers=dict.fromkeys(_REFUSALS, _pass_on),
         docs_url=None,
         redoc_url=None,
-        openapi_url="/api/v1/openapi.json",
+        openapi_url=None,  # FastAPI's own would be encoded anew for everybody who asks
         # No environment variable may make this server report what it does to anybody.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
@@ -78,7 +79,8 @@ def create_app(
     app.router.routes.extend(data_routes())
     for part in (auth, accounts, keys, listing, developers, requests, grants, viewing):
         app.include_router(part)
-    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
+    app.openapi = functools.cache(lambda: describe(app))  # type: ignore[method-assign]
+    app.add_api_route("/api/v1/openapi.json", _document(app), include_in_schema=False)
     for path, probe in (("/healthz", healthy), ("/readyz", ready)):
         app.add_api_route(path, probe, methods=["GET"], tags=["health"])
         app.add_api_route(path, probe, methods=["HEAD"], include_in_schema=False)
@@ -94,6 +96,19 @@ def create_app(
 async def _pass_on(_: Request, error: Exception) -> Response:
     """Leave every refusal to the gate, so that all have one form."""
     raise error
+
+
+def _document(app: FastAPI) -> Callable[[], Awaitable[Response]]:
+    """The route of the OpenAPI document, which is made once, when somebody first asks for it."""
+
+    @functools.cache
+    def encoded() -> bytes:
+        return msgspec.json.encode(app.openapi())
+
+    async def openapi() -> Response:
+        return Response(encoded(), media_type="application/json")
+
+    return openapi
 
 
 async def healthy() -> Response:
