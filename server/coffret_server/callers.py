@@ -25,12 +25,13 @@ async def find(
     """
     principals = services.principals
     caller = await principals.standing(token)
-    if caller is not None:
-        return caller
-    failures = limits.failures(token, info.address, ours=principals.is_ours(token))
-    failures.check()
-    try:
-        return await principals.caller(token)
-    except ProblemError:
-        info.allowance = failures.take()
-        raise
+    if caller is None:
+        failures = limits.failures(token, info.address, ours=principals.is_ours(token))
+        failures.check()
+        try:
+            caller = await principals.caller(token)
+        except ProblemError:
+            info.allowance = failures.take()
+            raise
+    info.is_known = True
+    return caller

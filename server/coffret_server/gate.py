@@ -44,6 +44,7 @@ _FRAMEWORK_CODES: Final = {
     405: "method-not-allowed",
     413: "too-large",
 }
+_REFUSED: Final = 400
 _CLIENT_GONE: Final = 499
 ACCESS: Final = logging.getLogger("coffret_server.access")
 ERRORS: Final = logging.getLogger("coffret_server.errors")
@@ -159,6 +160,8 @@ class Gate:
 
         async def stamped(message: "Message") -> None:
             if message["type"] == "http.response.start":
+                if message["status"] < _REFUSED:
+                    self._count(scope, info)
                 info.status = message["status"]
                 message["headers"] = [*message.get("headers", ()), *info.headers()]
             else:
@@ -177,7 +180,6 @@ class Gate:
             code = "too-large"
             raise ProblemError(code, "the body is too large for a call without a token")
         await callers.find(scope["app"].state.services, self._limits, info, token)
-        info.is_known = True
 
     async def _serve(self, scope: "Scope", receive: "Receive", send: "Send", info: Info) -> None:
         try:
@@ -196,7 +198,8 @@ class Gate:
             if info.status:  # the answer has begun: nothing can be added to it
                 _report(info, error)
                 return
-            await answer_problem(as_problem(error, info), info, send)
+            problem = self._counted(scope, info, as_problem(error, info))
+            await answer_problem(problem, info, send)
 
     def _admit(self, scope: "Scope", info: Info) -> None:
         authorized = False
@@ -205,8 +208,23 @@ class Gate:
                 code = "too-large"
                 raise ProblemError(code, "the body is too large")
             authorized = authorized or name == b"authorization"
-        if not authorized and scope["path"] not in _PROBES:
+        if not authorized:
+            self._count(scope, info)
+
+    def _count(self, scope: "Scope", info: Info) -> None:
+        """Count against its address what nothing else counted and nobody's token was shown with."""
+        if info.allowance is None and not info.is_known and scope["path"] not in _PROBES:
             info.allowance = self._limits.open.take(info.address)
+
+    def _counted(self, scope: "Scope", info: Info, problem: ProblemError) -> ProblemError:
+        """A refusal, counted: a header that says nothing makes it no cheaper than none."""
+        if problem.code == "rate-limited":
+            return problem
+        try:
+            self._count(scope, info)
+        except ProblemError as limit:
+            return limit if problem.retry_after is None else problem
+        return problem
 
 
 def as_problem(error: Exception, info: Info) -> ProblemError:

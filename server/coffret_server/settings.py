@@ -61,7 +61,7 @@ class Settings:
         waiting_entries: what apps wrote under a grant and the owner has not decided about.
         waiting_bytes: bytes of its records; of both, never more than a quarter of the quota.
         auth_rate: requests a minute of one address for challenges, logins and tokens.
-        open_rate: requests a minute of one address without a token.
+        open_rate: requests a minute of one address that nobody's token came with.
         account_rate: requests a minute of one account or app.
         failure_rate: wrong tokens and keys a minute of one address.
         login_failures: failed logins to an account from an address, at once; five times as many

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from coffret_server import gate
+from coffret_server import gate, openapi
 from server import forge
 from server.stand import ORIGIN, Clock, Stand, code, serving
 
@@ -140,6 +140,50 @@ async def test_strangers_are_limited(tmp_path: Path, clock: Clock) -> None:
         for answer in (await stand.get("/sync", wrong), await stand.get("/tags")):
             assert code(answer) == (429, "rate-limited")
         assert (await stand.http.get("/healthz")).status_code == 200
+
+
+async def test_a_header_that_says_nothing_is_no_way_round_the_limit(
+    tmp_path: Path, clock: Clock
+) -> None:
+    """Whatever ends without a known caller counts, whatever its header says; nobody known pays."""
+    junk = {"Authorization": "Basic eDp5"}
+    async with await limited(tmp_path, clock, open_rate=6) as stand:
+        owner = await stand.sign_up()
+        clock.advance(60)
+        paths = ("/openapi.json", "/nowhere", "/tags", "/tags/", "/auth/challenge", "/sync")
+        answers = [await stand.get(path, headers=junk) for path in paths]
+        assert [answer.status_code for answer in answers] == [200, 404, 401, 307, 405, 401]
+        left = [answer.headers["ratelimit"].partition(";t=")[0] for answer in answers]
+        assert left == [f'"address";r={number}' for number in range(5, -1, -1)]
+        for path in paths:
+            answer = await stand.get(path, headers=junk)
+            assert code(answer) == (429, "rate-limited")
+            assert int(answer.headers["retry-after"]) > 0
+        assert (await stand.get("/tags", owner.token)).status_code == 200
+        late = forge.bound(
+            "GET", f"{ORIGIN}/api/v1/tags", b"", token=owner.token, at=clock.now // 1_000_000 - 90
+        )
+        answer = await stand.http.get("/api/v1/tags", headers=late)
+        assert code(answer) == (401, "invalid-proof")
+        assert "dpop-nonce" in answer.headers
+        assert (await stand.http.get("/healthz", headers=junk)).status_code == 200
+
+
+async def test_the_description_of_the_calls_is_made_once(
+    sqlite_stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody who asks gets the same bytes; nobody has them made anew."""
+    made = 0
+    describe = openapi.describe
+
+    def counting(app: Any) -> Any:
+        nonlocal made
+        made += 1
+        return describe(app)
+
+    monkeypatch.setattr("coffret_server.app.describe", counting)
+    answers = {(await sqlite_stand.get("/openapi.json")).content for _ in range(3)}
+    assert (len(answers), made) == (1, 1)
 
 
 async def test_bodies_are_capped(sqlite_stand: Stand) -> None:
