@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import json
 import pkgutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import coffret_vault
+from coffret.flows.http import Response, problem
+from coffret_server.problems import CODES
 from coffret_vault.errors import CoffretError
 
 if TYPE_CHECKING:
@@ -17,12 +20,18 @@ PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
 _BEFORE = """# Errors
 
 Every error that Coffret raises on purpose. `code` is stable and is what programs compare; `exit`
-is what the command line returns; `HTTP` is the status with which a server reports the same thing,
-where it has one. An indented class is caught with the one above it. What else is raised is a
+is what the command line returns; `HTTP` is the status with which a server answers with that code,
+where it does. An indented class is caught with the one above it. What else is raised is a
 mistake in the program. Programs take them from `coffret.errors`.
 
 | class | code | exit | HTTP | what a person reads |
 |---|---|---|---|---|
+"""
+_BETWEEN = """
+What a server answers with other codes than those of the classes that they become:
+
+| the server's code | HTTP | class |
+|---|---|---|
 """
 
 
@@ -47,7 +56,19 @@ def page() -> str:
         f"| {kind.http_status or ''} | {kind.sentence()} |\n"
         for depth, kind in every_error()
     ]
-    return _BEFORE + "".join(rows)
+    others = [
+        f"| `{code}` | {status} | `{kind.__name__}` |\n"
+        for code, (status, _) in CODES.items()
+        if (kind := becomes(code)).code != code
+    ]
+    return _BEFORE + "".join(rows) + _BETWEEN + "".join(others)
+
+
+def becomes(code: str) -> type[CoffretError]:
+    """The class of the table that an answer with a code is raised as, or a subclass of."""
+    body = json.dumps({"code": code}).encode()
+    found = type(problem(Response(status=CODES[code][0], headers={}, body=body)))
+    return next(kind for kind in found.__mro__ if kind.__module__.startswith("coffret_vault."))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import pytest
 
 from architecture.errors_table import PAGE, every_error, page
 from coffret import errors
+from coffret_server.problems import CODES
 from coffret_vault.errors import CoffretError, OpenError, RateLimitedError
 
 ERRORS = [kind for _, kind in every_error()]
@@ -57,8 +58,19 @@ def test_a_rate_limit_says_when_to_come_back() -> None:
     assert RateLimitedError(retry_after=2.5).retry_after == 2.5
 
 
+def test_a_status_is_that_of_the_server() -> None:
+    """A class whose code a server answers with says the status of that, and no other class one."""
+    assert {kind.code: kind.http_status for kind in ERRORS if kind.http_status} == {
+        code: status
+        for code, (status, _) in CODES.items()
+        if code in {kind.code for kind in ERRORS}
+    }
+
+
 def test_the_table_is_that_of_the_classes() -> None:
     """docs/errors.md lists every error with its code, statuses and sentence, and no other.
+
+    And what becomes of a server's code that is no class's, or that becomes another class.
 
     ``python tests/architecture/errors_table.py`` writes it anew.
     """

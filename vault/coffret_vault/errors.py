@@ -45,7 +45,8 @@
          └─ QuotaError        the account is full
 
 ``code`` is stable and is what programs compare; ``exit_code`` is what the CLI returns;
-``http_status`` is the status with which a server reports the same thing, where it has one. The
+``http_status`` is the status with which a server answers with that code, where it does: it is no
+class's for being its parent's. The
 first line of a class docstring is the sentence that a person reads. No message ever holds a key,
 a token, a passphrase or plaintext.
 """
@@ -61,6 +62,12 @@ class CoffretError(Exception):
     code: ClassVar[str] = "error"
     exit_code: ClassVar[int] = 1
     http_status: ClassVar[int | None] = None
+
+    def __init_subclass__(cls) -> None:
+        """Inherit no status: a server answers with codes of its own alone."""
+        super().__init_subclass__()
+        if "http_status" not in vars(cls):
+            cls.http_status = None
 
     def __init__(self, detail: str = "", *, hint: str = "") -> None:
         """Say what happened.
@@ -110,6 +117,7 @@ class ClockError(InputError):
     """The clock here is far from the server's: see which of them is wrong."""
 
     code = "wrong-clock"
+    http_status = 422
 
 
 class TooLargeError(InputError):
@@ -131,6 +139,7 @@ class UnknownSuiteError(FormatError):
     """This was made with a cryptographic suite that this version does not know; update Coffret."""
 
     code = "unknown-suite"
+    http_status = 422
 
 
 class UnknownSettingError(FormatError):
@@ -178,12 +187,14 @@ class BadSignatureError(TrustError):
     """A signature does not verify; nothing was changed here."""
 
     code = "bad-signature"
+    http_status = 422
 
 
 class WeakKeyError(TrustError):
     """A public key is one for which any message would verify; nothing was changed here."""
 
     code = "weak-key"
+    http_status = 422
 
 
 class WeakKdfError(TrustError):
@@ -238,18 +249,21 @@ class GrantExpiredError(GrantError):
     """The grant has expired."""
 
     code = "grant-expired"
+    http_status = 403
 
 
 class GrantPausedError(GrantError):
     """The owner has paused the grant."""
 
     code = "grant-paused"
+    http_status = 403
 
 
 class GrantRevokedError(GrantError):
     """The owner has revoked the grant."""
 
     code = "grant-revoked"
+    http_status = 403
 
 
 class StoreError(CoffretError):
@@ -323,6 +337,7 @@ class SessionEndedError(SessionError):
     """This device's session was ended; unlock the vault to log in again."""
 
     code = "session-ended"
+    http_status = 401
 
 
 class ForbiddenError(ServerError):
