@@ -8,7 +8,6 @@ import msgspec
 
 from coffret.finding import Search
 from coffret.flows.appcheck import Confirmation
-from coffret.flows.memories import NewMemory
 from coffret.flows.requests import Narrowing
 from coffret_vault.errors import InputError
 from coffret_vault.records.memory import Fields
@@ -16,7 +15,6 @@ from coffret_vault.records.memory import Fields
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from datetime import datetime, timedelta
-    from typing import Unpack
 
     from coffret_vault.search import Mode
 
@@ -161,11 +159,6 @@ def changed(changes: Mapping[str, Any]) -> Callable[[Fields], Fields]:
         return result
 
     return change
-
-
-def new_memory(content: str, created: datetime | None, **details: Unpack[Details]) -> NewMemory:
-    """A memory to be written, from a call's arguments."""
-    return NewMemory(fields_of(content, details), created=created)
 
 
 def search_of(wanted: Mapping[str, Any]) -> Search:

@@ -244,7 +244,6 @@ class Entered(Unshown, msgspec.Struct, frozen=True):
     account: AccountFile
     keys: Unlocked
     session: Session
-    slot_keys: SlotKeys
 
 
 def enter_with_passphrase(
@@ -300,7 +299,7 @@ def _enter(place: Place, username: str, session: Session, keys: SlotKeys) -> Flo
         generation=answer.identity.generation,
         identity=unb64(answer.identity.envelope),
     )
-    return Entered(place, account, open_account(place, account, keys), session, keys)
+    return Entered(place, account, open_account(place, account, keys), session)
 
 
 def open_account(place: Place, account: AccountFile, keys: SlotKeys) -> Unlocked:

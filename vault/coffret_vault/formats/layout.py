@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _U64 = 8
-_MOST_ITEMS = 1 << 16
 LONGEST_TEXT = 2_048
 """Characters. The longest field has 1,000 bytes, and composing makes a third less of a text."""
 

@@ -33,7 +33,6 @@ MAX_CONTENT = 1 << 20
 MAX_PAYLOAD = 2 << 20
 MAX_OWN_PAYLOAD = MAX_PAYLOAD + (32 << 10)
 """The owner's: what an app wrote fits with all that is added when it is written again."""
-MAX_ENVELOPE = 2_228_224
 IMPORTANCE_ONE = 1_000_000
 """Importance is counted in millionths: this many are 1.0."""
 
@@ -308,8 +307,6 @@ def _inside(value: object) -> list[object] | None:
 def _check_shown(payload: Payload) -> None:
     """What a sealed memory hides here keeps to the rules that a header has for it."""
     if not payload.title and not payload.tags and payload.importance is None:
-        return
-    if not (payload.title or payload.tags or payload.importance):
         return
     _TITLE.encode(payload.title)
     if payload.importance is not None and not 0 <= payload.importance <= IMPORTANCE_ONE:

@@ -22,7 +22,6 @@ SUITE = 0x01
 _SUITE_BYTES = bytes([SUITE])
 _LABEL_PREFIX = b"coffret/v1/"
 _U64 = 8
-MAX_FIELDS = 32
 
 
 def u64(value: int) -> bytes:
