@@ -39,11 +39,11 @@ def state_at(stored: str, expires: int, now: int) -> str:
     return ENDED if stored != REVOKED and expires <= now else stored
 
 
-async def find_grant(tx: Tx, grant: bytes, now: int, *, lock: bool = False) -> Grant | None:
-    """A grant by its id; with `lock` its state stays what it is until the transaction ends."""
+async def find_grant(tx: Tx, grant: bytes, now: int) -> Grant | None:
+    """A grant by its id."""
     row = await tx.one(
-        "SELECT account_id, app_id, state, scopes, expires, last_read FROM grants"  # noqa: S608 - no value is put into the text
-        " WHERE grant_id = ?" + (tx.for_update if lock else ""),
+        "SELECT account_id, app_id, state, scopes, expires, last_read FROM grants"
+        " WHERE grant_id = ?",
         grant,
     )
     if row is None:
@@ -52,15 +52,13 @@ async def find_grant(tx: Tx, grant: bytes, now: int, *, lock: bool = False) -> G
     return Grant(row[0], grant, row[1], state_at(row[2], row[4], now), scopes, row[4], row[5])
 
 
-async def usable_grant(
-    tx: Tx, grant: bytes, app: AppCaller, now: int, *, lock: bool = False
-) -> Grant:
+async def usable_grant(tx: Tx, grant: bytes, app: AppCaller, now: int) -> Grant:
     """The active grant of an app, with the scopes that the app's API key is good for as well.
 
     Raises:
         ProblemError: `not-found`, or the `grant-…` code of its state.
     """
-    found = await find_grant(tx, grant, now, lock=lock)
+    found = await find_grant(tx, grant, now)
     if found is None or found.app != app.app:
         refuse("not-found", "there is no such grant")
     if found.state != ACTIVE:

@@ -14,7 +14,7 @@ from coffret_server.problems import ProblemError
 from coffret_server.schema import AccessRequest
 
 SECOND: Final = 1_000_000
-HOUR: Final = 3_600
+HOUR: Final = 3_600  # seconds, as an answer says them; below, as times are kept: µs
 DAY: Final = 24 * HOUR * SECOND
 LAPSE: Final = 7 * DAY
 KEPT: Final = 90 * DAY

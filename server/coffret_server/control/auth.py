@@ -370,7 +370,7 @@ async def _token(
             .where(ApiKey.app_id == app, ApiKey.key_id == found[0].key_id)
             .values(last_used=now)
         )
-    seconds, issued = min(services.settings.token_seconds, 900), now // 1_000_000
+    seconds, issued = services.settings.token_seconds, now // 1_000_000
     if found[0].expires is not None:
         seconds = min(seconds, -(-found[0].expires // 1_000_000) - issued)
     said = tokens.AppToken(

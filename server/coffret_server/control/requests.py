@@ -52,7 +52,7 @@ from coffret_server.wire import pae
 from coffret_server.wire.records import check_wrap
 
 requests = router("access requests")
-SKEW = 300_000_000
+SKEW = 300_000_000  # µs
 State = Literal["pending", "approved", "denied", "cancelled", "lapsed", "superseded"]
 
 
