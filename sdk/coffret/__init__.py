@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from coffret.app import Access, App, register_developer
+    from coffret.arguments import Approving, Changes, Details, Wanted
     from coffret.async_app import AsyncAccess, AsyncApp, register_developer_async
     from coffret.async_vault import AsyncVault
     from coffret.developer import Developer
@@ -36,10 +37,13 @@ _HOMES = {
     "App": "coffret.app",
     "AppCheck": "coffret.sharing",
     "AppInfo": "coffret.sharing",
+    "Approving": "coffret.arguments",
     "AsyncAccess": "coffret.async_app",
     "AsyncApp": "coffret.async_app",
     "AsyncVault": "coffret.async_vault",
+    "Changes": "coffret.arguments",
     "CoffretError": "coffret_vault.errors",
+    "Details": "coffret.arguments",
     "Developer": "coffret.developer",
     "Embedder": "coffret_vault.search",
     "Fields": "coffret_vault.records.memory",
@@ -59,6 +63,7 @@ _HOMES = {
     "VaultSettings": "coffret.local",
     "VaultStatus": "coffret.local",
     "Version": "coffret.flows.history",
+    "Wanted": "coffret.arguments",
     "register_developer": "coffret.app",
     "register_developer_async": "coffret.async_app",
 }
@@ -69,10 +74,13 @@ __all__ = [
     "App",
     "AppCheck",
     "AppInfo",
+    "Approving",
     "AsyncAccess",
     "AsyncApp",
     "AsyncVault",
+    "Changes",
     "CoffretError",
+    "Details",
     "Developer",
     "Embedder",
     "Fields",
@@ -92,6 +100,7 @@ __all__ = [
     "VaultSettings",
     "VaultStatus",
     "Version",
+    "Wanted",
     "register_developer",
     "register_developer_async",
 ]

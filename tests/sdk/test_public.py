@@ -20,11 +20,11 @@ from coffret.flows.http import LogMovedError, Response, VersionConflictError, b6
 from coffret_vault import errors
 
 NAMES = {
-    "Access", "AccessRequestInfo", "App", "AppCheck", "AppInfo", "AsyncAccess", "AsyncApp",
-    "AsyncVault", "CoffretError", "Developer", "Embedder", "Fields", "Found", "GrantInfo",
-    "ImportReport", "KeyChange", "Memory", "NewMemory", "Pending", "RecoveryKit", "Review",
-    "Selection", "SessionInfo", "SyncReport", "Vault", "VaultSettings", "VaultStatus", "Version",
-    "register_developer", "register_developer_async",
+    "Access", "AccessRequestInfo", "App", "AppCheck", "AppInfo", "Approving", "AsyncAccess",
+    "AsyncApp", "AsyncVault", "Changes", "CoffretError", "Details", "Developer", "Embedder",
+    "Fields", "Found", "GrantInfo", "ImportReport", "KeyChange", "Memory", "NewMemory", "Pending",
+    "RecoveryKit", "Review", "Selection", "SessionInfo", "SyncReport", "Vault", "VaultSettings",
+    "VaultStatus", "Version", "Wanted", "register_developer", "register_developer_async",
 }  # fmt: skip
 
 
