@@ -120,6 +120,7 @@ EXPECTED: dict[str, type[errors.CoffretError]] = {
     "not-approved": errors.ConflictError,
     "request-final": errors.ConflictError,
     "version-moved": LogMovedError,
+    "method-not-allowed": errors.ServerError,
     "too-large": errors.TooLargeError,
     "too-slow": errors.TimedOutError,
     "invalid-input": errors.InputError,
