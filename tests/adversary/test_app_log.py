@@ -250,6 +250,29 @@ def test_an_apps_log_does_not_go_back(reader: Reader) -> None:
         assert found.verdict.kind == "rolled-back"
 
 
+@pytest.mark.attack(17, 60)
+def test_an_apps_log_does_not_go_back_behind_another_process(reader: Reader) -> None:
+    """What another process was shown meanwhile is asked for again, and then held to it."""
+    pages: list[Page] = []
+    reader.evil.rewrite[reader.path] = lambda page: pages.append([*page])
+    reader.read()
+    path, around = reader.app._state.path, reader.world.around()
+    other = reader.world.closing(type(reader.app).load(path, **around))
+    access = other.access(reader.app.requests()[-1])
+    asked: list[Page] = []
+
+    def older(page: Page) -> Page:
+        if not asked:
+            reader.owner.vault.remember("more", tags=["t"])
+            access.memories()
+        asked.append(page)
+        return pages[0]
+
+    error = reader.refuses(older, "shorter")
+    assert verify_evidence(Path(error.evidence).read_bytes()).verdict.kind == "rolled-back"
+    assert len(asked) == 2
+
+
 @pytest.mark.control(17)
 def test_an_app_without_a_past_takes_an_older_head(reader: Reader) -> None:
     """What tells an app is its own memory of the newest head."""

@@ -222,6 +222,27 @@ def test_a_rollback_to_an_older_head_is_noticed(victim: Victim) -> None:
     victim.refuses(TrustError, "shorter")
 
 
+@pytest.mark.attack(17)
+def test_a_rollback_behind_another_process_is_noticed(victim: Victim) -> None:
+    """What another process of the device took meanwhile is asked for again, and then held to it."""
+    other = victim.world.closing(Vault.open(victim.vault.folder, **victim.world.around()))
+    other.unlock(victim.owner.passphrase, victim.owner.secret_key)
+    older: list[Page] = []
+
+    def shows(page: Page) -> Page:
+        if not older:
+            victim.owner.vault.remember("later")
+            other.sync()
+        older.append([page[0], page[1], []])
+        return older[0]
+
+    victim.evil.rewrite["/sync"] = shows
+    with pytest.raises(TrustError, match="shorter") as raised:
+        victim.vault.sync()
+    assert [str(path) for path in victim.vault.evidence()] == [raised.value.evidence]
+    assert len(older) == 2
+
+
 @pytest.mark.attack(16, 17)
 def test_a_hidden_tail_is_noticed(victim: Victim) -> None:
     """An app's entry that this device has seen cannot be taken back by the server."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
@@ -24,8 +25,7 @@ from coffret.flows.witness import (
     check_named,
     check_not_older,
     check_own,
-    last_head,
-    take_head,
+    witnessed,
 )
 from coffret_vault.envelope.signature import sign_statement
 from coffret_vault.errors import (
@@ -113,6 +113,7 @@ def read_all(state: AppState, held: Held) -> Flow[dict[str, Readable]]:
     Raises:
         GrantError: the grant is paused, revoked or expired.
         FormatError: the server's pages have no end, or hold what is not a memory.
+        StoreMovedError: other processes of this app were quicker again and again.
         TrustError: the owner's log was turned back or forked, or does not name what is shown; or
             what it names does not open.
     """
@@ -125,14 +126,7 @@ def read_all(state: AppState, held: Held) -> Flow[dict[str, Readable]]:
             message = "the server's pages lead back to one that was read"
             raise FormatError(message)
         asked.add(cursor)
-        seen = last_head(state, held)
-        params = [("limit", str(_PAGE)), ("seen", str(seen.head.size if seen else 0))]
-        if cursor:
-            params.append(("cursor", cursor))
-        path = f"/grants/{id_text(held.grant.grant_id)}/records"
-        request = Request("GET", path, media=MSGPACK, params=tuple(params))
-        page = decode_msgpack((yield from send(state, request)), _Page)
-        head = take_head(state, held, page.head, page.continues)
+        page, head = yield from witnessed(state, held, partial(_page, state, held, cursor))
         accepted = [(item.index, item.leaf) for item in page.items if item.accepted]
         check_leaves(head, accepted, page.nodes)
         for item in page.items:
@@ -143,6 +137,15 @@ def read_all(state: AppState, held: Held) -> Flow[dict[str, Readable]]:
     return found
 
 
+def _page(state: AppState, held: Held, cursor: str, seen: int) -> Flow[_Page]:
+    params = [("limit", str(_PAGE)), ("seen", str(seen))]
+    if cursor:
+        params.append(("cursor", cursor))
+    path = f"/grants/{id_text(held.grant.grant_id)}/records"
+    request = Request("GET", path, media=MSGPACK, params=tuple(params))
+    return decode_msgpack((yield from send(state, request)), _Page)
+
+
 def receipt(state: AppState, held: Held) -> Flow[str]:
     """The newest head of the owner's log, as this app is shown it now, and keeps it.
 
@@ -151,12 +154,14 @@ def receipt(state: AppState, held: Held) -> Flow[str]:
         TrustError: the log was turned back or forked.
     """
     _check_live(state, held)
-    seen = last_head(state, held)
+    _, head = yield from witnessed(state, held, partial(_head, state, held))
+    return head.note
+
+
+def _head(state: AppState, held: Held, seen: int) -> Flow[_HeadAnswer]:
     path = f"/grants/{id_text(held.grant.grant_id)}/head"
-    params = (("seen", str(seen.head.size if seen else 0)),)
-    answer = yield from send(state, Request("GET", path, media=MSGPACK, params=params))
-    page = decode_msgpack(answer, _HeadAnswer)
-    return take_head(state, held, page.head, page.continues).note
+    request = Request("GET", path, media=MSGPACK, params=(("seen", str(seen)),))
+    return decode_msgpack((yield from send(state, request)), _HeadAnswer)
 
 
 def _check_live(state: AppState, held: Held) -> None:

@@ -21,7 +21,13 @@ from coffret.flows.slots import follow_slots
 from coffret.flows.state import account_meta
 from coffret.flows.wraps import WRAPS_MAY_HAVE_MOVED, follow_wraps
 from coffret_vault.envelope.signature import verify_head
-from coffret_vault.errors import FormatError, OpenError, StoreAlteredError, TrustError
+from coffret_vault.errors import (
+    FormatError,
+    OpenError,
+    StoreAlteredError,
+    StoreMovedError,
+    TrustError,
+)
 from coffret_vault.formats.checkpoint import parse_head
 from coffret_vault.formats.memory import KEK, Header, Peek, Record, parse_header, peek_header
 from coffret_vault.log.verify import Verified, Verifier
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
 
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
+    from coffret_vault.log.verify import Position
     from coffret_vault.records.seal import Wrapping
 
     Progress = Callable[[str, int, int], None]
@@ -99,13 +106,12 @@ def sync(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]:
     known = state.store.known
     lost, altered = known.is_lost(), known.was_altered()
     for at in range(_ROUNDS):
-        page = yield from _page(state, state.position().size)
-        with known.set_aside(lost and at == 0):
-            found, taken, missing = yield from _take_or_testify(state, page, progress)
+        found, taken, missing = yield from _next(state, progress, aside=lost and at == 0)
+        stood = state.position()
         lacking = missing or state.store.wanted()
         taken += yield from _fetch_records(state, *lacking, progress)
         entries, records = entries + found, records + taken
-        if not found:
+        if not found and _stands(state, stood):
             if lacking[1]:
                 _nothing_withheld(state)
             break
@@ -114,6 +120,33 @@ def sync(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]:
     if lost and altered:
         raise StoreAlteredError(_READ_AGAIN, hint=_WHO_WRITES)
     return SyncReport(entries, records)
+
+
+def _next(state: VaultState, progress: Progress, *, aside: bool) -> Flow[_Taken]:
+    """Ask for what follows, and take it.
+
+    Where another process of this device took something meanwhile, the answer is to a question of
+    before: it is thrown away, and asked for again. What a server answers moves nothing here unless
+    it is verified, so it cannot have itself asked again for being wrong.
+
+    Raises:
+        StoreMovedError: others were quicker again and again.
+    """
+    for _ in range(_ROUNDS):
+        asked = state.position()
+        page = yield from _page(state, asked.size)
+        try:
+            with state.store.known.set_aside(aside):
+                return (yield from _take_or_testify(state, asked, page, progress))
+        except StoreMovedError:
+            continue
+    raise StoreMovedError
+
+
+def _stands(state: VaultState, asked: Position) -> bool:
+    """Whether nothing was taken into the store since it stood there, not even a head."""
+    now = state.position()
+    return now.size == asked.size and now.head == asked.head
 
 
 def _page(state: VaultState, at: int, end: int = 0) -> Flow[_Page]:
@@ -128,24 +161,37 @@ def _asking(at: int) -> Request:
     return Request("GET", "/sync", media=MSGPACK, params=params)
 
 
-def _take_or_testify(state: VaultState, page: _Page, progress: Progress) -> Flow[_Taken]:
-    """As :func:`_take_entries`; a log that contradicts what is held here leaves evidence."""
+def _take_or_testify(
+    state: VaultState, asked: Position, page: _Page, progress: Progress
+) -> Flow[_Taken]:
+    """As :func:`_take_entries`; a log that contradicts what is held here leaves evidence.
+
+    Raises:
+        StoreMovedError: what is held here is not what it was when the page was asked for.
+    """
     shown = Shown()
     shown.take(page.size, page.head, (leaf for leaf, _ in page.items))
+    if not _stands(state, asked):
+        raise StoreMovedError
     try:
-        return (yield from _take_entries(state, page, progress, shown))
-    except (TrustError, FormatError) as error:
-        yield from testify(state, error, shown)
+        return (yield from _take_entries(state, asked, page, progress, shown))
+    except (TrustError, FormatError, StoreAlteredError) as error:
+        if not _stands(state, asked):
+            raise StoreMovedError from None
+        if not isinstance(error, StoreAlteredError):
+            yield from testify(state, error, shown)
         raise
 
 
-def _take_entries(state: VaultState, page: _Page, progress: Progress, shown: Shown) -> Flow[_Taken]:
+def _take_entries(
+    state: VaultState, before: Position, page: _Page, progress: Progress, shown: Shown
+) -> Flow[_Taken]:
     """Verify and keep the entries behind our position; the first page's records with them.
 
     Returns how many entries and records were new, and where the store was empty what is missing
     now, and from where on: nobody has to look for it there.
     """
-    before, rows, again = state.position(), Rows(), state.store.known.aside
+    rows, again = Rows(), state.store.known.aside
     if page.size < before.size:
         _refuse("the log is shorter than one that this device has seen")
     fresh, behind = state.store.is_empty(), before.size + len(page.items)

@@ -8,11 +8,11 @@ not shown, except that what this process has read does not go back.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
 
 from coffret.flows.evidence import FOLDER, conflict, keep_evidence
 from coffret_vault.envelope.signature import verify_head, verify_statement
-from coffret_vault.errors import FormatError, TrustError
+from coffret_vault.errors import FormatError, StoreMovedError, TrustError
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.account import ACCOUNT_CARD
 from coffret_vault.formats.checkpoint import parse_head
@@ -22,13 +22,18 @@ from coffret_vault.log.evidence import Subject
 from coffret_vault.log.tree import leaf_hash, verify_batch, verify_consistency
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from coffret.flows.apps import Held
     from coffret.flows.appstate import AppState
+    from coffret.flows.http import Flow
     from coffret_vault.formats.checkpoint import SignedHead
     from coffret_vault.formats.entry import Leaf
     from coffret_vault.formats.memory import Header
+
+
+_TRIES = 16
+_OTHERS = "other programs read with this app's keys all the time; try again"
 
 
 def last_head(state: AppState, held: Held) -> SignedHead | None:
@@ -36,24 +41,59 @@ def last_head(state: AppState, held: Held) -> SignedHead | None:
     return state.heads.last(held.grant.account_id)
 
 
-def take_head(state: AppState, held: Held, note: str, proof: Sequence[bytes]) -> SignedHead:
-    """A head that the server shows, if it is the owner's and continues the last one; it is kept.
+class Headed(Protocol):
+    """An answer that shows the owner's head, and that the log under the last one begins its log."""
+
+    @property
+    def head(self) -> str:
+        """The head."""
+
+    @property
+    def continues(self) -> list[bytes]:
+        """The proof."""
+
+
+H = TypeVar("H", bound=Headed)
+
+
+def witnessed(
+    state: AppState, held: Held, ask: Callable[[int], Flow[H]]
+) -> Flow[tuple[H, SignedHead]]:
+    """An answer with a head that is the owner's and continues the last one; that is kept.
+
+    Where another process of this app kept one since this one asked, the answer is to a question of
+    before, and shorter or not proven by nobody's fault: it is thrown away, and asked for again. No
+    server brings that about alone.
 
     Args:
         state: the app.
         held: its grant.
-        note: the head.
-        proof: that the log under the last head begins the one under this.
+        ask: asks, saying up to which size the log was seen.
+
+    Raises:
+        StoreMovedError: others of this app were quicker again and again.
+        TrustError: as :func:`_take_head`.
+    """
+    for _ in range(_TRIES):
+        seen = last_head(state, held)
+        answer = yield from ask(seen.head.size if seen else 0)
+        known = last_head(state, held)
+        if known == seen:
+            return answer, _take_head(state, held, known, answer)
+    raise StoreMovedError(_OTHERS)
+
+
+def _take_head(state: AppState, held: Held, known: SignedHead | None, answer: Headed) -> SignedHead:
+    """A head that the server shows, if it is the owner's and continues the one that is known.
 
     Raises:
         TrustError: it is not, or does not. Where the owner's key signed both, the error names a
             file of evidence.
     """
     card = ACCOUNT_CARD.parse(held.owner.message)
-    signed = parse_head(note)
+    signed, proof = parse_head(answer.head), answer.continues
     if verify_head(card.signing_public, signed).account_id != held.grant.account_id:
         _refuse("a head is of another account than the grant's")
-    known = last_head(state, held)
     if known is not None:
         try:
             _check_continues(known, signed, proof)
