@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+import httpx
+import msgspec
 import pytest
 
 from coffret.flows import requests as flow
@@ -23,9 +26,7 @@ from harness.network import Evil
 from harness.world import ask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import httpx
+    from collections.abc import Callable, Iterator
 
     from coffret import App
     from harness.world import Owner, World
@@ -226,6 +227,71 @@ def test_a_list_of_grants_without_an_end_is_given_up(world: World) -> None:
     assert 1 < network.said < MANY * 2
     network.rewrite.clear()
     vault.sync()
+
+
+class Inventing(Evil):
+    """A server that makes the pages of a list up, a hundred of them at the most."""
+
+    def __init__(self, path: str) -> None:
+        """Begin honest."""
+        super().__init__()
+        self.path, self.said = path, 0
+        self.page: Callable[[str], list[Any]] | None = None
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Give the next page, with a cursor that there was not yet."""
+        if self.page is None or not request.url.path.endswith(self.path):
+            return super().handle_request(request)
+        self.said += 1
+        if self.said > 100:
+            raise httpx.ConnectError(self.path)
+        made = self.page(f"c{self.said}")
+        kind = {"content-type": "application/msgpack"}
+        return httpx.Response(200, headers=kind, content=msgspec.msgpack.encode(made))
+
+
+@pytest.mark.attack(61)
+def test_pages_for_an_app_without_an_end_are_given_up(world: World) -> None:
+    """An app stops at a page without anything new, whatever cursor it has; not at a proposal."""
+    network = Inventing("/records")
+    owner, app = world.owner(), world.app(transport=network)
+    memory = owner.vault.remember("one")
+    grant_id, access = world.granted(owner, app, scopes={"read", "update"})
+    access.memories()
+    pages: list[list[Any]] = []
+    network.rewrite[f"/grants/{grant_id}/records"] = lambda page: pages.append(list(page))
+    access.memories()
+    network.page = lambda cursor: [cursor, *pages[0][1:]]
+    with pytest.raises(FormatError, match="without anything new"):
+        access.memories()
+    assert network.said == 2
+    network.page = None
+    for text in ("two", "three", "four"):
+        access.update(memory.id, content=text)
+    with patch("coffret.flows.access._PAGE", 1):
+        assert [item.content for item in access.memories()] == ["four"]
+
+
+@pytest.mark.attack(61)
+def test_pages_of_made_up_memories_without_an_end_are_given_up(world: World) -> None:
+    """A device goes on for what others may have begun meanwhile, and not for ever."""
+    network = Inventing("/wraps")
+    owner = world.owner()
+    vault = world.device(owner, transport=network)
+    world.granted(owner, world.app(), scopes={"read"})
+
+    def made_up(cursor: str | None) -> list[Any]:
+        return [cursor, [[os.urandom(16), 1, bytes(113)] for _ in range(3)]]
+
+    owner.vault.remember("two")
+    network.page = made_up
+    with pytest.raises(TrustError, match="does not end"):
+        vault.sync()
+    assert network.said < 20
+    network.said, few = 0, 5
+    network.page = lambda cursor: made_up(cursor if network.said < few else None)
+    vault.sync()
+    assert network.said == few
 
 
 @pytest.mark.attack(3)

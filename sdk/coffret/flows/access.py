@@ -119,20 +119,21 @@ def read_all(state: AppState, held: Held) -> Flow[dict[str, Readable]]:
     """
     _check_live(state, held)
     found: dict[str, Readable] = {}
-    asked: set[str] = set()
+    shown: set[tuple[str, int, str]] = set()
     cursor: str | None = ""
     while cursor is not None:
-        if cursor in asked:
-            message = "the server's pages lead back to one that was read"
-            raise FormatError(message)
-        asked.add(cursor)
         page, head = yield from witnessed(state, held, partial(_page, state, held, cursor))
         accepted = [(item.index, item.leaf) for item in page.items if item.accepted]
         check_leaves(head, accepted, page.nodes)
+        before = len(shown)
         for item in page.items:
             readable = _open(state, held, item)
             name = readable.memory.id
+            shown.add((name, readable.header.version, item.status))
             found[name] = joined(found.get(name, readable), readable)
+        if page.items and page.next is not None and len(shown) == before:
+            message = "the server's pages go on without anything new"
+            raise FormatError(message)
         cursor = page.next if page.items else None
     return found
 
