@@ -10,6 +10,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy import QueuePool, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -18,6 +19,7 @@ from coffret_server.schema import Base
 from coffret_server.storage import DuplicateRowError, Tx, open_storage
 from coffret_server.storage.addresses import DatabaseError, parse
 from coffret_server.storage.open import engine_of, migrate
+from coffret_server.storage.sqlite import SqliteStorage
 from server.stand import Clock, code, serving
 
 pytestmark = pytest.mark.asyncio
@@ -285,3 +287,21 @@ async def test_a_row_of_usual_size_is_in_one_place(tmp_path: Path) -> None:
     for path, size in ((tmp_path / "new.db", 8_192), (old, 4_096)):
         with closing(sqlite3.connect(path)) as database:
             assert database.execute("PRAGMA page_size").fetchone() == (size,)
+
+
+async def test_many_readers_keep_little_of_a_database(sqlite_url: str) -> None:
+    """All connections that the control plane may open keep a quarter of a GiB of pages at most."""
+    storage = await open_storage(sqlite_url)
+    assert isinstance(storage, SqliteStorage)
+    kept = 0
+    for opened, engine in (
+        (storage.read, storage._read_engine),
+        (storage.write, storage._write_engine),
+    ):
+        async with opened() as session:
+            size = await session.scalar(text("PRAGMA cache_size"))
+        pool = engine.pool
+        assert isinstance(pool, QueuePool)
+        kept += -size * 1_024 * (pool.size() + pool._max_overflow)
+    await storage.close()
+    assert 0 < kept <= 1 << 28
