@@ -10,7 +10,7 @@ import msgspec
 
 from coffret_server import grants, merkle
 from coffret_server.append import Wrap, add_wrap
-from coffret_server.data.call import PAGE_BYTES, Call, Reply
+from coffret_server.data.call import FARTHEST, PAGE_BYTES, Call, Reply
 from coffret_server.data.tree import read_hashes
 from coffret_server.ledger import Ledger
 from coffret_server.problems import malformed, refuse
@@ -47,7 +47,8 @@ _ACCEPTED_ROWS: Final = (
 )
 _OWN_ROWS: Final = (
     "SELECT e.changed, e.subject, e.version, e.record, e.key_number, NULL, e.status, e.seq,"
-    " e.leaf FROM entries e WHERE e.account_id = ? AND e.grant_id = ? AND e.changed >= ?"
+    " e.leaf FROM entries e WHERE e.account_id = ? AND e.grant_id = ?"
+    " AND e.changed BETWEEN ? AND ?"
     " AND (e.changed, e.subject, e.version) > (?, ?, ?)"
     " AND e.kind = 'put' AND (e.status = ? AND e.record IS NOT NULL"
     " OR e.status = ? AND EXISTS (SELECT 1 FROM memories m"
@@ -258,10 +259,12 @@ async def _bounded(
 
 async def _page(tx: Tx, grant: grants.Grant, place: _Place, limit: int) -> list[_Row]:
     """What was accepted, and what the app wrote and is not, merged."""
-    after = (grant.account, grant.grant, place.changed, *place)
+    of_grant = grant.account, grant.grant, place.changed
     reads = int("read" in grant.scopes)
-    accepted = await tx.all(_ACCEPTED_ROWS, *after, reads, limit)
-    own = await tx.all(_OWN_ROWS, *after, PENDING, REJECTED, limit)
+    accepted = await tx.all(_ACCEPTED_ROWS, *of_grant, *place, reads, limit)
+    # Behind a page that is full nothing is looked for: an app may have written all there is.
+    last = accepted[-1][0] if len(accepted) == limit else FARTHEST
+    own = await tx.all(_OWN_ROWS, *of_grant, last, *place, PENDING, REJECTED, limit)
     rows = sorted((*map(tuple, accepted), *map(tuple, own)), key=lambda row: row[:3])[:limit]
     return [_row(*row) for row in rows]
 

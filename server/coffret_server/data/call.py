@@ -28,7 +28,8 @@ _pack = msgspec.msgpack.Encoder(uuid_format="bytes").encode
 _write_json = msgspec.json.Encoder().encode
 _MAP_16: Final = 0xDE
 _FIXMAP: Final = 0x80
-_LARGEST: Final = (1 << 63) - 1
+FARTHEST: Final = (1 << 63) - 1
+"""The largest number that a database takes."""
 PAGE_BYTES: Final = 32 * 1024 * 1024
 """A page of records ends before it is larger: who asked takes 64 MiB at most, and it is kept here
 while it is sent. An app must not be able to write what makes a page larger than that."""
@@ -209,7 +210,7 @@ class Call:
             refuse("malformed", "a query parameter is given twice")
         return {name: values[0] for name, values in found.items()}
 
-    def number(self, name: str, default: int, most: int = _LARGEST, least: int = 0) -> int:
+    def number(self, name: str, default: int, most: int = FARTHEST, least: int = 0) -> int:
         """A whole number in the query."""
         text = self.query().get(name)
         if text is None:

@@ -8,7 +8,7 @@ import msgspec
 
 from coffret_server import merkle
 from coffret_server.append import Append, Applied, Prepared, apply, prepare
-from coffret_server.data.call import PAGE_BYTES, Call, Reply
+from coffret_server.data.call import FARTHEST, PAGE_BYTES, Call, Reply
 from coffret_server.data.tree import read_hashes
 from coffret_server.principals import Owner
 from coffret_server.problems import SESSION_ENDED, ProblemError, refuse
@@ -17,8 +17,6 @@ from coffret_server.storage import Tx
 
 LOG_LIMIT: Final = 10_000
 SYNC_LIMIT: Final = 5_000
-FARTHEST: Final = (1 << 63) - 1
-"""The largest number that a database takes."""
 _VERSIONS: Final = (
     "SELECT record, version, status, seq FROM entries WHERE account_id = ? AND subject = ?"
     " AND status IS NOT NULL AND version > ? ORDER BY version LIMIT 16"
