@@ -89,6 +89,10 @@ class Ledger:
         found = self._memories.get(memory)
         return None if found is None or found.deleted else found
 
+    def stored(self, memory: bytes) -> Memory | None:
+        """A memory that was loaded, deleted or not."""
+        return self._memories.get(memory)
+
     def _next(self, entry: Entry) -> Memory:
         """The memory of a put or delete, whose version must be the next."""
         memory = self._memories.get(entry.subject)

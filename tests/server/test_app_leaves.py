@@ -41,6 +41,46 @@ async def test_an_app_deletes_only_what_is_in_force(stand: Stand) -> None:
     assert (await _delete(stand, app, grant, owner, accepted)).status_code == 201
 
 
+async def test_who_creates_what_is_there_learns_nothing_of_what_others_wrote(stand: Stand) -> None:
+    """Of a memory that is not its own and that it does not hold: only that the id was used."""
+    owner, app = await stand.sign_up(), await stand.new_app()
+    grant = await stand.grant(owner, app, scopes=("create", "update"))
+
+    async def tried(memory: Any, *more: Any) -> dict[str, Any]:
+        again = app.memory(owner.account, grant, memory)
+        body = app.put(owner.account, *more, again)
+        answer = await stand.write(app, grant, body, owner)
+        assert code(answer) == (409, "conflict")
+        told: dict[str, Any] = answer.json()
+        del told["request_id"]
+        return told
+
+    fresh, changed, first = await stand.remember(owner), await stand.remember(owner), owner.memory()
+    gone = forge.identity_of(first[0])[0]
+    await stand.append(owner, owner.put(first, owner.memory(changed, 2)))
+    deletion = owner.entry("delete", gone, 2, forge.digest_of(first))
+    assert (await stand.append(owner, owner.append(deletion))).is_success
+    nothing = await tried(fresh)
+    assert "current" not in nothing
+    assert nothing == await tried(changed) == await tried(gone)
+    behind = app.memory(owner.account, grant, changed, 2)  # as if the same call had created it
+    assert nothing == await tried(changed, behind)
+
+
+async def test_who_creates_its_own_again_learns_where_it_stands(stand: Stand) -> None:
+    """What an app made, or holds a key of, it is told of: so it goes on after a lost answer."""
+    owner, app = await stand.sign_up(), await stand.new_app()
+    grant = await stand.grant(owner, app)
+    own, held = app.memory(owner.account, grant), await stand.remember(owner)
+    assert (await stand.write(app, grant, app.put(owner.account, own), owner)).is_success
+    await stand.share(owner, grant, held)
+    for memory in (forge.identity_of(own[0])[0], held):
+        again = app.memory(owner.account, grant, memory)
+        answer = await stand.write(app, grant, app.put(owner.account, again), owner)
+        assert code(answer) == (409, "conflict")
+        assert answer.json()["current"]["version"] == 1
+
+
 async def test_an_app_writes_within_the_time_of_its_grant(stand: Stand) -> None:
     """An entry's time is from the grant's beginning to its end, at most ten minutes ahead."""
     owner, app = await stand.sign_up(), await stand.new_app()

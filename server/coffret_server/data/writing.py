@@ -5,7 +5,7 @@ sync for good. So what a device checks (docs/spec/5-log.md, 6-grants.md) is chec
 """
 
 import asyncio
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, NoReturn
 
 import msgspec
 
@@ -15,7 +15,7 @@ from coffret_server.data.call import Call, Reply
 from coffret_server.ledger import Ledger
 from coffret_server.principals import AppCaller
 from coffret_server.problems import ProblemError, refuse
-from coffret_server.rows import Put, State, load_state
+from coffret_server.rows import Memory, Put, State, conflict, load_state
 from coffret_server.storage import Tx
 from coffret_server.wire.log import Entry, parse_entry, parse_head, split_leaf
 from coffret_server.wire.records import check_assigned
@@ -63,7 +63,7 @@ async def write_records(call: Call) -> Reply:
             return state.size, earlier
         _check_tail(state, len(writing.leaves))
         await _check_times(tx, grant, writing, now)
-        await _write(ledger, writing, grant_id)
+        await _write(ledger, writing, grant_id, app.app)
         await ledger.waiting.check(grant_id, state, call.services.settings)
         await ledger.finish()
         return ledger.seq, list(range(state.size, ledger.seq))
@@ -148,11 +148,13 @@ async def _written_before(ledger: Ledger, writing: _Writing) -> list[int]:
     return found
 
 
-async def _write(ledger: Ledger, writing: _Writing, grant: bytes) -> None:
+async def _write(ledger: Ledger, writing: _Writing, grant: bytes, app: bytes) -> None:
     subjects = {entry.subject for entry in writing.entries}
     await ledger.load(subjects)
     created = {entry.subject for entry in writing.entries if _scope(entry) == "create"}
-    held = await _held_keys(ledger, grant, subjects - created)
+    held = await _held_keys(ledger, grant, subjects)
+    for memory in filter(None, map(ledger.stored, created)):
+        await _refuse_again(ledger, memory, held[memory.memory], app)
     for leaf, entry in zip(writing.leaves, writing.entries, strict=True):
         put = writing.puts.get((entry.subject, entry.version))
         if entry.subject not in created:
@@ -161,6 +163,19 @@ async def _write(ledger: Ledger, writing: _Writing, grant: bytes) -> None:
             await ledger.delete_pending(leaf, entry, grant)
         elif put is not None:
             await ledger.put_pending(leaf, entry, put)
+
+
+async def _refuse_again(ledger: Ledger, memory: Memory, keys: set[int], app: bytes) -> NoReturn:
+    """Refuse to create what is there, before anything else of the batch is looked at.
+
+    Where it stands, and whether it was deleted, is for the app that made it and for who holds it.
+    To anybody else who knows the id there is nothing but that the id was used.
+    """
+    first = await ledger.target(memory.memory, 1)
+    own = first is not None and first.entry.author == app
+    known = not memory.deleted and (own or memory.key_number in keys)
+    detail = "the memory is deleted" if own and memory.deleted else "a memory with that id exists"
+    raise conflict(detail, memory if known else None)
 
 
 def _check_held(ledger: Ledger, entry: Entry, keys: set[int]) -> None:
