@@ -89,6 +89,7 @@ class Server:
             account_rate=_GENEROUS,
             request_rate=_GENEROUS,
             failure_rate=_GENEROUS,
+            lookup_rate=_GENEROUS,
             login_failures=_GENEROUS,
         )
         config.app = create_app(settings, clock=self._clock or system_clock)

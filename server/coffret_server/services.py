@@ -81,9 +81,21 @@ class Limits:
         self.open = AddressLimiter("address", settings.open_rate, monotonic)
         self.failed = AddressLimiter("failed", settings.failure_rate, monotonic)
         self.account = Limiter("account", settings.account_rate, monotonic)
+        self.lookups = Limiter("lookups", settings.lookup_rate, monotonic)
+        self.lookups_from = AddressLimiter("lookups", settings.lookup_rate, monotonic)
         # What this server gave out is nobody's guess: it is counted by itself, at no address.
         self.keys = Limiter("auth", settings.auth_rate, monotonic)
         self.over = Limiter("failed", settings.failure_rate, monotonic)
+
+    def look_up(self, caller: object, address: str) -> Allowance:
+        """Count a username that is looked up: by who asks, and by address, for apps cost nothing.
+
+        Raises:
+            ProblemError: `rate-limited`.
+        """
+        self.lookups.check(caller)
+        self.lookups_from.take(address)
+        return self.lookups.take(caller)
 
     def failures(self, token: str, address: str, *, ours: bool) -> Tally:
         """Where it is counted that a token is good for nothing.

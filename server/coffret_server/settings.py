@@ -64,6 +64,8 @@ class Settings:
         open_rate: requests a minute of one address that nobody's token came with.
         account_rate: requests a minute of one account or app.
         failure_rate: wrong tokens and keys a minute of one address.
+        lookup_rate: owners looked up by username a minute, by one app or account, and from one
+            address.
         login_failures: failed logins to an account from an address, at once; five times as many
             from an address, ten times as many to an account.
         request_rate: access requests of one app to one owner a day.
@@ -85,6 +87,7 @@ class Settings:
     open_rate: int = 1_200
     account_rate: int = 120_000
     failure_rate: int = 60
+    lookup_rate: int = 300
     login_failures: int = 10
     request_rate: int = 20
     body_seconds: int = 30

@@ -23,6 +23,31 @@ async def ask(
     return request, await stand.post("/access-requests", body, app.token, headers=headers)
 
 
+async def look_up(stand: Stand, app: forge.App, name: str, address: str = "203.0.113.1") -> int:
+    """The status of an app's look at who has this name."""
+    headers = {"X-Forwarded-For": address}
+    answer = await stand.get(f"/accounts/by-username/{name}", app.token, headers=headers)
+    return answer.status_code
+
+
+@pytest.mark.attack(46)
+async def test_who_has_an_account_is_asked_slowly(sqlite_url: str, clock: Clock) -> None:
+    """Names are looked up so often by an app, wherever it is, and from an address by all apps."""
+    async with serving(sqlite_url, clock, lookup_rate=4, trust_forwarded=True) as stand:
+        await stand.sign_up()
+        first, second, third = [await stand.new_app() for _ in range(3)]
+        assert [await look_up(stand, first, "ada") for _ in range(4)] == [200] * 4
+        for number in range(3):
+            assert await look_up(stand, first, "ada", f"198.51.100.{number}") == 429
+        assert await look_up(stand, second, "nobody") == 429
+        other = "2001:db8::1"
+        assert [await look_up(stand, second, "nobody", other) for _ in range(3)] == [404] * 3
+        assert await look_up(stand, third, "nobody", "2001:db8::2") == 404
+        assert await look_up(stand, third, "ada", "2001:db8::3") == 429
+        clock.advance(15)
+        assert await look_up(stand, first, "ada") == 200
+
+
 async def listed(stand: Stand, owner: forge.Owner, query: str = "") -> list[dict[str, Any]]:
     """The requests that an owner sees."""
     found: list[dict[str, Any]] = (await stand.get(f"/access-requests{query}", owner.token)).json()

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
+from coffret_server import gate
 from coffret_server.append import Expected, Prepared, Vault, apply, prepare
 from coffret_server.control.auth import limit_address
 from coffret_server.control.repeats import CurrentRepeat, of_new_account
@@ -28,6 +29,7 @@ from coffret_server.control.web import (
     router,
     uuid,
 )
+from coffret_server.principals import Owner
 from coffret_server.problems import ProblemError, refuse
 from coffret_server.rows import load_state
 from coffret_server.schema import Account, Keyslot, Log
@@ -273,8 +275,13 @@ def _card(account: Account) -> dict[str, object]:
 
 
 @accounts.get("/accounts/by-username/{username}", response_model=CardAnswer)
-async def read_card(username: str, _: CurrentCaller, services: CurrentServices) -> Response:
+async def read_card(
+    username: str, caller: CurrentCaller, services: CurrentServices, request: Request
+) -> Response:
     """The public identity of an owner."""
+    info = gate.info_of(request.scope)
+    who = ("owner", caller.account) if isinstance(caller, Owner) else ("app", caller.app)
+    info.allowance = request.app.state.limits.look_up(who, info.address)
     if "\0" in username:
         refuse("not-found", "there is no such account")
     async with services.storage.read() as session:

@@ -105,7 +105,7 @@ ROWS = (
         "network",
         Verdict.HARMLESS,
         "Unknown users get answers of the same shape, the same every time, and the server does the "
-        "same work for them.",
+        "same work for them. An app, which anybody can register, is told by name, 300 a minute.",
     ),
     Row(
         47,
