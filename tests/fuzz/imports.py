@@ -207,6 +207,8 @@ def _front_matter_seeds() -> Iterator[bytes]:
     yield from (note.encode() for note in _NOTES)
     yield b"---\na: |\n  text\nb: !!set {1, 2}\nc: 0x10\n? d\n: !!binary aGk=\n...\n"
     yield b"---\na: &x [1]\nb: *x\n---\n"
+    for value in (b"bool x", b"int ''", b"timestamp x", b"int 1:1", b"float .inf", b"omap [a]"):
+        yield b"---\na: !!" + value + b"\n---\n"
 
 
 TARGETS = (

@@ -17,7 +17,12 @@ from coffret_vault.ingest.front_matter import split_front_matter
         ("a: null\nb:", {"a": None, "b": None}),
         ("a: [x, 1]\nb:\n  - y\nc: {k: v}", {"a": ["x", 1], "b": ["y"], "c": {"k": "v"}}),
         ("title: Re: the boat\n# remark\nx:", {"title": "Re: the boat", "x": ""}),
-        ("a: !!float .inf\nb: !!int 9999999999999999999", {"a": "inf", "b": "9999999999999999999"}),
+        (
+            "a: !!float .inf\nb: !!int 9999999999999999999",
+            {"a": "!!float .inf", "b": "!!int 9999999999999999999"},
+        ),
+        ("a: -.inf\nb: 9999999999999999999", {"a": "-.inf", "b": "9999999999999999999"}),
+        ("a: !!str 5\nb: !!seq [x]\nc: !!map {k: v}", {"a": "5", "b": ["x"], "c": {"k": "v"}}),
         ("", {}),
     ],
 )
@@ -41,6 +46,49 @@ def test_values_stay_as_written(block: str, fields: dict[str, object]) -> None:
 )
 def test_what_is_no_front_matter_stays_in_the_text(text: str) -> None:
     """A block that cannot be read is neither lost nor an error."""
+    assert split_front_matter(text) == ({}, text)
+
+
+TAGGED = (
+    "!!bool words",
+    "!!bool ''",
+    "!!int ''",
+    "!!int '_'",
+    "!!int words",
+    "!!int 1:2:x",
+    "!!int 0x" + "f" * 5_000,
+    "!!int " + "9" * 5_000,
+    "!!int " + "1:" * 5_000 + "1",
+    "!!float ''",
+    "!!float words",
+    "!!timestamp soon",
+    "!!timestamp '2020-99-99'",
+    "!!timestamp '2020-01-01T00:00:00+99:99'",
+    "!!binary é",
+    "!!null words",
+    "!!omap [a]",
+    "!!pairs [[a]]",
+    "!!set [a]",
+    "!!seq words",
+    "!!map words",
+    "!!str [a]",
+    "!<tag:yaml.org,2002:bool> words",
+    "!!python/object:os.system words",
+    "!own words",
+)
+
+
+@pytest.mark.parametrize("value", TAGGED)
+def test_tags_are_words_like_others(value: str) -> None:
+    """A value that YAML is told how to read stays as it was written, and is never an error."""
+    found = split_front_matter(f"---\nname: {value}\n---\nBody")
+    assert found == ({"name": value}, "Body")
+
+
+@pytest.mark.parametrize("value", TAGGED)
+def test_a_tag_within_yaml_is_no_error(value: str) -> None:
+    """In a block that is YAML alone, what cannot be read stays in the text."""
+    text = f"---\nname:\n  - {value}\n---\nBody"
     assert split_front_matter(text) == ({}, text)
 
 

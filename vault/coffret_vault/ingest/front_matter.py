@@ -2,7 +2,8 @@
 
 Read with a loader that is narrower than YAML: no aliases (a few lines of them unfold to
 gigabytes), bounded depth, and only what JSON would call a number, ``true``, ``false`` or ``null``
-is more than text: a date, ``no``, ``12:30`` and ``007`` stay as their writer saw them.
+is more than text: a date, ``no``, ``12:30`` and ``007`` stay as their writer saw them. Tags such as
+``!!int`` are not read: what their constructors do with other words is anybody's guess.
 """
 
 from __future__ import annotations
@@ -17,15 +18,28 @@ _PAIR = re.compile(r"^([A-Za-z][\w .-]*?)[ \t]*:(?:[ \t]+(.*))?$")
 _MAX_CHARS = 64 * 1024
 _MAX_DEPTH = 16
 _INT64 = 2**63
+_TAGS = frozenset((None, "!", *(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))))
+_LOADING = (
+    yaml.YAMLError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What PyYAML's constructors end in. It shows the words, so nothing of it goes any further."""
 
 
 class _Loader(yaml.SafeLoader):
-    """``SafeLoader`` without aliases, surprising scalars and bottomless nesting."""
+    """``SafeLoader`` without aliases, tags, surprising scalars and bottomless nesting."""
 
     _depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent) or self._depth >= _MAX_DEPTH:
+            raise yaml.YAMLError
+        if getattr(self.peek_event(), "tag", None) not in _TAGS:  # type: ignore[no-untyped-call]
             raise yaml.YAMLError
         self._depth += 1
         node = super().compose_node(parent, index)
@@ -66,11 +80,9 @@ def split_front_matter(text: str) -> tuple[dict[str, object], str]:
 def _from_yaml(block: str) -> dict[str, object] | None:
     try:
         loaded: object = yaml.load(block, Loader=_Loader)  # noqa: S506  (a narrowed SafeLoader)
-    except (yaml.YAMLError, ValueError, OverflowError):
+        value = {} if loaded is None else _json_value(loaded)
+    except _LOADING:
         return None
-    if loaded is None:
-        return {}
-    value = _json_value(loaded)
     return value if isinstance(value, dict) else None
 
 
