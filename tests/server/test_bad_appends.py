@@ -196,26 +196,30 @@ async def test_a_body_that_is_not_an_append_is_malformed(sqlite_stand: Stand, na
     assert code(answer) == (400, "malformed")
 
 
-JSON_BODIES: dict[str, bytes] = {
-    "a key twice": b'{"base": 1, "base": 2, "head": ""}',
-    "a key twice below": b'{"base": 1, "head": "", "leaves": [{"a": 1, "a": 1}]}',
-    "nested deeply": b"[" * 10_000 + b"]" * 10_000,
-    "not a number": b'{"base": NaN, "head": ""}',
-    "not UTF-8": b'{"base": 1, "head": "\xff"}',
-    "cut off": b'{"base": 1',
+TWICE, NO_JSON = "a JSON object has a key twice", "the body is not JSON"
+JSON_BODIES: dict[str, tuple[bytes, str]] = {
+    "a key twice": (b'{"base": 1, "base": 2, "head": ""}', TWICE),
+    "a key twice below": (b'{"base": 1, "head": "", "leaves": [{"a": 1, "a": 1}]}', TWICE),
+    "nested deeply": (b"[" * 10_000 + b"]" * 10_000, "the JSON is nested too deeply"),
+    "nested a little": (b"[" * 17 + b"]" * 17, "the JSON is nested too deeply"),
+    "of many parts": (b"[" + b"{}," * 250_000 + b"{}]", "the JSON has too many parts"),
+    "not a number": (b'{"base": NaN, "head": ""}', "a JSON number is not finite"),
+    "not UTF-8": (b'{"base": 1, "head": "\xff"}', NO_JSON),
+    "cut off": (b'{"base": 1', NO_JSON),
 }
 
 
 @pytest.mark.attack(61)
 @pytest.mark.parametrize("name", JSON_BODIES)
 async def test_json_is_read_strictly_in_both_planes(sqlite_stand: Stand, name: str) -> None:
-    """JSON with a key twice, deep nesting or NaN is refused by every call."""
+    """JSON with a key twice, deep nesting, many parts or NaN is refused by every call, for that."""
     owner = await sqlite_stand.sign_up()
+    body, why = JSON_BODIES[name]
     for path in ("/log", "/developers"):
         headers = {"Content-Type": "application/json"}
-        body = JSON_BODIES[name]
         answer = await sqlite_stand.send("POST", path, body, owner.token, headers=headers)
         assert code(answer) == (400, "malformed")
+        assert answer.json()["detail"] == why
 
 
 async def test_another_content_type_is_refused(sqlite_stand: Stand) -> None:

@@ -149,6 +149,7 @@ async def test_a_body_of_a_million_parts_is_looked_at_by_nobody(
         "POST", "/access-requests", FLOODS[name], app.token, headers
     )
     assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"] == "the JSON has too many parts"
     assert (answer.status_code, b'"malformed"' in answer.content) == (400, True)
 
 

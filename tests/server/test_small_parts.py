@@ -1,6 +1,7 @@
 """Limits, tokens, challenges, settings, strict JSON: the parts without a server."""
 
 import base64
+import json
 
 import pytest
 
@@ -151,8 +152,27 @@ def test_the_jwt_key_is_not_shown() -> None:
 def test_brackets_in_strings_are_not_depth() -> None:
     """Only real nesting counts."""
     assert strict.loads(b'{"a": "[[[[[[[[[[[[[[[[[[[[[[\\"[[["}') == {"a": "[" * 22 + '"[[['}
-    with pytest.raises(ProblemError):
-        strict.loads(b"[" * 17 + b"]" * 17)
+
+
+@pytest.mark.parametrize(
+    ("most", "more", "why"),
+    [
+        (b"[" * 16 + b"]" * 16, b"[" * 17 + b"]" * 17, "nested too deeply"),
+        (b'{"a":' * 16 + b"1" + b"}" * 16, b'{"a":' * 17 + b"1" + b"}" * 17, "nested too deeply"),
+        (b"[1,1,1]", b"[1,1,1,1]", "too many parts"),
+        (b"[[]]", b"[[],1]", "too many parts"),
+        (b'{"a":{}}', b'{"a":{},"b":1}', "too many parts"),
+    ],
+)
+def test_json_that_is_too_deep_or_has_too_many_parts_is_not_decoded(
+    monkeypatch: pytest.MonkeyPatch, most: bytes, more: bytes, why: str
+) -> None:
+    """What is just small enough is decoded; one more level or part, and no decoder sees it."""
+    parts = 4 if why == "too many parts" else strict.PARTS
+    assert strict.loads(most, parts) == json.loads(most)
+    monkeypatch.setattr("coffret_server.strict.json", None)
+    with pytest.raises(ProblemError, match=why):
+        strict.loads(more, parts)
 
 
 def test_the_codes_are_those_of_the_specification() -> None:
