@@ -90,7 +90,10 @@ def lineage_book() -> Book:
         book.refuse(name, "lineage", _given(_step(0, **changes), second), "untrustworthy")
     cut = first | {"succession": first["succession"][:-2]}
     strange = {"card": _card("stranger").hex()}
+    stranger = {"account": _entry(ACCOUNT, 1, _hash(_card("stranger")))}
     for name, wrong in (
+        ("another card at the beginning", good | stranger),
+        ("another card, and no key changes", _given() | strange),
         ("a step missing", good | {"steps": [first]}),
         ("a step too many", good | {"steps": [first, second, second]}),
         ("out of turn", good | {"steps": [second, first]}),
