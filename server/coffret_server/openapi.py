@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 
 from coffret_server.append import Append
 from coffret_server.data.apps import WrapsBody
+from coffret_server.data.keys import StageBody
 from coffret_server.data.routes import BASE, ROUTES
 from coffret_server.data.writing import WritingBody
 from coffret_server.problems import CODES, MEDIA_TYPE
@@ -22,6 +23,7 @@ _BODIES: Final[dict[tuple[str, str], type[msgspec.Struct]]] = {
     ("POST", "/log"): Append,
     ("PUT", "/memory-blobs/{id}"): Append,
     ("DELETE", "/memory-blobs/{id}"): Append,
+    ("POST", "/accounts/me/rewraps"): StageBody,
     ("POST", "/grants/{id}/wraps"): WrapsBody,
     ("POST", "/grants/{id}/memory-blobs"): WritingBody,
 }
@@ -29,7 +31,9 @@ _QUERIES: Final[dict[str, tuple[str, ...]]] = {
     "/sync": ("from", "limit"),
     "/log": ("from", "limit"),
     "/log/proof": ("index", "first", "size"),
+    "/accounts/me/memory-keys": ("from", "limit"),
     "/memory-blobs/{id}": ("version",),
+    "/memory-blobs/{id}/versions": ("from",),
     "/grants/{id}/wraps": ("cursor", "limit"),
     "/grants/{id}/records": ("cursor", "limit", "since", "seen"),
     "/grants/{id}/head": ("seen",),

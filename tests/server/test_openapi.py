@@ -69,3 +69,49 @@ async def test_every_call_of_the_specification_is_there(sqlite_stand: Stand) -> 
     for method, path in named:
         below = [paths[known] for known in paths if known.startswith(path)]
         assert any(method in operations for operations in below), (method, path)
+
+
+def rows_of_calls() -> Iterator[tuple[str, str, str]]:
+    """Method, path and whole row of each call in the specification's tables."""
+    for line in SPEC.read_text("utf-8").splitlines():
+        cell = line.split("|")[1] if line.startswith("|") else ""
+        for methods, text in re.findall(r"((?:[A-Z]+ (?:· )?)+)`(/[^`]*)`", cell):
+            path = text.partition("?")[0]
+            spellings = {re.sub(r"\[.*\]", "", path), path.replace("[", "").replace("]", "")}
+            for spelling in spellings:
+                for method in re.findall(r"[A-Z]+", methods):
+                    yield method.lower(), "/api/v1" + spelling, line
+
+
+async def test_every_call_of_the_document_is_specified(sqlite_stand: Stand) -> None:
+    """Each operation, and each of its parameters in a query, is named where its call is."""
+    text, named = SPEC.read_text("utf-8"), {}
+    for method, path, row in rows_of_calls():
+        named[method, re.sub(r"{\w+}", "{}", path)] = row
+    for path, operations in (await document(sqlite_stand))["paths"].items():
+        for method, operation in operations.items():
+            if not path.startswith("/api/v1"):
+                assert f"`{path}`" in text
+                continue
+            row = named[method, re.sub(r"{\w+}", "{}", path)]
+            for given in operation.get("parameters", []):
+                if given["in"] == "query":
+                    assert re.search(rf"[`?&]{given['name']}[`=]", row), (path, given["name"])
+
+
+async def test_what_the_specification_puts_into_a_query_is_in_the_document(
+    sqlite_stand: Stand,
+) -> None:
+    """Each parameter in the address of a call is one of its operation; so is each body."""
+    paths = (await document(sqlite_stand))["paths"]
+    for method, path, row in rows_of_calls():
+        operation = paths.get(path, {}).get(method)
+        if operation is None:
+            continue
+        cell = row.split("|")[1]
+        given = {item["name"] for item in operation.get("parameters", [])}
+        for address in re.findall(r"`(/[^`?]*\?[^`]*)`", cell):
+            if path.endswith(address.partition("?")[0]):
+                assert set(re.findall(r"[?&](\w+)=", address)) <= given, (path, address)
+        if method == "post" and "·" not in cell and re.match(r"[^→]*\{", row.split("|", 2)[2]):
+            assert "requestBody" in operation, path
