@@ -50,7 +50,8 @@ class AsyncVault(AsyncKeyKeeping, AsyncDevices, AsyncSettling, AsyncIntake):
     """As :class:`coffret.Vault`; what needs the server, or takes long, is awaited.
 
     Calls that are awaited together are made one after another. Errors are those of the method of
-    the same name there.
+    the same name there. Where a passphrase is taken, by ``unlock`` too, keys are derived from it:
+    the loop waits for that, some tenths of a second.
     """
 
     def __init__(

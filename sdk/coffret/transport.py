@@ -1,4 +1,4 @@
-"""The one door to the network: two drivers that run flows over HTTP.
+"""The door to the server: two drivers that run flows over HTTP.
 
 Retries: almost every request of ours may be sent twice without harm (reads; appends, which the
 server recognises; creations, which carry an ``Idempotency-Key``), so a lost connection is tried

@@ -50,7 +50,7 @@ class Vault(KeyKeeping, Devices, Settling, Intake):
     """An owner's vault on this device, and its server.
 
     Made by :meth:`create`, :meth:`login`, :meth:`recover` or :meth:`open`; close it, or use it in a
-    ``with`` statement. Not for use from several threads at once.
+    ``with`` statement. Threads may share it: their calls take turns.
     """
 
     def __init__(
