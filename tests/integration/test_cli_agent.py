@@ -6,10 +6,12 @@ import os
 import pty
 import select
 import signal
+import socket
 import stat
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ import pytest
 
 from cli_harness import PASSPHRASE, Cli, code_in
 from coffret.cli.agent_client import Agent
+from coffret.cli.agent_wire import process_of
 from coffret.cli.places import find_places
 
 if TYPE_CHECKING:
@@ -127,6 +130,26 @@ def test_no_command_leaves_a_session_that_nobody_holds(
     (asking,) = owner("sessions", "--json").data()
     assert asking["current"]
     assert asking["session_id"] != mine["session_id"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who listens")
+def test_an_agent_that_does_not_answer_is_ended(owner: Cli) -> None:
+    """One that was stopped holds the keys: it is no agent that is gone, and lock ends it."""
+    owner.process("unlock")
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.connect(str(find_places(str(owner.home), {}).socket("default")))
+        number = process_of(peer)
+    assert number is not None
+    os.kill(number, signal.SIGSTOP)
+    try:
+        assert "does not answer" in owner("status", code=9).err
+        assert "coffret lock" in owner("doctor", code=1).out
+        assert owner("lock", "--json").data() == {"unlocked": False, "was_unlocked": True}
+        assert not _read(Path(f"/proc/{number}/cmdline"))
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
+    assert owner("status", "--json").data()["locked"]
 
 
 def test_what_is_damaged_can_still_be_locked(owner: Cli) -> None:

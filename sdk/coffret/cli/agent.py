@@ -7,7 +7,6 @@ Python cannot promise to wipe memory, so what is relied on is that the process i
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import signal
@@ -17,6 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from coffret.cli.agent_peers import Peers
 from coffret.cli.agent_wire import (
     READY,
     Asked,
@@ -26,21 +26,15 @@ from coffret.cli.agent_wire import (
     Lock,
     Look,
     Start,
-    is_same_user,
-    read_asked,
     read_start,
-    write_frame,
 )
 from coffret.cli.hiding import hide_memory
 from coffret.cli.private import private_folder
-from coffret_vault.errors import FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LOOK_EVERY = 5.0
-_LEAST_WAIT = 0.01
-_PATIENCE = 2.0
 
 
 def awake_seconds() -> float:
@@ -93,24 +87,25 @@ class Held:
 def serve(listening: socket.socket, path: Path, held: Held) -> None:
     """Answer until the keys are forgotten, or another agent has taken the socket's place."""
     mine = _inode(path)
+
+    def answer(asked: Asked) -> Keys | Left:
+        told = held.answer(asked)
+        if not held.left():
+            _leave(path, mine)  # before it is said: who was told finds no agent afterwards
+        return told
+
     try:
-        while held.left() and _inode(path) == mine:
-            _serve_one(listening, held)
+        with Peers(listening, answer) as peers:
+            while held.left() and _inode(path) == mine:
+                peers.turn(min(held.left(), _LOOK_EVERY))
     finally:
         held.wipe()
-        if _inode(path) == mine:
-            path.unlink(missing_ok=True)
+        _leave(path, mine)
 
 
-def _serve_one(listening: socket.socket, held: Held) -> None:
-    listening.settimeout(max(_LEAST_WAIT, min(held.left(), _LOOK_EVERY)))
-    try:
-        peer, _ = listening.accept()
-    except TimeoutError:
-        return
-    # A command that goes away, or talks nonsense, is no reason to lock.
-    with peer, contextlib.suppress(OSError, FormatError):
-        _answer(peer, held)
+def _leave(path: Path, mine: int | None) -> None:
+    if _inode(path) == mine:
+        path.unlink(missing_ok=True)
 
 
 def _inode(path: Path) -> int | None:
@@ -118,14 +113,6 @@ def _inode(path: Path) -> int | None:
         return path.stat().st_ino
     except OSError:
         return None
-
-
-def _answer(peer: socket.socket, held: Held) -> None:
-    if not is_same_user(peer):
-        return
-    peer.settimeout(_PATIENCE)
-    with peer.makefile("rwb") as stream:
-        write_frame(stream, held.answer(read_asked(stream)))
 
 
 def listen(path: Path) -> socket.socket:

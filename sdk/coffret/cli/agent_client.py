@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 import socket
 import stat
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from coffret.cli.agent_wire import (
@@ -19,8 +23,10 @@ from coffret.cli.agent_wire import (
     Lock,
     Look,
     Start,
+    Timed,
     Told,
     is_same_user,
+    process_of,
     read_told,
     write_frame,
 )
@@ -31,6 +37,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PATIENCE = 5.0
+_A_MOMENT = 0.05
+_END_IT = "It may hold the keys still. End it: pkill -f coffret.cli.agent"
 
 
 class Agent:
@@ -42,20 +50,33 @@ class Agent:
 
     def keys(self) -> Keys | None:
         """What it holds; None where no agent answers."""
-        told = self._ask(Ask())
-        return told if isinstance(told, Keys) else None
+        with suppress(StoreError):  # of one that does not answer the person is asked instead
+            told = self._ask(Ask())
+            return told if isinstance(told, Keys) else None
+        return None
 
     def keep(self, session: bytes) -> None:
         """Give it a newer session; no matter if it is gone."""
-        self._ask(Keep(session))
+        with suppress(StoreError):
+            self._ask(Keep(session))
 
     def seconds_left(self) -> float | None:
-        """How long it holds the keys without use; None where no agent answers."""
+        """How long it holds the keys without use; None where there is no agent.
+
+        Raises:
+            StoreError: there is one that does not answer.
+        """
         told = self._ask(Look())
         return told.seconds if isinstance(told, Left) and told.seconds else None
 
     def lock(self) -> bool:
-        """End it, and say whether there was one."""
+        """End it, and say whether there was one.
+
+        One that does not answer is ended as a process.
+
+        Raises:
+            StoreError: there is one that does not answer, and it cannot be ended.
+        """
         return self._ask(Lock()) is not None
 
     def start(self, keys: Keys, idle: float) -> None:
@@ -82,24 +103,59 @@ class Agent:
             raise StoreError(message)
 
     def _ask(self, asked: Asked) -> Told | None:
-        if not hasattr(socket, "AF_UNIX") or not self._is_ours():
+        if not hasattr(socket, "AF_UNIX") or not self._is_there(asked):
             return None
+        deadline = time.monotonic() + _PATIENCE
+        try:
+            return self._exchange(asked, deadline)
+        except (ConnectionError, FormatError):  # it ended just now: then there is none
+            time.sleep(_A_MOMENT)
+        except TimeoutError:
+            raise _silent() from None
+        try:
+            return self._exchange(asked, deadline)
+        except (OSError, FormatError):
+            raise _silent() from None
+
+    def _exchange(self, asked: Asked, deadline: float) -> Told | None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
-            peer.settimeout(_PATIENCE)
+            try:
+                self._connect(peer, deadline)
+            except (FileNotFoundError, ConnectionRefusedError):  # nobody listens
+                return None
+            if not is_same_user(peer):
+                return None
+            try:
+                stream = Timed(peer, deadline)
+                write_frame(stream, asked)
+                return read_told(stream)
+            except TimeoutError:
+                if isinstance(asked, Lock) and _end(peer):
+                    return Left(0.0)
+                raise
+
+    def _connect(self, peer: socket.socket, deadline: float) -> None:
+        peer.settimeout(_PATIENCE)
+        while True:
             try:
                 peer.connect(os.fspath(self._path))
-                if not is_same_user(peer):
-                    return None
-                with peer.makefile("rwb") as stream:
-                    write_frame(stream, asked)
-                    return read_told(stream)
-            except (OSError, FormatError):
-                return None
+            except BlockingIOError:  # too many wait there
+                if time.monotonic() > deadline:
+                    raise TimeoutError from None
+                time.sleep(_A_MOMENT)
+            else:
+                return
 
-    def _is_ours(self) -> bool:
-        """Whether the socket, and the folder it is in, are ours alone: nobody else listens."""
+    def _is_there(self, asked: Asked) -> bool:
+        """Whether the socket, and the folder it is in, are ours alone: nobody else listens.
+
+        To lock, that is no condition: modes that somebody changed must not keep the keys, and who
+        listens learns nothing.
+        """
         try:
             found = self._path.lstat()
+            if isinstance(asked, Lock):
+                return stat.S_ISSOCK(found.st_mode) and found.st_uid == os.getuid()
             return (
                 stat.S_ISSOCK(found.st_mode)
                 and is_ours(found)
@@ -107,6 +163,42 @@ class Agent:
             )
         except OSError:
             return False
+
+
+def _silent() -> StoreError:
+    message = "the process that keeps the vault unlocked does not answer"
+    return StoreError(message, hint=_END_IT)
+
+
+def _end(peer: socket.socket) -> bool:
+    """End the process that listens at the other end, and say whether it has ended.
+
+    A handle of it, taken while its socket is open, is of no other process that has its number.
+    """
+    number = process_of(peer)
+    if number is None or number == os.getpid() or sys.platform != "linux":
+        return False
+    try:
+        process = os.pidfd_open(number)
+    except ProcessLookupError:  # it has ended meanwhile
+        return True
+    except OSError:
+        return False
+    try:
+        return any(_told_to_end(process, number) for number in (signal.SIGTERM, signal.SIGKILL))
+    finally:
+        os.close(process)
+
+
+def _told_to_end(process: int, number: signal.Signals) -> bool:
+    try:
+        for each in (number, signal.SIGCONT):  # one that was stopped takes it only afterwards
+            signal.pidfd_send_signal(process, each)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return bool(select.select([process], [], [], _PATIENCE)[0])
 
 
 def check_possible() -> None:

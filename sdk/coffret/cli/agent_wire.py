@@ -7,9 +7,11 @@ and are nowhere else: not on a disk, in an argument, in an environment or in a l
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import struct
+import time
 from typing import Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -93,11 +95,58 @@ _told: msgspec.msgpack.Decoder[Told] = msgspec.msgpack.Decoder(Told)
 _start = msgspec.msgpack.Decoder(Start)
 
 
+class Timed:
+    """A socket as a stream: all that is read and written is done by one deadline.
+
+    A socket's own time begins anew with each byte, so that a peer that drips is waited for forever.
+    """
+
+    def __init__(self, peer: socket.socket, deadline: float) -> None:
+        """Raise TimeoutError once ``time.monotonic()`` is past the deadline."""
+        self._peer = peer
+        self._deadline = deadline
+
+    def read(self, size: int, /) -> bytes:
+        """So many bytes; fewer where the other end has closed."""
+        data = b""
+        while len(data) < size and (more := self._ready().recv(size - len(data))):
+            data += more
+        return data
+
+    def write(self, data: bytes, /) -> int:
+        """Send all of it."""
+        self._ready().sendall(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+    def _ready(self) -> socket.socket:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._peer.settimeout(left)
+        return self._peer
+
+
+def frame_of(message: _Message) -> bytes:
+    """A message as it is sent."""
+    body = _encode(message)
+    return _LENGTH.pack(len(body)) + body
+
+
 def write_frame(stream: Stream, message: _Message) -> None:
     """Send a message."""
-    body = _encode(message)
-    stream.write(_LENGTH.pack(len(body)) + body)
+    stream.write(frame_of(message))
     stream.flush()
+
+
+def asked_in(data: bytes) -> Asked | None:
+    """What a command asks, once all of it is there. Errors as :func:`read_asked`."""
+    if len(data) < _LENGTH.size:
+        return None
+    size = _LENGTH.unpack_from(data)[0]
+    return None if len(data) - _LENGTH.size < size <= MOST else read_asked(io.BytesIO(data))
 
 
 def read_start(stream: Stream) -> Start:
@@ -137,8 +186,19 @@ def is_same_user(peer: socket.socket) -> bool:
 
     Where it does not tell, the modes of the socket and its folder keep others out alone.
     """
+    found = _credentials(peer)
+    return found is None or found[1] == os.getuid()
+
+
+def process_of(peer: socket.socket) -> int | None:
+    """The process at the other end, or that listens there; None where the system does not tell."""
+    found = _credentials(peer)
+    return found[0] or None if found else None
+
+
+def _credentials(peer: socket.socket) -> tuple[int, int, int] | None:
     if not hasattr(socket, "SO_PEERCRED"):
-        return True
+        return None
     found = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _, user, _ = _CREDENTIALS.unpack(found)
-    return bool(user == os.getuid())
+    process, user, group = _CREDENTIALS.unpack(found)
+    return process, user, group

@@ -133,7 +133,10 @@ def _check_secret_key(desk: Desk) -> Check:
 
 
 def _check_agent(desk: Desk) -> Check:
-    left = desk.agent.seconds_left()
+    try:
+        left = desk.agent.seconds_left()
+    except CoffretError as error:
+        return Check("agent", BAD, f"{error}.", "Run coffret lock, which ends it.")
     state = "locked." if left is None else f"unlocked; locks in {round(left / 60)} minutes."
     return Check("agent", GOOD, state)
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import socket
 import stat
+import struct
 import threading
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,6 +48,30 @@ class Clock:
     def __call__(self) -> float:
         """The seconds."""
         return self.now
+
+
+class Hog:
+    """A program of the same user that says a length, and then drips."""
+
+    def __init__(self, path: Path) -> None:
+        """Connect."""
+        self._client = socket.socket(socket.AF_UNIX)
+        self._client.connect(str(path))
+        self._client.sendall(struct.pack(">I", 4096))
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._drip)
+        self._thread.start()
+
+    def _drip(self) -> None:
+        with suppress(OSError):
+            while not self._stop.wait(0.1):
+                self._client.sendall(b"x")
+
+    def close(self) -> None:
+        """Go away."""
+        self._stop.set()
+        self._thread.join()
+        self._client.close()
 
 
 @pytest.fixture
@@ -135,6 +162,81 @@ def test_nonsense_does_not_end_an_agent(running: tuple[Agent, Path]) -> None:
             client.connect(str(path))
             client.sendall(data)
     assert agent.keys() == KEYS
+
+
+def test_who_keeps_an_agent_busy_keeps_nobody_else_from_it(running: tuple[Agent, Path]) -> None:
+    """Beside many that drip and say nothing, it gives its keys and locks at once."""
+    agent, path = running
+    hogs, silent = [Hog(path) for _ in range(3)], [socket.socket(socket.AF_UNIX) for _ in range(80)]
+    try:
+        for client in silent:
+            client.connect(str(path))
+        begun = time.monotonic()
+        assert agent.keys() == KEYS
+        assert agent.lock()
+        assert time.monotonic() - begun < 1
+        assert agent.keys() is None
+    finally:
+        for hog in hogs:
+            hog.close()
+        for client in silent:
+            client.close()
+
+
+def test_who_drips_is_heard_for_a_short_time(running: tuple[Agent, Path]) -> None:
+    """All of its bytes have one deadline."""
+    _, path = running
+    hog = Hog(path)
+    try:
+        hog._thread.join(10)
+        assert not hog._thread.is_alive()
+    finally:
+        hog.close()
+
+
+def test_an_agent_forgets_in_time_whoever_keeps_it_busy(tmp_path: Path) -> None:
+    """Who drips does not make its time longer."""
+    path = tmp_path / "run" / "a.sock"
+    held = Held(Start("/nowhere", 0.5, b"A" * 32, b"L" * 32, b""))
+    with listen(path) as listening:
+        thread = threading.Thread(target=serve, args=(listening, path, held))
+        thread.start()
+        hog = Hog(path)
+        try:
+            thread.join(1.5)
+            assert not thread.is_alive()
+        finally:
+            hog.close()
+            thread.join()
+    assert not any(held._account_key)
+
+
+def test_an_agent_whose_socket_was_opened_is_locked_all_the_same(
+    running: tuple[Agent, Path],
+) -> None:
+    """A mode that somebody changed makes no agent disappear."""
+    agent, path = running
+    path.chmod(0o666)
+    path.parent.chmod(0o755)
+    assert agent.lock()
+    path.parent.chmod(0o700)
+    assert not path.exists()
+
+
+def test_an_agent_that_does_not_answer_is_not_said_to_be_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it cannot be ended, that is an error with what to do; to give keys, it is none."""
+    monkeypatch.setattr("coffret.cli.agent_client._PATIENCE", 0.2)
+    path = tmp_path / "run" / "a.sock"
+    with listen(path):  # by this very process, which is not ended
+        agent = Agent(path)
+        with pytest.raises(StoreError, match="does not answer") as caught:
+            agent.lock()
+        assert "End it" in caught.value.hint
+        with pytest.raises(StoreError):
+            agent.seconds_left()
+        assert agent.keys() is None
 
 
 def test_a_socket_that_others_could_have_made_is_not_trusted(

@@ -128,9 +128,11 @@ def _log_in_again(desk: Desk, wanted: Kept | None) -> None:
         if not kept or not _fits(vault, passphrase, kept, progress):
             code = desk.asker.secret(SECRET_KEY)
             vault.log_in_again(passphrase, code, progress)
-    desk.agent.lock()
     where = wanted or (profile.kept_in if profile else None)
-    _welcome(desk, vault, keep_key(desk, vault, code.strip(), where))
+    try:
+        desk.agent.lock()
+    finally:
+        _welcome(desk, vault, keep_key(desk, vault, code.strip(), where))
 
 
 def _fits(vault: "Vault", passphrase: str, code: str, progress: "Progress") -> bool:

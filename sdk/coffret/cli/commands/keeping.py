@@ -34,9 +34,11 @@ def passphrase(context: typer.Context, *, json: Json = False) -> None:
     current, code = desk.asker.secret(PASSPHRASE), desk.secret_key()
     vault.unlock(current, code)
     vault.change_passphrase(current, desk.asker.new_passphrase(NEW_PASSPHRASE), code)
-    desk.agent.lock()
     text = "Changed. Your other devices ask for the new passphrase when they next log in."
-    desk.out.done(text, {"changed": "passphrase"})
+    try:
+        desk.agent.lock()
+    finally:  # where it cannot be ended, the passphrase has changed all the same
+        desk.out.done(text, {"changed": "passphrase"})
 
 
 def change_keys(
@@ -74,8 +76,10 @@ def change_keys(
 
     with desk.out.progress() as progress:
         done = vault.change_keys(chosen, give, progress)
-    desk.agent.lock()
-    _finish(desk, vault, done, printed[0], rotate_now=rotate_now)
+    try:
+        desk.agent.lock()
+    finally:
+        _finish(desk, vault, done, printed[0], rotate_now=rotate_now)
 
 
 def _check_kit(desk: Desk, kit: Path | None) -> None:
