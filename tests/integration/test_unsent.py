@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from coffret import Vault
+from coffret.flows.unsent import WAITS
 from coffret_vault.errors import (
     ConflictError,
     InputError,
@@ -41,8 +42,9 @@ def _lost(owner: Owner, network: Signed, *, before: bool) -> None:
     if before:
         network.left = 0
     network.lose = _on
-    with pytest.raises(NetworkError):
+    with pytest.raises(NetworkError) as raised:
         owner.vault.remember("lost", tags=["t"])
+    assert raised.value.hint == WAITS
     network.left, network.lose = -1, lambda _: False
 
 

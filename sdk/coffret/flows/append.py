@@ -22,7 +22,14 @@ from coffret.flows.http import (
 )
 from coffret.flows.session import send
 from coffret.flows.sync import sync
-from coffret.flows.unsent import SETTLED, give_up, given_up_if_refused, hold, settle
+from coffret.flows.unsent import (
+    SETTLED,
+    give_up,
+    given_up_if_refused,
+    hold,
+    said_to_wait,
+    settle,
+)
 from coffret_vault.envelope.signature import signed_head
 from coffret_vault.errors import ConflictError, StoreMovedError, TrustError
 from coffret_vault.formats.checkpoint import NO_HEAD, Head, SignedHead
@@ -216,16 +223,19 @@ def append(
 
     Raises:
         ConflictError: the change makes no sense any more, or others keep getting in first.
+        NetworkError: the server is away. The change is kept, and sent again before the next one.
     """
     unmoved, going = 0, (yield from _begin(state, describe, submit or _plain))
     for lost in range(_ROUNDS):
-        response = yield from send(state, going.request)
+        with said_to_wait():
+            response = yield from send(state, going.request)
         try:
-            with given_up_if_refused(state, going.kept):
+            with said_to_wait(), given_up_if_refused(state, going.kept):
                 succeed(response)
         except LogMovedError:
-            yield from back_off(state.ambient, lost)
-            yield from sync(state)
+            with said_to_wait():
+                yield from back_off(state.ambient, lost)
+                yield from sync(state)
         else:
             yield from _keep_or_read(state, going)
             return response

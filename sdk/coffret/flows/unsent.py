@@ -27,8 +27,10 @@ from coffret_vault.errors import (
     ForbiddenError,
     GrantError,
     InputError,
+    NetworkError,
     NotFoundError,
     QuotaError,
+    ServerError,
     StoreAlteredError,
     StoreDamagedError,
     TrustError,
@@ -48,6 +50,10 @@ _NONE = b""
 REFUSED = (ConflictError, ForbiddenError, GrantError, InputError, NotFoundError, QuotaError)
 """What a server says that will not take a change; others may take it yet (busy, failing, …)."""
 
+WAITS = (
+    "The change is kept on this device, and may have arrived: the next command that reaches the "
+    "server carries it out, if that was not done."
+)
 SETTLED = {_NAME: _NONE}
 """What is kept with a change that the server took."""
 
@@ -131,6 +137,16 @@ def given_up_if_refused(state: VaultState, kept: bytes) -> Iterator[None]:
         raise
     except REFUSED:
         give_up(state, kept)
+        raise
+
+
+@contextmanager
+def said_to_wait() -> Iterator[None]:
+    """Tell who made a change that it is kept, where no answer to it came."""
+    try:
+        yield
+    except (NetworkError, ServerError) as error:  # others say what became of it
+        error.hint = error.hint or WAITS
         raise
 
 
