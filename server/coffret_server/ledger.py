@@ -180,7 +180,7 @@ class Ledger:
         check_digest(memory, entry)
         if memory.current is None:
             message = "the memory was never accepted"
-            raise conflict(message, memory)
+            raise conflict(message)  # no version of it would do
         self._newest(memory, entry, entry.digest)
         self._add(leaf, entry, status=PENDING, grant=grant)
         self.waiting.add(grant, None)

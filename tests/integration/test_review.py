@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from coffret.flows import access as access_flows
+from coffret.flows.http import VersionConflictError
 from coffret_vault.errors import ConflictError, GrantError, NotFoundError
 from harness.world import ask
 
@@ -78,6 +79,21 @@ def test_a_proposed_deletion_deletes_only_when_accepted(either: World) -> None:
         owner.vault.get(memory.id)
     assert access.memories() == []
     assert either.device(owner).status().memories == 0
+
+
+def test_what_waits_cannot_be_deleted_by_its_app(either: World) -> None:
+    """It is said, and not that the memory was changed, which would be tried again for ever."""
+    owner = either.owner()
+    _, access = either.granted(owner, either.app(), scopes=["read", "create", "update", "delete"])
+    made = access.remember("by the app")
+    for _ in range(2):
+        with pytest.raises(ConflictError, match="not accepted") as raised:
+            access.forget(made.id)
+        assert not isinstance(raised.value, VersionConflictError)
+        access.update(made.id, content="changed")
+    owner.vault.sync()
+    owner.vault.accept(made.id, 1)
+    access.forget(made.id)
 
 
 def test_a_deletion_takes_nothing_that_was_written_behind_it(either: World) -> None:

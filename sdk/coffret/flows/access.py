@@ -344,6 +344,7 @@ def forget(state: AppState, held: Held, known: Readable) -> Flow[None]:
 
     Raises:
         GrantError: the grant does not include ``delete``, or is not in force.
+        ConflictError: the owner has not accepted it yet, and can only turn it down.
     """
     _check_live(state, held)
     _check_scope(held, "delete")
@@ -360,7 +361,13 @@ def forget(state: AppState, held: Held, known: Readable) -> Flow[None]:
         )
         yield from _submit(state, held, entry, ())
 
-    yield from _behind_others(state, held, known, propose)
+    try:
+        yield from _behind_others(state, held, known, propose)
+    except VersionConflictError:
+        raise
+    except ConflictError:
+        message = "the owner has not accepted this memory yet; what waits cannot be deleted"
+        raise ConflictError(message, hint="Its owner can reject it.") from None
 
 
 def _submit(state: AppState, held: Held, entry: Entry, records: tuple[Record, ...]) -> Flow[None]:
