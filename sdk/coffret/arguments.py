@@ -162,5 +162,19 @@ def changed(changes: Mapping[str, Any]) -> Callable[[Fields], Fields]:
 
 
 def search_of(wanted: Mapping[str, Any]) -> Search:
-    """A search from a call's arguments."""
-    return Search(**_collected(wanted, into=frozenset, names=_SETS))
+    """A search from a call's arguments.
+
+    Raises:
+        InputError: one of them is of another kind, or out of its bounds.
+    """
+    try:
+        found = msgspec.convert(_collected(wanted, into=frozenset, names=_SETS), Search)
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
+        raise InputError(str(error)) from None
+    if found.importance is not None and not 0 <= found.importance <= 1:
+        message = "importance is between 0 and 1"
+        raise InputError(message)
+    if found.limit < 0:
+        message = "a search gives no fewer than 0 hits"
+        raise InputError(message)
+    return found
