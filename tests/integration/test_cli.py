@@ -115,6 +115,22 @@ def test_recover_gives_a_new_passphrase_and_secret_key(cli: Cli, url: str, tmp_p
     third(*login, stdin=old, code=4, COFFRET_PASSPHRASE_FILE="")
 
 
+def test_recover_takes_the_new_passphrase_where_both_are_named(
+    cli: Cli, url: str, tmp_path: Path
+) -> None:
+    """The one that may have leaked does not become the new one because its file is named too."""
+    kit = cli.init(url, "renewing")
+    new = tmp_path / "new"
+    new.write_text("newly chosen\n")
+    new.chmod(0o600)
+    other = Cli(tmp_path / "other")
+    words = ("recover", "--server", url, "--username", "renewing")
+    line = code_in(kit, "CR1") + "\n"
+    other(*words, stdin=line, COFFRET_NEW_PASSPHRASE_FILE=str(new))
+    other("list", code=4)
+    other("list", COFFRET_PASSPHRASE_FILE=str(new))
+
+
 def test_a_kit_confirms_a_fresh_device(cli: Cli, url: str, tmp_path: Path) -> None:
     """A device that logged in is unconfirmed until it is compared with the kit, piped or a file."""
     kit = cli.init(url, "confirming")

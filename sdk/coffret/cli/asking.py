@@ -52,6 +52,10 @@ class Asker:
         if path:
             self._files[secret] = path
 
+    def has_file(self, what: Secret) -> bool:
+        """Whether a file is named for a secret."""
+        return bool(self._files.get(what) or self._environment.get(what.variable))
+
     def secret(self, what: Secret) -> str:
         """A secret that exists.
 

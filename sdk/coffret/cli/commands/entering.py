@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import coffret
-from coffret.cli.asking import PASSPHRASE, RECOVERY_CODE, SECRET_KEY
+from coffret.cli.asking import NEW_PASSPHRASE, PASSPHRASE, RECOVERY_CODE, SECRET_KEY
 from coffret.cli.desk import Desk, desk_of
 from coffret.cli.options import Json
 from coffret.cli.private import check_new, write_private
@@ -168,7 +168,9 @@ def recover(
     check_secret_key(desk.places, desk.name, secret_key_store)
     url, owner = _where(desk, server, username)
     code = printed.recovery_code if printed else desk.asker.secret(RECOVERY_CODE)
-    passphrase = desk.asker.new_passphrase()
+    # Where both are named, the other is the one that may have leaked, or been forgotten.
+    chosen = NEW_PASSPHRASE if desk.asker.has_file(NEW_PASSPHRASE) else PASSPHRASE
+    passphrase = desk.asker.new_passphrase(chosen)
     found, secret_key = coffret.Vault.recover(
         url, owner, code, passphrase, desk.folder, kit=text, ambient=desk.ambient
     )
