@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
@@ -15,6 +16,7 @@ from coffret_vault.store.snapshot import load_snapshot, save_snapshot
 from harness.logs import ACCOUNT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -58,6 +60,73 @@ def test_every_changed_byte_is_noticed(tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(IndexDamagedError):
             load_snapshot(path, keyring())
+
+
+def _sparse(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(1 << 43)
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+    (path / "something").write_bytes(b"")
+
+
+OTHERS: dict[str, Callable[[Path], object]] = {
+    "a file of 8 TiB": _sparse,
+    "a pipe": os.mkfifo,
+    "a folder": _folder,
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "a link that leads nowhere": lambda path: path.symlink_to("/nonexistent/place"),
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and devices are of POSIX")
+@pytest.mark.attack(49)
+@pytest.mark.parametrize("other", OTHERS)
+def test_whatever_is_in_its_place_is_not_read(tmp_path: Path, other: str) -> None:
+    """What is no file, or none that was made here, is damaged at once, and made again if it can."""
+    path = tmp_path / "index.sealed"
+    OTHERS[other](path)
+    careless = patch("pathlib.Path.read_bytes", side_effect=AssertionError("it was read"))
+    with careless, pytest.raises(IndexDamagedError):
+        load_snapshot(path, keyring())
+    if path.is_dir():
+        with pytest.raises(StoreError):
+            save_snapshot(path, keyring(), 7, b"the index")
+    else:
+        save_snapshot(path, keyring(), 7, b"the index")
+        assert load_snapshot(path, keyring()) == (7, b"the index")
+    assert [item.name for item in tmp_path.iterdir()] == ["index.sealed"]
+
+
+def test_a_file_that_does_not_fit_into_memory_is_damaged(tmp_path: Path) -> None:
+    """A machine with too little memory for what stands there makes the index again."""
+    path = tmp_path / "index.sealed"
+    save_snapshot(path, keyring(), 7, b"the index")
+    full = patch("coffret_vault.store.snapshot._read", side_effect=MemoryError)
+    with full, pytest.raises(IndexDamagedError):
+        load_snapshot(path, keyring())
+
+
+def test_no_more_is_written_than_is_read(tmp_path: Path) -> None:
+    """An index that would be too large to be loaded is not kept."""
+    path = tmp_path / "index.sealed"
+    with patch("coffret_vault.store.snapshot._LARGEST", 100), pytest.raises(StoreError):
+        save_snapshot(path, keyring(), 7, b"the index" * 100)
+    assert not path.exists()
+
+
+def test_what_was_not_finished_stands_in_nobody_s_way(tmp_path: Path) -> None:
+    """Parts of before are deleted; a folder under such a name stays, and does no harm."""
+    path = tmp_path / "index.sealed"
+    (tmp_path / "index.1234.partial").write_bytes(b"half")
+    (tmp_path / "index.partial").mkdir()
+    save_snapshot(path, keyring(), 7, b"the index")
+    with patch("os.fsync", side_effect=OSError(errno.EIO, "")), pytest.raises(StoreError):
+        save_snapshot(path, keyring(), 8, b"new")
+    assert load_snapshot(path, keyring()) == (7, b"the index")
+    assert {item.name for item in tmp_path.iterdir()} == {"index.sealed", "index.partial"}
 
 
 def test_a_write_that_fails_leaves_the_older_one(tmp_path: Path) -> None:

@@ -7,6 +7,10 @@ index libraries crash on damaged files.
 from __future__ import annotations
 
 import os
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coffret_vault.errors import IndexDamagedError, OpenError, StoreError, StoreFullError
@@ -14,12 +18,20 @@ from coffret_vault.formats.pae import pae, u64
 from coffret_vault.primitives.stream import open_stream, seal_stream
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from coffret_vault.keyring import Keyring
 
 _ENOSPC = 28
 _SIZE = 8
+_LARGEST = 1 << 32
+"""Bytes of an index that is kept: millions of passages. Whatever is larger was not made here."""
+_NOT_WRITTEN = "the search index cannot be written"
+_PLAIN = (
+    os.O_RDONLY
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+"""To open a file in whose place somebody may have put a link, or a pipe that nobody writes to."""
 
 
 def save_snapshot(path: Path, keyring: Keyring, size: int, plaintext: bytes) -> None:
@@ -29,22 +41,35 @@ def save_snapshot(path: Path, keyring: Keyring, size: int, plaintext: bytes) -> 
         StoreError: it cannot be written; the older file, if any, stays.
     """
     sealed = seal_stream(keyring.kek("local"), _context(keyring, size), plaintext)
-    partial = path.with_suffix(".partial")
+    if _SIZE + len(sealed) > _LARGEST:
+        raise StoreError(_NOT_WRITTEN)
+    _forget_partial(path)
     try:
-        partial.unlink(missing_ok=True)
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(u64(size))
-            file.write(sealed)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        _replace(path, u64(size), sealed)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        _forget_partial(path)
         if error.errno == _ENOSPC:
             raise StoreFullError from None
-        message = "the search index cannot be written"
-        raise StoreError(message) from None
+        raise StoreError(_NOT_WRITTEN) from None
+
+
+def _replace(path: Path, *parts: bytes) -> None:
+    """Write a file for its user only, under a name that nobody can wait at, then in its place."""
+    descriptor, partial = tempfile.mkstemp(".partial", f"{path.stem}.", path.parent)
+    with os.fdopen(descriptor, "wb") as file:
+        for part in parts:
+            file.write(part)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(partial).replace(path)
+
+
+def _forget_partial(path: Path) -> None:
+    """Delete what was not finished, here or before; what cannot be deleted is in nobody's way."""
+    with suppress(OSError):
+        for partial in path.parent.glob(f"{path.stem}*.partial"):
+            with suppress(OSError):
+                partial.unlink()
 
 
 def load_snapshot(path: Path, keyring: Keyring) -> tuple[int, bytes] | None:
@@ -54,10 +79,10 @@ def load_snapshot(path: Path, keyring: Keyring) -> tuple[int, bytes] | None:
         IndexDamagedError: the file is not one that this vault's keys sealed.
     """
     try:
-        data = path.read_bytes()
+        data = _read(path)
     except FileNotFoundError:
         return None
-    except OSError:
+    except (OSError, MemoryError):
         raise IndexDamagedError from None
     size = int.from_bytes(data[:_SIZE], "big")
     try:
@@ -65,6 +90,19 @@ def load_snapshot(path: Path, keyring: Keyring) -> tuple[int, bytes] | None:
         return size, open_stream(keyring.kek("local"), context, data[_SIZE:])
     except OpenError:
         raise IndexDamagedError from None
+
+
+def _read(path: Path) -> bytes:
+    """What is in a file, if it is one, and no larger than what is written here."""
+    descriptor = os.open(path, _PLAIN)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:
+            raise IndexDamagedError
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(_LARGEST)
+    finally:
+        os.close(descriptor)
 
 
 def _context(keyring: Keyring, size: int) -> bytes:
