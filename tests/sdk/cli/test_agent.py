@@ -10,6 +10,7 @@ import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
 
@@ -31,7 +32,7 @@ from coffret.cli.agent_wire import (
 from coffret_vault.errors import FormatError, InputError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 START = Start("/nowhere", 60.0, b"A" * 32, b"L" * 32, b"session")
@@ -251,6 +252,32 @@ def test_a_socket_that_others_could_have_made_is_not_trusted(
     assert agent.keys() is None
     path.chmod(0o600)
     assert agent.keys() == KEYS
+
+
+def _of_another_user(where: str) -> Callable[..., bytes]:
+    """What the system says of the peer, which is another user's in the agent or in the command."""
+    real = socket.socket.getsockopt
+
+    def told(peer: socket.socket, *asked: int) -> bytes:
+        found = real(peer, *asked)
+        assert isinstance(found, bytes)
+        asks = "command" if threading.current_thread() is threading.main_thread() else "agent"
+        process, user, group = struct.unpack("3i", found)
+        return struct.pack("3i", process, user + (asks == where), group)
+
+    return told
+
+
+@pytest.mark.skipif(not hasattr(socket, "SO_PEERCRED"), reason="this system does not tell")
+@pytest.mark.parametrize("where", ["agent", "command"])
+def test_a_peer_of_another_user_is_not_talked_to(running: tuple[Agent, Path], where: str) -> None:
+    """An agent gives such a peer no keys and does not lock for it, nor does a command ask one."""
+    agent, _ = running
+    with patch.object(socket.socket, "getsockopt", _of_another_user(where)):
+        assert agent.keys() is None
+        assert not agent.lock()
+    with patch.object(socket.socket, "getsockopt", _of_another_user("nobody")):
+        assert agent.keys() == KEYS
 
 
 def test_an_agent_does_not_listen_in_a_folder_that_others_can_enter(tmp_path: Path) -> None:
