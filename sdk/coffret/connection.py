@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import httpx
 
+from coffret.flows.http import Response
 from coffret.http1 import Answer, Outgoing, WireError, WireTimeoutError, add_header
 from coffret.lookups import Lookups
 from coffret_vault.errors import TimedOutError
@@ -315,6 +316,17 @@ def beginning_of(answer: httpx.Response, seconds: float) -> bytes:
         if len(body) > _SHORT or time.monotonic() > deadline:
             return b""
     return body
+
+
+def first_of(transport: httpx.BaseTransport, request: httpx.Request, seconds: float) -> Response:
+    """The answer to one request, with the beginning of its body; nothing is kept open."""
+    with transport as network:
+        answer = network.handle_request(request)
+        try:
+            body = beginning_of(answer, seconds)
+        finally:
+            answer.close()
+    return Response(answer.status_code, headers_of(answer), body)
 
 
 class _Given:

@@ -16,7 +16,7 @@ import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
@@ -24,9 +24,10 @@ import httpx
 import msgspec
 
 from coffret.async_connection import AsyncIncoming, connect_async
-from coffret.connection import ERRORS, TIMEOUTS, Incoming, beginning_of, connect, headers_of
+from coffret.connection import ERRORS, TIMEOUTS, Incoming, connect, first_of
 from coffret.flows.http import MAX_ANSWER, Request, Response, retry_after
 from coffret.http1 import Address, Outgoing
+from coffret.leaving import within
 from coffret.origins import check_url, proxy_of
 from coffret.threads import in_thread
 from coffret.wellknown import Web
@@ -105,19 +106,16 @@ def probe(url: str, *, transport: httpx.BaseTransport | None = None) -> Response
 
     Raises:
         InputError: not an address, or plain http to anywhere but this machine.
-        NetworkError: it does not answer.
+        NetworkError: it does not answer, or not in time: a server that drips is not waited for.
     """
     origin = check_url(url)
     extensions = {"timeout": httpx.Timeout(_PROBE_SECONDS).as_dict()}
     request = httpx.Request("GET", f"{origin}/readyz", headers=_ALWAYS, extensions=extensions)
-    with transport or httpx.HTTPTransport(proxy=proxy_of(origin)) as network:
-        try:
-            answer = network.handle_request(request)
-            body = beginning_of(answer, _PROBE_SECONDS)
-            answer.close()
-        except httpx.HTTPError as error:
-            raise _failure(error) from None
-    return Response(answer.status_code, headers_of(answer), body)
+    network = transport or httpx.HTTPTransport(proxy=proxy_of(origin))
+    try:
+        return within(2 * _PROBE_SECONDS, partial(first_of, network, request, _PROBE_SECONDS))
+    except httpx.HTTPError as error:
+        raise _failure(error) from None
 
 
 class _Body:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import httpx
@@ -12,7 +16,7 @@ from cli_harness import Cli
 from coffret import AsyncVault, Vault
 from coffret.origins import elsewhere, told_origins
 from coffret.transport import probe
-from coffret_vault.errors import InputError, NotFoundError
+from coffret_vault.errors import InputError, NotFoundError, TimedOutError
 from coffret_vault.formats.codes import RECOVERY_CODE, SECRET_KEY, write_code
 from server.process import serving
 
@@ -108,6 +112,32 @@ def test_addresses_are_compared_in_one_form() -> None:
     assert told == (KNOWN, "http://localhost")
     assert elsewhere("HTTPS://memory.example/", told) == ""
     assert KNOWN in elsewhere("https://memory.example:8443", told)
+
+
+def test_a_probe_waits_for_no_head_that_drips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it has one deadline: each byte would begin the time of a connection anew."""
+    monkeypatch.setattr("coffret.transport._PROBE_SECONDS", 0.5)
+    ended = threading.Event()
+
+    def drip(listening: socket.socket) -> None:
+        with listening.accept()[0] as peer, suppress(OSError):
+            peer.recv(4096)
+            peer.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+            while not ended.wait(0.1):
+                peer.sendall(b"a")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=drip, args=(listening,)).start()
+        timer = threading.Timer(8, ended.set)
+        timer.start()
+        begun = time.monotonic()
+        try:
+            with pytest.raises(TimedOutError):
+                probe(f"http://127.0.0.1:{listening.getsockname()[1]}")
+            assert time.monotonic() - begun < 5
+        finally:
+            ended.set()
+            timer.cancel()
 
 
 def test_a_probe_waits_for_no_long_answer() -> None:

@@ -180,9 +180,10 @@ def _check_server(origin: str) -> Iterator[Check]:
 def _check_clock(response: Response) -> Check:
     try:
         theirs = parsedate_to_datetime(response.headers.get("date", ""))
-    except (TypeError, ValueError):
+        zoned = theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)  # what -0000 says
+        skew = round(abs((datetime.now(UTC) - zoned).total_seconds()))
+    except (TypeError, ValueError, OverflowError):
         return Check("clock", WORTH_KNOWING, "the server does not tell the time.")
-    skew = round(abs((datetime.now(UTC) - theirs).total_seconds()))
     if skew > _SKEW_SECONDS:
         advice = "Set this machine's clock, or tell the operator: grants end by the clock."
         return Check("clock", BAD, f"{skew} seconds from the server's.", advice)
