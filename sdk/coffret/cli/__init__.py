@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from coffret.cli.hiding import hide_memory
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -21,6 +23,7 @@ def main(arguments: Sequence[str] | None = None, *, ambient: Ambient | None = No
         arguments: the words after the program's name; those of the process when None.
         ambient: randomness, clock and limits on passphrases, for tests.
     """
+    hide_memory()  # before anything secret is in it; takes 3 ms
     try:
         # The agent is a module of this package too, and must start without the rest.
         from coffret.cli.program import run  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""The agent's memory: no core of it, and no other program of its user looks in."""
+"""The memory of the agent and of commands: no core, and no other program of its user looks in."""
 
 from __future__ import annotations
 
@@ -30,10 +30,14 @@ if os.getuid() == 0:
 """
 
 
-def _process(code: str) -> Iterator[Path]:
+def _process(code: str, first: str = "") -> Iterator[Path]:
     """What ``/proc`` says of a process of an ordinary user that has run this and waits."""
     process = subprocess.Popen(  # noqa: S603 - this file's own text
-        [sys.executable, "-c", f"{_ORDINARY}\n{code}\nprint(1, flush=True)\nsys.stdin.read()"],
+        [
+            sys.executable,
+            "-c",
+            f"{first}\n{_ORDINARY}\n{code}\nprint(1, flush=True)\nsys.stdin.read()",
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
@@ -60,6 +64,34 @@ def test_another_process_is_open_to_its_user() -> None:
     for entry in _process(""):
         owners = {(entry / name).stat().st_uid for name in ("mem", "environ", "maps")}
         assert owners == {NOBODY if os.getuid() == 0 else os.getuid()}
+
+
+def test_every_command_is_hidden() -> None:
+    """What it opens, and the passphrase, are in its memory as keys are in the agent's."""
+    waiting = """
+from coffret.cli import main
+def run(*_, **__):
+    print(1, flush=True)
+    sys.stdin.read()
+coffret.cli.program.run = run
+main([])
+"""
+    for entry in _process(waiting, "import coffret.cli.program"):
+        assert {(entry / name).stat().st_uid for name in ("mem", "environ", "maps")} == {0}
+        assert _limit(entry) == ["0", "0"]
+
+
+def test_a_hidden_process_still_reads_what_it_was_given() -> None:
+    """Its own descriptors stay open to it by name: secrets come from ``<(…)`` as before."""
+    reads = """
+hide_memory()
+given, end = os.pipe()
+os.write(end, b"on")
+with open(f"/dev/fd/{given}", "rb") as again:
+    assert again.read(2) == b"on"
+"""
+    for _ in _process(reads):
+        pass
 
 
 def test_the_agent_hides_before_it_reads_keys(monkeypatch: pytest.MonkeyPatch) -> None:

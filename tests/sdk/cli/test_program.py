@@ -132,6 +132,7 @@ def test_an_interrupt_at_any_time_is_an_exit_code(monkeypatch: pytest.MonkeyPatc
         raise KeyboardInterrupt
 
     monkeypatch.setattr("coffret.cli.program.run", interrupted)
+    monkeypatch.setattr("coffret.cli.hide_memory", lambda: None)  # this process is not to be hidden
     with pytest.raises(SystemExit) as ended:
         main(["status"])
     assert ended.value.code == 130
