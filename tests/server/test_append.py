@@ -79,6 +79,20 @@ async def test_an_append_on_an_old_base_is_refused_with_what_is_current(stand: S
     assert answer.json()["current"] == {"size": 4, "head": owner.head}
 
 
+@pytest.mark.parametrize("base", [0, 2**63, 10**19 - 1])
+async def test_a_base_that_no_log_has_is_only_moved(stand: Stand, base: int) -> None:
+    """An empty log's head, and one of a size that no database counts to, fit no log."""
+    owner = await stand.sign_up()
+    tree = owner.tree.copy()
+    tree.size = base
+    append = {"base": base, "leaves": [], "head": owner.sign_head(tree)}
+    for answer in (
+        await stand.send("POST", "/log", append, owner.token),
+        await stand.post("/log", append, owner.token),
+    ):
+        assert code(answer) == (409, "log-moved")
+
+
 @pytest.mark.attack(56)
 async def test_of_two_writers_one_wins(stand: Stand) -> None:
     """Of appends sent together on one base exactly one is accepted, each round."""

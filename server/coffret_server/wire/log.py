@@ -23,10 +23,11 @@ _KINDS: Final = {kind.encode(): kind for kind in KINDS}
 # A base64 text of 32 or 68 bytes ends with a symbol whose last two bits are zero: with that and the
 # alphabet, each value has one form, and nothing is left for the decoder to judge.
 _LAST: Final = "[AEIMQUYcgkosw048]="
+_NUMBER: Final = "0|[1-9][0-9]{0,18}"
 _HEAD: Final = re.compile(
-    r"((coffret/v1/vault/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\n([1-9][0-9]{0,17})\n"
+    rf"((coffret/v1/vault/[0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})\n({_NUMBER})\n"
     rf"([A-Za-z0-9+/]{{42}}{_LAST})\n"
-    rf"prev ([A-Za-z0-9+/]{{42}}{_LAST})\ntime (?:0|[1-9][0-9]{{0,17}})\n)\n"
+    rf"prev ([A-Za-z0-9+/]{{42}}{_LAST})\ntime (?:{_NUMBER})\n)\n"
     rf"\u2014 \2 ([A-Za-z0-9+/]{{90}}{_LAST})\n"
 )
 HEAD_LIMIT: Final = 512
