@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 import venv
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -47,6 +50,33 @@ def test_the_wheels_hold_their_data(wheels: dict[str, Path]) -> None:
     assert {"coffret/py.typed", "coffret_vault/py.typed"} <= set(ours)
     assert "coffret_server/py.typed" in server
     assert any(name.startswith("coffret_server/migrations/versions/") for name in server)
+
+
+def test_each_wheel_says_what_it_may_be_used_for(wheels: dict[str, Path]) -> None:
+    """Both wheels have the one license with them, and classifiers."""
+    text = (ROOT / "LICENSE").read_bytes()
+    for wheel in wheels.values():
+        archive = zipfile.ZipFile(wheel)
+        (name,) = (name for name in archive.namelist() if name.endswith("/licenses/LICENSE"))
+        assert archive.read(name) == text
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        assert b"Classifier: Programming Language :: Python :: 3.11" in archive.read(name)
+
+
+def test_what_the_server_imports_is_declared() -> None:
+    """Its distribution requires each package that its modules import by themselves."""
+    declared = tomllib.loads((ROOT / "server" / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = [*declared["dependencies"], *declared["optional-dependencies"]["postgresql"]]
+    names = {re.match(r"[a-z0-9-]+", line)[0] for line in wanted}  # type: ignore[index]
+    places = packages_distributions()
+    for path in (ROOT / "server").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            modules = [item.name for item in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                modules = [node.module or ""]
+            for module in (name.partition(".")[0] for name in modules):
+                if module not in sys.stdlib_module_names and module != "coffret_server":
+                    assert names & {name.lower() for name in places[module]}, (path.name, module)
 
 
 def test_a_machine_with_the_server_alone_cannot_open_anything(
