@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,7 +23,8 @@ from coffret_vault.ingest import (
     read_source,
 )
 
-SHARED = Path(os.environ.get("COFFRET_SHARED", Path(__file__).parents[4] / "shared"))
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KINDS: list[tuple[str, object, SourceKind]] = [
     ("a.md", "text", SourceKind.TEXT),
@@ -94,19 +94,47 @@ def test_a_source_is_read_with_its_importer(tmp_path: Path) -> None:
     assert item.content == "Someone: Hello"
 
 
-@pytest.mark.skipif(not (SHARED / "data").is_dir(), reason="the shared conversations are not here")
-@pytest.mark.parametrize(
-    ("name", "messages", "least"), [("solo_chat_en.json", 104, 10), ("team_chat_en.json", 509, 50)]
-)
-def test_conversations_that_nobody_here_wrote(name: str, messages: int, least: int) -> None:
-    """Every message of a real-shaped conversation is in exactly one episode."""
-    path = SHARED / "data" / name
+def _chat(people: int, days: int) -> dict[str, Any]:
+    """A made-up chat of some people in the shape of EverOS: nine messages a day."""
+    said = ("Is anybody up?", "Coffee first.\n\nThen we talk.  ", "- one\n- two", "Où ça ? 🙂")
+    return {
+        "session_meta": {
+            "name": "Kitchen",
+            "group_id": "g-1",
+            "created_at": "2025-03-01T08:00:00+00:00",
+            "tags": ["Home"],
+            "user_details": {f"u{who}": {"full_name": f"Person {who}"} for who in range(people)},
+        },
+        "conversation_list": [
+            {
+                "message_id": f"m-{day}-{hour}",
+                "create_time": f"2025-03-{day + 1:02}T{hour + 8:02}:{7 * hour % 60:02}:00+00:00",
+                "sender": f"u{(day + hour) % people}",
+                "sender_name": f"Person {(day + hour) % people}",
+                "type": "text",
+                "content": f"{said[(day * 9 + hour) % len(said)]} ({day}, {hour})",
+            }
+            for day in range(days)
+            for hour in range(9)
+        ],
+    }
+
+
+@pytest.mark.parametrize(("people", "days"), [(2, 12), (5, 30)])
+def test_every_message_of_a_long_chat_is_in_one_episode(
+    tmp_path: Path, people: int, days: int
+) -> None:
+    """A chat of days becomes episodes with keys of their own, and none of it is lost or twice."""
+    path = tmp_path / "chat.json"
+    whole = _chat(people, days)
+    path.write_text(json.dumps(whole), encoding="utf-8")
+    assert detect(path) is SourceKind.EVEROS
     items = list(read_source(path))
     drafts = [item for item in items if isinstance(item, Draft)]
     assert not [item for item in items if isinstance(item, ImportSkipped)]
-    assert len(drafts) >= least
+    assert len(drafts) >= days
     assert len({draft.key for draft in drafts}) == len(drafts)
-    texts = [entry["content"] for entry in json.loads(path.read_bytes())["conversation_list"]]
-    assert len(texts) == messages
-    whole = "\n\n".join(draft.content for draft in drafts)
-    assert all(text.rstrip() in whole for text in texts)
+    text = "\n\n".join(draft.content for draft in drafts)
+    said = [entry["content"] for entry in whole["conversation_list"]]
+    assert len(said) == days * 9
+    assert [text.count(message) for message in said] == [1] * len(said)
