@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 from sqlalchemy import select
 
 from coffret_server import tokens
-from coffret_server.limits import AddressLimiter, Allowance, Limiter
-from coffret_server.principals import Principals
+from coffret_server.limits import AddressLimiter, Allowance, Limiter, network
+from coffret_server.principals import AppCaller, Owner, Principals
 from coffret_server.proofs import Proofs
 from coffret_server.schema import Setting
 from coffret_server.settings import Settings
@@ -83,6 +83,7 @@ class Limits:
         self.account = Limiter("account", settings.account_rate, monotonic)
         self.lookups = Limiter("lookups", settings.lookup_rate, monotonic)
         self.lookups_from = AddressLimiter("lookups", settings.lookup_rate, monotonic)
+        self.unproved = Limiter("unproved", settings.account_rate, monotonic)
         # What this server gave out is nobody's guess: it is counted by itself, at no address.
         self.keys = Limiter("auth", settings.auth_rate, monotonic)
         self.over = Limiter("failed", settings.failure_rate, monotonic)
@@ -96,6 +97,24 @@ class Limits:
         self.lookups.check(caller)
         self.lookups_from.take(address)
         return self.lookups.take(caller)
+
+    def calls(self, caller: Owner | AppCaller) -> Tally:
+        """Where the calls of an owner or an app are counted that are proved to be theirs.
+
+        Ids are their holders' choice: an app with an owner's id must not use up what is the
+        owner's.
+        """
+        if isinstance(caller, Owner):
+            return Tally(self.account, ("owner", caller.account))
+        return Tally(self.account, ("app", caller.app))
+
+    def guesses(self, token: str, address: str) -> Tally:
+        """Where calls are counted that came with a token and turned out to be proved by nothing.
+
+        By themselves, and where they came from: who has a token alone uses nothing up for its
+        holder, and holds up nothing that its holder does elsewhere.
+        """
+        return Tally(self.unproved, (tokens.digest(token), network(address)))
 
     def failures(self, token: str, address: str, *, ours: bool) -> Tally:
         """Where it is counted that a token is good for nothing.

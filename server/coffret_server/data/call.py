@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 
 from coffret_server import callers, gate, once, strict
 from coffret_server.principals import AppCaller, Owner
-from coffret_server.problems import ProblemError, malformed, refuse
+from coffret_server.problems import SESSION_ENDED, ProblemError, malformed, refuse
 from coffret_server.proofs import STALE, Shown
 from coffret_server.storage import Tx
 from coffret_server.tokens import unauthenticated
@@ -30,6 +30,7 @@ _MAP_16: Final = 0xDE
 _FIXMAP: Final = 0x80
 FARTHEST: Final = (1 << 63) - 1
 """The largest number that a database takes."""
+_NO_TOKEN: Final = frozenset(("unauthenticated", SESSION_ENDED[0], "rate-limited"))
 PAGE_BYTES: Final = 32 * 1024 * 1024
 """A page of records ends before it is larger: who asked takes 64 MiB at most, and it is kept here
 while it is sent. An app must not be able to write what makes a page larger than that."""
@@ -67,6 +68,8 @@ async def authenticate(
 ) -> Owner | AppCaller:
     """Who calls, with a proof that they hold their token's key, counted against their rate limit.
 
+    What is to be proved by a head is not counted yet: see `Call.proving`.
+
     Args:
         request: what was sent.
         services: the server's.
@@ -84,16 +87,15 @@ async def authenticate(
     caller = services.principals.remembered(token) if by_head else None
     if caller is None:
         caller = await callers.find(services, limits, info, token)
-    if request.proof or not by_head:
-        try:
-            info.proof = services.proofs.check(request, token, caller.holder)
-        except ProblemError as problem:
-            if problem.authenticate != STALE:  # who is only late, or early, holds the key
-                info.allowance = limits.failed.take(info.address)
-            raise
-    # Ids are their holders' choice: an app with an owner's id must not use up what is the owner's.
-    key = ("owner", caller.account) if isinstance(caller, Owner) else ("app", caller.app)
-    info.allowance = limits.account.take(key)
+    if by_head and not request.proof:
+        return caller
+    try:
+        info.proof = services.proofs.check(request, token, caller.holder)
+    except ProblemError as problem:
+        if problem.authenticate != STALE:  # who is only late, or early, holds the key
+            info.allowance = limits.failed.take(info.address)
+        raise
+    info.allowance = limits.calls(caller).take()
     return caller
 
 
@@ -131,6 +133,30 @@ class Call:
         if not isinstance(caller, Owner):
             refuse("forbidden", "this call is for owners")
         return caller
+
+    async def proving(
+        self, prove: Callable[["Call"], Awaitable[tuple[Owner, T]]]
+    ) -> tuple[Owner, T]:
+        """The owner who calls, and what their head proves them by; counted when it does.
+
+        Until then the token is all that is known of who calls, and whoever has it without its key
+        must not use up what is its holder's. A proof that came with it was counted already.
+
+        Raises:
+            ProblemError: as `prove`, or `rate-limited`.
+        """
+        if self.is_proved:
+            return await prove(self)
+        guesses = self.limits.guesses(self._shown.token("dpop"), self.info.address)
+        guesses.check()
+        try:
+            owner, proved = await prove(self)
+        except ProblemError as problem:
+            if problem.code not in _NO_TOKEN:  # these were counted, each where it belongs
+                self.info.allowance = guesses.take()
+            raise
+        self.info.allowance = self.limits.calls(owner).take()
+        return owner, proved
 
     async def owner_now(self) -> Owner:
         """The owner who calls, looked up where they are remembered otherwise.

@@ -62,6 +62,10 @@ def _array(count: int) -> bytes:
 
 async def _prepared(call: Call) -> tuple[Owner, Prepared]:
     """Who calls, and their append, which proves it."""
+    return await call.proving(_by_head)
+
+
+async def _by_head(call: Call) -> tuple[Owner, Prepared]:
     owner, append = await call.owner(by_head=True), call.body(Append)
     try:
         return owner, prepare(append, owner.vault)
