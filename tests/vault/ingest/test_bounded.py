@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tracemalloc
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -9,12 +10,15 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from coffret_vault.ingest import IngestError, SourceKind, detect
+from coffret_vault.ingest import IngestError, SourceKind, detect, read_source
+from coffret_vault.ingest.front_matter import split_front_matter
+from coffret_vault.ingest.limits import Limits
 from coffret_vault.ingest.reading import decode_json, decode_top, json_lines, read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from types import FrameType
 
 MILLION = 1_000_000
 MOST = 5
@@ -116,3 +120,54 @@ def test_lines_are_told_apart_by_their_ends_alone() -> None:
     data = b"\xef\xbb\xbf{}\r\n\n \nlast\x0bline"
     assert list(json_lines(data)) == [(1, b"{}\r"), (4, b"last\x0bline")]
     assert msgspec.json.decode(b"{}\r") == {}
+
+
+SLOW: dict[str, Callable[[int], str]] = {
+    "a heading of many lines": lambda size: "a\n" * (size // 2) + "===\n",
+    "one long heading": lambda size: "# " + "2024-01-01 " * (size // 11) + "\n\nx",
+    "a heading of hashes": lambda size: "# a" + " #" * (size // 2),
+    "many headings": lambda size: "# a\n" * (size // 4),
+    "many days": lambda size: "# 2024-01-01\nx\n" * (size // 15),
+    "long headings over short ones": lambda size: (
+        "".join("#" * level + " " + "word " * (size // 50) + "\n" for level in range(1, 6))
+        + "###### 2024-01-01\nx\n" * (size // 40)
+    ),
+}
+
+
+def _calls(path: Path) -> int:
+    """How many functions are called for a file's drafts."""
+    calls = 0
+
+    def count(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event in {"call", "c_call"}
+
+    sys.setprofile(count)
+    try:
+        for _ in read_source(path, limits=Limits(section_chars=60)):
+            pass
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+@pytest.mark.attack(61)
+@pytest.mark.parametrize("slow", SLOW)
+def test_work_grows_as_the_markdown_does(tmp_path: Path, slow: str) -> None:
+    """Four times the text is about four times the work, whatever its headings are."""
+    path = tmp_path / "note.md"
+    few, many = 4_000, 16_000
+    path.write_text(SLOW[slow](few), encoding="utf-8")
+    _calls(path)  # what is remembered from now on
+    before = _calls(path)
+    path.write_text(SLOW[slow](many), encoding="utf-8")
+    assert _calls(path) < 6 * before
+
+
+def test_a_line_of_blanks_is_looked_at_once() -> None:
+    """A name in front matter has no end that is looked for from each of its blanks."""
+    blanks = "a: b: c\na" + " " * 60_000 + "x\n"
+    assert split_front_matter(f"---\n{blanks}---\nBody")[0] == {}
+    named = "a: b: c\na" + " " * 60_000 + ": x\n"
+    assert split_front_matter(f"---\n{named}---\nBody") == ({"a": "x"}, "Body")

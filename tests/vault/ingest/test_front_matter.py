@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from coffret_vault.ingest.front_matter import split_front_matter
+from coffret_vault.ingest.front_matter import _pair, split_front_matter
 
 
 @pytest.mark.parametrize(
@@ -106,3 +108,19 @@ def test_any_line_ends_close_the_block() -> None:
     """A block may end with dots, with spaces after them, or at the end of the file."""
     assert split_front_matter("---\na: 1\n...  \nBody") == ({"a": 1}, "Body")
     assert split_front_matter("---\na: 1\n---") == ({"a": 1}, "")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "name:", "name: ", "name: words", "name \t:\twords", "a b.c-d_1: x: y", "na\tme: x",
+        "name:x", "1name: x", " name: x", ": x", "name", "", "é: x", "aé: x", "name: 'x'",
+        "na/me: x", "name:\xa0x",
+    ],
+)  # fmt: skip
+def test_pairs_are_names_and_words(line: str) -> None:
+    """What is a pair is as it was when a pattern said so, which took the square of its blanks."""
+    pattern = re.compile(r"^([A-Za-z][\w .-]*?)[ \t]*:(?:[ \t]+(.*))?$")
+    match = pattern.match(line)
+    expected = match and (match[1], (match[2] or "").strip().strip("'"))
+    assert _pair(line) == expected

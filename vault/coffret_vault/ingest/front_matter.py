@@ -14,7 +14,7 @@ import re
 import yaml
 
 _BLOCK = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*$\n?", re.DOTALL | re.MULTILINE)
-_PAIR = re.compile(r"^([A-Za-z][\w .-]*?)[ \t]*:(?:[ \t]+(.*))?$")
+_NAME = re.compile(r"[A-Za-z][\w .-]*")
 _MAX_CHARS = 64 * 1024
 _MAX_DEPTH = 16
 _INT64 = 2**63
@@ -88,10 +88,18 @@ def _from_yaml(block: str) -> dict[str, object] | None:
 
 def _from_pairs(block: str) -> dict[str, object] | None:
     lines = [line for line in block.split("\n") if line.strip() and not line.startswith("#")]
-    pairs = [_PAIR.match(line) for line in lines]
+    pairs = [_pair(line) for line in lines]
     if not all(pairs):
         return None
-    return {pair[1]: _unquoted((pair[2] or "").strip()) for pair in pairs if pair}
+    return dict(pair for pair in pairs if pair)
+
+
+def _pair(line: str) -> tuple[str, str] | None:
+    name, colon, words = line.partition(":")
+    name = name.rstrip(" \t")
+    if not colon or words[:1] not in {"", " ", "\t"} or not _NAME.fullmatch(name):
+        return None
+    return name, _unquoted(words.strip())
 
 
 def _unquoted(words: str) -> str:

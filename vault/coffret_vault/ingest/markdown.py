@@ -30,7 +30,6 @@ from coffret_vault.ingest.folders import NOT_REGULAR, FoundFile, walk
 from coffret_vault.ingest.front_matter import split_front_matter
 from coffret_vault.ingest.limits import DEFAULT_LIMITS, Limits
 from coffret_vault.ingest.names import (
-    clean_line,
     clean_tags,
     clean_title,
     day_in,
@@ -45,6 +44,9 @@ from coffret_vault.ingest.times import not_before, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+_TITLE_FROM = 1_000
+"""Characters that a title is made from, which has 200; a mark may be one of them."""
 
 
 class _Document(Unshown, msgspec.Struct, frozen=True):
@@ -173,8 +175,8 @@ def _section_day(section: Section) -> int | None:
 
 
 def _section_title(document: _Document, section: Section) -> str:
-    names = [clean_line(heading) for heading in section.headings]
+    names = list(section.headings)
     if names[:1] != [document.title]:
         names = [document.title, *names] if document.titled or not names else names
     part = f" ({section.part})" if section.part > 1 else ""
-    return clean_title(" / ".join(names)) + part
+    return clean_title(" / ".join(names)[:_TITLE_FROM]) + part

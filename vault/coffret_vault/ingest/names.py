@@ -36,10 +36,12 @@ _LINK_TARGET = re.compile(r"\]\([^()\s]*\)|<[^<>\s]+>")
 
 
 def clean_line(text: str) -> str:
-    """``text`` in NFC on one line, without control, format and unassigned-surrogate characters."""
-    normal = unicodedata.normalize("NFC", bound_marks(text))
-    visible = "".join(_visible(char) for char in normal)
-    return " ".join(visible.split())
+    """``text`` in NFC on one line, without control, format and unassigned-surrogate characters.
+
+    What is clean stays as it is.
+    """
+    visible = bound_marks("".join(map(_visible, text)))
+    return " ".join(unicodedata.normalize("NFC", visible).split())
 
 
 def _visible(char: str) -> str:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _HARD_FACTOR = 4
 """A single block may be this many times the wished size before it is torn."""
 
+_HEADING_CHARS = 1_000
+"""What is looked at of a heading. Every section under it is named after it, and a title has 200."""
+
 _DIARY_DAYS = 2
 """So many headings that begin with a date make a text a diary."""
 
@@ -32,7 +35,7 @@ class Section(Unshown, msgspec.Struct, frozen=True):
     """A piece of a text.
 
     Attributes:
-        headings: the path of headings it stands under, outermost first.
+        headings: the path of headings it stands under, outermost first, each a clean line.
         anchor: empty for the first piece of a text, unique among the others, and the same as
             long as its headings are.
         text: the piece, verbatim.
@@ -72,9 +75,10 @@ class _Atom(msgspec.Struct, frozen=True):
 def split_sections(text: str, chars: int) -> list[Section]:
     """Cut ``text`` into sections of about ``chars`` characters, and at most four times that."""
     groups = _join_bare(list(_gather(_atoms(_blocks(text)), chars)))
+    named = [(group[0].path if len(group) == 1 else _common(group), group) for group in groups]
     pieces = [
-        (group[0].path if len(group) == 1 else _common(group), part, piece)
-        for group in groups
+        (path, part, piece)
+        for path, group in named
         for part, piece in enumerate(_pack(group, chars), 1)
     ]
     return _anchored([piece for piece in pieces if piece[2].strip()])
@@ -91,7 +95,7 @@ def _blocks(text: str) -> list[_Block]:
     tokens = _parser().parse(text)
     lines = text.split("\n")
     marks = [
-        (token.map[0], int(token.tag[1]), clean_line(tokens[at + 1].content))
+        (token.map[0], int(token.tag[1]), clean_line(tokens[at + 1].content[:_HEADING_CHARS]))
         if token.type == "heading_open"
         else (token.map[0], 0, "")
         for at, token in enumerate(tokens)
@@ -205,9 +209,10 @@ def cut_text(text: str, chars: int) -> Iterator[str]:
 
 def _anchored(pieces: Sequence[tuple[tuple[str, ...], int, str]]) -> list[Section]:
     seen: Counter[str] = Counter()
+    slugs = {heading: slug(heading) for heading in {part for path, _, _ in pieces for part in path}}
     sections = []
     for at, (path, part, text) in enumerate(pieces):
-        name = "/".join(slug(heading) for heading in path)
+        name = "/".join(slugs[heading] for heading in path)
         seen[name] += 1
         anchor = "" if at == 0 else f"{name}~{seen[name]}" if seen[name] > 1 else name or "~1"
         sections.append(Section(path, anchor, text, part, hashtags_in(text)))
