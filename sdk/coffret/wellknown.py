@@ -180,7 +180,7 @@ def _parse(data: bytes) -> Response:
     try:
         answer.begin()
         body = answer.read()
-    except (HTTPException, ValueError):
+    except (HTTPException, ValueError, OverflowError):  # the last for a length beyond 64 bits
         message = "the app's website does not answer as a website does"
         raise FormatError(message) from None
     if answer.getheader("content-encoding", "identity").strip().lower() != "identity":

@@ -70,6 +70,11 @@ def test_an_answer_that_is_none_is_refused(site: Website) -> None:
         page(b"abc")[:-1],
         page(zipped, "200 OK", "Content-Encoding: gzip"),
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"f" * 30 + b"\r\n{}",
+        *(
+            b"HTTP/1.1 200 OK\r\nContent-Length: " + length + b"\r\n\r\n{}"
+            for length in (b"9" * 18, b"9" * 30)
+        ),
         b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n",
         b"220 mail.example.com ESMTP\r\n",
         b"",
