@@ -256,11 +256,10 @@ def test_a_socket_that_others_could_have_made_is_not_trusted(
 
 def _of_another_user(where: str) -> Callable[..., bytes]:
     """What the system says of the peer, which is another user's in the agent or in the command."""
-    real = socket.socket.getsockopt
+    real: Callable[..., bytes] = socket.socket.getsockopt
 
     def told(peer: socket.socket, *asked: int) -> bytes:
         found = real(peer, *asked)
-        assert isinstance(found, bytes)
         asks = "command" if threading.current_thread() is threading.main_thread() else "agent"
         process, user, group = struct.unpack("3i", found)
         return struct.pack("3i", process, user + (asks == where), group)
@@ -275,7 +274,8 @@ def test_a_peer_of_another_user_is_not_talked_to(running: tuple[Agent, Path], wh
     agent, _ = running
     with patch.object(socket.socket, "getsockopt", _of_another_user(where)):
         assert agent.keys() is None
-        assert not agent.lock()
+        with suppress(StoreError):  # an agent that hangs up is said not to answer
+            assert not agent.lock()
     with patch.object(socket.socket, "getsockopt", _of_another_user("nobody")):
         assert agent.keys() == KEYS
 
