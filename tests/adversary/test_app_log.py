@@ -296,14 +296,13 @@ def test_a_restored_server_is_believed_when_the_app_is_told_to(reader: Reader) -
     for _ in range(2):
         reader.owner.vault.update(reader.memory.id, content=FORGED)
         reader.read()
-    first, second, third = pages
+    first, second, _ = pages
     reader.evil.rewrite.clear()
     reader.refuses(lambda _: first, "shorter")
     reader.app.forget_log(reader.app.requests()[-1])
     reader.evil.rewrite[reader.path] = lambda _: second
     assert reader.read() == [FORGED]
     reader.refuses(lambda _: first, "shorter")
-    assert third[2] != second[2]
 
 
 def _again(reader: Reader) -> Access:

@@ -153,25 +153,6 @@ async def test_an_overtaken_version_can_only_be_rejected(stand: Stand) -> None:
     assert [item[1] for item in feed if item[1] is not None] == [list(mine)]
 
 
-async def test_an_overtaken_deletion_can_only_be_rejected(stand: Stand) -> None:
-    """When the owner wrote after an app proposed to delete, accepting that deletes nothing."""
-    owner, app = await stand.sign_up(), await stand.new_app()
-    grant = await stand.grant(owner, app)
-    record = owner.memory()
-    memory, digest = forge.identity_of(record[0])[0], forge.digest_of(record)
-    await stand.append(owner, owner.put(record))
-    await stand.share(owner, grant, memory)
-    leaf = app.leaf(owner.account, "delete", memory, 2, digest)
-    assert (await stand.write(app, grant, {"leaves": [leaf]}, owner)).is_success
-    await stand.append(owner, owner.put(owner.memory(memory, 3, title="mine")))
-    yes = owner.append(owner.entry("accept", memory, 2, digest))
-    assert code(await stand.append(owner, yes)) == (409, "conflict")
-    assert (await stand.get(f"/memory-blobs/{memory}", owner.token)).is_success
-    no = owner.append(owner.entry("reject", memory, 2, digest))
-    assert (await stand.append(owner, no)).is_success
-    assert await shown(stand, app, grant) == [(memory, 3, "accepted")]
-
-
 async def test_a_deletion_by_an_app_waits_for_the_owner(stand: Stand) -> None:
     """A pending deletion changes nothing; accepted, it deletes; rejected, it is forgotten."""
     owner, app = await stand.sign_up(), await stand.new_app()
