@@ -48,6 +48,9 @@ Source = Annotated[str | None, typer.Option("--source", help="Where it comes fro
 Labels = Annotated[
     list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="May be repeated.")
 ]
+WithLabels = Annotated[
+    list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="With all of these.")
+]
 Types = Annotated[list[str] | None, typer.Option("--type", help="Of one of these types.")]
 AllTags = Annotated[list[str] | None, typer.Option("--tag", "-t", help="With all of these.")]
 Least = Annotated[float | None, typer.Option("--importance", help="Of at least this, 0 to 1.")]

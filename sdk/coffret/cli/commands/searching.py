@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from coffret.cli.desk import Desk, desk_of
-from coffret.cli.options import AllTags, Json, Least, Limit, Question, Since, Types, moment
+from coffret.cli.options import (
+    AllTags,
+    Json,
+    Least,
+    Limit,
+    Question,
+    Since,
+    Types,
+    WithLabels,
+    labels_of,
+    moment,
+)
 from coffret.cli.showing import found_lines, hit_shape
 
 if TYPE_CHECKING:
@@ -52,6 +63,7 @@ def search(  # noqa: PLR0913 - each option is an argument
     ] = None,
     kind: Types = None,
     author: Annotated[list[str] | None, typer.Option("--author", help="By one of these.")] = None,
+    label: WithLabels = None,
     importance: Least = None,
     since: Since = None,
     until: Annotated[str | None, typer.Option("--until", help="Before this day or time.")] = None,
@@ -69,6 +81,7 @@ def search(  # noqa: PLR0913 - each option is an argument
         "any_tags": any_tag or (),
         "types": kind or (),
         "authors": author or (),
+        "labels": labels_of(label),
         "importance": importance,
         "since": moment(since),
         "until": moment(until),

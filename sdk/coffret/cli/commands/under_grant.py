@@ -33,6 +33,8 @@ from coffret.cli.options import (
     Title,
     Type,
     Types,
+    WithLabels,
+    labels_of,
 )
 from coffret.cli.places import DEFAULT
 from coffret_vault.errors import InputError
@@ -97,6 +99,7 @@ def search_granted(  # noqa: PLR0913 - each option is an argument
     *,
     tag: AllTags = None,
     kind: Types = None,
+    label: WithLabels = None,
     limit: Limit = 10,
     request: OfRequest = None,
     app: AppName = DEFAULT,
@@ -106,7 +109,9 @@ def search_granted(  # noqa: PLR0913 - each option is an argument
     """Search what the grant covers, on this machine."""
     desk = desk_of(context, as_json=json)
     access = _access(desk, app, file, request)
-    found = access.search(question, tags=tag or (), types=kind or (), limit=limit)
+    found = access.search(
+        question, tags=tag or (), types=kind or (), labels=labels_of(label), limit=limit
+    )
     print_found(desk, found, None)
 
 
