@@ -167,6 +167,45 @@ def test_a_device_knows_its_account_when_it_logs_in_again(world: World, owner: O
         assert evil.paths[before:] == ["/auth/challenge"]
 
 
+@pytest.mark.attack(43)
+@pytest.mark.parametrize("field", ["account_id", "slot_id", "kdf"])
+def test_a_lost_login_is_not_answered_to_another_challenge(
+    world: World, owner: Owner, field: str
+) -> None:
+    """Asked again where the answer was lost, the server cannot challenge for something else."""
+    evil, other = Evil(), world.owner().vault.status().account_id
+
+    def lost(_: object) -> None:
+        evil.rewrite["/auth/challenge"] = another
+        message = "lost"
+        raise httpx.ReadError(message)
+
+    def another(answer: dict[str, Any]) -> None:
+        answer[field] = answer["kdf"] | {"salt": b64(bytes(16))} if field == "kdf" else other
+
+    evil.rewrite["/auth/login"] = lost
+    with pytest.raises(TrustError, match="another keyslot than before"):
+        login(world, owner, evil)
+    assert evil.paths == ["/readyz", "/auth/challenge", "/auth/login", "/auth/challenge"]
+
+
+@pytest.mark.attack(20)
+def test_a_vault_of_another_account_than_the_kit_s_is_not_recovered(
+    world: World, owner: Owner
+) -> None:
+    """Whoever has the kit is not led to another vault, and nothing is read or changed there."""
+    evil = Evil()
+    real, other = (one.vault.status().account_id for one in (owner, world.owner()))
+    kit = owner.kit.text().replace(real, other)
+    with pytest.raises(TrustError, match="another account than the recovery kit"):
+        Vault.recover(
+            world.url, owner.username, owner.kit.recovery_code_text(), "new", world.place(),
+            kit=kit, **world.around(transport=evil),
+        )  # fmt: skip
+    assert "/sync" not in evil.paths
+    assert [memory.content for memory in login(world, owner, Evil()).list()] == ["precious"]
+
+
 CODES = ("wrong-credentials", "not-found", "conflict", "server-error", "not-initialised")
 
 
