@@ -371,6 +371,27 @@ def test_an_item_without_its_proof_is_refused(reader: Reader) -> None:
         reader.access.memories()
 
 
+@pytest.mark.attack(33)
+def test_an_item_under_another_key_s_number_or_of_another_owner_is_refused(
+    reader: Reader,
+) -> None:
+    """What another owner rejected is not shown as rejected here; a key has the number it had."""
+
+    def renumber(page: Page) -> None:
+        page[1][0][2] += 1
+
+    reader.refuses(renumber, "not of the grant")
+    other, evil, pages = reader.world.owner(), reader.evil, list[Page]()
+    grant_id, access = reader.world.granted(other, reader.app, scopes={"read", "create"})
+    access.remember("for somebody else")
+    other.vault.sync()
+    other.vault.reject(other.vault.pending()[0].memory_id)
+    evil.rewrite[f"/grants/{grant_id}/records"] = pages.append
+    (memory,) = access.memories()
+    assert memory.review.status == "rejected"
+    reader.refuses(lambda page: page[1].append(pages[0][1][0]), "not of the grant")
+
+
 def test_an_apps_receipt_confirms_a_fresh_device(reader: Reader) -> None:
     """The head that an app was shown settles what a new device was shown, up to its size."""
     receipt = reader.access.receipt()
