@@ -107,6 +107,23 @@ def test_the_device_that_changed_the_keys_records_a_log_of_before(stage: Stage) 
     assert (found.verdict.kind, found.shown.size) == ("rolled-back", early.entries)
 
 
+@pytest.mark.attack(17, 57)
+@pytest.mark.usefixtures("before")
+def test_the_device_that_changed_the_keys_is_not_entered_with_those_of_before(
+    stage: Stage,
+) -> None:
+    """A server that is turned back to before the change has nothing taken over by this device."""
+    owner = stage.world.owner()
+    owner.vault.remember("before")
+    earlier = stage.database.copy()
+    _changed(owner.vault)
+    stage.database.write(earlier)
+    card = owner.vault._state.account.card
+    with pytest.raises(TrustError, match="keys of before a key change"):
+        owner.vault.log_in_again(PASSPHRASE, owner.secret_key)
+    assert (owner.vault._state.account.generation, owner.vault._state.account.card) == (2, card)
+
+
 @pytest.mark.attack(19)
 @pytest.mark.usefixtures("before")
 def test_a_head_of_before_from_another_branch_is_shown_to_be_one(stage: Stage) -> None:
