@@ -295,6 +295,22 @@ def test_a_record_of_another_memory_is_not_accepted(world: World) -> None:
     assert [memory.content for memory in owner.vault.list()] == ["other"]
 
 
+@pytest.mark.attack(6)
+def test_a_record_of_another_account_is_refused(world: World) -> None:
+    """An entry over a record whose header names another account: no device keeps what it names."""
+    owner, app = world.owner(), world.app()
+    device = world.device(owner)
+    _, access = world.granted(owner, app, scopes=["create"], auto_accept=True)
+    pen, other = Pen(access), world.owner().vault._state.account_id
+    with believing_the_entry(pen.app_id, account=owner.vault._state.account_id):
+        pen.put("of somebody else", account_id=other)
+    before = device.status().entries
+    with pytest.raises(TrustError, match="not the one that the log names"):
+        device.sync()
+    assert device.status().entries == before
+    assert (list(device.pending()), list(device.list())) == ([], [])
+
+
 @pytest.mark.control(39)
 def test_an_app_passes_for_the_owner_with_a_client_that_does_not_compare(world: World) -> None:
     """Control: without the comparison of authors the app's words are shown as the owner's."""

@@ -58,13 +58,20 @@ def serving_whatever_the_state() -> Iterator[None]:
 
 
 @contextmanager
-def believing_the_entry(app_id: bytes, memory: bytes | None = None) -> Iterator[None]:
+def believing_the_entry(
+    app_id: bytes, memory: bytes | None = None, account: bytes | None = None
+) -> Iterator[None]:
     """A server that takes records for this app's, of this memory, whatever their headers say."""
     real = server_records.parse_header
 
     def lax(raw: bytes) -> server_records.Header:
         header = real(raw)
-        return msgspec.structs.replace(header, author=app_id, memory=memory or header.memory)
+        return msgspec.structs.replace(
+            header,
+            author=app_id,
+            memory=memory or header.memory,
+            account=account or header.account,
+        )
 
     with patch("coffret_server.wire.records.parse_header", lax):
         yield
@@ -95,17 +102,20 @@ class Pen:
         time: int | None = None,
         author: Author | None = None,
         header_id: bytes | None = None,
+        account_id: bytes | None = None,
     ) -> str:
         """Write a version under this pen's key, and give the memory's id.
 
-        ``author`` and ``header_id`` are what the header says; the entry says the truth.
+        ``author``, ``header_id`` and ``account_id`` are what the header says; the entry says the
+        truth.
         """
         state, held = self.access._state, self.access._held
         identifier = state.ambient.new_id() if memory_id is None else parse_id(memory_id)
         moment = self.now() if time is None else time
         by = Author(self.app_id)
         named = header_id or identifier
-        stamp = Stamp(held.grant.account_id, named, version, 1, author or by, 0, moment)
+        account = account_id or held.grant.account_id
+        stamp = Stamp(account, named, version, 1, author or by, 0, moment)
         wrapping = access_flows._wrapping(held)
         record = make_record(stamp, Fields(content=content), self.key, wrapping, random=os.urandom)
         entry = Entry(
