@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from coffret import Vault
-from coffret.flows.http import b64
+from coffret.flows.http import b64, unb64
 from coffret.flows.session import get
-from coffret_vault.envelope.signature import sign_head
+from coffret_vault.envelope.signature import sign_head, sign_statement
 from coffret_vault.errors import (
     BadSignatureError,
     CoffretError,
@@ -27,6 +27,7 @@ from coffret_vault.formats.checkpoint import parse_head
 from coffret_vault.formats.entry import ENTRY, parse_leaf
 from coffret_vault.formats.layout import parse_id
 from coffret_vault.formats.memory import HEADER
+from coffret_vault.formats.sharing import GRANT, grant_approval
 from coffret_vault.log.tree import Frontier
 from coffret_vault.primitives.identity import SigningKey
 from coffret_vault.primitives.secret import SecretBytes
@@ -338,6 +339,22 @@ def test_a_grant_is_the_one_that_the_log_names(victim: Victim) -> None:
     victim.evil.rewrite.clear()
     victim.vault.sync()
     assert len(victim.vault.grants()) == 2
+
+
+@pytest.mark.attack(34)
+def test_a_grant_that_the_owner_signed_and_the_log_does_not_name_is_refused(victim: Victim) -> None:
+    """Terms that a device signed and that came into no log are none, though all else fits."""
+    grant_id, access = victim.world.granted(victim.owner, victim.world.app(), scopes={"read"})
+    wider = msgspec.structs.replace(access._held.grant, scopes=frozenset(("read", "update")))
+    statement, key = GRANT.serialize(wider), victim.owner.vault._state.keys.identity.signing
+
+    def other_terms(answer: dict[str, Any]) -> None:
+        approval = grant_approval(statement, unb64(answer["sealed_key"]))
+        signature = sign_statement(key, "grant", approval)
+        answer |= {"grant": b64(statement), "signature": b64(signature)}
+
+    victim.evil.rewrite[f"/grants/{grant_id}"] = other_terms
+    victim.refuses(TrustError, "another grant than the one in the log")
 
 
 @pytest.mark.attack(20, 24)
