@@ -19,7 +19,7 @@ from harness.world import MONTH, ask
 
 if TYPE_CHECKING:
     from coffret import App
-    from harness.world import Owner, World
+    from harness.world import Clock, Owner, World
 
 
 def test_an_interrupted_approval_is_finished_where_it_was_decided(either: World) -> None:
@@ -97,3 +97,16 @@ def test_an_app_can_tell_where_its_grant_stands_at_every_step(either: World) -> 
     assert app.grant_status(denied) is None
     either.clock.forward(days=2 * MONTH.days)
     assert app.grant_status(request_id) == "over"
+
+
+def test_a_grant_is_over_by_the_server_s_clock_too(world: World, server_clock: Clock) -> None:
+    """An app whose own clock is behind is told so, and does not go on asking for what is over."""
+    owner, app = world.owner(), world.app()
+    request_id = ask(app, owner)
+    owner.vault.requests()
+    owner.vault.approve(request_id, words=app.words)
+    server_clock.forward(days=2 * MONTH.days)
+    try:
+        assert app.grant_status(request_id) == "over"
+    finally:
+        server_clock.offset *= 0

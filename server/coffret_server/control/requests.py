@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
+from coffret_server import grants as rules
 from coffret_server.append import Expected, apply
 from coffret_server.control import paging
 from coffret_server.control.asking import (
@@ -393,6 +394,6 @@ async def credentials(request_id: PathId, app: CurrentApp, services: CurrentServ
             "account_card": account.card,
             "card_signature": account.card_signature,
             "grant_id": uuid(grant.grant_id),
-            "state": grant.state,
+            "state": rules.state_at(grant.state, grant.expires, services.clock()),
         }
     return answer(found)
