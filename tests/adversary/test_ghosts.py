@@ -58,7 +58,7 @@ def test_a_ghost_logs_in_and_opens_nothing(stage: Stage) -> None:
             write_code(SECRET_KEY, secret_key.reveal()), world.place(),
             **world.around(transport=network),
         )  # fmt: skip
-    assert network.paths == ["/auth/challenge", "/auth/login", "/accounts/me"]
+    assert network.paths == ["/readyz", "/auth/challenge", "/auth/login", "/accounts/me"]
 
 
 @pytest.mark.attack(24)

@@ -235,7 +235,7 @@ def test_no_refusal_starts_another_flow(world: World, status: int) -> None:
                 world.url, owner.username, PASSPHRASE, owner.secret_key, place,
                 **world.around(transport=evil),
             )  # fmt: skip
-        assert evil.paths == ["/auth/challenge"]
+        assert evil.paths == ["/readyz", "/auth/challenge"]
         with pytest.raises(CoffretError):
             Vault.open(place)
 
@@ -251,7 +251,7 @@ def test_a_client_that_signs_up_instead_is_heard(world: World) -> None:
     except CoffretError:
         with pytest.raises(CoffretError):
             Vault.create(*arguments, world.place(), **around)
-    assert evil.paths == ["/auth/challenge", "/accounts"]
+    assert evil.paths == ["/readyz", "/auth/challenge", "/readyz", "/accounts"]
 
 
 # -- decrypted content that becomes a request ---------------------------------------------------
