@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli_harness import SCRIPT, Cli
+from cli_harness import SCRIPT as PROGRAM
+from cli_harness import Cli
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 SECRET = "CANARY of a memory"
+# Who runs the tests may ignore it (nohup), and what is ignored stays so in a new process.
+_HEARD = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+SCRIPT = _HEARD + PROGRAM
 _SLOW = f"""
 import time
 from coffret import Vault
@@ -27,7 +31,7 @@ def export(vault):
     print("on", flush=True)
     time.sleep(60)
 Vault.export = export
-{SCRIPT}
+{PROGRAM}
 """
 
 
@@ -98,7 +102,7 @@ def test_an_export_that_is_ended_leaves_no_plaintext(
     out = tmp_path / "out"
     out.mkdir()
     with subprocess.Popen(  # noqa: S603 - this very interpreter
-        [sys.executable, "-c", _SLOW, "export", str(out / "all.jsonl")],
+        [sys.executable, "-c", _HEARD + _SLOW, "export", str(out / "all.jsonl")],
         env=owner.environment,
         stdout=subprocess.PIPE,
     ) as process:
