@@ -179,3 +179,16 @@ def test_a_state_of_other_vectors_is_refused() -> None:
     graph.add(made(50))
     with pytest.raises(IndexDamagedError):
         Graph.from_state(graph.state(), made(51))
+
+
+def test_a_state_that_hides_what_is_there_is_refused() -> None:
+    """Only a vector that was removed is hidden: one that is there would be hidden twice."""
+    vectors = made(20)
+    graph = Graph(vectors.shape[1])
+    graph.add(vectors)
+    graph.hide(3)
+    with pytest.raises(IndexDamagedError):
+        Graph.from_state(graph.state(), vectors)
+    removed = vectors.copy()
+    removed[3] = 0
+    assert len(Graph.from_state(graph.state(), removed)) == len(vectors)

@@ -27,6 +27,8 @@ _LOWEST_LINKS: Final = 2 * LINKS
 _LEVEL_BYTES: Final = 4 + 4 * LINKS  # how many links, then their numbers
 _BEFORE: Final = 4 + 4 * _LOWEST_LINKS  # the same of the lowest level; the vector follows
 _LABEL: Final = 8
+_HIDDEN_AT: Final = 2  # the byte behind the count of links, of which one bit hides the element
+_HIDDEN: Final = 1
 _MOST_LEVELS: Final = 64
 _ARRAYS: Final = {
     "label_lookup_external": "<u8",
@@ -86,6 +88,7 @@ def _whole(state: _State, vectors: Vectors) -> dict[str, Any]:
     _check_numbers(state, count)
     _check_labels(labels, arrays)
     _check_levels(state, links, arrays)
+    _check_hidden(links, labels, vectors)
     ordered = np.ascontiguousarray(vectors[labels.astype(np.int64)], np.float32)
     table = np.hstack([links, ordered.view(np.int8), tail])
     return {
@@ -164,6 +167,15 @@ def _check_levels(
         [np.zeros(0, np.int32), *(np.arange(1, n + 1) for n in levels[levels > 0])]
     )
     _check_links(upper, LINKS, levels, heights)
+
+
+def _check_hidden(
+    lowest: npt.NDArray[np.int8], labels: npt.NDArray[np.uint64], vectors: Vectors
+) -> None:
+    """Only what was removed is hidden: a vector that is still there can be hidden once more."""
+    hidden = (lowest[:, _HIDDEN_AT] & _HIDDEN) != 0
+    if vectors[labels[hidden].astype(np.int64)].any():
+        _refuse()
 
 
 def _check_links(
