@@ -171,8 +171,9 @@ def test_what_the_server_refuses_is_not_sent_again(world: World) -> None:
     network = Refusing()
     owner = world.owner(transport=network)
     network.answer = _refusing(429, "quota-exceeded")
-    with pytest.raises(QuotaError):
+    with pytest.raises(QuotaError) as raised:
         owner.vault.remember("too much")
+    assert raised.value.hint != WAITS
     network.answer = None
     owner.vault.remember("fits")
     assert _contents(owner.vault) == ["fits"]

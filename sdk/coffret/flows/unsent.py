@@ -142,10 +142,12 @@ def given_up_if_refused(state: VaultState, kept: bytes) -> Iterator[None]:
 
 @contextmanager
 def said_to_wait() -> Iterator[None]:
-    """Tell who made a change that it is kept, where no answer to it came."""
+    """Tell who made a change that it is kept, where nobody knows what became of it."""
     try:
         yield
-    except (NetworkError, ServerError) as error:  # others say what became of it
+    except REFUSED:
+        raise
+    except (NetworkError, ServerError) as error:
         error.hint = error.hint or WAITS
         raise
 
