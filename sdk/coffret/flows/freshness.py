@@ -41,8 +41,13 @@ def _begun(state: VaultState, memory: MemoryState) -> Entry | None:
 
 def maker(state: VaultState, memory: MemoryState) -> bytes | None:
     """The app that made a memory, if the owner never wrote it: it made its key, and knows it."""
+    made = _made_by_an_app(state, memory)
+    return made.author.app_id if made else None
+
+
+def _made_by_an_app(state: VaultState, memory: MemoryState) -> Entry | None:
     begun = _begun(state, memory) if memory.author or not memory.current else None
-    return begun.author.app_id if begun else None
+    return None if begun is None or begun.author.is_owner else begun
 
 
 def is_stale(state: VaultState, memory: MemoryState) -> bool:
@@ -72,13 +77,12 @@ def _by_a_stranger(state: VaultState, memory: MemoryState) -> bool:
 
     That it may read others says nothing: they have keys of their own.
     """
-    begun = _begun(state, memory) if memory.author or not memory.current else None
-    app_id = begun.author.app_id if begun else None
-    if begun is None or app_id is None:
+    made = _made_by_an_app(state, memory)
+    if made is None:
         return False
-    holders = state.store.grants.holders(begun.subject)
+    holders = state.store.grants.holders(made.subject)
     return not any(
-        row.statement().app_id == app_id
+        row.statement().app_id == made.author.app_id
         and row.statement().scopes & NEED_KEYS
         and row.statement().grant_id in holders
         for row in live_grants(state)

@@ -111,7 +111,7 @@ def move(state: VaultState, grant_id: str, target: str) -> Flow[None]:
 
     yield from append(state, describe, submit)
     if target == REVOKED:
-        yield from _freshen(state, [*exposed(state), *may_be_exposed(state)])
+        yield from _freshen(state, may_be_exposed(state))
 
 
 def freshen(state: VaultState) -> Flow[tuple[int, list[bytes]]]:
@@ -123,8 +123,7 @@ def freshen(state: VaultState) -> Flow[tuple[int, list[bytes]]]:
     return (yield from _freshen(state, exposed(state)))
 
 
-def _freshen(state: VaultState, found: list[bytes]) -> Flow[tuple[int, list[bytes]]]:
-    memories = list(dict.fromkeys(found))
+def _freshen(state: VaultState, memories: list[bytes]) -> Flow[tuple[int, list[bytes]]]:
     left = yield from rekey_each(state, memories)
     return len(memories) - len(left), left
 

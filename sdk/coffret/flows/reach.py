@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def may_be_exposed(state: VaultState) -> list[bytes]:
-    """The memories with a stale key under which an app may be able to write.
+    """As :func:`~coffret.flows.freshness.exposed`, and what apps may be able to write to besides.
 
     For the moment at which the owner ends a grant: a server may hide from this device that another
     grant holds what this one held. The device that gave it knows, and looks at every sync.

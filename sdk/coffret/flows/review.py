@@ -228,9 +228,10 @@ def _given_back(
     It has the key. From now on it has it of the owner, by whose word the next one is given to it.
     """
     record = state.store.record(made.header.memory_id, made.header.version)
+    if memory.current or record is None:
+        return
     for row in live:
-        may_read = row.statement().scopes & NEED_KEYS
-        if not memory.current and record and may_read and is_made_under(row, made.header, record):
+        if row.statement().scopes & NEED_KEYS and is_made_under(row, made.header, record):
             yield given(state, row, made.header, made.key)
 
 
