@@ -25,6 +25,20 @@ class AsyncKeyKeeping(LocalVault):
 
     _driver: AsyncDriver
 
+    async def unlock(self, passphrase: str, secret_key: str) -> None:
+        """Bring the keys back into memory. They are derived in a thread: the loop goes on.
+
+        Args:
+            passphrase: the owner's.
+            secret_key: the Secret Key's code, ``CF1-…``.
+
+        Raises:
+            CodeTypoError: the Secret Key was mistyped.
+            CredentialsError: they do not open this vault.
+        """
+        key = opening.read_secret_key(secret_key)
+        await self._driver.alone(opening.unlock, self._state, passphrase, key)
+
     async def change_passphrase(
         self, passphrase: str, new_passphrase: str, secret_key: str
     ) -> None:
@@ -40,7 +54,7 @@ class AsyncKeyKeeping(LocalVault):
             InputError: the new passphrase is blank.
         """
         key = opening.read_secret_key(secret_key)
-        opening.check_secrets(self._state, passphrase, key)
+        await self._driver.alone(opening.check_secrets, self._state, passphrase, key)
         await self._driver.run(replace_passphrase(self._state, new_passphrase, key))
 
     async def change_keys(

@@ -50,8 +50,7 @@ class AsyncVault(AsyncKeyKeeping, AsyncDevices, AsyncSettling, AsyncIntake):
     """As :class:`coffret.Vault`; what needs the server, or takes long, is awaited.
 
     Calls that are awaited together are made one after another. Errors are those of the method of
-    the same name there. Where a passphrase is taken, by ``unlock`` too, keys are derived from it:
-    the loop waits for that, some tenths of a second.
+    the same name there. Where a passphrase is taken, keys are derived from it in a thread.
     """
 
     def __init__(

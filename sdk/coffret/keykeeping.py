@@ -25,6 +25,19 @@ class KeyKeeping(LocalVault):
 
     _driver: SyncDriver
 
+    def unlock(self, passphrase: str, secret_key: str) -> None:
+        """Bring the keys back into memory.
+
+        Args:
+            passphrase: the owner's.
+            secret_key: the Secret Key's code, ``CF1-…``.
+
+        Raises:
+            CodeTypoError: the Secret Key was mistyped.
+            CredentialsError: they do not open this vault.
+        """
+        opening.unlock(self._state, passphrase, opening.read_secret_key(secret_key))
+
     def change_passphrase(self, passphrase: str, new_passphrase: str, secret_key: str) -> None:
         """Put a new passphrase in the place of the old one; the Secret Key stays.
 

@@ -130,19 +130,6 @@ class LocalVault:
         """Eight words for the owner's keys: tell them to apps, which can compare them."""
         return self.status().fingerprint
 
-    def unlock(self, passphrase: str, secret_key: str) -> None:
-        """Bring the keys back into memory.
-
-        Args:
-            passphrase: the owner's.
-            secret_key: the Secret Key's code, ``CF1-…``.
-
-        Raises:
-            CodeTypoError: the Secret Key was mistyped.
-            CredentialsError: they do not open this vault.
-        """
-        opening.unlock(self._state, passphrase, opening.read_secret_key(secret_key))
-
     def unlock_held(self, held: HeldKeys) -> None:
         """Bring back the keys that :meth:`held_keys` gave.
 

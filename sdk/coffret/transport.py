@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, TypeVar
 import httpx
 import msgspec
 
-from coffret.async_connection import AsyncIncoming, connect_async
+from coffret.async_connection import connect_async
+from coffret.bodies import Body
 from coffret.connection import ERRORS, TIMEOUTS, Incoming, connect, first_of
-from coffret.flows.http import MAX_ANSWER, Request, Response, retry_after
+from coffret.flows.http import Request, Response, retry_after
 from coffret.http1 import Address, Outgoing
 from coffret.leaving import within
 from coffret.origins import check_url, proxy_of
@@ -49,6 +50,7 @@ _ALWAYS = {"User-Agent": "coffret", "Accept-Encoding": "identity"}
 _TRY_LATER = frozenset((408, 429, 503))  # of which nothing was taken: docs/spec/7-http.md
 _WITH_BODY = frozenset(("POST", "PUT"))
 _LONGEST_WAIT = 10.0
+_NOTHING = Response(204, {}, b"")
 
 
 def _pause(attempt: int, response: Response) -> float | None:
@@ -118,27 +120,6 @@ def probe(url: str, *, transport: httpx.BaseTransport | None = None) -> Response
         raise _failure(error) from None
 
 
-class _Body:
-    """An answer's body as it comes in, refused when it is encoded or grows past the cap."""
-
-    def __init__(self, answer: Incoming | AsyncIncoming) -> None:
-        self._status = answer.status
-        self._headers = answer.headers
-        self._data = bytearray()
-        if self._headers.get("content-encoding", "identity").strip().lower() != "identity":
-            message = "the server's answer is compressed, which nobody asked for"
-            raise FormatError(message)
-
-    def take(self, chunk: bytes) -> None:
-        self._data += chunk
-        if len(self._data) > MAX_ANSWER:
-            message = "the server's answer is larger than it may be"
-            raise FormatError(message)
-
-    def response(self) -> Response:
-        return Response(self._status, self._headers, bytes(self._data))
-
-
 def _discard(coming: Future[Incoming]) -> None:
     if coming.exception() is None:
         coming.result().close()
@@ -204,7 +185,10 @@ class SyncDriver:
             return self.web(request.host)
         if request.seconds:
             time.sleep(request.seconds)
-            return Response(204, {}, b"")
+            return _NOTHING
+        if request.aside is not None:
+            request.aside()
+            return _NOTHING
         coming = self._coming
         if coming is not None and coming[0] == msgspec.structs.replace(request, ahead=None):
             self._coming = None
@@ -273,7 +257,7 @@ class SyncDriver:
     def _read(self, answer: Incoming) -> Response:
         try:
             try:
-                body = _Body(answer)
+                body = Body(answer)
                 for chunk in answer:
                     body.take(chunk)
             finally:
@@ -338,7 +322,10 @@ class AsyncDriver:
             return await asyncio.to_thread(self.web, request.host)
         if request.seconds:
             await asyncio.sleep(request.seconds)
-            return Response(204, {}, b"")
+            return _NOTHING
+        if request.aside is not None:
+            await in_thread(request.aside)
+            return _NOTHING
         coming, self._coming = self._coming, None
         if coming is not None and coming[0] == msgspec.structs.replace(request, ahead=None):
             response = await coming[1]
@@ -384,7 +371,7 @@ class AsyncDriver:
         try:
             answer = await self._connection.send(_build(self._origin, request), sent)
             try:
-                body = _Body(answer)
+                body = Body(answer)
                 async for chunk in answer:
                     body.take(chunk)
             finally:

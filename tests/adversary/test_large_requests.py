@@ -42,7 +42,7 @@ PAGE = "coffret_server.control.paging.PAGE_BYTES"
 @pytest.fixture(autouse=True)
 def _small() -> Any:
     """A device that takes little, at a server that gives no more than that at a time."""
-    with patch("coffret.transport.MAX_ANSWER", LIMIT), patch(PAGE, LIMIT // 4):
+    with patch("coffret.bodies.MAX_ANSWER", LIMIT), patch(PAGE, LIMIT // 4):
         yield
 
 

@@ -235,7 +235,7 @@ def test_an_endless_answer_is_cut_off(world: World) -> None:
     owner = world.owner()
     evil = Evil()
     device = world.device(owner, transport=evil)
-    with patch("coffret.transport.MAX_ANSWER", 1_000):
+    with patch("coffret.bodies.MAX_ANSWER", 1_000):
         evil.rewrite["/sync"] = lambda _: httpx.Response(200, content=b"x" * 1_001)
         with pytest.raises(FormatError, match="larger"):
             device.sync()

@@ -48,7 +48,7 @@ def test_searches_beside_writing_with_asyncio(world: World, owner: Owner) -> Non
     async def work() -> None:
         vault = AsyncVault.open(place, **world.around())
         async with vault:
-            vault.unlock(PASSPHRASE, owner.secret_key)
+            await vault.unlock(PASSPHRASE, owner.secret_key)
             for number in range(ROUNDS):
                 writing = [vault.remember(f"more figs {number} {turn}") for turn in range(4)]
                 others = asyncio.gather(*writing, vault.index())

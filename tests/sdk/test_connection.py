@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from coffret import async_connection, connection, transport
+from coffret import async_connection, bodies, connection, transport
 from coffret.http1 import Address
 from coffret.lookups import Lookups
 from coffret_vault.errors import FormatError, NetworkError, TimedOutError
@@ -98,7 +98,7 @@ def test_an_answer_over_the_cap_is_refused(
     answer = b"HTTP/1.1 200 OK\r\n" + length + b"\r\n\r\n" + body
     with (
         listening(Listener(answer)) as port,
-        patch.object(transport, "MAX_ANSWER", 10),
+        patch.object(bodies, "MAX_ANSWER", 10),
         pytest.raises(FormatError),
     ):
         run(f"http://127.0.0.1:{port}", one())

@@ -9,7 +9,7 @@ from unittest.mock import patch
 import httpx
 import pytest
 
-from coffret import transport
+from coffret import bodies, transport
 from coffret.flows.http import Request, Response, succeed
 from coffret.transport import AsyncDriver, SyncDriver
 from coffret_vault.errors import FormatError, NetworkError, ServerError, TimedOutError
@@ -133,7 +133,7 @@ def test_a_busy_server_is_asked_again_when_it_says(
 
 def test_an_answer_that_is_too_large_is_refused(run: Callable[..., Response]) -> None:
     """A body over the cap is not read to its end."""
-    with patch.object(transport, "MAX_ANSWER", 10), pytest.raises(FormatError):
+    with patch.object(bodies, "MAX_ANSWER", 10), pytest.raises(FormatError):
         run(Script(httpx.Response(200, content=b"x" * 11)), flow())
 
 

@@ -10,7 +10,7 @@ from unittest.mock import patch
 import httpx
 import pytest
 
-from coffret import transport
+from coffret import bodies
 from coffret.flows.http import Request, Response
 from coffret.transport import AsyncDriver, SyncDriver
 from coffret_vault.errors import FormatError
@@ -90,7 +90,7 @@ def _run_async(network: Fixed) -> Response:
 @pytest.fixture(params=[_run_sync, _run_async], ids=["sync", "async"])
 def run(request: pytest.FixtureRequest) -> Iterator[Callable[[Fixed], Response]]:
     """Each driver, with a cap that a test can reach."""
-    with patch.object(transport, "MAX_ANSWER", CAP):
+    with patch.object(bodies, "MAX_ANSWER", CAP):
         yield request.param
 
 

@@ -10,7 +10,7 @@ from unittest.mock import patch
 import httpx
 import pytest
 
-from coffret import transport
+from coffret import bodies, transport
 from coffret.flows.http import Request, Response
 from coffret.transport import AsyncDriver, SyncDriver
 from coffret_vault.errors import FormatError, NetworkError
@@ -197,7 +197,7 @@ def test_what_failed_ahead_is_asked_again(
 def test_what_was_asked_ahead_is_refused_as_any_answer(run: Callable[..., Any]) -> None:
     """The cap holds for it too."""
     network = Network(answer(b"one"), answer(b"x" * 11))
-    with patch.object(transport, "MAX_ANSWER", 10), pytest.raises(FormatError):
+    with patch.object(bodies, "MAX_ANSWER", 10), pytest.raises(FormatError):
         run(network, ahead())
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from coffret import opening
 from coffret.confirming import confirm
+from coffret.flows.aside import aside
 from coffret.flows.covering import cover_tail
 from coffret.flows.grants import freshen
 from coffret.flows.http import Request
@@ -58,7 +60,8 @@ def create(
     opening.new_store(folder).close()
     yield from _check_known(origin)
     settings = Settings(sealed=True) if sealed else None
-    prepared = prepare_vault(origin, username, passphrase, ambient, settings)
+    make = partial(prepare_vault, origin, username, passphrase, ambient, settings)
+    prepared = yield from aside(make)
     state = opening.begin(folder, prepared, ambient)
     with _kept_if_whole(state):
         yield from register_vault(prepared, ambient)

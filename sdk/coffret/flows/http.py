@@ -42,7 +42,8 @@ class Request(msgspec.Struct, frozen=True):
     be asked next: a driver may fetch it meanwhile; and ``meanwhile`` is work that a driver may do
     while it waits for the answer, or leave. Where ``host`` is set, the request is not to the
     server: it asks that host for the file of its apps, and nothing else of it is sent. Where
-    ``seconds`` is set, nothing is sent at all: the driver waits so long, and answers 204.
+    ``seconds`` is set, nothing is sent at all: the driver waits so long, and answers 204. So it is
+    where ``aside`` is set, which the driver does; it raises nothing.
     """
 
     method: str
@@ -59,6 +60,7 @@ class Request(msgspec.Struct, frozen=True):
     meanwhile: Callable[[], None] | None = None
     host: str = ""
     seconds: float = 0.0
+    aside: Callable[[], None] | None = None
     base: str = "/api/v1"
 
     def __repr__(self) -> str:

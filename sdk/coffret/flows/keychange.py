@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from coffret.flows.append import Append, Change, Sent, build
+from coffret.flows.aside import aside
 from coffret.flows.backoff import back_off
 from coffret.flows.grantfeed import REVOKED, grant_wrapping, move_grant
 from coffret.flows.http import (
@@ -110,7 +112,7 @@ def change_keys(
         TrustError: the server's wraps do not open, or it shows another log.
     """
     yield from sync(state, progress)
-    made = make_keys(state, passphrase)
+    made = yield from aside(partial(make_keys, state, passphrase))
     hand_out(made.kit)
     state.store.take_over((), intended_meta(made.account))
     try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from coffret.flows.append import Append, Change, append
+from coffret.flows.aside import aside
 from coffret.flows.http import Request, encode_json
 from coffret.flows.signup import keyslot_entry
 from coffret.flows.slots import own_slots
@@ -33,7 +35,11 @@ def replace_passphrase(state: VaultState, passphrase: str, secret_key: SecretByt
     check_passphrase(passphrase)
     ambient, keyring = state.ambient, state.keys.keyring
     kdf = ambient.limits.choose(ambient.random(16))
-    keys = derive_passphrase_keys(passphrase, secret_key, state.place, kdf, limits=ambient.limits)
+    keys = yield from aside(
+        partial(
+            derive_passphrase_keys, passphrase, secret_key, state.place, kdf, limits=ambient.limits
+        )
+    )
     plan = SlotPlan(ambient.random_id(), keyring.generation, ambient.now())
     new = make_keyslot(keys, state.place, plan, keyring.account_key(), random=ambient.random)
     old = [slot for slot in map(KEYSLOT.parse, state.account.keyslots) if slot.kind == PASSPHRASE]

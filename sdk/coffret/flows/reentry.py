@@ -8,10 +8,12 @@ those may be what a thief has.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from coffret.flows.aside import aside
 from coffret.flows.entrance import sync_all
 from coffret.flows.http import decode_msgpack
 from coffret.flows.keychange import KeysPage, key_name
@@ -54,7 +56,7 @@ def log_in_again(
     )
     _check_same_vault(account, entered.account)
     if entered.account.generation > account.generation:
-        _check_made_anew(state, passphrase, secret_key)
+        yield from aside(partial(_check_made_anew, state, passphrase, secret_key))
     before = state._unlocked  # noqa: SLF001 - put back if this fails
     here = _Here(account, _under(state, account.generation))
     size = state.position().size

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from coffret.flows.aside import aside
 from coffret.flows.http import Count, Request, decode_json, encode_json, succeed, unb64
 from coffret.flows.proof import Session, proved
 from coffret.flows.session import answer_challenge, challenge, in_session
@@ -261,7 +263,11 @@ def enter_with_passphrase(
     place = Place(origin, asked.account_id)
     if asked.kdf is None:
         raise CredentialsError
-    keys = derive_passphrase_keys(passphrase, secret_key, place, asked.kdf, limits=ambient.limits)
+    keys = yield from aside(
+        partial(
+            derive_passphrase_keys, passphrase, secret_key, place, asked.kdf, limits=ambient.limits
+        )
+    )
     login = Login(asked.slot_id, keys.kind, keys.login)
     session = yield from answer_challenge(place, username, asked, login, ambient)
     return (yield from _enter(place, username, session, keys))
