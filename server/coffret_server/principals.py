@@ -34,7 +34,7 @@ _SESSION_STANDS: Final = (
 )
 _KEY_STANDS: Final = "SELECT 1 FROM api_keys WHERE app_id = ? AND key_id = ?"
 _FIND_APP: Final = (
-    "SELECT a.signing_key, a.keys_hash, k.scopes FROM api_keys k"
+    "SELECT a.signing_key, a.manifest_digest, k.scopes FROM api_keys k"
     " JOIN apps a ON a.app_id = k.app_id WHERE k.app_id = ? AND k.key_id = ?"
 )
 
@@ -57,7 +57,7 @@ class AppCaller(msgspec.Struct, frozen=True):
         app_id: the same.
         key: the API key that it came with.
         holder: verifies by its registered key.
-        keys_hash: of its public keys.
+        manifest_digest: of the manifest that it was registered with.
         scopes: what the API key is good for.
     """
 
@@ -65,7 +65,7 @@ class AppCaller(msgspec.Struct, frozen=True):
     app_id: UUID
     key: UUID
     holder: Verifier
-    keys_hash: bytes
+    manifest_digest: bytes
     scopes: frozenset[str]
 
 

@@ -324,7 +324,7 @@ class App(Base):
     manifest: Mapped[bytes]
     signature: Mapped[bytes]
     signing_key: Mapped[bytes]
-    keys_hash: Mapped[bytes]
+    manifest_digest: Mapped[bytes]
     created: Mapped[int]
 
 

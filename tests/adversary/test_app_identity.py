@@ -26,6 +26,7 @@ from coffret_vault.grants.apps import Signed, sign_manifest, sign_request
 from coffret_vault.grants.domain import app_document
 from coffret_vault.grants.words import fingerprint
 from coffret_vault.keyring.keyring import identity_from_seeds
+from harness.manifests import digest_of
 from harness.network import Evil, updating
 from harness.website import HOST, Website, page
 from harness.world import ask
@@ -69,7 +70,7 @@ class Meeting:
         request = msgspec.structs.replace(
             self.app._state.asked(self.request_id).parse(),
             app_id=manifest.app_id,
-            app_keys_hash=keys_hash(manifest.signing_public, manifest.sealing_public),
+            manifest_digest=digest_of(manifest),
         )
         signed, asked = sign_manifest(self.forger, manifest), sign_request(self.forger, request)
         self.shown = keys_hash(manifest.signing_public, manifest.sealing_public)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -195,10 +196,13 @@ def test_an_interrupted_approval_goes_on_with_its_own_terms(world: World) -> Non
 # -- whose request it is ------------------------------------------------------------------------
 
 
-def _signed(app: App, identity: Identity, request_id: str, **changed: Any) -> dict[str, str]:
-    """A request of this id under an identity, as the server would show it."""
+def _signed(
+    app: App, identity: Identity, manifest: bytes, request_id: str, **changed: Any
+) -> dict[str, str]:
+    """A request of this id under an identity and its manifest, as the server would show it."""
+    digest = hashlib.sha256(manifest).digest()
     request = msgspec.structs.replace(
-        app._state.asked(request_id).parse(), app_keys_hash=identity.keys_hash, **changed
+        app._state.asked(request_id).parse(), manifest_digest=digest, **changed
     )
     signed = sign_request(identity, request)
     return {"request": b64(signed.message), "signature": b64(signed.signature)}
@@ -226,7 +230,7 @@ def _new_keys(app: App, request_id: str) -> tuple[Identity, dict[str, str]]:
     )
     signed = sign_manifest(forger, manifest)
     shown = {"manifest": b64(signed.message), "manifest_signature": b64(signed.signature)}
-    return forger, shown | _signed(app, forger, request_id)
+    return forger, shown | _signed(app, forger, signed.message, request_id)
 
 
 @pytest.mark.attack(22)
@@ -281,6 +285,7 @@ def _greedy(bad: App, good: App, request_id: str) -> dict[str, str]:
     return shown | _signed(
         good,
         state.identity,
+        state.file.manifest,
         request_id,
         app_id=state.manifest.app_id,
         scopes=frozenset(("read", "create", "update", "delete")),

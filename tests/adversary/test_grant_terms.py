@@ -301,7 +301,7 @@ def forged_answer(app: App, request_id: str) -> dict[str, str]:
         app_id=request.app_id,
         request_digest=hashlib.sha256(asked.request).digest(),
         owner_keys_hash=request.owner_keys_hash,
-        app_keys_hash=request.app_keys_hash,
+        manifest_digest=request.manifest_digest,
         scopes=request.scopes,
         selector=request.selector,
         standing=False,

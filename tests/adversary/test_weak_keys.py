@@ -30,6 +30,7 @@ from coffret_vault.grants.apps import Signed, sign_manifest, verify_account_card
 from coffret_vault.grants.words import fingerprint
 from coffret_vault.primitives.identity import SealingKey, seal_to
 from coffret_vault.primitives.secret import SecretBytes
+from harness.manifests import digest_of
 from harness.network import BASE, Evil, updating
 from harness.world import ask
 from vectors.verifier import curves
@@ -84,7 +85,7 @@ class Trap:
         self.signature = signed(public, "app-manifest", self.message)
         asked = msgspec.structs.replace(
             app._state.asked(request_id).parse(),
-            app_keys_hash=keys_hash(public, self.manifest.sealing_public),
+            manifest_digest=digest_of(self.manifest),
         )
         request = ACCESS_REQUEST.serialize(asked)
         self.shown = {
@@ -282,7 +283,7 @@ def with_sealing_key(app: App, request_id: str, public: bytes) -> dict[str, str]
     manifest = msgspec.structs.replace(app._state.manifest, sealing_public=public)
     shown = sign_manifest(app._state.identity, manifest)
     asked = msgspec.structs.replace(
-        app._state.asked(request_id).parse(), app_keys_hash=keys_hash(signing.public, public)
+        app._state.asked(request_id).parse(), manifest_digest=digest_of(manifest)
     )
     request = ACCESS_REQUEST.serialize(asked)
     return {

@@ -43,6 +43,7 @@ from vectors.making.samples import (
     GRANT_ID,
     MEMORY_ID,
     OWNER_KEYS,
+    REQUEST_SAMPLE,
     secret,
 )
 
@@ -154,7 +155,7 @@ def _app() -> AppCaller:
         app_id=UUID(bytes=APP_ID),
         key=UUID(int=1),
         holder=Verifier(APP_KEYS.signing.public),
-        keys_hash=APP_KEYS.keys_hash,
+        manifest_digest=REQUEST_SAMPLE.manifest_digest,
         scopes=frozenset(),
     )
 

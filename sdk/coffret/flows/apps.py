@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -223,7 +224,7 @@ def request_access(state: AppState, ask: Ask) -> Flow[str]:
         request_id=ambient.new_id(),
         account_id=card.account_id,
         app_id=state.manifest.app_id,
-        app_keys_hash=state.identity.keys_hash,
+        manifest_digest=hashlib.sha256(state.file.manifest).digest(),
         owner_keys_hash=keys_hash(card.signing_public, card.sealing_public),
         scopes=ask.scopes,
         selector=_usable(ask.selection.to_wire),

@@ -12,7 +12,6 @@ from coffret.flows.session import get
 from coffret_vault.envelope.signature import verify_statement
 from coffret_vault.errors import OpenError, TrustError
 from coffret_vault.formats import entry as kinds
-from coffret_vault.formats.account import keys_hash
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.memory import Kek
 from coffret_vault.grants.approve import open_owner_wrap, verify_own_grant
@@ -80,7 +79,7 @@ def _fetch(state: VaultState, account: AccountFile, entry: Entry, index: int) ->
     fits = (
         hashlib.sha256(signed.message).digest() == entry.digest
         and (grant.grant_id, grant.app_id) == (entry.subject, manifest.app_id)
-        and grant.app_keys_hash == keys_hash(manifest.signing_public, manifest.sealing_public)
+        and grant.manifest_digest == hashlib.sha256(manifest_bytes).digest()
         and hashlib.sha256(unb64(answer.request)).digest() == grant.request_digest
     )
     if not fits:

@@ -1,9 +1,8 @@
 """Which apps this owner knows, and by which keys. docs/spec/6-grants.md, Who an app is.
 
-An owner's own grants are the pins: each names the app's keys under the owner's signature, stands in
-the log, and so is on every device of the owner. There is no other list that could say otherwise.
-Each is kept with the manifest that was approved: keys alone would let whoever has them come back
-under any name, by the help of a server.
+An owner's own grants are the pins: each names the app's manifest under the owner's signature,
+stands in the log, and so is on every device of the owner. No other list could say otherwise. Keys
+alone would let whoever has them come back under any name, by the help of a server.
 """
 
 from __future__ import annotations

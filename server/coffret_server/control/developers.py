@@ -1,6 +1,7 @@
 """Developers, their apps, and the apps' API keys."""
 
 import hmac
+from hashlib import sha256
 from typing import Annotated, Final, Literal
 from uuid import UUID, uuid4
 
@@ -33,7 +34,6 @@ from coffret_server.services import Services
 from coffret_server.signatures import Verifier
 from coffret_server.wire import apps as wire
 from coffret_server.wire import pae
-from coffret_server.wire.identity import keys_hash
 
 developers = router("developers and apps")
 KEYS_LIMIT = 20
@@ -182,7 +182,7 @@ async def create_app(
         manifest=body.manifest,
         signature=body.signature,
         signing_key=manifest.signing_key,
-        keys_hash=keys_hash(manifest.signing_key, manifest.sealing_key),
+        manifest_digest=sha256(body.manifest).digest(),
         created=services.clock(),
     )
     try:

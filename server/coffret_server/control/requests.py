@@ -134,8 +134,8 @@ async def create(
     pae.check_assigned(asked.texts, "a request")
     app.holder.verify_kind("access-request", body.signature, body.request)
     now = services.clock()
-    if asked.app != app.app_id or not hmac.compare_digest(asked.app_keys, app.keys_hash):
-        refuse("invalid-input", "the request is not of this app and its keys")
+    if (asked.app, asked.manifest_digest) != (app.app_id, app.manifest_digest):
+        refuse("invalid-input", "the request is not of this app and its manifest")
     if not now - LAPSE < asked.created < now + SKEW:
         refuse("wrong-clock", "the request's time is far from the server's")
     try:
@@ -344,9 +344,9 @@ def _check_narrowed(
         or grant.app.bytes != row.app_id
         or grant.request_digest != sha256(row.request).digest()
         or grant.owner_keys != asked.owner_keys
-        or grant.app_keys != app.keys_hash
+        or grant.manifest_digest != app.manifest_digest
     ):
-        refuse("invalid-input", "the grant is not for this request and its keys")
+        refuse("invalid-input", "the grant is not for this request, its app and its owner")
     if (
         not set(grant.scopes) <= set(asked.scopes)
         or (grant.standing and not asked.standing)

@@ -42,7 +42,7 @@ class Request(msgspec.Struct, frozen=True):
     request: UUID
     account: UUID
     app: UUID
-    app_keys: bytes
+    manifest_digest: bytes
     owner_keys: bytes
     scopes: tuple[str, ...]
     seconds: int
@@ -59,7 +59,7 @@ class Grant(msgspec.Struct, frozen=True):
     app: UUID
     request_digest: bytes
     owner_keys: bytes
-    app_keys: bytes
+    manifest_digest: bytes
     scopes: tuple[str, ...]
     standing: bool
     created: int
@@ -94,7 +94,7 @@ def parse_request(data: bytes) -> Request:
         request=pae.read_id(fields[0]),
         account=pae.read_id(fields[1]),
         app=pae.read_id(fields[2]),
-        app_keys=pae.read_fixed(fields[3], pae.DIGEST_SIZE),
+        manifest_digest=pae.read_fixed(fields[3], pae.DIGEST_SIZE),
         owner_keys=pae.read_fixed(fields[4], pae.DIGEST_SIZE),
         scopes=_scopes(fields[5]),
         seconds=pae.read_u64(fields[9]),
@@ -118,7 +118,7 @@ def parse_grant(data: bytes) -> Grant:
         app=pae.read_id(fields[2]),
         request_digest=pae.read_fixed(fields[3], pae.DIGEST_SIZE),
         owner_keys=pae.read_fixed(fields[4], pae.DIGEST_SIZE),
-        app_keys=pae.read_fixed(fields[5], pae.DIGEST_SIZE),
+        manifest_digest=pae.read_fixed(fields[5], pae.DIGEST_SIZE),
         scopes=_scopes(fields[6]),
         standing=pae.read_flag(fields[8]),
         created=pae.read_time(fields[10]),

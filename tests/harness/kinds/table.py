@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from coffret_vault.primitives.secret import SecretBytes
+from harness.manifests import digest_of
 from vectors.making.samples import MANIFEST_SAMPLE, OWNER_KEYS, REQUEST_SAMPLE, SAMPLES
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ KEY = SecretBytes(bytes(range(32)))
 MANIFEST = msgspec.structs.replace(
     MANIFEST_SAMPLE, signing_public=ONE.signing.public, sealing_public=ONE.sealing.public
 )
-REQUEST = msgspec.structs.replace(REQUEST_SAMPLE, app_keys_hash=ONE.keys_hash)
+REQUEST = msgspec.structs.replace(REQUEST_SAMPLE, manifest_digest=digest_of(MANIFEST))
 OBJECTS = SAMPLES | {"app-manifest": MANIFEST, "access-request": REQUEST}
 """One good object of every layout, everybody in it being the one identity."""
 

@@ -51,9 +51,9 @@ class App:
             u64(1_000),
         )
 
-    def keys_hash(self) -> bytes:
-        """The hash of the app's public keys."""
-        return sha256(pae("identity-keys", public(self.key), self.sealing_key)).digest()
+    def manifest_digest(self) -> bytes:
+        """The digest of the manifest."""
+        return sha256(self.manifest()).digest()
 
     def request(
         self,
@@ -75,7 +75,7 @@ class App:
             (request or new_id()).bytes,
             owner.account.bytes,
             self.app.bytes,
-            self.keys_hash(),
+            self.manifest_digest(),
             owner.keys_hash(),
             sorted_set(*scopes),
             selector(tags=tags, memories=memories),
@@ -152,7 +152,7 @@ def grant_statement(
         app.app.bytes,
         sha256(request).digest(),
         owner.keys_hash(),
-        app.keys_hash(),
+        app.manifest_digest(),
         sorted_set(*scopes),
         selector(),
         bytes([standing]),

@@ -7,12 +7,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import QueuePool, text
 from sqlalchemy.engine import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from coffret_server import migrations
 from coffret_server.schema import Base
@@ -21,6 +19,7 @@ from coffret_server.storage.addresses import DatabaseError, parse
 from coffret_server.storage.open import engine_of, migrate
 from coffret_server.storage.sqlite import SqliteStorage
 from server.stand import Clock, code, serving
+from server.storage.going_back import go_back
 
 pytestmark = pytest.mark.asyncio
 GLOBAL = {"settings", "developers", "apps", "api_keys", "idempotency", "login_failures"}
@@ -72,7 +71,7 @@ async def test_an_interrupted_migration_leaves_nothing(
     path = tmp_path / "coffret.db"
     if before is not None:
         await migrate(f"sqlite:///{path}")
-        await _go_back(path, before)
+        await go_back(f"sqlite:///{path}", before)
     whole = _tables(path)
 
     def interrupted(connection: Connection) -> None:
@@ -103,25 +102,11 @@ def _tables(path: Path) -> set[str]:
         return {str(row) for row in database.execute("SELECT name, sql FROM sqlite_master")}
 
 
-async def _go_back(path: Path, revision: str) -> None:
-    """Take the newest migrations of a database back."""
-    engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
-
-    def back(connection: Connection) -> None:
-        config = migrations._config()
-        config.attributes["connection"] = connection
-        command.downgrade(config, revision)
-
-    async with engine.begin() as connection:
-        await connection.run_sync(back)
-    await engine.dispose()
-
-
 async def test_sessions_of_before_are_known_by_their_networks(tmp_path: Path) -> None:
     """A database of the version before keeps its sessions, each with its subscriber's network."""
     path = tmp_path / "coffret.db"
     await migrate(f"sqlite:///{path}")
-    await _go_back(path, "0004")
+    await go_back(f"sqlite:///{path}", "0004")
     networks = {
         "192.0.2.7": "192.0.2.7",
         "2001:db8::1:2:3:4": "2001:db8::/64",

@@ -3,34 +3,16 @@
 from typing import Any
 
 import pytest
-from alembic import command
-from sqlalchemy.engine import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
 
-from coffret_server import migrations
 from coffret_server.schema import REJECTED
 from coffret_server.storage import Tx
 from coffret_server.storage.open import migrate
 from server.stand import Clock, serving
+from server.storage.going_back import go_back
 from server.test_app_writing import judge
 from server.test_waiting import counted, usage, waiting
 
 pytestmark = pytest.mark.asyncio
-
-
-async def _go_back(database: str) -> None:
-    """As the tables were before."""
-    address = database.replace("sqlite:", "sqlite+aiosqlite:").replace("ql:", "ql+asyncpg:")
-    engine = create_async_engine(address)
-
-    def back(connection: Connection) -> None:
-        config = migrations._config()
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0005")
-
-    async with engine.begin() as connection:
-        await connection.run_sync(back)
-    await engine.dispose()
 
 
 async def test_what_was_rejected_before_is_given_back(database: str, clock: Clock) -> None:
@@ -56,7 +38,7 @@ async def test_what_was_rejected_before_is_given_back(database: str, clock: Cloc
             await tx.run("UPDATE logs SET bytes = bytes + 2000, memories = memories + 1")
 
         await stand.app.state.services.storage.submit(as_before)
-    await _go_back(database)
+    await go_back(database, "0005")
     await migrate(database)
     async with serving(database, clock) as stand:
         await stand.log_in(owner)

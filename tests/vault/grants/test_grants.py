@@ -39,6 +39,7 @@ from coffret_vault.grants.words import fingerprint
 from coffret_vault.keyring import Keyring
 from coffret_vault.keyring.keyring import identity_from_seeds
 from coffret_vault.primitives.secret import SecretBytes
+from harness.manifests import digest_of
 
 ACCOUNT, APP, GRANT_ID = b"a" * 16, b"p" * 16, b"g" * 16
 OWNER_IDENTITY, APP_IDENTITY, OTHER = (identity_from_seeds(bytes([n]) * 64) for n in (1, 2, 3))
@@ -52,7 +53,7 @@ REQUEST = AccessRequest(
     request_id=b"r" * 16,
     account_id=ACCOUNT,
     app_id=APP,
-    app_keys_hash=APP_IDENTITY.keys_hash,
+    manifest_digest=digest_of(MANIFEST),
     owner_keys_hash=OWNER_IDENTITY.keys_hash,
     scopes=frozenset(["read", "create"]),
     selector=TAGS,
@@ -153,7 +154,7 @@ def signed_by_owner(**changes: Any) -> SignedGrant:
         {"account_id": b"b" * 16},
         {"app_id": b"q" * 16},
         {"request_digest": bytes(32)},
-        {"app_keys_hash": bytes(32)},
+        {"manifest_digest": bytes(32)},
         {"owner_keys_hash": bytes(32)},
         {"scopes": frozenset(["read", "delete"])},
         {"expires": 10**18},
@@ -201,7 +202,7 @@ def test_an_app_refuses_what_the_owner_did_not_sign() -> None:
         {"account_id": b"b" * 16},
         {"owner_keys_hash": bytes(32)},
         {"app_id": b"q" * 16},
-        {"app_keys_hash": bytes(32)},
+        {"manifest_digest": bytes(32)},
     ],
 )
 def test_an_owner_refuses_a_request_that_names_others(changes: dict[str, Any]) -> None:

@@ -45,7 +45,7 @@ def _row(grant_id: bytes, state: str = "active", *, names: bytes = b"") -> Grant
         app_id=b"p" * 16,
         request_digest=b"r" * 32,
         owner_keys_hash=b"o" * 32,
-        app_keys_hash=b"k" * 32,
+        manifest_digest=b"k" * 32,
         scopes=frozenset({"read"}),
         selector=Selector(ids=frozenset({names or grant_id})),
         standing=False,

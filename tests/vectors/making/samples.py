@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -146,7 +147,7 @@ REQUEST_SAMPLE = AccessRequest(
     request_id=REQUEST_ID,
     account_id=ACCOUNT_ID,
     app_id=APP_ID,
-    app_keys_hash=APP_KEYS.keys_hash,
+    manifest_digest=hashlib.sha256(MANIFEST.serialize(MANIFEST_SAMPLE)).digest(),
     owner_keys_hash=OWNER_KEYS.keys_hash,
     scopes=frozenset((READ, CREATE)),
     selector=Selector(tags=frozenset(("travel",))),
@@ -163,7 +164,7 @@ GRANT_SAMPLE = Grant(
     app_id=APP_ID,
     request_digest=steady("request digest", 32),
     owner_keys_hash=OWNER_KEYS.keys_hash,
-    app_keys_hash=APP_KEYS.keys_hash,
+    manifest_digest=hashlib.sha256(MANIFEST.serialize(MANIFEST_SAMPLE)).digest(),
     scopes=frozenset((READ,)),
     selector=Selector(ids=frozenset((MEMORY_ID,))),
     standing=False,

@@ -123,7 +123,7 @@ class AccessRequest(msgspec.Struct, frozen=True):
     request_id: bytes
     account_id: bytes
     app_id: bytes
-    app_keys_hash: bytes
+    manifest_digest: bytes
     owner_keys_hash: bytes
     scopes: frozenset[str]
     selector: Selector
@@ -152,7 +152,7 @@ ACCESS_REQUEST: Layout[AccessRequest] = Layout(
         ("request_id", ID),
         ("account_id", ID),
         ("app_id", ID),
-        ("app_keys_hash", HASH),
+        ("manifest_digest", HASH),
         ("owner_keys_hash", HASH),
         ("scopes", set_of(text(16), most=len(SCOPES))),
         ("selector", _SELECTOR_FIELD),
@@ -175,7 +175,7 @@ class Grant(msgspec.Struct, frozen=True):
     app_id: bytes
     request_digest: bytes
     owner_keys_hash: bytes
-    app_keys_hash: bytes
+    manifest_digest: bytes
     scopes: frozenset[str]
     selector: Selector
     standing: bool
@@ -200,7 +200,7 @@ GRANT: Layout[Grant] = Layout(
         ("app_id", ID),
         ("request_digest", HASH),
         ("owner_keys_hash", HASH),
-        ("app_keys_hash", HASH),
+        ("manifest_digest", HASH),
         ("scopes", set_of(text(16), most=len(SCOPES))),
         ("selector", _SELECTOR_FIELD),
         ("standing", FLAG),

@@ -10,7 +10,6 @@ import msgspec
 from coffret_vault.envelope import unwrap_key, wrap_key
 from coffret_vault.envelope.signature import sign_statement, verify_statement
 from coffret_vault.errors import TrustError
-from coffret_vault.formats.account import keys_hash
 from coffret_vault.formats.sharing import (
     ACCESS_REQUEST,
     GRANT,
@@ -75,8 +74,8 @@ def check_request(
     manifest = verify_manifest(signed_manifest)
     request = ACCESS_REQUEST.parse(signed.message)
     verify_statement(manifest.signing_public, "access-request", signed.message, signed.signature)
-    app_hash = keys_hash(manifest.signing_public, manifest.sealing_public)
-    if (request.app_id, request.app_keys_hash) != (manifest.app_id, app_hash):
+    digest = hashlib.sha256(signed_manifest.message).digest()
+    if (request.app_id, request.manifest_digest) != (manifest.app_id, digest):
         message = "a request is by another app than the one that is shown"
         raise TrustError(message)
     if (request.account_id, request.owner_keys_hash) != (account_id, owner_keys_hash):
@@ -107,7 +106,7 @@ def make_grant(
         app_id=asked.manifest.app_id,
         request_digest=hashlib.sha256(asked.request_bytes).digest(),
         owner_keys_hash=identity.keys_hash,
-        app_keys_hash=asked.request.app_keys_hash,
+        manifest_digest=asked.request.manifest_digest,
         scopes=terms.scopes,
         selector=terms.selector,
         standing=terms.standing,

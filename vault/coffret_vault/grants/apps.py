@@ -95,8 +95,8 @@ def open_grant(
     approval = grant_approval(signed.message, signed.sealed_key)
     verify_statement(card.signing_public, "grant", approval, signed.signature)
     asked = hashlib.sha256(ACCESS_REQUEST.serialize(request)).digest()
-    expected = (request.account_id, request.app_id, asked, identity.keys_hash)
-    if (grant.account_id, grant.app_id, grant.request_digest, grant.app_keys_hash) != expected:
+    expected = (request.account_id, request.app_id, asked, request.manifest_digest)
+    if (grant.account_id, grant.app_id, grant.request_digest, grant.manifest_digest) != expected:
         message = "a grant answers another request than ours"
         raise TrustError(message)
     if grant.owner_keys_hash != keys_hash(card.signing_public, card.sealing_public):
