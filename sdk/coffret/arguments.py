@@ -47,8 +47,8 @@ class Changes(Details, total=False):
     content: str
 
 
-class Wanted(TypedDict, total=False):
-    """What narrows a search; see ``Search`` for each."""
+class Narrowed(TypedDict, total=False):
+    """Which memories a search or a list is of; see ``Search`` for each."""
 
     tags: Collection[str]
     any_tags: Collection[str]
@@ -58,8 +58,14 @@ class Wanted(TypedDict, total=False):
     importance: float | None
     since: datetime | None
     until: datetime | None
+
+
+class Wanted(Narrowed, total=False):
+    """What narrows a search; see ``Search`` for each."""
+
     limit: int
     mode: Mode
+    min_similarity: float | None
 
 
 class Approving(TypedDict, total=False):
@@ -165,8 +171,12 @@ def search_of(wanted: Mapping[str, Any]) -> Search:
     """A search from a call's arguments.
 
     Raises:
+        TypeError: one is not known: left out in silence, it would narrow nothing.
         InputError: one of them is of another kind, or out of its bounds.
     """
+    if unknown := sorted(wanted.keys() - set(Search.__struct_fields__)):
+        message = f"search() got an unexpected keyword argument {unknown[0]!r}"
+        raise TypeError(message)
     try:
         found = msgspec.convert(_collected(wanted, into=frozenset, names=_SETS), Search)
     except (msgspec.ValidationError, UnicodeEncodeError) as error:
@@ -177,4 +187,17 @@ def search_of(wanted: Mapping[str, Any]) -> Search:
     if found.limit < 0:
         message = "a search gives no fewer than 0 hits"
         raise InputError(message)
+    _check_least(found)
     return found
+
+
+def _check_least(search: Search) -> None:
+    least = search.min_similarity
+    if least is None:
+        return
+    if not -1 <= least <= 1:  # nor is what is not a number
+        message = "min_similarity is between -1 and 1"
+        raise InputError(message)
+    if search.mode == "words":
+        message = "a search by words alone knows no similarity, so min_similarity is not for it"
+        raise InputError(message)

@@ -33,9 +33,12 @@ class Found(msgspec.Struct, frozen=True):
 
     Attributes:
         memory: the memory, opened.
-        score: 0 to 1; ranks the hits of one search.
-        semantic: cosine between the question and the memory's nearest passage; None when meaning
-            was not asked for.
+        score: 0 to 1; ranks the hits of one search, and says nothing beyond it: the nearest hit
+            has half of it whatever was asked.
+        similarity: the cosine between the question and the memory's nearest passage, -1 to 1, also
+            of what was found by its words; comparable between searches with one model. None when
+            meaning was not asked for.
+        coverage: the share of the question's words that the memory has in some form, 0 to 1.
         lexical: BM25 score.
         words: the question's words that the memory has in some form.
         why: ``semantic``, ``words`` or both.
@@ -43,7 +46,8 @@ class Found(msgspec.Struct, frozen=True):
 
     memory: Memory
     score: float
-    semantic: float | None
+    similarity: float | None
+    coverage: float
     lexical: float
     words: tuple[str, ...]
     why: tuple[str, ...]
@@ -67,6 +71,9 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
         until: created before then.
         limit: at most so many hits.
         mode: ``fused``, ``semantic`` or ``words``.
+        min_similarity: leave out hits whose ``similarity`` is less, -1 to 1, but for those that
+            have every word of the question (``coverage`` 1), which only ``fused`` counts. So a
+            question that nothing fits gives nothing. Scores stay as without it.
     """
 
     tags: frozenset[str] = frozenset()
@@ -79,6 +86,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime | None = None
     limit: int = 10
     mode: Literal["fused", "semantic", "words"] = "fused"
+    min_similarity: float | None = None
 
     def filters(self) -> Filters:
         """The index's filters."""
@@ -143,12 +151,18 @@ def find(
     read: Callable[[Sequence[bytes]], Iterable[Memory]],
 ) -> list[Found]:
     """Search an index and open the hits; ``read`` gives the memories with these ids, in order."""
-    hits = index.search(question, filters=search.filters(), limit=search.limit, mode=search.mode)
+    hits = index.search(
+        question,
+        filters=search.filters(),
+        limit=search.limit,
+        mode=search.mode,
+        min_similarity=search.min_similarity,
+    )
     return list(map(_found, hits, read([hit.id for hit in hits])))
 
 
 def _found(hit: Hit, memory: Memory) -> Found:
-    return Found(memory, hit.score, hit.semantic, hit.lexical, hit.words, hit.why)
+    return Found(memory, hit.score, hit.similarity, hit.coverage, hit.lexical, hit.words, hit.why)
 
 
 def _shown(progress: Progress, before: int, total: int, count: int) -> None:

@@ -254,38 +254,6 @@ def test_forget_asks_and_forgets(owner: Cli) -> None:
     owner("show", made, code=6)
 
 
-def test_search_finds_by_meaning_and_words_and_times_its_steps(owner: Cli) -> None:
-    """Hits come with score, reasons, title, tags and snippet, and the steps with their times."""
-    owner("remember", "We walked along the river in Lisbon", "--title", "Lisbon", "-t", "travel")
-    owner("remember", "Green tea needs water of eighty degrees", "-t", "food")
-    ran = owner("search", "a walk in Portugal", "--time")
-    first = ran.out.splitlines()[0]
-    assert "Lisbon" in first
-    assert "meaning" in ran.out
-    assert [line.split(":")[0] for line in ran.out.splitlines()[-3:]] == [
-        "unlock",
-        "index",
-        "search",
-    ]
-    found = owner("search", "tea", "--tag", "food", "--mode", "words", "--time", "--json").data()
-    assert [hit["why"] for hit in found["hits"]] == [["words"]]
-    assert set(found["hits"][0]) == {"score", "why", "semantic", "lexical", "words", "memory"}
-    assert set(found["seconds"]) == {"unlock", "index", "search"}
-    assert owner("search", "tea", "--since", "2100-01-01", "--json").data() == {"hits": []}
-    owner("search", " ", code=2)
-    owner("search", "x", "--since", "soon", code=2)
-    owner("search", "x", "--importance", "7", code=2)
-
-
-def test_search_keeps_to_labels(owner: Cli) -> None:
-    """Whose a memory is, of which agent or session: all that are named have to fit."""
-    for user in ("ana", "ben"):
-        owner("remember", "likes tea", "--label", f"user={user}", "--label", "agent=helper")
-    found = owner("search", "tea", "--label", "agent=helper", "--label", "user=ben", "--json")
-    assert [hit["memory"]["labels"]["user"] for hit in found.data()["hits"]] == ["ben"]
-    owner("search", "tea", "--label", "user", code=2)
-
-
 def test_import_resumes_and_reports(owner: Cli, tmp_path: Path) -> None:
     """What was imported is kept, what changed is updated, what cannot be read is named."""
     notes = tmp_path / "notes"

@@ -257,3 +257,15 @@ def test_a_request_named_by_its_whole_id_needs_no_list(two: Two) -> None:
         assert two.owner("deny", request, "--json").data()["state"] == "denied"
         assert "denied" in two.approve(request, code=7).err
         assert two.approve(two.ask(), "--json").data()["state"] == "active"
+
+
+def test_an_app_s_search_leaves_out_what_does_not_fit(two: Two) -> None:
+    """As the owner's: less similar and without a word of the question, and it is not shown."""
+    two.grant()
+    said = ("--min-similarity", "0.35", "--json")
+    assert two.app("app", "search", "quantum chromodynamics", *said).data() == {"hits": []}
+    (hit,) = two.app(
+        "app", "search", "trips to Lisbon", "--min-similarity", "0.9", "--json"
+    ).data()["hits"]
+    assert (hit["coverage"], hit["memory"]["title"]) == (1, "Lisbon")
+    two.app("app", "search", "x", "--min-similarity", "1.5", code=2)

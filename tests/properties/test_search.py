@@ -107,6 +107,23 @@ def test_a_lived_index_answers_like_plain_code(
 
 
 @settings(max_examples=60, deadline=None)
+@given(steps, text.filter(str.strip), st.sampled_from(["fused", "semantic"]), st.floats(-1, 1))
+def test_a_least_similarity_leaves_out_and_changes_nothing(
+    history: list[list[Document] | int], question: str, mode: Mode, least: float
+) -> None:
+    """Exactly the hits stay that are so similar or have every word, with the scores they had."""
+    index, held = lived(history)
+    hits = index.search(question, limit=50, mode=mode)
+    true = cosines(list(held.values()), question, HashingEmbedder())
+    for hit in hits:
+        assert hit.similarity == pytest.approx(true[hit.id], abs=2e-3)
+        assert -1 <= (hit.similarity or 0) <= 1
+        assert (hit.coverage == 1) <= bool(hit.words)
+    kept = [hit for hit in hits if (hit.similarity or 0) >= least or hit.coverage == 1]
+    assert index.search(question, limit=50, mode=mode, min_similarity=least) == kept
+
+
+@settings(max_examples=60, deadline=None)
 @given(steps, filters)
 def test_filters_keep_what_plain_conditions_keep(
     history: list[list[Document] | int], asked: Filters

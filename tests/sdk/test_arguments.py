@@ -26,6 +26,11 @@ from coffret_vault.errors import InputError
         {"limit": "ten"},
         {"labels": {"user": 1}},
         {"types": [None]},
+        {"min_similarity": 1.01},
+        {"min_similarity": -2},
+        {"min_similarity": math.nan},
+        {"min_similarity": "0.5"},
+        {"min_similarity": 0.5, "mode": "words"},
     ],
     ids=str,
 )
@@ -43,3 +48,12 @@ def test_a_search_takes_what_its_options_say() -> None:
     assert found.since == now
     assert search_of({"until": now.replace(tzinfo=None), "mode": "words"}).mode == "words"
     assert search_of({"importance": 0, "limit": 0}).importance == 0
+    assert search_of({"min_similarity": -1, "mode": "semantic"}).min_similarity == -1
+    assert search_of({"min_similarity": None, "mode": "words"}).min_similarity is None
+
+
+@pytest.mark.parametrize("name", ["tag", "threshold", "min_similarty"])
+def test_a_search_knows_what_it_is_asked_for(name: str) -> None:
+    """What no search knows is refused: passed over, it would narrow nothing."""
+    with pytest.raises(TypeError, match=name):
+        search_of({name: "x"})

@@ -102,7 +102,7 @@ def test_a_hit_does_not_show_the_question() -> None:
     memory = Memory(
         id=ID, version=1, author="owner", created=MOMENT, updated=MOMENT, content="diary"
     )
-    hit = Found(memory, 0.5, 0.4, 1.0, ("diary",), ("words",))
+    hit = Found(memory, 0.5, 0.4, 1.0, 1.0, ("diary",), ("words",))
     assert "diary" not in repr(hit)
     assert "diary" not in repr([hit])
 

@@ -56,6 +56,14 @@ AllTags = Annotated[list[str] | None, typer.Option("--tag", "-t", help="With all
 Least = Annotated[float | None, typer.Option("--importance", help="Of at least this, 0 to 1.")]
 Since = Annotated[str | None, typer.Option("--since", help="From this day or time on.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")]
+Similar = Annotated[
+    float | None,
+    typer.Option(
+        "--min-similarity",
+        metavar="NUMBER",
+        help="Leave out what is less similar in meaning (-1 to 1) and lacks a word of yours.",
+    ),
+]
 AppName = Annotated[str, typer.Option("--app", help="Which of the apps registered here.")]
 AppFile = Annotated[Path | None, typer.Option("--file", help="Or the file with the app's keys.")]
 OfRequest = Annotated[

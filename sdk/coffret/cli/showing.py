@@ -102,7 +102,7 @@ def version_rows(versions: Iterable[Version]) -> Iterator[tuple[str, ...]]:
 def found_lines(place: int, found: Found) -> Iterator[str]:
     """A hit: what, how well, why, and how it begins."""
     memory = found.memory
-    reasons = {"semantic": f"meaning {found.semantic or 0:.2f}", "words": _words(found)}
+    reasons = {"semantic": f"meaning {found.similarity or 0:.2f}", "words": _words(found)}
     why = ", ".join(reasons[reason] for reason in found.why)
     yield f"{place:2}. {found.score:.3f}  {name_of(memory)}  [{short(memory.id)}]"
     tags = f"  tags: {one_line(', '.join(memory.tags))}" if memory.tags else ""
@@ -119,7 +119,8 @@ def hit_shape(found: Found) -> dict[str, Any]:
     return {
         "score": found.score,
         "why": list(found.why),
-        "semantic": found.semantic,
+        "similarity": found.similarity,
+        "coverage": found.coverage,
         "lexical": found.lexical,
         "words": list(found.words),
         "memory": plain(found.memory),

@@ -85,7 +85,7 @@ def test_modes_say_only_what_they_know() -> None:
     embedder.texts.clear()
     (words,) = index.search("coffee", mode="words")
     assert embedder.texts == []
-    assert (words.semantic, words.why, words.score) == (None, ("words",), 1.0)
+    assert (words.similarity, words.why, words.score) == (None, ("words",), 1.0)
     for hit in index.search("coffee", mode="semantic"):
         assert (hit.words, hit.why, hit.lexical) == ((), ("semantic",), 0)
 

@@ -57,16 +57,20 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
 class Hit(msgspec.Struct, frozen=True, kw_only=True):
     """A memory that was found, and why.
 
-    ``score`` (0 to 1) ranks the hits of one search and is not comparable between searches.
-    ``semantic`` is the cosine between the question and the memory's nearest passage (``None`` when
-    meaning was not asked for), ``lexical`` the BM25 score, and ``words`` are those words of the
-    question that the memory has in some form.
+    ``score`` (0 to 1) ranks the hits of one search and is not comparable between searches: the
+    nearest memory has half of it whatever was asked. ``similarity`` (-1 to 1) and ``coverage`` (0
+    to 1) are: the cosine between the question and the memory's nearest passage, exact but for the
+    16-bit floats that vectors are kept in (``None`` when meaning was not asked for), and the share
+    of the question's terms that the memory has. ``lexical`` is the BM25 score, and ``words`` are
+    those words of the question that the memory has in some form; both, and ``coverage``, are
+    nothing when words were not asked for.
     """
 
     id: bytes
     version: int
     score: float
-    semantic: float | None
+    similarity: float | None
+    coverage: float
     lexical: float
     words: tuple[str, ...]
     why: tuple[Reason, ...]

@@ -103,6 +103,7 @@ class SearchIndex:
         filters: Filters | None = None,
         limit: int = 10,
         mode: Mode = "fused",
+        min_similarity: float | None = None,
     ) -> list[Hit]:
         """The memories that best answer ``question``, best first.
 
@@ -111,16 +112,22 @@ class SearchIndex:
             filters: which memories may be answered.
             limit: at most how many.
             mode: by meaning and words together, or by one of them.
+            min_similarity: leave out what is less similar than this (-1 to 1), unless, where words
+                count, it has every word of the question. Scores are as without it.
 
         Raises:
-            InputError: the question is blank, or the limit is below one.
+            InputError: the question is blank, the limit is below one, or the least similarity is
+                no such number or asked of a search by words alone.
             EmbedderError: the model failed.
         """
         if not question.strip():
             message = "The question is empty."
             raise InputError(message)
+        check_least(min_similarity, mode)
         vector = None if mode == "words" else self._embed_question(question)
-        return self.rank(question, vector, filters=filters, limit=limit, mode=mode)
+        return self.rank(
+            question, vector, filters=filters, limit=limit, mode=mode, min_similarity=min_similarity
+        )
 
     def rank(
         self,
@@ -130,6 +137,7 @@ class SearchIndex:
         filters: Filters | None = None,
         limit: int = 10,
         mode: Mode = "fused",
+        min_similarity: float | None = None,
     ) -> list[Hit]:
         """As ``search``, for a question that was embedded already; ``"words"`` needs no vector."""
         if limit < 1:
@@ -142,9 +150,9 @@ class SearchIndex:
         if mode == "words" or vector is None:
             ranked = rank_words(self._tables, terms, allowed, limit)
         elif mode == "semantic":
-            ranked = rank_meaning(self._tables, vector, allowed, limit)
+            ranked = rank_meaning(self._tables, vector, allowed, limit, min_similarity)
         else:
-            ranked = rank_fused(self._tables, vector, terms, allowed, limit)
+            ranked = rank_fused(self._tables, vector, terms, allowed, limit, min_similarity)
         return self._hits(ranked, terms)
 
     def dump(self) -> bytes:
@@ -190,7 +198,7 @@ class SearchIndex:
 
     def _hits(self, ranked: Ranked, terms: Mapping[str, str]) -> list[Hit]:
         count = len(ranked.rows)
-        cosines = [None] * count if ranked.semantic is None else ranked.semantic.tolist()
+        cosines = [None] * count if ranked.similarity is None else ranked.similarity.tolist()
         columns = (ranked.rows, ranked.scores, ranked.lexical, ranked.nearness)
         matched = self._tables.lexical.matched(terms, ranked.rows)
         rows = zip(*(column.tolist() for column in columns), cosines, matched, strict=True)
@@ -203,13 +211,30 @@ class SearchIndex:
                     id=key,
                     version=version,
                     score=score,
-                    semantic=cosine,
+                    similarity=cosine,
+                    coverage=len(found) / len(terms) if terms else 0.0,
                     lexical=lexical,
                     words=tuple(dict.fromkeys(words)),
                     why=_reasons(words, cosine, nearness),
                 )
             )
         return hits
+
+
+def check_least(similarity: float | None, mode: Mode) -> None:
+    """Go on if a search in this mode can leave out what is less similar than this.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if similarity is None:
+        return
+    if not -1 <= similarity <= 1:  # nor is what is not a number
+        message = "The least similarity is between -1 and 1."
+        raise InputError(message)
+    if mode == "words":
+        message = "A search by words alone knows no similarity, so none can be asked for."
+        raise InputError(message)
 
 
 def _reasons(words: tuple[str, ...], cosine: float | None, nearness: float) -> tuple[Reason, ...]:

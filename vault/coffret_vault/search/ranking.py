@@ -9,7 +9,7 @@ import numpy as np
 from coffret_vault.search.fusion import fuse, of_best, spread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from coffret_vault.search.columns import Mask
     from coffret_vault.search.embedder import Vectors
@@ -30,14 +30,14 @@ _PART: Final = 16
 class Ranked(NamedTuple):
     """Rows, best first, with their scores.
 
-    ``semantic`` (cosines) is absent when meaning was not asked for; ``nearness`` is the same
+    ``similarity`` (cosines) is absent when meaning was not asked for; ``nearness`` is the same
     between the least (0) and the greatest (1) of the candidates.
     """
 
     rows: Rows
     scores: Vectors
     lexical: Vectors
-    semantic: Vectors | None
+    similarity: Vectors | None
     nearness: Vectors
 
 
@@ -49,16 +49,27 @@ def rank_words(tables: Tables, terms: Iterable[str], allowed: Mask, limit: int) 
     return _ordered(rows, of_best(words), words, None, limit)
 
 
-def rank_meaning(tables: Tables, vector: Vectors, allowed: Mask, limit: int) -> Ranked:
-    """The best ``limit`` rows by meaning alone."""
+def rank_meaning(
+    tables: Tables, vector: Vectors, allowed: Mask, limit: int, least: float | None = None
+) -> Ranked:
+    """The best ``limit`` rows by meaning alone, of those that are at least so similar."""
     rows, semantic, _ = _nearest(tables, vector, allowed, max(_POOL, limit))
-    return _ordered(rows, np.clip(semantic, 0, 1), np.zeros_like(semantic), semantic, limit)
+    keep = None if least is None else _similar(semantic, least)
+    return _ordered(rows, np.clip(semantic, 0, 1), np.zeros_like(semantic), semantic, limit, keep)
 
 
 def rank_fused(
-    tables: Tables, vector: Vectors, terms: Iterable[str], allowed: Mask, limit: int
+    tables: Tables,
+    vector: Vectors,
+    terms: Collection[str],
+    allowed: Mask,
+    limit: int,
+    least: float | None = None,
 ) -> Ranked:
-    """The best ``limit`` rows by meaning and words together."""
+    """The best ``limit`` rows by meaning and words together.
+
+    With ``least``, of those that are at least so similar, or have every one of the terms.
+    """
     words = tables.lexical.scores(terms) * allowed
     pool = max(_POOL, limit)
     by_words = _best(words, pool, above=0)
@@ -68,7 +79,28 @@ def rank_fused(
     more = by_words[~is_near[by_words]]
     rows = np.concatenate([by_meaning, more])
     semantic = np.concatenate([semantic, likeness_of(more)])
-    return _ordered(rows, fuse(semantic, words[rows]), words[rows], semantic, limit)
+    by_both, keep = words[rows], None
+    if least is not None:
+        keep = _similar(semantic, least)
+        others = np.flatnonzero(~keep & (by_both > 0))
+        keep[others] = _having_all(tables, terms, rows[others])
+    return _ordered(rows, fuse(semantic, by_both), by_both, semantic, limit, keep)
+
+
+def _similar(semantic: Vectors, least: float) -> Mask:
+    """Which of these cosines, as a hit says them, are no less than ``least``."""
+    return np.asarray(_bounded(semantic).astype(np.float64) >= least)
+
+
+def _bounded(semantic: Vectors) -> Vectors:
+    """Cosines as they can be: vectors kept as 16-bit floats may be a little longer than 1."""
+    return np.asarray(np.clip(semantic, -1, 1), np.float32)
+
+
+def _having_all(tables: Tables, terms: Collection[str], rows: Rows) -> Mask:
+    """Which of ``rows`` have every one of the terms."""
+    found = tables.lexical.matched(terms, rows)
+    return np.array([len(having) == len(terms) for having in found], np.bool_)
 
 
 def _nearest(tables: Tables, vector: Vectors, allowed: Mask, count: int) -> Nearest:
@@ -119,10 +151,19 @@ def _lower_bound(scores: Vectors, count: int) -> float:
 
 
 def _ordered(
-    rows: Rows, scores: Vectors, lexical: Vectors, semantic: Vectors | None, limit: int
+    rows: Rows,
+    scores: Vectors,
+    lexical: Vectors,
+    semantic: Vectors | None,
+    limit: int,
+    keep: Mask | None = None,
 ) -> Ranked:
-    """Best first; of equal ones the nearer first, then the one added later."""
+    """Best first; of equal ones the nearer first, then the one added later.
+
+    What ``keep`` leaves out is left out at the end: scores are those among all the candidates.
+    """
     near = np.zeros_like(scores) if semantic is None else spread(semantic)
-    order = np.lexsort((-rows, -near, -scores))[:limit]
-    cosines = None if semantic is None else semantic[order]
+    order = np.lexsort((-rows, -near, -scores))
+    order = (order if keep is None else order[keep[order]])[:limit]
+    cosines = None if semantic is None else _bounded(semantic[order])
     return Ranked(rows[order], scores[order], lexical[order], cosines, near[order])

@@ -13,6 +13,7 @@ from coffret.cli.options import (
     Least,
     Limit,
     Question,
+    Similar,
     Since,
     Types,
     WithLabels,
@@ -71,10 +72,13 @@ def search(  # noqa: PLR0913 - each option is an argument
     mode: Annotated[Mode, typer.Option("--mode", help="By meaning, by words, or both.")] = (
         Mode.FUSED
     ),
+    min_similarity: Similar = None,
     time: Timed = False,
     json: Json = False,
 ) -> None:
     """Search your memories by meaning and by words. Nothing leaves this device."""
+    from coffret.arguments import search_of  # noqa: PLC0415 - loads ciphers: not to show help
+
     desk = desk_of(context, as_json=json)
     wanted: dict[str, Any] = {
         "tags": tag or (),
@@ -87,7 +91,9 @@ def search(  # noqa: PLR0913 - each option is an argument
         "until": moment(until),
         "limit": limit,
         "mode": mode.value,
+        "min_similarity": min_similarity,
     }
+    search_of(wanted)  # what is wrong is said before the passphrase is asked for
     steps = Steps()
     vault = desk.vault()
     steps.end("unlock")

@@ -27,6 +27,7 @@ from coffret.cli.options import (
     NewId,
     OfRequest,
     Question,
+    Similar,
     Source,
     Summary,
     Tags,
@@ -101,6 +102,7 @@ def search_granted(  # noqa: PLR0913 - each option is an argument
     kind: Types = None,
     label: WithLabels = None,
     limit: Limit = 10,
+    min_similarity: Similar = None,
     request: OfRequest = None,
     app: AppName = DEFAULT,
     file: AppFile = None,
@@ -110,7 +112,12 @@ def search_granted(  # noqa: PLR0913 - each option is an argument
     desk = desk_of(context, as_json=json)
     access = _access(desk, app, file, request)
     found = access.search(
-        question, tags=tag or (), types=kind or (), labels=labels_of(label), limit=limit
+        question,
+        tags=tag or (),
+        types=kind or (),
+        labels=labels_of(label),
+        limit=limit,
+        min_similarity=min_similarity,
     )
     print_found(desk, found, None)
 

@@ -1,0 +1,66 @@
+"""Search and list on the command line, over a real server: what narrows them, and what is said."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from cli_harness import Cli
+
+
+@pytest.fixture
+def owner(cli: Cli, url: str) -> Cli:
+    """A person's command line with a vault."""
+    cli.init(url, f"finding-{uuid.uuid4().hex[:8]}")
+    return cli
+
+
+def test_search_finds_by_meaning_and_words_and_times_its_steps(owner: Cli) -> None:
+    """Hits come with score, reasons, title, tags and snippet, and the steps with their times."""
+    owner("remember", "We walked along the river in Lisbon", "--title", "Lisbon", "-t", "travel")
+    owner("remember", "Green tea needs water of eighty degrees", "-t", "food")
+    ran = owner("search", "a walk in Portugal", "--time")
+    first = ran.out.splitlines()[0]
+    assert "Lisbon" in first
+    assert "meaning" in ran.out
+    assert [line.split(":")[0] for line in ran.out.splitlines()[-3:]] == [
+        "unlock",
+        "index",
+        "search",
+    ]
+    found = owner("search", "tea", "--tag", "food", "--mode", "words", "--time", "--json").data()
+    assert [hit["why"] for hit in found["hits"]] == [["words"]]
+    named = {"score", "why", "similarity", "coverage", "lexical", "words", "memory"}
+    assert set(found["hits"][0]) == named
+    assert set(found["seconds"]) == {"unlock", "index", "search"}
+    assert owner("search", "tea", "--since", "2100-01-01", "--json").data() == {"hits": []}
+    owner("search", " ", code=2)
+    owner("search", "x", "--since", "soon", code=2)
+    owner("search", "x", "--importance", "7", code=2)
+
+
+def test_search_leaves_out_what_does_not_fit(owner: Cli) -> None:
+    """Nothing is found where nothing fits; JSON has what each hit was measured by."""
+    owner("remember", "We walked along the river in Lisbon")
+    said = ("--min-similarity", "0.35", "--json")
+    (hit,) = owner("search", "a stroll by the water in Portugal", *said).data()["hits"]
+    assert hit["similarity"] >= 0.35
+    assert hit["coverage"] == 0
+    assert owner("search", "quantum chromodynamics").out
+    ran = owner("search", "quantum chromodynamics", "--min-similarity", "0.35")
+    assert (ran.out, ran.err) == ("", "Nothing was found.\n")
+    for bad in ("1.5", "nan", "much"):
+        owner("search", "x", "--min-similarity", bad, code=2)
+    owner("search", "x", "--min-similarity", "0.5", "--mode", "words", code=2)
+
+
+def test_search_keeps_to_labels(owner: Cli) -> None:
+    """Whose a memory is, of which agent or session: all that are named have to fit."""
+    for user in ("ana", "ben"):
+        owner("remember", "likes tea", "--label", f"user={user}", "--label", "agent=helper")
+    found = owner("search", "tea", "--label", "agent=helper", "--label", "user=ben", "--json")
+    assert [hit["memory"]["labels"]["user"] for hit in found.data()["hits"]] == ["ben"]
+    owner("search", "tea", "--label", "user", code=2)
