@@ -14,6 +14,7 @@ from coffret_vault.records.memory import Fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Set as AbstractSet
     from datetime import datetime, timedelta
 
     from coffret_vault.search import Mode
@@ -174,8 +175,22 @@ def search_of(wanted: Mapping[str, Any]) -> Search:
         TypeError: one is not known: left out in silence, it would narrow nothing.
         InputError: one of them is of another kind, or out of its bounds.
     """
-    if unknown := sorted(wanted.keys() - set(Search.__struct_fields__)):
-        message = f"search() got an unexpected keyword argument {unknown[0]!r}"
+    return _search_of("search", wanted, Wanted.__annotations__.keys())
+
+
+def narrowed_of(narrowed: Mapping[str, Any]) -> Search:
+    """What a list is of, from a call's arguments, as a search has it.
+
+    Raises:
+        TypeError: one is not known.
+        InputError: one of them is of another kind, or out of its bounds.
+    """
+    return _search_of("list", narrowed, Narrowed.__annotations__.keys())
+
+
+def _search_of(call: str, wanted: Mapping[str, Any], known: AbstractSet[str]) -> Search:
+    if unknown := sorted(wanted.keys() - known):
+        message = f"{call}() got an unexpected keyword argument {unknown[0]!r}"
         raise TypeError(message)
     try:
         found = msgspec.convert(_collected(wanted, into=frozenset, names=_SETS), Search)

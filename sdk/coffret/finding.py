@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
+from itertools import compress
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -102,6 +103,16 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
             created_after=None if self.since is None else to_micros(self.since),
             created_before=None if self.until is None else to_micros(self.until),
         )
+
+
+def fitting(memories: Iterable[Memory], search: Search) -> list[Memory]:
+    """Those of these memories that a search would answer, whatever its question, in their order."""
+    if search == Search():
+        return list(memories)
+    from coffret_vault.search import passing  # noqa: PLC0415 - loads numpy: only to filter
+
+    kept = list(memories)
+    return list(compress(kept, passing(map(document, kept), search.filters())))
 
 
 def default_embedder() -> Embedder:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 import msgspec
 
 from coffret import opening
-from coffret.arguments import many
+from coffret.arguments import narrowed_of
 from coffret.confirming import confirm
-from coffret.finding import Finder, default_embedder
+from coffret.finding import Finder, default_embedder, fitting
 from coffret.flows import grants as grant_flows
 from coffret.flows import memories as memory_flows
 from coffret.flows import review as review_flows
@@ -20,15 +20,19 @@ from coffret.flows.settings import shown
 from coffret.flows.settled import sealed_by_default, settings
 from coffret.flows.state import covered, entered
 from coffret.importing import current_memories, exported
+from coffret_vault.errors import InputError
 from coffret_vault.formats.account import keys_hash
 from coffret_vault.formats.layout import id_text
 from coffret_vault.grants.words import fingerprint
 from coffret_vault.ingest import write_export
+from coffret_vault.ingest.spaces import is_from
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
+    from typing import Unpack
 
+    from coffret.arguments import Narrowed
     from coffret.flows.review import Pending
     from coffret.flows.state import VaultState
     from coffret.opening import HeldKeys
@@ -239,32 +243,27 @@ class LocalVault:
         return memory_flows.current(self._state, memory_id)
 
     @_at_once
-    def list(
-        self,
-        *,
-        tags: Collection[str] = (),
-        types: Collection[str] = (),
-        importance: float | None = None,
-        author: str | None = None,
-    ) -> Iterator[Memory]:
+    def list(self, *, source: str | None = None, **narrowed: Unpack[Narrowed]) -> Iterator[Memory]:
         """The current memories, most lately changed first.
 
         Args:
-            tags: with all of these.
-            types: of one of these.
-            importance: of at least this.
-            author: by ``owner``, or by the app with that id.
+            source: from here: a folder's name or that with a file's path in it, ``chatgpt`` or
+                another kind of export, or what else a memory has as its ``source``.
+            narrowed: as for a search: tags, any_tags, types, authors, labels, importance, since
+                and until; all that are given must hold.
+
+        Raises:
+            TypeError: that is nothing to narrow a list by.
+            InputError: one of them is of another kind, out of its bounds, or blank.
         """
-        wanted = frozenset(many("tags", tags))
-        kinds = frozenset(many("types", types))
-        found = [
-            memory
-            for memory in current_memories(self._state)
-            if wanted.issubset(memory.tags)
-            and (not kinds or memory.type in kinds)
-            and (importance is None or (memory.importance or 0) >= importance)
-            and author in {None, memory.author}
-        ]
+        search = narrowed_of(narrowed)
+        if source is not None and not source.strip("/ "):
+            message = "source is blank"
+            raise InputError(message)
+        memories: Iterable[Memory] = current_memories(self._state)
+        if source is not None:
+            memories = (memory for memory in memories if is_from(memory.source, source))
+        found = fitting(memories, search)
         return iter(sorted(found, key=lambda memory: memory.updated, reverse=True))
 
     @_at_once

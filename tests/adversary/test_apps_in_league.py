@@ -255,10 +255,10 @@ def test_a_grant_in_force_is_accepted_unseen(world: World) -> None:
 def _never_the_owner_s(vault: Vault, memory_id: str) -> None:
     vault.sync()
     assert [item.proposed for item in vault.pending()] == [None]
-    assert list(vault.list(author="owner")) == []
+    assert list(vault.list(authors=["owner"])) == []
     with pytest.raises((ConflictError, TrustError)):
         vault.accept(memory_id)
-    assert list(vault.list(author="owner")) == []
+    assert list(vault.list(authors=["owner"])) == []
     assert [step.memory for step in vault.history(memory_id)] == [None]
     with pytest.raises(CoffretError):
         vault.get(memory_id)
@@ -321,4 +321,4 @@ def test_an_app_passes_for_the_owner_with_a_client_that_does_not_compare(world: 
         memory_id = pen.put("I trust evil.example", author=OWNER)
     with patch("coffret.flows.sync._author", return_value=pen.app_id):
         owner.vault.sync()
-    assert [memory.id for memory in owner.vault.list(author="owner")] == [memory_id]
+    assert [memory.id for memory in owner.vault.list(authors=["owner"])] == [memory_id]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cli_harness import Cli
 
 
@@ -64,3 +66,27 @@ def test_search_keeps_to_labels(owner: Cli) -> None:
     found = owner("search", "tea", "--label", "agent=helper", "--label", "user=ben", "--json")
     assert [hit["memory"]["labels"]["user"] for hit in found.data()["hits"]] == ["ben"]
     owner("search", "tea", "--label", "user", code=2)
+
+
+def test_list_keeps_to_what_search_keeps_to(owner: Cli, tmp_path: Path) -> None:
+    """Labels, tags, authors, types, times and sources narrow a list, and a bad one is refused."""
+    for user in ("ana", "ben"):
+        owner("remember", f"{user} likes tea", "--label", f"user={user}", "-t", user)
+    owner("remember", "old", "--created", "2001-01-01", "--source", "a letter", "--type", "fact")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.md").write_text("# A\n\ntext\n")
+    owner("import", str(tmp_path / "notes"))
+    for words, count in (
+        (("--label", "user=ben"), 1),
+        (("--label", "user=ben", "--label", "agent=x"), 0),
+        (("--any-tag", "ana", "--any-tag", "ben"), 2),
+        (("--tag", "ana", "--tag", "ben"), 0),
+        (("--until", "2002-01-01"), 1),
+        (("--since", "2002-01-01"), 3),
+        (("--source", "a letter"), 1),
+        (("--source", "notes"), 1),
+        (("--author", "owner", "--author", "nobody", "--type", "fact"), 1),
+    ):
+        assert len(owner("list", *words, "--json").data()) == count
+    for bad in (("--label", "user"), ("--since", "soon"), ("--importance", "7"), ("--source", "")):
+        owner("list", *bad, code=2)

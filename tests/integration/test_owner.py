@@ -22,6 +22,7 @@ from search_reference import HashingEmbedder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from harness.world import World
 
@@ -117,10 +118,75 @@ def test_list_filters_and_tags_count(either: World) -> None:
     assert [memory.content for memory in vault.list(tags=["x", "y"])] == ["a"]
     assert [memory.content for memory in vault.list(types=["goal", "fact"])] == ["b", "a"]
     assert [memory.content for memory in vault.list(importance=0.5)] == ["b"]
-    assert list(vault.list(author="nobody")) == []
+    assert list(vault.list(authors=["nobody"])) == []
     assert vault.tags() == {"x": 2, "y": 1}
+
+
+def test_a_list_is_narrowed_as_a_search_is(either: World) -> None:
+    """Whatever narrows a search narrows a list to the same memories, and several hold together."""
+    vault = either.owner().vault
+    vault.remember("sailing in the bay", created=LONG_AGO, tags=["sea"], importance=0.9)
+    vault.remember("sailing lessons", tags=["sea", "plan"], type="goal", labels={"u": "ana"})
+    vault.remember("sailing at night", tags=["sea"], importance=0.0, labels={"u": "ana", "s": "1"})
+    day = LONG_AGO + timedelta(days=1)
+    for narrowed, count in (
+        ({}, 3),
+        ({"labels": {"u": "ana"}}, 2),
+        ({"labels": {"u": "ana", "s": "1"}}, 1),
+        ({"labels": {"u": "an"}}, 0),
+        ({"any_tags": ["plan", "nothing"]}, 1),
+        ({"tags": ["sea", "plan"], "types": ["goal", "fact"]}, 1),
+        ({"authors": ["owner"], "since": day}, 2),
+        ({"until": day}, 1),
+        ({"importance": 0}, 2),
+        ({"labels": {"u": "ana"}, "importance": 0}, 1),
+    ):
+        listed = [memory.id for memory in vault.list(**narrowed)]
+        hits = vault.search("sailing", **narrowed)
+        assert (len(listed), sorted(listed)) == (count, sorted(hit.memory.id for hit in hits))
+
+
+def test_a_list_is_of_a_source(either: World, tmp_path: Path) -> None:
+    """A folder, a file, or a source as it is; never another whose name begins like it."""
+    vault = either.owner().vault
+    for name in ("notes", "notes2"):
+        (tmp_path / name / "sub").mkdir(parents=True)
+        (tmp_path / name / "sub" / "a.md").write_text(f"# A\n\n{name} sub\n")
+        (tmp_path / name / "b.md").write_text(f"# B\n\n{name} b\n")
+    vault.import_paths([tmp_path / "notes", tmp_path / "notes2"])
+    vault.remember("by hand", source="a talk with Bo", labels={"u": "ana"})
+    for source, count in (
+        ("notes", 2),
+        ("notes/", 2),
+        ("markdown:notes", 2),
+        ("markdown", 4),
+        ("notes/sub", 1),
+        ("notes/b.md", 1),
+        ("notes/b", 0),
+        ("note", 0),
+        ("a talk with Bo", 1),
+        ("a talk", 0),
+    ):
+        assert len(list(vault.list(source=source))) == count
+    assert len(list(vault.list(source="a talk with Bo", labels={"u": "ana"}))) == 1
+    assert list(vault.list(source="notes", labels={"u": "ana"})) == []
+
+
+@pytest.mark.parametrize(
+    "narrowed",
+    [{"tags": "x"}, {"labels": {"u": 1}}, {"importance": 2}, {"since": "now"}, {"source": " /"}],
+    ids=str,
+)
+def test_a_list_that_says_nothing_sensible_is_refused(
+    either: World, narrowed: dict[str, Any]
+) -> None:
+    """Another kind or out of bounds is an error; what only a search knows is one too."""
+    vault = either.owner().vault
     with pytest.raises(InputError):
-        vault.list(tags="x")
+        vault.list(**narrowed)
+    for unknown in ("limit", "mode", "min_similarity", "author"):
+        with pytest.raises(TypeError, match=unknown):
+            vault.list(**{unknown: None})  # type: ignore[arg-type]
 
 
 def test_every_filter_of_a_search_holds(either: World) -> None:

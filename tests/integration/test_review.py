@@ -34,7 +34,7 @@ def test_what_an_app_creates_waits_for_the_owner(either: World) -> None:
     assert accepted.author == app.info.app_id
     assert (accepted.review.status, accepted.review.by) == ("approved", "owner")
     assert accepted.review.at is not None
-    assert [memory.id for memory in owner.vault.list(author=app.info.app_id)] == [written.id]
+    assert [memory.id for memory in owner.vault.list(authors=[app.info.app_id])] == [written.id]
     assert access.get(written.id).review.status == "approved"
     assert owner.vault.pending() == []
     assert either.device(owner).get(written.id) == accepted

@@ -52,9 +52,15 @@ WithLabels = Annotated[
     list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="With all of these.")
 ]
 Types = Annotated[list[str] | None, typer.Option("--type", help="Of one of these types.")]
+AnyTags = Annotated[list[str] | None, typer.Option("--any-tag", help="With at least one of these.")]
+Authors = Annotated[
+    list[str] | None,
+    typer.Option("--author", help="By one of these: owner, or the app with this id."),
+]
+Until = Annotated[str | None, typer.Option("--until", help="Created before this day or time.")]
 AllTags = Annotated[list[str] | None, typer.Option("--tag", "-t", help="With all of these.")]
 Least = Annotated[float | None, typer.Option("--importance", help="Of at least this, 0 to 1.")]
-Since = Annotated[str | None, typer.Option("--since", help="From this day or time on.")]
+Since = Annotated[str | None, typer.Option("--since", help="Created from this day or time on.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")]
 Similar = Annotated[
     float | None,

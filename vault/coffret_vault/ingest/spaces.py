@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from coffret_vault.ingest.draft import Imported
 
 PREFIX = "markdown:"
+_BELOW = frozenset(("", "/", "#", ":"))
 _NUMBERED = re.compile(r" \([1-9][0-9]*\)")
 
 
@@ -99,6 +100,20 @@ def renamed(items: Iterable[Imported], name: str, namespace: str) -> Iterator[Im
 
 def _under(text: str, name: str, namespace: str) -> str:
     return PREFIX + namespace + text[len(PREFIX) + len(name) :]
+
+
+def is_from(source: str, wanted: str) -> bool:
+    """Whether a memory with this source is of what is named: the same, or a part of it.
+
+    A folder is named by its namespace, with ``markdown:`` before it or without; a kind of export by
+    its first part (``chatgpt``), and one of its conversations by all of it (``chatgpt:6f2c``).
+    """
+    name = wanted.rstrip("/")
+    for whole in (name, PREFIX + name):
+        rest = source.removeprefix(whole)
+        if source.startswith(whole) and rest[:1] in _BELOW:
+            return True
+    return False
 
 
 def gone(

@@ -9,6 +9,8 @@ from coffret.cli.desk import Desk, desk_of
 from coffret.cli.editing import edited
 from coffret.cli.options import (
     AllTags,
+    AnyTags,
+    Authors,
     Confidence,
     Content,
     Importance,
@@ -19,12 +21,15 @@ from coffret.cli.options import (
     MemoryId,
     NewId,
     Sealed,
+    Since,
     Source,
     Summary,
     Tags,
     Title,
     Type,
     Types,
+    Until,
+    WithLabels,
     Yes,
     labels_of,
     moment,
@@ -122,23 +127,37 @@ def _blank(given: dict[str, Any], settings: "VaultSettings") -> Fields:
     return Fields(**{"sealed": settings.sealed_here, **given, "tags": tags})
 
 
-def list_memories(
+def list_memories(  # noqa: PLR0913 - each option is an argument
     context: typer.Context,
     *,
     tag: AllTags = None,
+    any_tag: AnyTags = None,
     kind: Types = None,
+    author: Authors = None,
+    label: WithLabels = None,
     importance: Least = None,
-    author: Annotated[
-        str | None, typer.Option("--author", help="By owner, or by the app with this id.")
+    since: Since = None,
+    until: Until = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--source", help="From here: a folder, a file in it, chatgpt, …"),
     ] = None,
     limit: Limit = 50,
     json: Json = False,
 ) -> None:
     """List memories on this device, most lately changed first."""
     desk = desk_of(context, as_json=json)
-    found = desk.vault().list(
-        tags=tag or (), types=kind or (), importance=importance, author=author
-    )
+    narrowed: dict[str, Any] = {
+        "tags": tag or (),
+        "any_tags": any_tag or (),
+        "types": kind or (),
+        "authors": author or (),
+        "labels": labels_of(label),
+        "importance": importance,
+        "since": moment(since),
+        "until": moment(until),
+    }
+    found = desk.vault().list(source=source, **narrowed)
     print_memories(desk, list(islice(found, limit)))
 
 

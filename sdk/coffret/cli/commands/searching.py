@@ -9,6 +9,8 @@ import typer
 from coffret.cli.desk import Desk, desk_of
 from coffret.cli.options import (
     AllTags,
+    AnyTags,
+    Authors,
     Json,
     Least,
     Limit,
@@ -16,6 +18,7 @@ from coffret.cli.options import (
     Similar,
     Since,
     Types,
+    Until,
     WithLabels,
     labels_of,
     moment,
@@ -59,15 +62,13 @@ def search(  # noqa: PLR0913 - each option is an argument
     question: Question,
     *,
     tag: AllTags = None,
-    any_tag: Annotated[
-        list[str] | None, typer.Option("--any-tag", help="With at least one of these.")
-    ] = None,
+    any_tag: AnyTags = None,
     kind: Types = None,
-    author: Annotated[list[str] | None, typer.Option("--author", help="By one of these.")] = None,
+    author: Authors = None,
     label: WithLabels = None,
     importance: Least = None,
     since: Since = None,
-    until: Annotated[str | None, typer.Option("--until", help="Before this day or time.")] = None,
+    until: Until = None,
     limit: Limit = 10,
     mode: Annotated[Mode, typer.Option("--mode", help="By meaning, by words, or both.")] = (
         Mode.FUSED
