@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from coffret.flows.review import Pending
     from coffret.flows.sessions import SessionInfo
     from coffret.flows.sync import SyncReport
-    from coffret.importing import ImportReport
+    from coffret.importing import Gone, ImportReport
     from coffret.kit import RecoveryKit
     from coffret.local import VaultSettings, VaultStatus
     from coffret.sharing import AccessRequestInfo, AppCheck, AppInfo, GrantInfo, Selection
+    from coffret.undoing import ImportInfo, ImportUndone
     from coffret.vault import Vault
     from coffret_vault.errors import CoffretError
     from coffret_vault.records.memory import Fields, Memory, Review
@@ -48,8 +49,11 @@ _HOMES = {
     "Embedder": "coffret_vault.search",
     "Fields": "coffret_vault.records.memory",
     "Found": "coffret.finding",
+    "Gone": "coffret.importing",
     "GrantInfo": "coffret.sharing",
+    "ImportInfo": "coffret.undoing",
     "ImportReport": "coffret.importing",
+    "ImportUndone": "coffret.undoing",
     "KeyChange": "coffret.flows.keychange",
     "Memory": "coffret_vault.records.memory",
     "NewMemory": "coffret.flows.memories",
@@ -85,8 +89,11 @@ __all__ = [
     "Embedder",
     "Fields",
     "Found",
+    "Gone",
     "GrantInfo",
+    "ImportInfo",
     "ImportReport",
+    "ImportUndone",
     "KeyChange",
     "Memory",
     "NewMemory",

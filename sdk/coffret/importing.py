@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from coffret.flows.sync import silent, sync
 from coffret.flows.unsent import settle
 from coffret.flows.visibility import decided
 from coffret_vault.formats.layout import id_text
+from coffret_vault.formats.memory import IMPORTANCE_ONE
 from coffret_vault.formats.unshown import Unshown
 from coffret_vault.ingest.draft import Draft, ImportSkipped
 from coffret_vault.ingest.export import ExportedMemory
@@ -22,10 +24,12 @@ from coffret_vault.ingest.plan import Action, plan_import
 from coffret_vault.records.marks import (
     IMPORT_DIGEST,
     IMPORT_KEY,
+    IMPORT_RUN,
+    IMPORT_WRITTEN,
     WRITTEN_BY,
     without_import_marks,
 )
-from coffret_vault.records.memory import Fields, Memory, from_micros, to_micros
+from coffret_vault.records.memory import Fields, Memory, checked, from_micros, to_micros
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from coffret.flows.sync import Progress
 
 _OLDER = "the vault has a later version of it"
+_SAID = frozenset(Fields.__struct_fields__) - {"sealed", "provenance"}
 
 
 class ImportedFolder(msgspec.Struct, frozen=True):
@@ -71,6 +76,8 @@ class ImportReport(msgspec.Struct, frozen=True):
     """What an import did, memory by memory, and what it passed over and why.
 
     ``gone`` is what was imported before from the folders that were read, and is not there now.
+    ``id`` is that of the import, by which what it created can be taken back; empty where it
+    created nothing.
     """
 
     created: int
@@ -79,6 +86,7 @@ class ImportReport(msgspec.Struct, frozen=True):
     skipped: tuple[ImportSkipped, ...]
     folders: tuple[ImportedFolder, ...] = ()
     gone: tuple[Gone, ...] = ()
+    id: str = ""
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -157,14 +165,15 @@ def carry_out(
     fresh = {draft.key: draft for action, draft in plan if action is not Action.KEEP}
     new = [draft for key, draft in fresh.items() if key not in known]
     changed = [draft for key, draft in fresh.items() if key in known]
-    yield from remember_many(state, [_new(draft, sealed) for draft in new], progress)
+    run = id_text(state.ambient.new_id()) if new else ""
+    yield from remember_many(state, [_new(draft, sealed, run) for draft in new], progress)
     default = sealed_by_default(state)
     for done, draft in enumerate(changed, 1):
         change = partial(_instead, _fields(draft, sealed), default)
         yield from update(state, known[draft.key].id, change)
         progress("changes", done, len(changed))
     unchanged = len(plan) - len(new) - len(changed)
-    return ImportReport(len(new), len(changed), unchanged, tuple(skipped))
+    return ImportReport(len(new), len(changed), unchanged, tuple(skipped), id=run)
 
 
 def _key_of(state: VaultState, memory: Memory) -> str:
@@ -182,7 +191,14 @@ def _digest_of(memory: Memory) -> str:
 
 
 def _instead(fields: Fields, default: bool, before: Fields) -> Fields:  # noqa: FBT001 - for partial
-    """The fields in the place of those before, never more in the clear than they unless said."""
+    """The fields in the place of those before, never more in the clear than they unless said.
+
+    Which import created the memory, if one did, stays as it was.
+    """
+    run = before.provenance.get(IMPORT_RUN)
+    if run is not None:
+        provenance = {**fields.provenance, IMPORT_RUN: run}
+        fields = msgspec.structs.replace(fields, provenance=provenance)
     return decided(fields, sealed=default or before.sealed is not False)
 
 
@@ -219,13 +235,37 @@ def _without_older(
     return kept, older
 
 
-def _new(draft: Draft, sealed: bool | None) -> NewMemory:  # noqa: FBT001 - as take_in has it
+def _new(draft: Draft, sealed: bool | None, run: str) -> NewMemory:  # noqa: FBT001 - as take_in
     moment = draft.created if draft.created is not None else draft.updated
     fields = _fields(draft, sealed)
+    provenance = {**fields.provenance, IMPORT_RUN: run}
+    fields = msgspec.structs.replace(fields, provenance=provenance)
     return NewMemory(fields, created=None if moment is None else from_micros(moment))
 
 
 def _fields(draft: Draft, sealed: bool | None) -> Fields:  # noqa: FBT001 - as take_in has it
+    fields = _stated(draft, sealed)
+    provenance = {**fields.provenance, IMPORT_WRITTEN: written_digest(checked(fields))}
+    return msgspec.structs.replace(fields, provenance=provenance)
+
+
+def written_digest(fields: Fields) -> str:
+    """A digest (32 hex digits) of all that a writer says, but for who may see it and the marks.
+
+    Args:
+        fields: checked, or as they were read back, which gives the same.
+    """
+    said = {name: getattr(fields, name) for name in _SAID}
+    said["tags"] = sorted(set(fields.tags))
+    if fields.importance is not None:
+        said["importance"] = round(fields.importance * IMPORTANCE_ONE)
+    for name in ("valid_from", "valid_until"):
+        said[name] = _micros(said[name])
+    stated = msgspec.json.encode(said, order="deterministic")
+    return hashlib.sha256(stated).hexdigest()[:32]
+
+
+def _stated(draft: Draft, sealed: bool | None) -> Fields:  # noqa: FBT001 - as take_in has it
     fields = Fields(
         content=draft.content,
         title=draft.title,
@@ -247,7 +287,12 @@ def _fields(draft: Draft, sealed: bool | None) -> Fields:  # noqa: FBT001 - as t
         sealed=(draft.sealed or None) if sealed is None else sealed,
         valid_from=_moment(draft.valid_from),
         valid_until=_moment(draft.valid_until),
-        provenance={**draft.provenance, **_author(draft), **fields.provenance},
+        # The marks of a file are nobody's: ours alone count here.
+        provenance={
+            **without_import_marks(draft.provenance),
+            **_author(draft),
+            **fields.provenance,
+        },
     )
 
 

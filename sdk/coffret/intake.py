@@ -9,6 +9,7 @@ from coffret.flows.sync import silent
 from coffret.importing import take_in
 from coffret.local import LocalVault
 from coffret.sources import read_paths, take_in_sources
+from coffret.undoing import undo_import
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from coffret.importing import ImportReport
     from coffret.sources import Judge
     from coffret.transport import AsyncDriver, SyncDriver
+    from coffret.undoing import ImportUndone
     from coffret_vault.ingest import Draft, ImportSkipped
 
 
@@ -72,6 +74,34 @@ class Intake(LocalVault):
         """
         return self._driver.run(take_in(self._state, items, progress, sealed=sealed))
 
+    def undo_import(
+        self,
+        which: str | Path,
+        progress: Progress = silent,
+        *,
+        changed: bool = False,
+        dry_run: bool = False,
+    ) -> ImportUndone:
+        """Delete what an import created, with all its versions; run again, it goes on.
+
+        What it created and was changed since, by hand or by an app, is named and kept. What it
+        found there and wrote anew stays, and so does what was imported before under its name.
+
+        Args:
+            which: an import's id (``ImportReport.id``, :meth:`imports`); or a folder, by its place
+                on this device or by its name here, a file in it, or a kind of export
+                (``chatgpt``): then all imports of that.
+            progress: told how much is deleted.
+            changed: also what was changed since.
+            dry_run: delete nothing, and say what would be.
+
+        Raises:
+            NotFoundError: nothing that is here was created by it.
+            InputError: it names nothing, or two folders.
+        """
+        flow = undo_import(self._state, which, progress, changed=changed, dry_run=dry_run)
+        return self._driver.run(flow)
+
 
 class AsyncIntake(LocalVault):
     """What :class:`coffret.AsyncVault` imports."""
@@ -108,3 +138,20 @@ class AsyncIntake(LocalVault):
     ) -> ImportReport:
         """Import what was read, as :meth:`coffret.Vault.import_drafts`."""
         return await self._driver.run(take_in(self._state, items, progress, sealed=sealed))
+
+    async def undo_import(
+        self,
+        which: str | Path,
+        progress: Progress = silent,
+        *,
+        changed: bool = False,
+        dry_run: bool = False,
+    ) -> ImportUndone:
+        """Delete what an import created, as :meth:`coffret.Vault.undo_import`.
+
+        Raises:
+            NotFoundError: nothing that is here was created by it.
+            InputError: it names nothing, or two folders.
+        """
+        flow = undo_import(self._state, which, progress, changed=changed, dry_run=dry_run)
+        return await self._driver.run(flow)

@@ -20,6 +20,7 @@ from coffret.flows.settings import shown
 from coffret.flows.settled import sealed_by_default, settings
 from coffret.flows.state import covered, entered
 from coffret.importing import current_memories, exported
+from coffret.undoing import imports
 from coffret_vault.errors import InputError
 from coffret_vault.formats.account import keys_hash
 from coffret_vault.formats.layout import id_text
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from coffret.flows.state import VaultState
     from coffret.opening import HeldKeys
     from coffret.sharing import GrantInfo
+    from coffret.undoing import ImportInfo
     from coffret_vault.records.memory import Memory
     from coffret_vault.search import Embedder
 
@@ -265,6 +267,11 @@ class LocalVault:
             memories = (memory for memory in memories if is_from(memory.source, source))
         found = fitting(memories, search)
         return iter(sorted(found, key=lambda memory: memory.updated, reverse=True))
+
+    @_at_once
+    def imports(self) -> Sequence[ImportInfo]:
+        """The imports of which something is here, oldest first; ``undo_import`` takes one back."""
+        return imports(self._state)
 
     @_at_once
     def tags(self) -> dict[str, int]:

@@ -108,7 +108,7 @@ def take_in_sources(
     yield from settle(state)
     yield from sync(state)
     known = imported_before(state)
-    digests, origins, places = known.digests(), known.sources(), _places(state)
+    digests, origins, places = known.digests(), known.sources(), known_places(state)
     items, told = others, []
     missed: set[str] = set()
     for folder in folders:
@@ -142,7 +142,7 @@ def _namespace(
     return free_namespace(folder.name, taken)
 
 
-def _places(state: VaultState) -> dict[str, str]:
+def known_places(state: VaultState) -> dict[str, str]:
     """The namespace of each place that this device imported from, under its present keys.
 
     A note that somebody else put there is none: folders are known by what they hold, as without it.

@@ -111,7 +111,8 @@ def test_a_full_change_of_what_was_imported_keeps_its_marks(world: World, tmp_pa
     owner.vault.sync()
     (found,) = owner.vault.list()
     assert found.content.startswith("yy")
-    assert {"import_key", "import_digest", "written_by"} == set(found.provenance)
+    marks = {"import_key", "import_digest", "import_run", "import_written"}
+    assert marks | {"written_by"} == set(found.provenance)
     assert owner.vault.import_paths([tmp_path]).unchanged == 1
 
 

@@ -61,7 +61,7 @@ def check_drafts(folder: Path, drafts: list[Draft]) -> None:
         assert draft.content.strip()
         try:
             for sealed in (False, True):
-                fields, random = _new(draft, sealed).fields, Steady("import")
+                fields, random = _new(draft, sealed, "run").fields, Steady("import")
                 seal_version(_STAMP, fields, secret("import"), random=random)
         except InputError as error:
             message = f"a draft that no vault takes: {error}"

@@ -22,9 +22,10 @@ from coffret_vault import errors
 NAMES = {
     "Access", "AccessRequestInfo", "App", "AppCheck", "AppInfo", "Approving", "AsyncAccess",
     "AsyncApp", "AsyncVault", "Changes", "CoffretError", "Details", "Developer", "Embedder",
-    "Fields", "Found", "GrantInfo", "ImportReport", "KeyChange", "Memory", "NewMemory", "Pending",
-    "RecoveryKit", "Review", "Selection", "SessionInfo", "SyncReport", "Vault", "VaultSettings",
-    "VaultStatus", "Version", "Wanted", "register_developer", "register_developer_async",
+    "Fields", "Found", "Gone", "GrantInfo", "ImportInfo", "ImportReport", "ImportUndone",
+    "KeyChange", "Memory", "NewMemory", "Pending", "RecoveryKit", "Review", "Selection",
+    "SessionInfo", "SyncReport", "Vault", "VaultSettings", "VaultStatus", "Version", "Wanted",
+    "register_developer", "register_developer_async",
 }  # fmt: skip
 
 

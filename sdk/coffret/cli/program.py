@@ -27,6 +27,7 @@ from coffret.cli.commands import (
     settling,
     sharing,
     under_grant,
+    undoing,
 )
 from coffret.cli.desk import Desk, desk_of
 from coffret.cli.ending import ended_in_order
@@ -66,6 +67,8 @@ def commands() -> dict[str, dict[str, Callable[..., None]]]:
             "history": remembering.history,
             "tags": remembering.tags,
             "import": moving.import_,
+            "imports": undoing.imports,
+            "undo-import": undoing.undo_import,
             "export": moving.export,
             "sync": moving.sync,
         },

@@ -30,6 +30,7 @@ _LABELS = {
     "index": "Indexing for search",
     "keys": "Handing over keys",
     "sealing": "Sealing memories",
+    "deletions": "Deleting memories",
 }
 _SAYS_ALL = frozenset((ConflictError, NotFoundError))
 """Errors of many causes, of which a particular one needs no sentence before it."""

@@ -347,15 +347,19 @@ def forget(state: VaultState, memory_id: str) -> Flow[None]:
         memory = state.store.state(identifier)
         if memory is None or memory.deleted:
             raise NotFoundError
-        entry = Entry(
-            account_id=state.account_id,
-            kind=kinds.DELETE,
-            subject=identifier,
-            version=memory.newest + 1,
-            digest=memory.newest_digest,
-            author=OWNER,
-            time=state.ambient.now(),
-        )
-        return Change(entries=(entry,))
+        return Change(entries=(deletion(state, identifier, memory),))
 
     yield from append(state, describe)
+
+
+def deletion(state: VaultState, identifier: bytes, memory: MemoryState) -> Entry:
+    """The entry that deletes a memory, which stands like that."""
+    return Entry(
+        account_id=state.account_id,
+        kind=kinds.DELETE,
+        subject=identifier,
+        version=memory.newest + 1,
+        digest=memory.newest_digest,
+        author=OWNER,
+        time=state.ambient.now(),
+    )

@@ -20,10 +20,14 @@ IMPORT_KEY = "import_key"
 """Under this name ``provenance`` keeps which piece of a source was imported."""
 IMPORT_DIGEST = "import_digest"
 """Under this name it keeps the digest of that piece as it was imported."""
+IMPORT_RUN = "import_run"
+"""Under this name it keeps the id of the import that created the memory, if one did."""
+IMPORT_WRITTEN = "import_written"
+"""Under this name it keeps the digest of what an import last wrote, to tell changes by hand."""
 WRITTEN_BY = "written_by"
 """Under this name it keeps the app that wrote what the owner's device wrote again."""
 
-_OF_IMPORTS = frozenset((IMPORT_KEY, IMPORT_DIGEST))
+_OF_IMPORTS = frozenset((IMPORT_KEY, IMPORT_DIGEST, IMPORT_RUN, IMPORT_WRITTEN))
 
 
 def import_marks(provenance: Mapping[str, str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from coffret.cli.desk import Desk, desk_of
+from coffret.cli.naming import short
 from coffret.cli.options import Json, Sealed
 from coffret.cli.private import check_new, write_private
 from coffret.cli.showing import memories
@@ -71,6 +72,8 @@ def _print_report(desk: Desk, report: "ImportReport") -> None:
         f"{report.created} created, {report.updated} updated, {report.unchanged} unchanged, "
         f"{len(report.skipped)} skipped."
     )
+    if report.id:
+        desk.out.line(f"  coffret undo-import {short(report.id)} takes back what was created.")
     for folder in report.folders:
         if folder.namespace != folder.name:
             desk.out.line(
@@ -81,6 +84,10 @@ def _print_report(desk: Desk, report: "ImportReport") -> None:
         desk.out.line(f"  skipped {item.source}: {item.reason}")
     if len(report.skipped) > _SHOWN:
         desk.out.line(f"  and {len(report.skipped) - _SHOWN} more; --json lists all of them.")
+    _print_gone(desk, report)
+
+
+def _print_gone(desk: Desk, report: "ImportReport") -> None:
     if report.gone:
         desk.out.line(
             f"{memories(len(report.gone))} imported before and not there any more. They stay here; "
