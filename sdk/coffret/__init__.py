@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from coffret.importing import Gone, ImportReport
     from coffret.kit import RecoveryKit
     from coffret.local import VaultSettings, VaultStatus
+    from coffret.messages import MessagesReport, Talk
     from coffret.sharing import AccessRequestInfo, AppCheck, AppInfo, GrantInfo, Selection
     from coffret.undoing import ImportInfo, ImportUndone
     from coffret.vault import Vault
@@ -56,6 +57,7 @@ _HOMES = {
     "ImportUndone": "coffret.undoing",
     "KeyChange": "coffret.flows.keychange",
     "Memory": "coffret_vault.records.memory",
+    "MessagesReport": "coffret.messages",
     "NewMemory": "coffret.flows.memories",
     "Pending": "coffret.flows.review",
     "RecoveryKit": "coffret.kit",
@@ -63,6 +65,7 @@ _HOMES = {
     "Selection": "coffret.sharing",
     "SessionInfo": "coffret.flows.sessions",
     "SyncReport": "coffret.flows.sync",
+    "Talk": "coffret.messages",
     "Vault": "coffret.vault",
     "VaultSettings": "coffret.local",
     "VaultStatus": "coffret.local",
@@ -96,6 +99,7 @@ __all__ = [
     "ImportUndone",
     "KeyChange",
     "Memory",
+    "MessagesReport",
     "NewMemory",
     "Pending",
     "RecoveryKit",
@@ -103,6 +107,7 @@ __all__ = [
     "Selection",
     "SessionInfo",
     "SyncReport",
+    "Talk",
     "Vault",
     "VaultSettings",
     "VaultStatus",

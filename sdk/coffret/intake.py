@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING
 from coffret.flows.sync import silent
 from coffret.importing import take_in
 from coffret.local import LocalVault
+from coffret.messages import conversation_of, remember_messages
 from coffret.sources import read_paths, take_in_sources
 from coffret.undoing import undo_import
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
+    from typing import Unpack
 
     from coffret.flows.sync import Progress
     from coffret.importing import ImportReport
+    from coffret.messages import MessagesReport, Talk
     from coffret.sources import Judge
     from coffret.transport import AsyncDriver, SyncDriver
     from coffret.undoing import ImportUndone
@@ -102,6 +105,36 @@ class Intake(LocalVault):
         flow = undo_import(self._state, which, progress, changed=changed, dry_run=dry_run)
         return self._driver.run(flow)
 
+    def remember_messages(
+        self,
+        messages: Iterable[Mapping[str, object]],
+        progress: Progress = silent,
+        **talk: Unpack[Talk],
+    ) -> MessagesReport:
+        """Remember a conversation from its messages, as chat APIs have them; no model is asked.
+
+        Each exchange, what a person says with the answer to it, becomes one memory with the labels
+        ``session``, ``agent``, ``user`` and ``participants`` and the source ``chat:`` and session.
+        Called again with the conversation when it has grown, or with its last messages only, this
+        writes what is new. What was said twice, word for word, is kept once; what was changed by
+        hand stays, and what was forgotten is not written again. After :meth:`change_keys` a
+        conversation is taken for another one.
+
+        Args:
+            messages: mappings with ``role`` and ``content`` (a text, or a list of parts), perhaps
+                ``name``. System prompts, tool calls and thinking are left out, images and files
+                appear as ``[attachment]``; the report names them.
+            progress: told how much is written.
+            talk: see ``Talk``: session, agent, user, tags, sealed.
+
+        Raises:
+            InputError: one of the messages is none, or cannot be a memory; nothing is written.
+            ConflictError: other devices add to the same exchanges all the time.
+        """
+        read = conversation_of(messages, talk)
+        flow = remember_messages(self._state, read, progress, sealed=talk.get("sealed"))
+        return self._driver.run(flow)
+
 
 class AsyncIntake(LocalVault):
     """What :class:`coffret.AsyncVault` imports."""
@@ -154,4 +187,20 @@ class AsyncIntake(LocalVault):
             InputError: it names nothing, or two folders.
         """
         flow = undo_import(self._state, which, progress, changed=changed, dry_run=dry_run)
+        return await self._driver.run(flow)
+
+    async def remember_messages(
+        self,
+        messages: Iterable[Mapping[str, object]],
+        progress: Progress = silent,
+        **talk: Unpack[Talk],
+    ) -> MessagesReport:
+        """Remember a conversation, as :meth:`coffret.Vault.remember_messages`.
+
+        Raises:
+            InputError: one of the messages is none, or cannot be a memory; nothing is written.
+            ConflictError: other devices add to the same exchanges all the time.
+        """
+        read = conversation_of(messages, talk)
+        flow = remember_messages(self._state, read, progress, sealed=talk.get("sealed"))
         return await self._driver.run(flow)

@@ -11,6 +11,7 @@ from typer.main import get_command
 from coffret.cli import INTERRUPTED
 from coffret.cli.asking import PASSPHRASE, SECRET_KEY
 from coffret.cli.commands import (
+    conversing,
     developing,
     entering,
     granting,
@@ -59,6 +60,7 @@ def commands() -> dict[str, dict[str, Callable[..., None]]]:
         },
         "Memories": {
             "remember": remembering.remember,
+            "remember-messages": conversing.remember_messages,
             "search": searching.search,
             "list": remembering.list_memories,
             "show": remembering.show,

@@ -64,12 +64,12 @@ def read_episodes(talk: Conversation, limits: Limits) -> Iterator[Draft]:
     """The drafts of a conversation, one an episode; none where there is no message."""
     if not talk.messages:
         return
-    ident = talk.id or _content_id(talk.messages[0])
+    ident = talk.id or content_id(talk.messages[0])
     for number, episode in enumerate(_episodes(talk.messages, limits), 1):
-        yield _draft(talk, ident, episode, number)
+        yield draft_of(talk, ident, episode, number)
 
 
-def _content_id(first: Message) -> str:
+def content_id(first: Message) -> str:
     """An id for a conversation that has none: what its first message is."""
     stated = msgspec.json.encode([first.sender, first.text, first.time])
     return hashlib.sha256(stated).hexdigest()[:16]
@@ -114,14 +114,20 @@ def _cut_long(messages: Sequence[Message], chars: int) -> Iterator[Message]:
         )
 
 
-def _draft(talk: Conversation, ident: str, episode: list[Message], number: int) -> Draft:
+def spoken_by_all(messages: Sequence[Message]) -> str:
+    """What was said, and by whom, as the content of a memory."""
+    return "\n\n".join(f"{message.sender}: {message.text}" for message in messages)
+
+
+def draft_of(talk: Conversation, ident: str, episode: Sequence[Message], number: int) -> Draft:
+    """The draft of a stretch of a conversation, which is its ``number``-th; ``ident`` names it."""
     times = [message.time for message in episode if message.time is not None]
     created = min(times, default=talk.created)
     names = list(dict.fromkeys(message.sender for message in episode))
     return Draft(
         key=f"{talk.kind}:{ident}#{episode[0].id}",
         source=f"{talk.kind}:{ident}",
-        content="\n\n".join(f"{message.sender}: {message.text}" for message in episode),
+        content=spoken_by_all(episode),
         title=_title(talk, episode, number, day_of(created)),
         tags=talk.tags,
         labels={
@@ -135,7 +141,7 @@ def _draft(talk: Conversation, ident: str, episode: list[Message], number: int) 
     )
 
 
-def _title(talk: Conversation, episode: list[Message], number: int, day: str | None) -> str:
+def _title(talk: Conversation, episode: Sequence[Message], number: int, day: str | None) -> str:
     if not talk.title:
         title = f"Conversation with {_others(episode)}"
         return clean_title(f"{title}, {day}" if day else title)
@@ -143,7 +149,7 @@ def _title(talk: Conversation, episode: list[Message], number: int, day: str | N
     return clean_title(talk.title) + (later if number > 1 else "")
 
 
-def _others(episode: list[Message]) -> str:
+def _others(episode: Sequence[Message]) -> str:
     others = [message.sender for message in episode if message.role != "user"]
     names = list(dict.fromkeys(others or [episode[0].sender]))
     if len(names) <= _NAMED:

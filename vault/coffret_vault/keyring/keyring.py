@@ -55,7 +55,9 @@ class Keyring:
         self._account_keys[generation] = account_key
 
     def kek(self, purpose: str, generation: int | None = None) -> SecretBytes:
-        """The KEK for ``memory``, ``grant``, ``identity`` or ``local``; the MAC key for ``given``.
+        """The KEK for ``memory``, ``grant``, ``identity``, ``local``; the MAC key for the others.
+
+        These are ``given``, and ``messages``, from which the ids of exchanges follow.
 
         Raises:
             LockedError: the keys were wiped.
