@@ -189,6 +189,8 @@ def test_an_app_s_change_keeps_a_memory(either: World, tmp_path: Path) -> None:
     report = vault.import_paths([folder(tmp_path, one="first", two="second")])
     _, access = either.granted(owner, either.app())
     access.update(id_of(vault, "first"), content="first by an app")
+    vault.sync()
+    assert vault.imports()[0].changed == 1
     assert [gone.source for gone in vault.undo_import(report.id).kept] == ["notes/one.md"]
     (waiting,) = vault.pending()
     vault.accept(waiting.memory_id)
