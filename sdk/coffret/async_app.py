@@ -12,8 +12,9 @@ from coffret.flows import apps as app_flows
 from coffret.flows.appstate import AppState, check_unused, load_app
 from coffret.flows.same import chosen_id
 from coffret.flows.state import Ambient
+from coffret.localapp import LocalApp
 from coffret.origins import check_url
-from coffret.shelf import Shelf, ask_of, own_document, own_info
+from coffret.shelf import Shelf, ask_of
 from coffret.transport import AsyncDriver
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from coffret.arguments import Changes, Details, Wanted
     from coffret.finding import Found
     from coffret.flows.apps import Held
-    from coffret.sharing import AppInfo
     from coffret.shelf import Asking
     from coffret_vault.records.memory import Memory
     from coffret_vault.search import Embedder
@@ -43,7 +43,7 @@ async def register_developer_async(
         await driver.close()
 
 
-class AsyncApp:
+class AsyncApp(LocalApp):
     """As :class:`coffret.App`, awaited. Errors are those of the method of the same name there."""
 
     def __init__(
@@ -53,12 +53,8 @@ class AsyncApp:
         embedder: Callable[[], Embedder] | None = None,
     ) -> None:
         """Use :meth:`register` or :meth:`load` instead."""
-        self._state = state
+        super().__init__(state, embedder)
         self._driver = driver
-        self._embedder = embedder
-
-    def __repr__(self) -> str:
-        return f"<AsyncApp {self._state.manifest.name!r}>"
 
     @classmethod
     async def register(  # noqa: PLR0913 - what an app is
@@ -131,54 +127,6 @@ class AsyncApp:
         """Close the connection."""
         await self._driver.close()
 
-    @property
-    def info(self) -> AppInfo:
-        """Who this app is; show ``info.fingerprint`` to owners, so that they can compare it."""
-        return own_info(self._state)
-
-    @property
-    def words(self) -> str:
-        """Eight words for this app's keys: show them to owners, who type them when they approve."""
-        return self.info.fingerprint
-
-    @property
-    def server(self) -> str:
-        """The server's address."""
-        return self._state.file.origin
-
-    def use_api_key(self, api_key: str) -> None:
-        """Work with another API key of this app from now on; it is kept in the app's file.
-
-        Raises:
-            InputError: it cannot be an API key.
-            StoreError: the file cannot be written; the older key stays.
-        """
-        self._state.use_api_key(api_key)
-
-    def forget_log(self, request_id: str) -> None:
-        """Forget how far the log of a request's owner had come, so that an older one is believed.
-
-        Only when the owner says, not the server, that the server was restored from a backup. What
-        is shown next counts as the first that was ever seen; take the grant up anew then
-        (:meth:`access`), or ask again if the restored server does not know it.
-
-        Raises:
-            NotFoundError: this app made no such request.
-            StoreError: the app's folder cannot be written.
-        """
-        self._state.forget_log(request_id)
-
-    def manifest_file(self, beside: bytes | None = None) -> bytes:
-        """What to serve as ``/.well-known/coffret-app.json`` at the homepage's host.
-
-        Args:
-            beside: the file that is there already, whose other apps are to stay in it.
-
-        Raises:
-            FormatError: that is no such file, or it names too many apps.
-        """
-        return own_document(self._state, beside)
-
     async def request_access(self, username: str, **asking: Unpack[Asking]) -> str:
         """Ask an owner for access, and give the request's id.
 
@@ -193,10 +141,6 @@ class AsyncApp:
         return await self._driver.run(
             app_flows.request_access(self._state, ask_of(username, asking))
         )
-
-    def requests(self) -> Sequence[str]:
-        """The ids of every request this app has made from here, oldest first."""
-        return sorted(self._state.file.asked)
 
     async def status(self, request_id: str) -> str:
         """Where a request stands: ``pending``, ``approved``, ``denied``, ``cancelled``, …."""
