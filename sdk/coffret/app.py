@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING, Self
 
 from coffret.arguments import changed, fields_of, search_of
 from coffret.flows import access as access_flows
 from coffret.flows import apps as app_flows
 from coffret.flows.appstate import AppState, check_unused, load_app
+from coffret.flows.awaiting import Awaiting
 from coffret.flows.same import chosen_id
 from coffret.flows.state import Ambient
 from coffret.localapp import LocalApp
@@ -18,6 +20,7 @@ from coffret.transport import SyncDriver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import timedelta
     from types import TracebackType
     from typing import Unpack
 
@@ -167,11 +170,49 @@ class App(LocalApp):
         Raises:
             WordsError: another owner was asked than the one whose words these are.
             OwnerKeyChangedError: another owner was asked than the one that this app knows.
-            ConflictError: the owner has not approved it (yet); the sentence says which.
-            GrantError: the grant is paused, revoked or over.
+            RequestPendingError: the owner has not decided about it; see :meth:`wait`.
+            RequestEndedError: it was denied, withdrawn, superseded, or has lapsed: ``error.state``.
+            GrantError: the grant is paused, revoked or over, or not ready yet.
             TrustError: what the server shows is not the owner's answer.
         """
         held = self._driver.run(app_flows.take_up(self._state, request_id, owner_words))
+        return Access(self._state, self._driver, held, self._embedder)
+
+    def wait(
+        self,
+        request_id: str,
+        *,
+        timeout: timedelta | float | None = None,
+        owner_words: str | None = None,
+    ) -> Access:
+        """Wait until an owner has decided, and give what was granted, verified.
+
+        It asks the server now and then: after a second at first, every half a minute in the end.
+        Other threads can use this app meanwhile, and Ctrl-C ends the wait; the request
+        stays as it is.
+
+        Args:
+            request_id: which request.
+            timeout: how long at most, as a ``timedelta`` or in seconds; 0 looks once. None for as
+                long as it takes: a request that nobody decides about lapses after a week.
+            owner_words: as for :meth:`access`.
+
+        Raises:
+            RequestPendingError: the owner has not decided in that time; it can be called again.
+            GrantActivatingError: the owner's device did not hand all keys over in that time.
+            RequestEndedError: it was denied, withdrawn, superseded, or has lapsed: ``error.state``.
+            GrantError: the grant is paused, revoked or over by now.
+            NetworkError: the server cannot be reached, or not any more for five minutes or until
+                the time is over. It may be any other error of the last look then.
+            InputError: that is no length of time.
+            NotFoundError: this app made no such request.
+            WordsError: another owner was asked than the one whose words these are.
+            OwnerKeyChangedError: another owner was asked than the one that this app knows.
+            TrustError: what the server shows is not the owner's answer.
+        """
+        waiting = Awaiting(self._state, request_id, owner_words, timeout)
+        while (held := self._driver.run(waiting.look())) is None:
+            sleep(waiting.pause())
         return Access(self._state, self._driver, held, self._embedder)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
 
@@ -153,6 +154,39 @@ def test_a_request_is_denied_or_withdrawn_once(two: Two) -> None:
     assert two.owner("requests", "--json").data() == []
     assert len(two.owner("requests", "--all", "--json").data()) == 2
     two.app("app", "status", "ffffffff", code=6)
+
+
+def test_an_app_waits_for_its_owner(two: Two) -> None:
+    """Until it is approved, denied, or for as long as was said; the request's id comes first."""
+    first = two.ask()
+    began: list[str] = []
+
+    def decide(_seconds: float) -> None:
+        began.append(two.approve(two.owner("requests", "--json").data()[0]["request_id"]).out)
+
+    with patch("coffret.app.sleep", decide):
+        ran = two.app("app", "wait")
+    assert (ran.out, len(began)) == ("approved; the grant is active\n", 1)
+    assert "Ctrl-C ends the wait" in ran.err
+    assert two.app("app", "wait", first[-8:], "--json").data() == {
+        "request_id": first,
+        "state": "approved",
+        "grant": "active",
+    }
+    asking = ("app", "request", two.name, "--purpose", "p", "--scope", "read", "--everything")
+    with patch("coffret.app.sleep", decide):
+        ran = two.app(*asking, "--wait", "--json")
+    assert ran.data()["grant"] == "active"
+    assert f"request {ran.data()['request_id']}" in ran.err
+    with patch("coffret.app.sleep"), patch("coffret.flows.awaiting.monotonic", count().__next__):
+        ran = two.app(*asking, "--wait", "--for", "3s", "--json", code=7)
+    assert ran.error()["code"] == "request-pending"
+    assert ran.out == ""
+    two.owner("deny", two.owner("requests", "--json").data()[0]["request_id"])
+    assert two.app("app", "wait", "--json", code=7).error()["code"] == "request-ended"
+    for wrong in (("--wait", "--for", "soon"), ("--for", "3s"), ("--wait", "--for", "99d")):
+        two.app(*asking, *wrong, code=2)
+    assert len(two.app("app", "requests", "--json").data()) == 3
 
 
 def test_what_an_app_writes_waits_for_the_owner(two: Two) -> None:

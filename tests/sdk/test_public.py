@@ -110,7 +110,7 @@ EXPECTED: dict[str, type[errors.CoffretError]] = {
     "session-ended": errors.SessionEndedError,
     "forbidden": errors.ForbiddenError,
     "not-granted": errors.GrantError,
-    "grant-activating": errors.GrantError,
+    "grant-activating": errors.GrantActivatingError,
     "grant-paused": errors.GrantPausedError,
     "grant-revoked": errors.GrantRevokedError,
     "grant-expired": errors.GrantExpiredError,

@@ -25,7 +25,10 @@
      │   └─ OwnerKeyChangedError an owner shows other keys than this app knew
      ├─ NotFoundError         no such memory, grant, request, app or account
      ├─ ConflictError         someone else changed it first, or it exists already
+     │   ├─ RequestPendingError an owner has not decided about a request
+     │   └─ RequestEndedError a request that led to no grant; carries ``state``
      ├─ GrantError            a grant does not cover this
+     │   ├─ GrantActivatingError
      │   ├─ GrantExpiredError
      │   ├─ GrantPausedError
      │   └─ GrantRevokedError
@@ -237,11 +240,35 @@ class ConflictError(CoffretError):
     http_status = 409
 
 
+class RequestPendingError(ConflictError):
+    """The owner has not decided about this request yet."""
+
+    code = "request-pending"
+
+
+class RequestEndedError(ConflictError):
+    """This request is over and led to no grant."""
+
+    code = "request-ended"
+
+    def __init__(self, detail: str = "", *, hint: str = "", state: str = "") -> None:
+        """Args as for every error, and ``state``: denied, cancelled, lapsed or superseded."""
+        super().__init__(detail, hint=hint)
+        self.state = state
+
+
 class GrantError(CoffretError):
     """The grant does not cover this."""
 
     code = "not-granted"
     exit_code = 8
+    http_status = 403
+
+
+class GrantActivatingError(GrantError):
+    """The grant is not ready yet: the owner's device is still handing over its keys."""
+
+    code = "grant-activating"
     http_status = 403
 
 

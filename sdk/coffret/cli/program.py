@@ -108,6 +108,7 @@ def app_commands() -> dict[str, Callable[..., None]]:
         "request": developing.request,
         "requests": developing.requests,
         "status": developing.status,
+        "wait": developing.wait,
         "cancel": developing.cancel,
         "forget-log": developing.forget_log,
         "list": under_grant.list_granted,

@@ -18,17 +18,21 @@ from coffret.flows.http import (
     succeed,
     unb64,
 )
-from coffret.flows.owners import check_owner
+from coffret.flows.owners import check_asked, check_owner
 from coffret.flows.proof import proved
 from coffret.sharing import Selection
 from coffret_vault.errors import (
     ConflictError,
+    CredentialsError,
     FormatError,
+    GrantActivatingError,
     GrantError,
     GrantExpiredError,
     GrantPausedError,
     GrantRevokedError,
     InputError,
+    RequestEndedError,
+    RequestPendingError,
     SessionError,
     TrustError,
 )
@@ -58,14 +62,18 @@ if TYPE_CHECKING:
 
 _SEEDS = 64
 _NONCE = 32
-_STATES = {"paused": GrantPausedError, "revoked": GrantRevokedError, "ended": GrantExpiredError}
+_STATES = {
+    "activating": GrantActivatingError,
+    "paused": GrantPausedError,
+    "revoked": GrantRevokedError,
+    "ended": GrantExpiredError,
+}
 _NOT_IN_FORCE: dict[type[GrantError], str] = {
     GrantPausedError: "paused",
     GrantRevokedError: "revoked",
     GrantExpiredError: "over",
 }
-_UNDECIDED = {
-    "pending": "the owner has not decided about this request yet",
+_ENDED = {
     "denied": "the owner has denied this request",
     "cancelled": "this request was withdrawn",
     "lapsed": "the owner did not decide about this request in time; ask again",
@@ -201,7 +209,12 @@ def _take_token(state: AppState) -> Flow[None]:
     state.reread()  # another process of the app may have another key by now
     body = encode_json({"api_key": state.file.api_key})
     request = Request("POST", "/auth/token", body, prover=state.prover)
-    answer = decode_json(succeed((yield from proved(request))), _TokenAnswer)
+    response = yield from proved(request)
+    try:
+        answer = decode_json(succeed(response), _TokenAnswer)
+    except CredentialsError:
+        message = "the app's API key is not one that the server knows, or was taken back"
+        raise CredentialsError(message, hint="App.use_api_key takes another one.") from None
     state.token = answer.access_token
 
 
@@ -302,7 +315,8 @@ def take_up(state: AppState, request_id: str, owner_words: str | None = None) ->
     Raises:
         WordsError: the owner who was asked is not the one whose words these are.
         OwnerKeyChangedError: the owner who was asked is not the one that this app knows now.
-        ConflictError: it is not approved (yet).
+        RequestPendingError: the owner has not decided about it.
+        RequestEndedError: it was denied, withdrawn, superseded, or has lapsed.
         GrantError: the grant is paused, revoked, expired, or not ready yet.
         TrustError: what the server shows is not that owner's answer to that request.
     """
@@ -310,12 +324,20 @@ def take_up(state: AppState, request_id: str, owner_words: str | None = None) ->
     try:
         return (yield from _take_up(state, asked, owner_words))
     except ConflictError:
-        raise ConflictError(_UNDECIDED.get((yield from status(state, request_id)), "")) from None
+        raise undecided((yield from status(state, request_id))) from None
+
+
+def undecided(standing: str) -> ConflictError:
+    """Why a request of such a status has no grant."""
+    if standing == "pending":
+        return RequestPendingError()
+    if standing in _ENDED:
+        return RequestEndedError(_ENDED[standing], state=standing)
+    return ConflictError()  # decided in between, or a server that contradicts itself
 
 
 def _take_up(state: AppState, asked: Asked, owner_words: str | None) -> Flow[Held]:
-    card = verify_account_card(Signed(asked.card, asked.card_signature))
-    check_owner(state, card, owner_words)
+    card = check_asked(state, asked, owner_words)
     path = f"/access-requests/{asked.id}/credentials"
     answer = decode_json((yield from send(state, Request("GET", path))), _CredentialsAnswer)
     signed = SignedGrant(unb64(answer.grant), unb64(answer.sealed_key), unb64(answer.signature))

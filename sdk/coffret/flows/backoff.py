@@ -35,5 +35,9 @@ def back_off(ambient: Ambient, lost: int) -> Flow[None]:
     if lost == 0:
         return
     bound = min(_LONGEST, _FIRST * 2 ** min(lost, _DOUBLED))
-    share = (int.from_bytes(ambient.random(_BYTES), "big") + 1) / (1 << 8 * _BYTES)
-    yield Request("", "", seconds=bound * share)
+    yield Request("", "", seconds=share_of(ambient, bound))
+
+
+def share_of(ambient: Ambient, bound: float) -> float:
+    """A random time up to a bound; never none."""
+    return bound * (int.from_bytes(ambient.random(_BYTES), "big") + 1) / (1 << 8 * _BYTES)

@@ -88,7 +88,7 @@ _BY_CODE: dict[str, type[errors.CoffretError]] = {
     "session-ended": errors.SessionEndedError,
     "forbidden": errors.ForbiddenError,
     "not-granted": errors.GrantError,
-    "grant-activating": errors.GrantError,
+    "grant-activating": errors.GrantActivatingError,
     "grant-paused": errors.GrantPausedError,
     "grant-revoked": errors.GrantRevokedError,
     "grant-expired": errors.GrantExpiredError,
@@ -112,7 +112,6 @@ _SENTENCES = {
     "username-taken": "That username is taken.",
     "not-approved": "The owner has not approved this request.",
     "request-final": "This request has been decided already.",
-    "grant-activating": "The grant is not ready yet; the owner's device is still uploading keys.",
 }
 _MOVED = frozenset(("log-moved", "version-moved"))
 _STATUS_OK = range(200, 300)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from coffret_vault.errors import OwnerKeyChangedError
 from coffret_vault.formats.account import keys_hash
+from coffret_vault.grants.apps import Signed, verify_account_card
 from coffret_vault.grants.words import check_words
 
 if TYPE_CHECKING:
-    from coffret.flows.appstate import AppState
+    from coffret.flows.appstate import AppState, Asked
     from coffret_vault.formats.account import AccountCard
 
 
@@ -32,3 +33,10 @@ def check_owner(state: AppState, card: AccountCard, words: str | None) -> None:
         raise OwnerKeyChangedError(hint="Ask the owner for the words that their vault shows.")
     if known != shown:
         state.keep_owner(card.username, shown)
+
+
+def check_asked(state: AppState, asked: Asked, words: str | None) -> AccountCard:
+    """The card of the owner whom a request was made to, as :func:`check_owner` passes it."""
+    card = verify_account_card(Signed(asked.card, asked.card_signature))
+    check_owner(state, card, words)
+    return card

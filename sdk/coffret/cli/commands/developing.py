@@ -1,5 +1,6 @@
 """The developer's side: register an app, ask an owner for access, use it."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ from coffret.cli.options import (
     Yes,
     in_days,
     moment,
+    span,
 )
 from coffret.cli.places import DEFAULT, check_name
 from coffret.cli.private import check_new, write_private
@@ -35,6 +37,11 @@ ServerUrl = Annotated[
 MaybeRequest = Annotated[
     str | None, typer.Argument(metavar="[REQUEST]", help="The newest if absent.")
 ]
+For = Annotated[
+    str | None,
+    typer.Option("--for", help="Wait so long at most, like 90s, 15m or 2h; else until it is over."),
+]
+_LONGEST_WAIT = timedelta(days=8)  # a day longer than any request waits for its owner
 
 
 def _server(desk: Desk, server: str | None) -> str:
@@ -181,13 +188,22 @@ def request(  # noqa: PLR0913 - each option is an argument
     owner_words: Annotated[
         str | None, typer.Option(help="The eight words that the owner's own vault shows.")
     ] = None,
+    waits: Annotated[
+        bool, typer.Option("--wait", help="Wait until the owner has decided, as app wait does.")
+    ] = False,
+    at_most: For = None,
     app: AppName = DEFAULT,
     file: AppFile = None,
     json: Json = False,
 ) -> None:
     """Ask an owner for access."""
     desk = desk_of(context, as_json=json)
-    identifier = desk.app(app, file).request_access(
+    if at_most is not None and not waits:
+        message = "--for says how long to wait; add --wait"
+        raise InputError(message)
+    timeout = _timeout(at_most)
+    asking = desk.app(app, file)
+    identifier = asking.request_access(
         username,
         scopes=scope,
         purpose=purpose,
@@ -202,10 +218,45 @@ def request(  # noqa: PLR0913 - each option is an argument
         standing=standing,
         owner_words=owner_words,
     )
-    desk.out.done(
-        f"Asked {username}: request {identifier}",
-        {"request_id": identifier, "owner": username, "state": "pending"},
-    )
+    text = f"Asked {username}: request {identifier}"
+    shape = {"request_id": identifier, "owner": username, "state": "pending"}
+    if not waits:
+        desk.out.done(text, shape)
+        return
+    desk.out.note(text)
+    _wait(desk, asking, identifier, timeout)
+    desk.out.done(_READY, {**shape, "state": "approved", "grant": "active"})
+
+
+def wait(
+    context: typer.Context,
+    request: MaybeRequest = None,
+    *,
+    at_most: For = None,
+    app: AppName = DEFAULT,
+    file: AppFile = None,
+    json: Json = False,
+) -> None:
+    """Wait until the owner has decided about a request."""
+    desk = desk_of(context, as_json=json)
+    timeout = _timeout(at_most)
+    asking = desk.app(app, file)
+    identifier = request_of(asking, request)
+    _wait(desk, asking, identifier, timeout)
+    desk.out.done(_READY, {"request_id": identifier, "state": "approved", "grant": "active"})
+
+
+_READY = "approved; the grant is active"
+
+
+def _timeout(text: str | None) -> timedelta | None:
+    return None if text is None else span(text, most=_LONGEST_WAIT)
+
+
+def _wait(desk: Desk, asking: "App", identifier: str, timeout: timedelta | None) -> None:
+    if asking.status(identifier) == "pending":
+        desk.out.note("Waiting for the owner. Ctrl-C ends the wait; the request stays.")
+    asking.wait(identifier, timeout=timeout)
 
 
 def requests(
