@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Self
 from coffret.arguments import changed, fields_of, search_of
 from coffret.flows import access as access_flows
 from coffret.flows import apps as app_flows
-from coffret.flows.appstate import AppState, check_unused, load_app
+from coffret.flows.appstate import AppState, load_app
 from coffret.flows.awaiting import Awaiting
+from coffret.flows.registering import register
 from coffret.flows.same import chosen_id
 from coffret.flows.state import Ambient
 from coffret.localapp import LocalApp
@@ -71,7 +72,10 @@ class App(LocalApp):
         ambient: Ambient | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> Self:
-        """Make an app's keys, register it, and keep it in a file.
+        """Make an app's keys, keep them in a file, and register it.
+
+        They are in the file before the server knows of them. Called again with that file after an
+        error, or after the program was ended, it goes on, and the app is registered once.
 
         Args:
             url: the server's address.
@@ -85,16 +89,16 @@ class App(LocalApp):
 
         Raises:
             InputError: name or homepage cannot be used.
-            ConflictError: there is a file already: :meth:`load` opens an app.
+            SessionError: the server knows no such developer key.
+            ConflictError: the file holds an app already, which :meth:`load` opens; or a
+                registration of another server, name, homepage or developer.
+            StoreError: the file cannot be written.
+            NetworkError: the answer was lost; the file is kept for the next call.
         """
-        check_unused(Path(path))
-        around = ambient or Ambient()
-        driver = SyncDriver(check_url(url), transport=transport)
-        flow = app_flows.register_app(check_url(url), developer_key, name, homepage, around)
-        file = driver.begin(flow)
-        state = AppState(Path(path), file, around)
-        state.save()
-        return cls(state, driver, embedder)
+        around, origin = ambient or Ambient(), check_url(url)
+        driver = SyncDriver(origin, transport=transport)
+        flow = register(origin, developer_key, name, homepage, Path(path), around)
+        return cls(driver.begin(flow), driver, embedder)
 
     @classmethod
     def load(
@@ -109,6 +113,8 @@ class App(LocalApp):
 
         Raises:
             NotFoundError: there is no such file.
+            ConflictError: its registration was not finished: :meth:`register` goes on with it.
+            StoreDamagedError: it is no app's file.
         """
         file = load_app(Path(path))
         driver = SyncDriver(file.origin, transport=transport)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret.flows.http import Bearer, Count, Request, decode_json, encode_json, succeed
+from coffret.flows.apikeys import SCOPES, NewKey, check_developer_key, keys_path, make_key
+from coffret.flows.http import Count, Request, decode_json, succeed
 from coffret.flows.state import Ambient
 from coffret.origins import check_url
 from coffret.transport import SyncDriver
 from coffret_vault.errors import InputError
 from coffret_vault.formats.layout import id_text, parse_id
-from coffret_vault.formats.unshown import Unshown
 from coffret_vault.records.memory import from_micros
 
 if TYPE_CHECKING:
@@ -25,13 +25,6 @@ if TYPE_CHECKING:
 
     from coffret.flows.http import Flow
 
-SCOPES = ("create", "delete", "read", "request", "update")
-
-
-class _New(Unshown, msgspec.Struct, frozen=True):
-    api_key: Bearer
-    key_id: str
-
 
 class _Row(msgspec.Struct, frozen=True):
     key_id: str
@@ -39,18 +32,6 @@ class _Row(msgspec.Struct, frozen=True):
     last_used: Count | None
     scopes: tuple[str, ...] = SCOPES
     expires: Count | None = None
-
-
-class NewKey(Unshown, msgspec.Struct, frozen=True):
-    """A new API key; it is shown once.
-
-    Attributes:
-        key_id: by which it is listed and taken back.
-        api_key: the key itself.
-    """
-
-    key_id: str
-    api_key: str
 
 
 class KeyInfo(msgspec.Struct, frozen=True):
@@ -72,7 +53,7 @@ class KeyInfo(msgspec.Struct, frozen=True):
 
 
 def _listed(developer_key: str, app_id: str) -> Flow[Sequence[KeyInfo]]:
-    request = Request("GET", _path(app_id), token=developer_key)
+    request = Request("GET", keys_path(app_id), token=developer_key)
     rows = decode_json(succeed((yield request)), list[_Row])
     return tuple(
         KeyInfo(
@@ -90,22 +71,8 @@ def _moment(micros: int | None) -> datetime | None:
     return None if micros is None else from_micros(micros)
 
 
-def _path(app_id: str) -> str:
-    return f"/apps/{id_text(parse_id(app_id))}/keys"
-
-
-def _made(
-    developer_key: str, app_id: str, scopes: Collection[str], seconds: int | None, ambient: Ambient
-) -> Flow[NewKey]:
-    body = encode_json({"scopes": sorted(scopes), "seconds": seconds})
-    once = {"Idempotency-Key": id_text(ambient.new_id())}
-    request = Request("POST", _path(app_id), body, token=developer_key, headers=once)
-    answer = decode_json(succeed((yield request)), _New)
-    return NewKey(id_text(parse_id(answer.key_id)), answer.api_key)
-
-
 def _revoked(developer_key: str, app_id: str, key_id: str) -> Flow[None]:
-    path = f"{_path(app_id)}/{id_text(parse_id(key_id))}"
+    path = f"{keys_path(app_id)}/{id_text(parse_id(key_id))}"
     succeed((yield Request("DELETE", path, token=developer_key)))
 
 
@@ -125,9 +92,7 @@ class Developer:
         Raises:
             InputError: it cannot be a key.
         """
-        if not (developer_key.isascii() and developer_key.isprintable()):
-            message = "that is not a developer key: it has characters that no key has"
-            raise InputError(message)
+        check_developer_key(developer_key)
         self._key = developer_key
         self._ambient = ambient or Ambient()
         self._driver = SyncDriver(check_url(url), transport=transport)
@@ -171,7 +136,8 @@ class Developer:
             message = f"scopes are some of {', '.join(SCOPES)}"
             raise InputError(message)
         seconds = None if lasts is None else int(lasts.total_seconds())
-        return self._driver.run(_made(self._key, app_id, scopes, seconds, self._ambient))
+        once = self._ambient.new_id()
+        return self._driver.run(make_key(self._key, app_id, scopes, seconds, once))
 
     def revoke_api_key(self, app_id: str, key_id: str) -> None:
         """Take an API key back, and the tokens that were given for it.

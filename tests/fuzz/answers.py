@@ -9,12 +9,14 @@ import msgspec
 from coffret import developer
 from coffret.flows import (
     access,
+    apikeys,
     apps,
     evidence,
     grantfeed,
     history,
     keychange,
     lineage,
+    registering,
     requests,
     review,
     session,
@@ -53,14 +55,14 @@ _AS_JSON: tuple[Any, ...] = (
     signup._AccountAnswer,
     signup._MeAnswer,
     apps._DeveloperAnswer,
-    apps._AppAnswer,
+    registering._AppAnswer,
     apps._TokenAnswer,
     apps._OwnerAnswer,
     apps._StateAnswer,
     apps._CredentialsAnswer,
     list[wraps._CountAnswer],
     list[developer._Row],
-    developer._New,
+    apikeys._New,
 )
 _PACKED: tuple[Any, ...] = (
     sync._Page,

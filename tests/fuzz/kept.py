@@ -13,9 +13,9 @@ import msgspec
 
 from coffret.cli import agent_wire
 from coffret.flows import state, unsent
-from coffret.flows.appstate import AppFile, load_app
+from coffret.flows.appstate import AppFile, Begun, load_app
 from coffret.flows.state import AccountFile
-from coffret_vault.errors import FormatError, IndexDamagedError, StoreDamagedError
+from coffret_vault.errors import ConflictError, FormatError, IndexDamagedError, StoreDamagedError
 from coffret_vault.search import SearchIndex
 from fuzz.choosing import Choices
 from fuzz.target import Target
@@ -81,7 +81,8 @@ def _check_files(data: bytes) -> None:
         lambda: unsent._read(kept).request(),
         lambda: _load_app(kept),
     )
-    with contextlib.suppress(StoreDamagedError):
+    # A registration that was begun is no app: that is a conflict.
+    with contextlib.suppress(StoreDamagedError, ConflictError):
         readers[kind]()
 
 
@@ -98,6 +99,7 @@ def _files_seeds() -> Iterator[bytes]:
     change = (1, b"m" * 16, "POST", "/log", b"body", "application/msgpack", {"a": "b"}, (), True)
     yield b"\1" + msgspec.msgpack.encode(change)
     yield b"\2" + msgspec.json.encode(dict.fromkeys(AppFile.__struct_fields__, ""))
+    yield b"\2" + msgspec.json.encode(dict.fromkeys(Begun.__struct_fields__, ""))
     yield b"\0\x81\xa1z" + _DEEP
     yield b"\1\x9a" + msgspec.msgpack.encode(change)[1:] + _DEEP
     yield b'\2{"z":' + b"[" * len(_DEEP)

@@ -10,7 +10,7 @@ from unittest.mock import patch
 import pytest
 
 from cli_harness import Cli, Ran
-from coffret_vault.errors import FormatError
+from coffret_vault.errors import FormatError, StoreFullError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -154,6 +154,21 @@ def test_a_request_is_denied_or_withdrawn_once(two: Two) -> None:
     assert two.owner("requests", "--json").data() == []
     assert len(two.owner("requests", "--all", "--json").data()) == 2
     two.app("app", "status", "ffffffff", code=6)
+
+
+def test_a_registration_that_was_ended_goes_on(two: Two, url: str) -> None:
+    """Until then it is no app; the same command again makes one of what was begun."""
+    key = str(two.app.home / "developer.key")
+    words = ("app", "register", "--app", "late", "--key-file", key, "--server", url, "--json")
+    named = ("--name", "Late", "--homepage", "https://late.example")
+    with patch("coffret.flows.registering.save_app", side_effect=StoreFullError):
+        two.app(*words, *named, code=9)
+    ran = two.app("app", "info", "--app", "late", code=7)
+    assert "The registration of this app was not finished. Register it again" in ran.err
+    two.app(*words, "--name", "Other", "--homepage", "https://late.example", code=7)
+    assert two.app(*words, *named).data()["name"] == "Late"
+    assert two.app("app", "info", "--app", "late", "--json").data()["name"] == "Late"
+    two.app(*words, *named, code=7)
 
 
 def test_an_app_waits_for_its_owner(two: Two) -> None:

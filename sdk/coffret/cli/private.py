@@ -8,6 +8,7 @@ import tempfile
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from coffret.flows.files import sync_folder
 from coffret_vault.errors import ConflictError, InputError, StoreError, StoreFullError
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def write_private(path: Path, parts: Iterable[bytes], *, replace: bool = True) -
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         size = _write_new(partial, parts)
         partial.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         if error.errno == _ENOSPC:
             raise StoreFullError from None
@@ -103,18 +104,6 @@ def write_private(path: Path, parts: Iterable[bytes], *, replace: bool = True) -
         with suppress(OSError):  # after the replacing, or an error, it is not there
             partial.unlink()
     return size
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have the name on the disk too: a kit that a power cut takes away is lost."""
-    if os.name == "nt":  # where folders cannot be opened
-        return
-    found = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # some file systems do not know it
-            os.fsync(found)
-    finally:
-        os.close(found)
 
 
 def _write_new(path: Path, parts: Iterable[bytes]) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
-from coffret.flows.appstate import AppFile, Asked
+from coffret.flows.appstate import Asked
 from coffret.flows.http import (
     Bearer,
     Request,
@@ -38,18 +38,15 @@ from coffret_vault.errors import (
 )
 from coffret_vault.formats.account import check_username, keys_hash
 from coffret_vault.formats.layout import id_text
-from coffret_vault.formats.sharing import AccessRequest, Grant, Manifest
+from coffret_vault.formats.sharing import AccessRequest, Grant
 from coffret_vault.formats.unshown import Unshown
 from coffret_vault.grants.apps import (
     Signed,
     SignedGrant,
     open_grant,
-    sign_manifest,
     sign_request,
     verify_account_card,
 )
-from coffret_vault.grants.domain import homepage_host
-from coffret_vault.keyring.keyring import identity_from_seeds
 from coffret_vault.primitives.secret import SecretBytes
 
 if TYPE_CHECKING:
@@ -84,11 +81,6 @@ T = TypeVar("T")
 
 class _DeveloperAnswer(Unshown, msgspec.Struct, frozen=True):
     developer_key: Bearer
-
-
-class _AppAnswer(Unshown, msgspec.Struct, frozen=True):
-    app_id: str
-    api_key: Bearer
 
 
 class _TokenAnswer(Unshown, msgspec.Struct, frozen=True):
@@ -147,41 +139,12 @@ def _once(ambient: Ambient) -> dict[str, str]:
     return {"Idempotency-Key": id_text(ambient.new_id())}
 
 
-def register_app(
-    origin: str, developer_key: str, name: str, homepage: str, ambient: Ambient
-) -> Flow[AppFile]:
-    """Make an app's keys and register its manifest.
+def usable(make: Callable[[], T]) -> T:
+    """What can be sent.
 
     Raises:
-        InputError: name or homepage cannot be in a manifest, or the developer key is not one.
+        InputError: it is not what its format has room for.
     """
-    if homepage_host(homepage) is None:
-        message = "an app's homepage is https:// and a host name, without a port"
-        raise InputError(message)
-    if not (developer_key.isascii() and developer_key.isprintable()):
-        message = "that is not a developer key: it has characters that no key has"
-        raise InputError(message)
-    seeds = ambient.random(_SEEDS)
-    identity = identity_from_seeds(seeds)
-    manifest = Manifest(
-        app_id=ambient.new_id(),
-        name=name,
-        homepage=homepage,
-        signing_public=identity.signing.public,
-        sealing_public=identity.sealing.public,
-        created=ambient.now(),
-    )
-    signed = _usable(lambda: sign_manifest(identity, manifest))
-    body = encode_json({"manifest": signed.message, "signature": signed.signature})
-    request = Request("POST", "/apps", body, token=developer_key, headers=_once(ambient))
-    answer = decode_json(succeed((yield request)), _AppAnswer)
-    if answer.app_id != id_text(manifest.app_id):
-        message = "the server registered another app than ours"
-        raise TrustError(message)
-    return AppFile(origin, signed.message, signed.signature, seeds, answer.api_key)
-
-
-def _usable(make: Callable[[], T]) -> T:
     try:
         return make()
     except FormatError as error:
@@ -240,7 +203,7 @@ def request_access(state: AppState, ask: Ask) -> Flow[str]:
         manifest_digest=hashlib.sha256(state.file.manifest).digest(),
         owner_keys_hash=keys_hash(card.signing_public, card.sealing_public),
         scopes=ask.scopes,
-        selector=_usable(ask.selection.to_wire),
+        selector=usable(ask.selection.to_wire),
         purpose=ask.purpose,
         retention=ask.retention,
         seconds=int(ask.duration.total_seconds()),
@@ -248,7 +211,7 @@ def request_access(state: AppState, ask: Ask) -> Flow[str]:
         nonce=ambient.random(_NONCE),
         created=ambient.now(),
     )
-    signed = _usable(lambda: sign_request(state.identity, request))
+    signed = usable(lambda: sign_request(state.identity, request))
     state.keep(request.request_id, Asked(signed.message, card_bytes.message, card_bytes.signature))
     body = encode_json({"request": signed.message, "signature": signed.signature})
     headers = _once(ambient)

@@ -13,6 +13,7 @@ from coffret.flows.heads import Heads
 from coffret.flows.proof import Prover
 from coffret_vault.errors import (
     ConflictError,
+    FormatError,
     InputError,
     NotFoundError,
     StoreDamagedError,
@@ -61,9 +62,27 @@ class AppFile(Unshown, msgspec.Struct, frozen=True):
     """The hash over both public keys of each owner, by username: no other keys pass for theirs."""
 
 
-_NOT_WRITTEN = "the app's file cannot be written"
+class Begun(Unshown, msgspec.Struct, frozen=True):
+    """A registration that was begun, in the app's file until the server has answered.
+
+    ``once`` and ``key_once`` tell the server that what is sent again is the same. No field of an
+    app's file is missing but the API key: so neither is ever taken for the other.
+    """
+
+    origin: str
+    manifest: bytes
+    manifest_signature: bytes
+    seeds: bytes
+    once: bytes
+    key_once: bytes
+
+
+NOT_WRITTEN = "the app's file cannot be written"
+_NOT_READ = "the app's file cannot be read"
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(AppFile).decode
+_decode_begun = msgspec.json.Decoder(Begun).decode
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, FormatError)
 
 
 def load_app(path: Path) -> AppFile:
@@ -71,27 +90,58 @@ def load_app(path: Path) -> AppFile:
 
     Raises:
         NotFoundError: there is none.
+        ConflictError: there is a registration that was not finished.
         StoreDamagedError: it is not one.
     """
     try:
-        return _decode(path.read_bytes())
+        data = path.read_bytes()
     except FileNotFoundError:
         message = "there is no app here; register one first"
         raise NotFoundError(message) from None
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        message = "the app's file cannot be read"
-        raise StoreDamagedError(message) from None
+    except OSError:
+        raise StoreDamagedError(_NOT_READ) from None
+    try:
+        return _decode(data)
+    except _UNREADABLE:
+        if _begun(data) is None:
+            raise StoreDamagedError(_NOT_READ) from None
+    message = "the registration of this app was not finished"
+    hint = "Register it again with the same file, name and homepage: that goes on."
+    raise ConflictError(message, hint=hint)
 
 
-def check_unused(path: Path) -> None:
-    """See that there is room for an app's keys, before there are any.
+def _begun(data: bytes) -> Begun | None:
+    with suppress(*_UNREADABLE):
+        found = _decode_begun(data)
+        MANIFEST.parse(found.manifest)
+        return found
+    return None
+
+
+def read_begun(path: Path) -> Begun | None:
+    """The registration that was begun in a file; None if there is no file.
 
     Raises:
-        ConflictError: there is a file already; it may hold keys that are nowhere else.
+        ConflictError: there is anything else; it may hold keys that are nowhere else.
     """
-    if path.exists() or path.is_symlink():
+    try:
+        found = _begun(path.read_bytes())
+    except OSError:
+        if not path.exists() and not path.is_symlink():
+            return None
+        found = None
+    if found is None:
         message = f"there is a file already at {path.name}: App.load opens an app that it holds"
         raise ConflictError(message)
+    return found
+
+
+def save_begun(path: Path, begun: Begun) -> None:
+    """Write a registration that is begun. Errors as :func:`save_app`."""
+    try:
+        write_whole(path, _encode(begun))
+    except OSError:
+        raise StoreError(NOT_WRITTEN) from None
 
 
 def save_app(path: Path, file: AppFile) -> None:
@@ -103,7 +153,7 @@ def save_app(path: Path, file: AppFile) -> None:
     try:
         write_whole(path, _encode(file))
     except OSError:
-        raise StoreError(_NOT_WRITTEN) from None
+        raise StoreError(NOT_WRITTEN) from None
 
 
 class AppState:
@@ -154,13 +204,14 @@ class AppState:
         Raises:
             StoreError: it cannot be written; what is there stays.
             StoreDamagedError: what is there is not an app's file, and stays.
+            ConflictError: what is there is a registration that was not finished, and stays.
         """
         try:
             with held(self.path):
                 file = change(self._newest())
                 save_app(self.path, file)
         except OSError:
-            raise StoreError(_NOT_WRITTEN) from None
+            raise StoreError(NOT_WRITTEN) from None
         self.file = file
 
     def _newest(self) -> AppFile:
@@ -171,12 +222,8 @@ class AppState:
 
     def reread(self) -> None:
         """Take over what other processes of the app have written; what cannot be read is none."""
-        with suppress(StoreDamagedError):
+        with suppress(StoreDamagedError, ConflictError):
             self.file = self._newest()
-
-    def save(self) -> None:
-        """Write the app's file. Errors as :func:`save_app`."""
-        save_app(self.path, self.file)
 
     def asked(self, request_id: str) -> Asked:
         """What was asked.

@@ -31,10 +31,28 @@ def write_whole(path: Path, data: bytes) -> None:
             out.flush()
             os.fsync(out.fileno())
         partial.replace(path)
+        with suppress(OSError):  # it is there; a folder that cannot be opened is not synced
+            sync_folder(path.parent)
     except OSError:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in it on the disk too: a file that a power cut takes away is lost.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    if os.name == "nt":  # where folders cannot be opened
+        return
+    found = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some file systems do not know it
+            os.fsync(found)
+    finally:
+        os.close(found)
 
 
 @contextmanager

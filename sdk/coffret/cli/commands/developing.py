@@ -85,17 +85,26 @@ def register(  # noqa: PLR0913 - each option is an argument
     ] = None,
     json: Json = False,
 ) -> None:
-    """Make an app's keys and register it; the keys are kept in a private file."""
+    """Make an app's keys, keep them in a private file, and register it; run again, it goes on."""
     desk = desk_of(context, as_json=json)
     path = file or desk.places.app(check_name(app))
-    if path.exists():
-        message = f"there is an app in {path} already"
-        raise ConflictError(message, hint="Name another with --app, or --file.")
+    _check_free(path)
     desk.asker.use_file(DEVELOPER_KEY, key_file)
     url = _server(desk, server)
     key = desk.asker.secret(DEVELOPER_KEY)
     with coffret.App.register(url, key, name, homepage, path, ambient=desk.ambient) as made:
         _print_info(desk, made, path)
+
+
+def _check_free(path: Path) -> None:
+    """Look before anything is asked; a registration that was not finished is gone on with."""
+    from coffret.flows.appstate import read_begun  # noqa: PLC0415 - loads ciphers: only for this
+
+    try:
+        read_begun(path)
+    except ConflictError:
+        message = f"there is an app in {path} already"
+        raise ConflictError(message, hint="Name another with --app, or --file.") from None
 
 
 def info(
