@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import msgspec
 
 from coffret.finding import Search
 from coffret.flows.appcheck import Confirmation
+from coffret.flows.memories import NewMemory
 from coffret.flows.requests import Narrowing
 from coffret_vault.errors import InputError
 from coffret_vault.records.memory import Fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from collections.abc import Set as AbstractSet
-    from datetime import datetime, timedelta
+    from datetime import timedelta
 
     from coffret_vault.search import Mode
 
@@ -148,6 +150,34 @@ _MAPS = frozenset(("labels", "metadata", "provenance"))
 def fields_of(content: str, details: Mapping[str, Any]) -> Fields:
     """The fields of a memory from a call's arguments."""
     return Fields(content=content, **_normal(details))
+
+
+def new_memories(memories: Iterable[NewMemory]) -> list[NewMemory]:
+    """Memories that are to be written, as they were given.
+
+    Raises:
+        InputError: one of them is none.
+    """
+    found = list(memories)
+    for new in found:
+        given: object = new
+        fields: object = getattr(given, "fields", None)
+        if not (isinstance(given, NewMemory) and isinstance(fields, Fields)):
+            message = "memories are given as NewMemory(Fields(content=…))"
+            raise InputError(message)
+        check_created(new.created)
+    return found
+
+
+def check_created(created: object) -> None:
+    """Take nothing else for a time of creation.
+
+    Raises:
+        InputError: it is neither a moment nor left out.
+    """
+    if not (created is None or isinstance(created, datetime)):
+        message = "created is a datetime.datetime"
+        raise InputError(message)
 
 
 def _normal(details: Mapping[str, Any]) -> dict[str, Any]:

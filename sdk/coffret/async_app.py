@@ -6,22 +6,24 @@ from asyncio import sleep, to_thread
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from coffret.arguments import changed, fields_of, search_of
+from coffret.arguments import changed, fields_of, new_memories, search_of
 from coffret.flows import access as access_flows
 from coffret.flows import apps as app_flows
 from coffret.flows.appstate import AppState, load_app
 from coffret.flows.awaiting import Awaiting
+from coffret.flows.creating import remember_many as create_many
+from coffret.flows.memories import NewMemory
 from coffret.flows.registering import register
-from coffret.flows.same import chosen_id
 from coffret.flows.state import Ambient
+from coffret.flows.sync import silent
 from coffret.localapp import LocalApp
 from coffret.origins import check_url
 from coffret.shelf import Shelf, ask_of
 from coffret.transport import AsyncDriver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from datetime import timedelta
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime, timedelta
     from types import TracebackType
     from typing import Unpack
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from coffret.arguments import Changes, Details, Wanted
     from coffret.finding import Found
     from coffret.flows.apps import Held
+    from coffret.flows.sync import Progress
     from coffret.shelf import Asking
     from coffret_vault.records.memory import Memory
     from coffret_vault.search import Embedder
@@ -292,12 +295,18 @@ class AsyncAccess:
         return await to_thread(self._shelf.search, question, search_of(wanted))
 
     async def remember(
-        self, content: str, *, memory_id: str | None = None, **details: Unpack[Details]
+        self,
+        content: str,
+        *,
+        created: datetime | None = None,
+        memory_id: str | None = None,
+        **details: Unpack[Details],
     ) -> Memory:
         """Write a memory into the owner's vault; others see it when the owner has accepted it.
 
         Args:
             content: Markdown.
+            created: when it came to be, if not now.
             memory_id: a UUID of your own (``str(uuid.uuid4())``): called again with it, after a
                 ``NetworkError`` or at any other time, this gives the memory that is there.
             details: see ``Details``: title, tags, and so on.
@@ -307,9 +316,39 @@ class AsyncAccess:
             InputError: this cannot be a memory (empty, too large, a bad tag, an id that is none).
             ConflictError: there is a memory with that id that is not this app's, or it says
                 something else by now.
+            QuotaError: the owner's vault takes no more from apps before its owner has decided.
         """
-        fields, chosen = fields_of(content, details), chosen_id(memory_id)
-        flow = access_flows.remember(self._state, self._held, fields, chosen)
+        new = NewMemory(fields_of(content, details), memory_id, created)
+        (memory,) = await self.remember_many([new])
+        return memory
+
+    async def remember_many(
+        self, memories: Iterable[NewMemory], progress: Progress = silent
+    ) -> Sequence[Memory]:
+        """Write many memories into the owner's vault, in the fewest requests.
+
+        One request takes up to 1,000 memories and about 24 MiB, and each is kept whole or not at
+        all. Called again with a ``memory_id`` in each, whenever and by whichever process of the
+        app, it writes what is not there yet; without, what is not known to be written may be
+        written twice.
+
+        Args:
+            memories: what to write.
+            progress: told how many are written, after each request.
+
+        Returns:
+            The memories, in the order in which they were given.
+
+        Raises:
+            GrantError: the grant does not include ``create``, or is not in force.
+            InputError: one of them cannot be a memory, or two have one id; nothing is written.
+            ConflictError: there is a memory with the id of one that is not this app's, or it says
+                something else by now. The requests before its own are kept.
+            QuotaError: the owner's vault takes no more from apps before its owner has decided; the
+                requests before are kept.
+            NetworkError: an answer was lost; the requests before are kept, and its own may be.
+        """
+        flow = create_many(self._state, self._held, new_memories(memories), progress)
         return await self._driver.run(flow)
 
     async def update(self, memory_id: str, **changes: Unpack[Changes]) -> Memory:

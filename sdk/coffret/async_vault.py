@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from coffret import opening
-from coffret.arguments import approval_of, changed, fields_of, many, search_of
+from coffret.arguments import approval_of, changed, fields_of, many, new_memories, search_of
 from coffret.async_keykeeping import AsyncKeyKeeping
 from coffret.devices import AsyncDevices
 from coffret.flows import entrance, serverview
@@ -261,7 +261,7 @@ class AsyncVault(AsyncKeyKeeping, AsyncDevices, AsyncSettling, AsyncIntake):
             InputError: one of them cannot be a memory, or two have one id.
             ConflictError: there is a memory with the id of one that says something else.
         """
-        return await self._driver.run(remember_many(self._state, memories, progress))
+        return await self._driver.run(remember_many(self._state, new_memories(memories), progress))
 
     async def update(
         self, memory_id: str, *, version: int | None = None, **changes: Unpack[Changes]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from coffret import opening
-from coffret.arguments import approval_of, changed, fields_of, many, search_of
+from coffret.arguments import approval_of, changed, fields_of, many, new_memories, search_of
 from coffret.devices import Devices
 from coffret.flows import entrance, serverview
 from coffret.flows import grants as grant_flows
@@ -261,7 +261,7 @@ class Vault(KeyKeeping, Devices, Settling, Intake):
             InputError: one of them cannot be a memory, or two have one id.
             ConflictError: there is a memory with the id of one that says something else.
         """
-        return self._driver.run(remember_many(self._state, memories, progress))
+        return self._driver.run(remember_many(self._state, new_memories(memories), progress))
 
     def update(
         self, memory_id: str, *, version: int | None = None, **changes: Unpack[Changes]

@@ -140,7 +140,7 @@ class Pen:
         self._submit(entry, ())
 
     def _submit(self, entry: Entry, records: tuple[Record, ...]) -> None:
-        flow = access_flows._submit(self.access._state, self.access._held, entry, records)
+        flow = access_flows.submit(self.access._state, self.access._held, (entry,), records)
         self.access._driver.run(flow)
 
     def opens(self, vault: Vault, memory_id: str) -> bool:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
-from coffret.flows.again import written_before
 from coffret.flows.apps import send
 from coffret.flows.http import (
     MSGPACK,
@@ -19,7 +18,6 @@ from coffret.flows.http import (
     encode_msgpack,
 )
 from coffret.flows.readable import Readable, joined, turned_down
-from coffret.flows.same import TAKEN
 from coffret.flows.witness import (
     check_leaves,
     check_named,
@@ -42,7 +40,6 @@ from coffret_vault.formats.author import Author
 from coffret_vault.formats.entry import ENTRY, Entry
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.memory import Header, Kek, Payload, Record, parse_header, record_digest
-from coffret_vault.primitives.symmetric import generate_key
 from coffret_vault.records.memory import (
     APPROVED,
     PENDING,
@@ -63,7 +60,7 @@ from coffret_vault.records.seal import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from coffret.flows.apps import Held
     from coffret.flows.appstate import AppState
@@ -117,7 +114,7 @@ def read_all(state: AppState, held: Held) -> Flow[dict[str, Readable]]:
         TrustError: the owner's log was turned back or forked, or does not name what is shown; or
             what it names does not open.
     """
-    _check_live(state, held)
+    check_live(state, held)
     found: dict[str, Readable] = {}
     shown: set[tuple[str, int, str]] = set()
     cursor: str | None = ""
@@ -154,7 +151,7 @@ def receipt(state: AppState, held: Held) -> Flow[str]:
         GrantError: the grant is paused, revoked or expired.
         TrustError: the log was turned back or forked.
     """
-    _check_live(state, held)
+    check_live(state, held)
     _, head = yield from witnessed(state, held, partial(_head, state, held))
     return head.note
 
@@ -165,7 +162,12 @@ def _head(state: AppState, held: Held, seen: int) -> Flow[_HeadAnswer]:
     return decode_msgpack((yield from send(state, request)), _HeadAnswer)
 
 
-def _check_live(state: AppState, held: Held) -> None:
+def check_live(state: AppState, held: Held) -> None:
+    """Ask for nothing under a grant that is over by this device's clock.
+
+    Raises:
+        GrantExpiredError: it is.
+    """
     if held.grant.expires <= state.ambient.now():
         raise GrantExpiredError
 
@@ -217,56 +219,20 @@ def _wrapping(held: Held) -> Wrapping:
     return Wrapping(Kek(grant_id=held.grant.grant_id), held.key)
 
 
-def _now(state: AppState, held: Held) -> int:
-    """The time; never before the grant, whose owner's clock may be ahead of ours."""
+def now_of(state: AppState, held: Held) -> int:
+    """The time (microseconds); never before the grant, whose owner's clock may be ahead of ours."""
     return max(state.ambient.now(), held.grant.created)
 
 
-def _check_scope(held: Held, scope: str) -> None:
+def check_scope(held: Held, scope: str) -> None:
+    """Write nothing that the grant does not allow.
+
+    Raises:
+        GrantError: it does not include that scope.
+    """
     if scope not in held.grant.scopes:
         message = f"the grant does not include {scope}"
         raise GrantError(message)
-
-
-def remember(
-    state: AppState, held: Held, fields: Fields, chosen: bytes | None = None
-) -> Flow[Memory]:
-    """Write a memory into the owner's vault; it waits for the owner's review.
-
-    With an id that was ``chosen`` by the app it can be called again, and gives what is there then.
-    Of what the owner rejected nobody knows any more what it said: it is that, whatever is said now.
-
-    Raises:
-        GrantError: the grant does not include ``create``, or is not in force.
-        InputError: the fields cannot be a memory.
-        ConflictError: there is a memory with that id: not this app's, or it says something else.
-    """
-    _check_live(state, held)
-    _check_scope(held, "create")
-    now = _now(state, held)
-    stamp = Stamp(
-        account_id=held.grant.account_id,
-        memory_id=chosen or state.ambient.new_id(),
-        version=1,
-        key_number=1,
-        author=Author(state.manifest.app_id),
-        created=now,
-        updated=now,
-    )
-    key = generate_key(state.ambient.random)
-    try:
-        return (yield from _write(state, held, stamp, fields, key))
-    except ConflictError:
-        if chosen is None:
-            raise
-        there = (yield from read_all(state, held)).get(id_text(stamp.memory_id))
-    wanted = written_memory(stamp, checked(fields))
-    if there is not None and there.key is None:
-        rejected = there.memory
-        return msgspec.structs.replace(wanted, version=rejected.version, review=rejected.review)
-    if there is None or not written_before(there.memory, wanted, fields, state.manifest.app_id):
-        raise ConflictError(TAKEN)
-    return there.memory
 
 
 def update(
@@ -281,8 +247,8 @@ def update(
         GrantError: the grant does not include ``update``, or is not in force.
         ConflictError: the memory has moved on; read it again. Or the owner rejected it.
     """
-    _check_live(state, held)
-    _check_scope(held, "update")
+    check_live(state, held)
+    check_scope(held, "update")
     if (key := known.key) is None:
         message = "the owner rejected this, and it is erased; write another memory"
         raise ConflictError(message)
@@ -296,9 +262,11 @@ def update(
             key_number=known.header.key_number,
             author=Author(state.manifest.app_id),
             created=known.header.created,
-            updated=max(_now(state, held), known.header.created),
+            updated=max(now_of(state, held), known.header.created),
         )
-        return (yield from _write(state, held, stamp, fields, key))
+        version = sealed(state, held, stamp, fields, key)
+        yield from submit(state, held, (version.entry,), (version.record,))
+        return version.memory
 
     return (yield from _behind_others(state, held, known, propose))
 
@@ -320,9 +288,26 @@ def _behind_others(
         return (yield from propose(conflict.version, conflict.digest))
 
 
-def _write(
-    state: AppState, held: Held, stamp: Stamp, fields: Fields, key: SecretBytes
-) -> Flow[Memory]:
+class Sealed(msgspec.Struct, frozen=True):
+    """A version that this app made: what is sent of it, and the memory as its owner will read it.
+
+    ``memory`` waits for the owner's review.
+    """
+
+    entry: Entry
+    record: Record
+    memory: Memory
+
+    def __repr__(self) -> str:
+        return f"<Sealed {self.memory.id}>"
+
+
+def sealed(state: AppState, held: Held, stamp: Stamp, fields: Fields, key: SecretBytes) -> Sealed:
+    """Seal a version for the owner, and for whom the owner gives it to.
+
+    Raises:
+        InputError: the fields cannot be a memory.
+    """
     fields = checked(fields)
     record = make_record(stamp, fields, key, _wrapping(held), random=state.ambient.random)
     entry = Entry(
@@ -334,9 +319,8 @@ def _write(
         author=stamp.author,
         time=stamp.updated,
     )
-    yield from _submit(state, held, entry, (record,))
-    memory = written_memory(stamp, fields)
-    return msgspec.structs.replace(memory, review=Review(PENDING))
+    memory = msgspec.structs.replace(written_memory(stamp, fields), review=Review(PENDING))
+    return Sealed(entry, record, memory)
 
 
 def forget(state: AppState, held: Held, known: Readable) -> Flow[None]:
@@ -346,8 +330,8 @@ def forget(state: AppState, held: Held, known: Readable) -> Flow[None]:
         GrantError: the grant does not include ``delete``, or is not in force.
         ConflictError: the owner has not accepted it yet, and can only turn it down.
     """
-    _check_live(state, held)
-    _check_scope(held, "delete")
+    check_live(state, held)
+    check_scope(held, "delete")
 
     def propose(newest: int, digest: bytes) -> Flow[None]:
         entry = Entry(
@@ -357,9 +341,9 @@ def forget(state: AppState, held: Held, known: Readable) -> Flow[None]:
             version=newest + 1,
             digest=digest,
             author=Author(state.manifest.app_id),
-            time=_now(state, held),
+            time=now_of(state, held),
         )
-        yield from _submit(state, held, entry, ())
+        yield from submit(state, held, (entry,), ())
 
     try:
         yield from _behind_others(state, held, known, propose)
@@ -370,10 +354,17 @@ def forget(state: AppState, held: Held, known: Readable) -> Flow[None]:
         raise ConflictError(message, hint="Its owner can reject it.") from None
 
 
-def _submit(state: AppState, held: Held, entry: Entry, records: tuple[Record, ...]) -> Flow[None]:
-    message = ENTRY.serialize(entry)
-    signature = sign_statement(state.identity.signing, "app-entry", message)
-    body = encode_msgpack({"records": records, "leaves": [message + signature]})
+def submit(
+    state: AppState, held: Held, entries: Sequence[Entry], records: Sequence[Record]
+) -> Flow[None]:
+    """Send what this app wrote, all of it or nothing; the very same again is the same.
+
+    Raises:
+        ConflictError: there is something else by one of these ids and versions.
+        QuotaError: the owner's vault takes no more from apps now.
+    """
+    leaves = [_leaf(state, entry) for entry in entries]
+    body = encode_msgpack({"records": records, "leaves": leaves})
     path = f"/grants/{id_text(held.grant.grant_id)}/memory-blobs"
     try:
         yield from send(state, Request("POST", path, body, media=MSGPACK))
@@ -381,3 +372,8 @@ def _submit(state: AppState, held: Held, entry: Entry, records: tuple[Record, ..
         reason = "the owner's vault takes no more from apps now"
         hint = "It does when the owner has synced, and decided about what waits."
         raise QuotaError(reason, hint=hint) from None
+
+
+def _leaf(state: AppState, entry: Entry) -> bytes:
+    message = ENTRY.serialize(entry)
+    return message + sign_statement(state.identity.signing, "app-entry", message)

@@ -46,14 +46,23 @@ class Sealing:
         return batch
 
 
-def batches(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
-    """As many items as one request takes, by their number and their sizes in bytes."""
+def batches(
+    items: Iterable[T], size: Callable[[T], int], *, count: int = 0, most: int = _BATCH_BYTES
+) -> Iterator[list[T]]:
+    """As many items as one request takes, by their number and their sizes in bytes.
+
+    Args:
+        items: the items.
+        size: the bytes of one.
+        count: how many at most; 0 for as many as an owner's request takes.
+        most: after how many bytes a batch ends; the item that goes beyond it is its last.
+    """
     batch: list[T] = []
     total = 0
     for item in items:
         batch.append(item)
         total += size(item)
-        if len(batch) == BATCH or total > _BATCH_BYTES:
+        if len(batch) == (count or BATCH) or total > most:
             yield batch
             batch, total = [], 0
     if batch:

@@ -9,9 +9,11 @@ import msgspec
 from coffret.flows.keys import open_memory
 from coffret_vault.errors import ConflictError, FormatError, InputError
 from coffret_vault.formats.layout import parse_id
+from coffret_vault.records.memory import to_micros
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from coffret.flows.memories import NewMemory, Written
     from coffret.flows.state import VaultState
@@ -38,6 +40,20 @@ def chosen_id(memory_id: str | bytes | None) -> bytes | None:
         raise InputError(message) from None
 
 
+def chosen_ids(memories: Sequence[NewMemory]) -> list[bytes | None]:
+    """The ids that were chosen for these, in their order.
+
+    Raises:
+        InputError: an id is none, or is that of two of them.
+    """
+    found = [chosen_id(new.memory_id) for new in memories]
+    given = [name for name in found if name is not None]
+    if len(set(given)) < len(given):
+        message = "two of the memories have one id"
+        raise InputError(message)
+    return found
+
+
 def same_memory(
     state: VaultState, identifier: bytes, wanted: Memory, new: NewMemory
 ) -> Memory | None:
@@ -57,8 +73,18 @@ def same_memory(
     found = open_memory(state, record, memory)
     open_to = found.sealed if new.fields.sealed is None else new.fields.sealed
     meant = msgspec.structs.replace(wanted.fields(), sealed=open_to)
-    alike = found.fields() == meant and new.created in {None, found.created}
-    return found if alike else None
+    return found if found.fields() == meant and same_creation(new.created, found) else None
+
+
+def same_creation(asked: datetime | None, found: Memory) -> bool:
+    """Whether a memory came to be when its writer says so, if they do.
+
+    As it is written: without a zone it is UTC, not before 1970, and not later than the writing.
+    """
+    if asked is None:
+        return True
+    wanted, there = max(0, to_micros(asked)), to_micros(found.created)
+    return wanted == there or (wanted > there and found.created == found.updated)
 
 
 def taken(state: VaultState, identifier: bytes) -> ConflictError:
@@ -81,12 +107,8 @@ class Chosen:
             InputError: an id is none, or is that of two of them.
         """
         self._state = state
-        named = [(chosen_id(new.memory_id), new) for new in memories]
-        given = [(name, new) for name, new in named if name is not None]
-        self._asked = dict(given)
-        if len(self._asked) < len(given):
-            message = "two of the memories have one id"
-            raise InputError(message)
+        named = zip(chosen_ids(memories), memories, strict=True)
+        self._asked = {name: new for name, new in named if name is not None}
         self.there: dict[bytes, Memory] = {}
         """What was found to be there, by its id."""
 
