@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from coffret.app import Access, App, register_developer
-    from coffret.arguments import Approving, Changes, Details, Wanted
+    from coffret.arguments import Approving, Changes, Details, Listing, Wanted
     from coffret.async_app import AsyncAccess, AsyncApp, register_developer_async
     from coffret.async_vault import AsyncVault
     from coffret.developer import Developer
@@ -56,6 +56,7 @@ _HOMES = {
     "ImportReport": "coffret.importing",
     "ImportUndone": "coffret.undoing",
     "KeyChange": "coffret.flows.keychange",
+    "Listing": "coffret.arguments",
     "Memory": "coffret_vault.records.memory",
     "MessagesReport": "coffret.messages",
     "NewMemory": "coffret.flows.memories",
@@ -98,6 +99,7 @@ __all__ = [
     "ImportReport",
     "ImportUndone",
     "KeyChange",
+    "Listing",
     "Memory",
     "MessagesReport",
     "NewMemory",

@@ -6,7 +6,7 @@ from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, Self
 
-from coffret.arguments import changed, fields_of, new_memories, search_of
+from coffret.arguments import changed, fields_of, listing_of, new_memories, search_of
 from coffret.flows import access as access_flows
 from coffret.flows import apps as app_flows
 from coffret.flows.appstate import AppState, load_app
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from coffret.arguments import Changes, Details, Wanted
+    from coffret.arguments import Changes, Details, Listing, Wanted
     from coffret.finding import Found
     from coffret.flows.apps import Held
     from coffret.flows.sync import Progress
@@ -270,13 +270,23 @@ class Access:
         """
         self._shelf.fill(self._driver.run(access_flows.read_all(self._state, self._held)))
 
-    def memories(self) -> Sequence[Memory]:
-        """Every memory that the grant covers now, most lately changed first.
+    def memories(self, **wanted: Unpack[Listing]) -> Sequence[Memory]:
+        """The memories that the grant covers now, most lately changed first.
 
         Of what this app wrote and the owner rejected only that is known: it has no content.
+
+        Args:
+            wanted: see ``Listing``: with all of ``tags``, of one of ``types``, and so on; every
+                memory without them. The server is not told.
+
+        Raises:
+            InputError: one of them is of another kind, or out of its bounds.
+            GrantError: the grant is paused, revoked or over.
+            TrustError: as for :meth:`refresh`.
         """
+        narrow = listing_of("memories", wanted)
         self.refresh()
-        return self._shelf.memories()
+        return narrow(self._shelf.memories())
 
     def get(self, memory_id: str) -> Memory:
         """One of them, as it is now.
@@ -288,9 +298,20 @@ class Access:
         return self._shelf.one(memory_id).memory
 
     def search(self, question: str, **wanted: Unpack[Wanted]) -> Sequence[Found]:
-        """Search what the grant covers, by meaning and by words, in this process."""
+        """Search what the grant covers, by meaning and by words, in this process.
+
+        Args:
+            question: in plain words.
+            wanted: see ``Wanted``: as for :meth:`memories`, and how a memory may match.
+
+        Raises:
+            InputError: the question is blank, or one of the others is out of its bounds.
+            GrantError: the grant is paused, revoked or over.
+            TrustError: as for :meth:`refresh`.
+        """
+        search = search_of(wanted)
         self.refresh()
-        return self._shelf.search(question, search_of(wanted))
+        return self._shelf.search(question, search)
 
     def remember(
         self,

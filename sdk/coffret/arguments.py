@@ -16,9 +16,9 @@ from coffret_vault.records.memory import Fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
-    from collections.abc import Set as AbstractSet
     from datetime import timedelta
 
+    from coffret_vault.records.memory import Memory
     from coffret_vault.search import Mode
 
 
@@ -50,8 +50,8 @@ class Changes(Details, total=False):
     content: str
 
 
-class Narrowed(TypedDict, total=False):
-    """Which memories a search or a list is of; see ``Search`` for each."""
+class Listing(TypedDict, total=False):
+    """What narrows a list; see ``Search`` for each. Without ``limit`` it is all that fit."""
 
     tags: Collection[str]
     any_tags: Collection[str]
@@ -61,12 +61,12 @@ class Narrowed(TypedDict, total=False):
     importance: float | None
     since: datetime | None
     until: datetime | None
+    limit: int
 
 
-class Wanted(Narrowed, total=False):
+class Wanted(Listing, total=False):
     """What narrows a search; see ``Search`` for each."""
 
-    limit: int
     mode: Mode
     min_similarity: float | None
 
@@ -100,10 +100,7 @@ class Approving(TypedDict, total=False):
 
 def approval_of(how: Approving) -> tuple[Narrowing, Confirmation]:
     """What an approval leaves of a request, and how its app is known, from a call's arguments."""
-    unknown = sorted(how.keys() - Approving.__annotations__.keys())
-    if unknown:
-        message = f"approve() got an unexpected keyword argument {unknown[0]!r}"
-        raise TypeError(message)
+    check_names("approve", how, Approving)
     scopes, memories = how.get("scopes"), how.get("memories")
     narrowing = Narrowing(
         None if scopes is None else frozenset(many("scopes", scopes)),
@@ -122,11 +119,25 @@ def approval_of(how: Approving) -> tuple[Narrowing, Confirmation]:
     return narrowing, given
 
 
+def check_names(call: str, given: Mapping[str, Any], known: type) -> None:
+    """Take no keyword argument that nobody looks at.
+
+    Raises:
+        TypeError: there is one, as for any other function.
+    """
+    if unknown := sorted(given.keys() - known.__annotations__.keys()):
+        message = f"{call}() got an unexpected keyword argument {unknown[0]!r}"
+        raise TypeError(message)
+
+
 def _collected(values: Mapping[str, Any], *, into: type, names: frozenset[str]) -> dict[str, Any]:
     """Collections as the kind that the struct holds; a bare string is not one."""
     collected = dict(values)
     for name in names & collected.keys():
-        collected[name] = into(many(name, collected[name]))
+        try:
+            collected[name] = into(many(name, collected[name]))
+        except TypeError:  # it has no values, or one that is no text
+            raise InputError(_NOT_MANY.format(name)) from None
     return collected
 
 
@@ -137,11 +148,11 @@ def many(name: str, values: Collection[str]) -> Collection[str]:
         InputError: one text, whose letters would be taken for the values.
     """
     if isinstance(values, str):
-        message = f"{name} is a collection of texts, not one text"
-        raise InputError(message)
+        raise InputError(_NOT_MANY.format(name))
     return values
 
 
+_NOT_MANY = "{} is a collection of texts, not one text"
 _TAGS = frozenset(("tags",))
 _SETS = frozenset(("tags", "any_tags", "types", "authors"))
 _MAPS = frozenset(("labels", "metadata", "provenance"))
@@ -198,30 +209,32 @@ def changed(changes: Mapping[str, Any]) -> Callable[[Fields], Fields]:
     return change
 
 
+def listing_of(call: str, wanted: Mapping[str, Any]) -> Callable[[Iterable[Memory]], list[Memory]]:
+    """A function that gives those memories that are wanted, most lately changed first.
+
+    Raises:
+        TypeError: an argument is not known.
+        InputError: one of them is of another kind, or out of its bounds.
+    """
+    check_names(call, wanted, Listing)
+    search = search_of(wanted)
+    limit = search.limit if "limit" in wanted else None
+
+    def narrow(memories: Iterable[Memory]) -> list[Memory]:
+        found = filter(search.passes(), memories)
+        return sorted(found, key=lambda memory: memory.updated, reverse=True)[:limit]
+
+    return narrow
+
+
 def search_of(wanted: Mapping[str, Any]) -> Search:
     """A search from a call's arguments.
 
     Raises:
-        TypeError: one is not known: left out in silence, it would narrow nothing.
+        TypeError: one of them is not known.
         InputError: one of them is of another kind, or out of its bounds.
     """
-    return _search_of("search", wanted, Wanted.__annotations__.keys())
-
-
-def narrowed_of(narrowed: Mapping[str, Any]) -> Search:
-    """What a list is of, from a call's arguments, as a search has it.
-
-    Raises:
-        TypeError: one is not known.
-        InputError: one of them is of another kind, or out of its bounds.
-    """
-    return _search_of("list", narrowed, Narrowed.__annotations__.keys())
-
-
-def _search_of(call: str, wanted: Mapping[str, Any], known: AbstractSet[str]) -> Search:
-    if unknown := sorted(wanted.keys() - known):
-        message = f"{call}() got an unexpected keyword argument {unknown[0]!r}"
-        raise TypeError(message)
+    check_names("search", wanted, Wanted)
     try:
         found = msgspec.convert(_collected(wanted, into=frozenset, names=_SETS), Search)
     except (msgspec.ValidationError, UnicodeEncodeError) as error:
@@ -230,7 +243,7 @@ def _search_of(call: str, wanted: Mapping[str, Any], known: AbstractSet[str]) ->
         message = "importance is between 0 and 1"
         raise InputError(message)
     if found.limit < 0:
-        message = "a search gives no fewer than 0 hits"
+        message = "limit is at least 0"
         raise InputError(message)
     _check_least(found)
     return found

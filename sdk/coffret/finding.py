@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
-from itertools import compress
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -104,15 +103,30 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
             created_before=None if self.until is None else to_micros(self.until),
         )
 
+    def passes(self) -> Callable[[Memory], bool]:
+        """Whether a memory passes :meth:`filters`, for where there is no index."""
+        since, until = (None if at is None else to_micros(at) for at in (self.since, self.until))
+        labels = self.labels.items()
 
-def fitting(memories: Iterable[Memory], search: Search) -> list[Memory]:
-    """Those of these memories that a search would answer, whatever its question, in their order."""
-    if search == Search():
-        return list(memories)
-    from coffret_vault.search import passing  # noqa: PLC0415 - loads numpy: only to filter
+        def fits(memory: Memory) -> bool:
+            created = to_micros(memory.created)
+            return (
+                self.tags.issubset(memory.tags)
+                and (not self.any_tags or not self.any_tags.isdisjoint(memory.tags))
+                and (not self.types or memory.type in self.types)
+                and (not self.authors or memory.author in self.authors)
+                and labels <= memory.labels.items()
+                and (self.importance is None or _least(memory) >= self.importance)
+                and (since is None or created >= since)
+                and (until is None or created < until)
+            )
 
-    kept = list(memories)
-    return list(compress(kept, passing(map(document, kept), search.filters())))
+        return fits
+
+
+def _least(memory: Memory) -> float:
+    """A memory's importance; below every bound where it has none."""
+    return -1.0 if memory.importance is None else memory.importance
 
 
 def default_embedder() -> Embedder:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 import msgspec
 
 from coffret import opening
-from coffret.arguments import narrowed_of
+from coffret.arguments import listing_of
 from coffret.confirming import confirm
-from coffret.finding import Finder, default_embedder, fitting
+from coffret.finding import Finder, default_embedder
 from coffret.flows import grants as grant_flows
 from coffret.flows import memories as memory_flows
 from coffret.flows import review as review_flows
@@ -29,11 +29,11 @@ from coffret_vault.ingest import write_export
 from coffret_vault.ingest.spaces import is_from
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from typing import Unpack
 
-    from coffret.arguments import Narrowed
+    from coffret.arguments import Listing
     from coffret.flows.review import Pending
     from coffret.flows.state import VaultState
     from coffret.opening import HeldKeys
@@ -245,28 +245,26 @@ class LocalVault:
         return memory_flows.current(self._state, memory_id)
 
     @_at_once
-    def list(self, *, source: str | None = None, **narrowed: Unpack[Narrowed]) -> Iterator[Memory]:
+    def list(self, *, source: str | None = None, **wanted: Unpack[Listing]) -> Iterator[Memory]:
         """The current memories, most lately changed first.
 
         Args:
             source: from here: a folder's name or that with a file's path in it, ``chatgpt`` or
                 another kind of export, or what else a memory has as its ``source``.
-            narrowed: as for a search: tags, any_tags, types, authors, labels, importance, since
-                and until; all that are given must hold.
+            wanted: see ``Listing``: with all of ``tags``, of one of ``types``, and so on.
 
         Raises:
             TypeError: that is nothing to narrow a list by.
             InputError: one of them is of another kind, out of its bounds, or blank.
         """
-        search = narrowed_of(narrowed)
+        narrow = listing_of("list", wanted)
         if source is not None and not source.strip("/ "):
             message = "source is blank"
             raise InputError(message)
-        memories: Iterable[Memory] = current_memories(self._state)
+        memories = current_memories(self._state)
         if source is not None:
             memories = (memory for memory in memories if is_from(memory.source, source))
-        found = fitting(memories, search)
-        return iter(sorted(found, key=lambda memory: memory.updated, reverse=True))
+        return iter(narrow(memories))
 
     @_at_once
     def imports(self) -> Sequence[ImportInfo]:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, Required, TypedDict
 
-from coffret.arguments import many
+from coffret.arguments import check_names, many
 from coffret.finding import Found, Search, default_embedder, document, find
 from coffret.flows.apps import Ask
 from coffret.flows.readable import Readable, one
@@ -59,9 +59,7 @@ def ask_of(username: str, asking: Asking) -> Ask:
         TypeError: one is not known, or missing.
         InputError: a bare text where a collection is wanted, or nothing selected.
     """
-    if unknown := sorted(asking.keys() - Asking.__annotations__.keys()):
-        message = f"request_access() got an unexpected keyword argument {unknown[0]!r}"
-        raise TypeError(message)
+    check_names("request_access", asking, Asking)
     if missing := [name for name in ("scopes", "purpose", "duration") if name not in asking]:
         message = f"request_access() is missing the keyword argument {missing[0]!r}"
         raise TypeError(message)
@@ -117,9 +115,8 @@ class Shelf:
         self._readable = readable
 
     def memories(self) -> list[Memory]:
-        """All of them, most lately changed first."""
-        memories = [item.memory for item in self._readable.values()]
-        return sorted(memories, key=lambda memory: memory.updated, reverse=True)
+        """All of them."""
+        return [item.memory for item in self._readable.values()]
 
     def one(self, memory_id: str) -> Readable:
         """One of them.

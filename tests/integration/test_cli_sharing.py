@@ -171,6 +171,31 @@ def test_a_registration_that_was_ended_goes_on(two: Two, url: str) -> None:
     two.app(*words, *named, code=7)
 
 
+def test_what_was_granted_is_narrowed_by_options(two: Two) -> None:
+    """A list and a search of an app take the filters of an owner's."""
+    two.owner("remember", "a goal", "--title", "Goal", "-t", "travel", "--type", "goal")
+    words = ("--title", "Plan", "-t", "travel", "-t", "x", "--label", "user=ana")
+    two.owner("remember", "a plan", *words, "--importance", "0.9")
+    two.grant()
+    narrowed: tuple[tuple[tuple[str, ...], set[str]], ...] = (
+        (("--tag", "x"), {"Plan"}),
+        (("--any-tag", "x", "--any-tag", "y"), {"Plan"}),
+        (("--type", "goal"), {"Goal"}),
+        (("--label", "user=ana"), {"Plan"}),
+        (("--importance", "0.5"), {"Plan"}),
+        (("--author", "nobody"), set()),
+        (("--until", "2020-01-01"), set()),
+        (("--since", "2020-01-01", "--limit", "2"), {"Plan", "Goal"}),
+    )
+    for options, expected in narrowed:
+        assert titles(two.app("app", "list", *options, "--json").data()) == expected
+        if "--limit" not in options:
+            ran = two.app("app", "search", "a", "--mode", "words", *options, "--json")
+            assert {hit["memory"]["title"] for hit in ran.data()["hits"]} <= expected
+    two.app("app", "list", "--importance", "7", code=2)
+    two.app("app", "list", "--label", "user", code=2)
+
+
 def test_an_app_waits_for_its_owner(two: Two) -> None:
     """Until it is approved, denied, or for as long as was said; the request's id comes first."""
     first = two.ask()

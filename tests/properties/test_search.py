@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coffret_vault.search import Document, Filters, Hit, Mode, SearchIndex, passing, tables
+from coffret_vault.search import Document, Filters, Hit, Mode, SearchIndex, tables
 from search_reference import HashingEmbedder, bm25, cosines, fused, key, memory, passes
 
 WORDS = "lisbon tram tile coffee train walk river market rain violin 東京旅行 café the who".split()  # noqa: SIM905 - readable
@@ -134,17 +134,6 @@ def test_filters_keep_what_plain_conditions_keep(
     assert {hit.id for hit in hits} == {k for k, d in held.items() if passes(d, asked)}
     for hit in hits:
         assert hit.version == held[hit.id].version
-
-
-@settings(max_examples=60, deadline=None)
-@given(steps, filters)
-def test_without_an_index_filters_keep_the_same(
-    history: list[list[Document] | int], asked: Filters
-) -> None:
-    """What passes at hand is what plain conditions let pass, each in its place."""
-    _, held = lived(history)
-    documents = list(held.values())
-    assert passing(documents, asked) == [passes(item, asked) for item in documents]
 
 
 @settings(max_examples=40, deadline=None)

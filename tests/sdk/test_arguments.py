@@ -31,6 +31,8 @@ from coffret_vault.errors import InputError
         {"min_similarity": math.nan},
         {"min_similarity": "0.5"},
         {"min_similarity": 0.5, "mode": "words"},
+        {"tags": 5},
+        {"tags": [["a"]]},
     ],
     ids=str,
 )

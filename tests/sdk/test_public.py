@@ -23,9 +23,9 @@ NAMES = {
     "Access", "AccessRequestInfo", "App", "AppCheck", "AppInfo", "Approving", "AsyncAccess",
     "AsyncApp", "AsyncVault", "Changes", "CoffretError", "Details", "Developer", "Embedder",
     "Fields", "Found", "Gone", "GrantInfo", "ImportInfo", "ImportReport", "ImportUndone",
-    "KeyChange", "Memory", "MessagesReport", "NewMemory", "Pending", "RecoveryKit", "Review",
-    "Selection", "SessionInfo", "SyncReport", "Talk", "Vault", "VaultSettings", "VaultStatus",
-    "Version", "Wanted", "register_developer", "register_developer_async",
+    "KeyChange", "Listing", "Memory", "MessagesReport", "NewMemory", "Pending", "RecoveryKit",
+    "Review", "Selection", "SessionInfo", "SyncReport", "Talk", "Vault", "VaultSettings",
+    "VaultStatus", "Version", "Wanted", "register_developer", "register_developer_async",
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -70,6 +71,17 @@ Similar = Annotated[
         help="Leave out what is less similar in meaning (-1 to 1) and lacks a word of yours.",
     ),
 ]
+
+
+class Mode(StrEnum):
+    """How a memory may match."""
+
+    FUSED = "fused"
+    SEMANTIC = "semantic"
+    WORDS = "words"
+
+
+Matching = Annotated[Mode, typer.Option("--mode", help="By meaning, by words, or both.")]
 AppName = Annotated[str, typer.Option("--app", help="Which of the apps registered here.")]
 AppFile = Annotated[Path | None, typer.Option("--file", help="Or the file with the app's keys.")]
 OfRequest = Annotated[

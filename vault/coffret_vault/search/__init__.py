@@ -5,7 +5,6 @@ from __future__ import annotations
 from coffret_vault.search.document import Document, Filters, Hit, Mode, Reason
 from coffret_vault.search.embedder import Embedder
 from coffret_vault.search.errors import EmbedderError, ModelDamagedError
-from coffret_vault.search.filtering import passing
 from coffret_vault.search.index import SearchIndex, Stale
 from coffret_vault.search.minilm import MiniLmEmbedder
 
@@ -21,5 +20,4 @@ __all__ = [
     "Reason",
     "SearchIndex",
     "Stale",
-    "passing",
 ]

@@ -1,6 +1,5 @@
 """Search, on this device."""
 
-from enum import StrEnum
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +13,8 @@ from coffret.cli.options import (
     Json,
     Least,
     Limit,
+    Matching,
+    Mode,
     Question,
     Similar,
     Since,
@@ -29,14 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from coffret.finding import Found
-
-
-class Mode(StrEnum):
-    """How a memory may match."""
-
-    FUSED = "fused"
-    SEMANTIC = "semantic"
-    WORDS = "words"
 
 
 Timed = Annotated[bool, typer.Option("--time", help="Show how long each step took.")]
@@ -70,9 +63,7 @@ def search(  # noqa: PLR0913 - each option is an argument
     since: Since = None,
     until: Until = None,
     limit: Limit = 10,
-    mode: Annotated[Mode, typer.Option("--mode", help="By meaning, by words, or both.")] = (
-        Mode.FUSED
-    ),
+    mode: Matching = Mode.FUSED,
     min_similarity: Similar = None,
     time: Timed = False,
     json: Json = False,

@@ -16,26 +16,34 @@ from coffret.cli.desk import Desk, desk_of
 from coffret.cli.naming import full_id
 from coffret.cli.options import (
     AllTags,
+    AnyTags,
     AppFile,
     AppName,
+    Authors,
     Confidence,
     Importance,
     Json,
     Labels,
+    Least,
     Limit,
+    Matching,
     MemoryId,
+    Mode,
     NewId,
     OfRequest,
     Question,
     Similar,
+    Since,
     Source,
     Summary,
     Tags,
     Title,
     Type,
     Types,
+    Until,
     WithLabels,
     labels_of,
+    moment,
 )
 from coffret.cli.places import DEFAULT
 from coffret_vault.errors import InputError
@@ -65,18 +73,37 @@ def _memory_id(access: "Access", text: str) -> str:
     return full_id(text, (memory.id for memory in access.memories()), "memory in the grant")
 
 
-def list_granted(
+def list_granted(  # noqa: PLR0913 - each option is an argument
     context: typer.Context,
     *,
+    tag: AllTags = None,
+    any_tag: AnyTags = None,
+    kind: Types = None,
+    author: Authors = None,
+    label: WithLabels = None,
+    importance: Least = None,
+    since: Since = None,
+    until: Until = None,
     limit: Limit = 50,
     request: OfRequest = None,
     app: AppName = DEFAULT,
     file: AppFile = None,
     json: Json = False,
 ) -> None:
-    """List what the grant covers now."""
+    """List what the grant covers now, most lately changed first."""
     desk = desk_of(context, as_json=json)
-    print_memories(desk, list(_access(desk, app, file, request).memories())[:limit])
+    found = _access(desk, app, file, request).memories(
+        tags=tag or (),
+        any_tags=any_tag or (),
+        types=kind or (),
+        authors=author or (),
+        labels=labels_of(label),
+        importance=importance,
+        since=moment(since),
+        until=moment(until),
+        limit=limit,
+    )
+    print_memories(desk, list(found))
 
 
 def show_granted(
@@ -99,9 +126,15 @@ def search_granted(  # noqa: PLR0913 - each option is an argument
     question: Question,
     *,
     tag: AllTags = None,
+    any_tag: AnyTags = None,
     kind: Types = None,
+    author: Authors = None,
     label: WithLabels = None,
+    importance: Least = None,
+    since: Since = None,
+    until: Until = None,
     limit: Limit = 10,
+    mode: Matching = Mode.FUSED,
     min_similarity: Similar = None,
     request: OfRequest = None,
     app: AppName = DEFAULT,
@@ -114,9 +147,15 @@ def search_granted(  # noqa: PLR0913 - each option is an argument
     found = access.search(
         question,
         tags=tag or (),
+        any_tags=any_tag or (),
         types=kind or (),
+        authors=author or (),
         labels=labels_of(label),
+        importance=importance,
+        since=moment(since),
+        until=moment(until),
         limit=limit,
+        mode=mode.value,
         min_similarity=min_similarity,
     )
     print_found(desk, found, None)

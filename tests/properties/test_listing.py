@@ -1,0 +1,75 @@
+"""A list and a search take the same filters, and mean the same by them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coffret.arguments import listing_of, search_of
+from coffret.finding import document
+from coffret_vault.records.memory import Memory, Review
+from coffret_vault.search import SearchIndex
+from search_reference import HashingEmbedder
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+TAGS = st.lists(st.sampled_from(("a", "b", "c")), unique=True).map(tuple)
+KINDS = st.sampled_from(("fact", "goal", ""))
+AUTHORS = st.sampled_from(("owner", "app"))
+LABELS = st.dictionaries(st.sampled_from("uv"), st.sampled_from("12"))
+SHARES = st.sampled_from((0.0, 0.25, 0.5, 1.0))
+DAYS = st.integers(0, 5).map(lambda days: START + timedelta(days=days))
+
+
+@st.composite
+def _memories(draw: st.DrawFn) -> list[Memory]:
+    return [
+        Memory(
+            id=str(UUID(int=number)),
+            version=1,
+            author=draw(AUTHORS),
+            created=draw(DAYS),
+            updated=START + timedelta(days=10, minutes=draw(st.integers(0, 99))),
+            review=Review(),
+            content="a memory",
+            type=draw(KINDS),
+            tags=draw(TAGS),
+            labels=draw(LABELS),
+            importance=draw(st.none() | SHARES),
+        )
+        for number in range(draw(st.integers(0, 8)))
+    ]
+
+
+WANTED = st.fixed_dictionaries(
+    {},
+    optional={
+        "tags": TAGS,
+        "any_tags": TAGS,
+        "types": st.lists(KINDS),
+        "authors": st.lists(AUTHORS),
+        "labels": LABELS,
+        "importance": st.none() | SHARES,
+        "since": st.none() | DAYS,
+        "until": st.none() | DAYS | DAYS.map(lambda day: day.replace(tzinfo=None)),
+    },
+)
+
+
+@given(memories=_memories(), wanted=WANTED, limit=st.none() | st.integers(0, 9))
+def test_a_list_has_what_a_search_may_answer(
+    memories: list[Memory], wanted: dict[str, Any], limit: int | None
+) -> None:
+    """Where everything matches the question, both give the same; a list in order, up to a limit."""
+    index = SearchIndex(HashingEmbedder())
+    index.put(map(document, memories))
+    search = search_of({**wanted, "limit": 50, "mode": "words"})
+    hits = index.search("memory", filters=search.filters(), limit=50, mode="words")
+    listed = listing_of("list", wanted)(memories)
+    assert {UUID(memory.id).bytes for memory in listed} == {hit.id for hit in hits}
+    assert listed == sorted(listed, key=lambda memory: memory.updated, reverse=True)
+    if limit is not None:
+        assert listing_of("list", {**wanted, "limit": limit})(memories) == listed[:limit]
