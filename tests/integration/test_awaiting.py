@@ -270,6 +270,20 @@ def test_no_look_comes_earlier_than_the_server_asks(world: World, rests: Rests) 
     assert len(rests.seconds) == before
 
 
+@pytest.mark.usefixtures("one_try")
+def test_a_server_that_is_restarted_is_asked_when_it_says(world: World, rests: Rests) -> None:
+    """What it says with a refusal that passes counts as a rate limit does."""
+    owner, network = world.owner(), Trouble()
+    app = world.app(transport=network)
+    request_id = ask(app, owner)
+    away = _problem(503, "unavailable", **{"Retry-After": "50"})
+    rests.during[0] = lambda: setattr(network, "answers", away)
+    rests.during[2] = lambda: setattr(network, "answers", lambda: None)
+    rests.during[3] = lambda: _approve(owner, app, request_id)
+    app.wait(request_id)
+    assert rests.seconds[1:3] == [50.0, 50.0]
+
+
 def test_what_will_not_pass_is_raised_at_once(world: World, rests: Rests) -> None:
     """An API key that was taken back is not waited for."""
     owner, app = world.owner(), world.app()

@@ -224,9 +224,12 @@ def test_an_app_waits_for_its_owner(two: Two) -> None:
     assert ran.out == ""
     two.owner("deny", two.owner("requests", "--json").data()[0]["request_id"])
     assert two.app("app", "wait", "--json", code=7).error()["code"] == "request-ended"
+    with patch("coffret.app.sleep", side_effect=KeyboardInterrupt):
+        two.app(*asking, "--wait", code=130)
+    assert two.app("app", "status").out == "pending\n"
     for wrong in (("--wait", "--for", "soon"), ("--for", "3s"), ("--wait", "--for", "99d")):
         two.app(*asking, *wrong, code=2)
-    assert len(two.app("app", "requests", "--json").data()) == 3
+    assert len(two.app("app", "requests", "--json").data()) == 4
 
 
 def test_what_an_app_writes_waits_for_the_owner(two: Two) -> None:

@@ -350,6 +350,8 @@ class ServerError(CoffretError):
     code = "server-error"
     exit_code = 11
     http_status = 500
+    retry_after: float = 0.0
+    """Seconds to wait before the next try, where the server said so."""
 
 
 class SessionError(ServerError):

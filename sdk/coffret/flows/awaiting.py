@@ -91,6 +91,7 @@ class Awaiting:
         except (NetworkError, ServerError) as failure:
             if not self._may_pass(failure):
                 raise
+            self._asked_to_wait = failure.retry_after if isinstance(failure, ServerError) else 0.0
             self._why = failure
         else:
             self._answered = monotonic()

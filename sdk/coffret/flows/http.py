@@ -173,7 +173,10 @@ def problem(response: Response) -> errors.CoffretError:
         return kind(_SENTENCES.get(code, ""))
     if response.status == errors.TooLargeError.http_status:
         return errors.TooLargeError()  # a proxy's limit, in words of its own: it never passes
-    return errors.ServerError(f"The server answered with status {response.status}.")
+    failure = errors.ServerError(f"The server answered with status {response.status}.")
+    if "retry-after" in response.headers:
+        failure.retry_after = retry_after(response)
+    return failure
 
 
 def _problem_code(response: Response) -> str:
