@@ -246,7 +246,8 @@ class AsyncVault(AsyncKeyKeeping, AsyncDevices, AsyncSettling, AsyncIntake):
         """
         identifier = chosen_id(memory_id)
         fields = fields_of(content, details)
-        new = memory_flows.NewMemory(fields, memory_id=identifier, created=created)
+        made = memory_flows.NewMemory(fields, memory_id=identifier, created=created)
+        (new,) = new_memories([made])
         return await self._driver.run(memory_flows.remember(self._state, new))
 
     async def remember_many(

@@ -246,7 +246,8 @@ class Vault(KeyKeeping, Devices, Settling, Intake):
         """
         identifier = chosen_id(memory_id)
         fields = fields_of(content, details)
-        new = memory_flows.NewMemory(fields, memory_id=identifier, created=created)
+        made = memory_flows.NewMemory(fields, memory_id=identifier, created=created)
+        (new,) = new_memories([made])
         return self._driver.run(memory_flows.remember(self._state, new))
 
     def remember_many(

@@ -125,6 +125,7 @@ def test_a_recovery_code_of_another_vault_is_refused(world: World) -> None:
         ("x", {"title": None}, InputError),
         (b"bytes", {}, InputError),
         ("x", {"valid_from": "yesterday"}, InputError),
+        ("x", {"created": "yesterday"}, InputError),
         ("x", {"metadata": {1: 2}}, InputError),
     ],
 )
