@@ -16,7 +16,7 @@ from coffret_vault.errors import NotFoundError, OpenError
 from coffret_vault.formats.layout import parse_id
 from coffret_vault.formats.memory import KEK, parse_header
 from coffret_vault.records.seal import open_version, wrap_memory_key
-from harness.league import HELD, Pen, looking_away
+from harness.league import HELD, SCOPES, Pen, looking_away
 from harness.network import Evil
 from harness.world import ask
 
@@ -301,3 +301,71 @@ def test_what_an_app_made_is_not_moved_to_a_grant_that_cannot_create(liar: Liar)
     liar.device.update(made, content=AFTER)
     assert liar.opened(pen.key) == {"made by A"}
     assert parse_id(made) not in liar.device._state.store.grants.memories(parse_id(reading_id))
+
+
+@pytest.mark.attack(2, 38)
+@pytest.mark.parametrize("trusted", [False, True])
+def test_no_app_moves_in_behind_what_another_app_made(liar: Liar, *, trusted: bool) -> None:
+    """An update of what waits, under any key, gives its app nothing of it, and is not unseen."""
+    liar.device.remember("public", tags=["t"])
+    _, x = liar.grant(liar.world.app("A"), scopes=["create"])
+    scopes = ["create", "read", "update"]
+    mine, y = liar.grant(liar.other_app(), scopes=scopes, tags=["t"], auto_accept=trusted)
+    made = x.remember("made by A").id
+    with looking_away(HELD, SCOPES):
+        Pen(y).put("by B", memory_id=made, version=2)
+    liar.device.sync()
+    record = liar.device._state.store.record(parse_id(made), 2)
+    assert record is not None
+    liar.list_for(mine, lambda items: items.append([parse_id(made), 1, record.wrap]))
+    assert len(liar.device.pending()) == 2
+    liar.device.accept(made, version=1)
+    liar.device.update(made, content=AFTER)
+    liar.evil.rewrite.clear()
+    assert contents(y) <= {"public", "by B"}
+
+
+@pytest.mark.attack(2, 37)
+def test_what_was_accepted_is_held_by_the_owners_word_only(liar: Liar) -> None:
+    """An app's update, accepted on another device, is not taken for made under its other grant."""
+    liar.device.remember("public", tags=["t"])
+    app = liar.world.app("A")
+    ends, a = liar.grant(app, scopes=["read", "update"], memories=[liar.memory])
+    stays, b = liar.grant(app, scopes=["read", "create"], tags=["t"])
+    a.refresh()
+    key, wrapping = a._shelf.one(liar.memory).key, access_flows._wrapping(b._held)
+    assert key is not None
+    a.update(liar.memory, content="by A")
+    liar.owner.vault.sync()
+    liar.owner.vault.accept(liar.memory)
+    wraps: list[list[Any]] = []
+
+    def moved(page: list[Any]) -> None:
+        for _, record in page[2]:
+            header = record and parse_header(record[0])
+            if header and header.memory_id == parse_id(liar.memory) and header.version == 2:
+                wrap = wrap_memory_key(header, key, wrapping, random=os.urandom)
+                record[2:] = [KEK.encode(wrapping.name), wrap]
+                wraps.append([header.memory_id, header.key_number, wrap])
+
+    liar.evil.rewrite["/sync"] = moved
+    liar.list_for(stays, lambda items: items.extend(wraps))
+    assert wraps
+    liar.device.revoke(ends)
+    liar.device.update(liar.memory, content=AFTER)
+    assert contents(b) == {"public"}
+
+
+@pytest.mark.attack(38, 55)
+def test_a_key_of_an_app_that_did_not_make_the_memory_stays_in_no_use(liar: Liar) -> None:
+    """What another app wrote behind a proposal is accepted under a fresh key, which it has not."""
+    _, x = liar.grant(liar.world.app("A"), scopes=["create", "read"])
+    _, y = liar.grant(liar.other_app(), scopes=["create", "update"])
+    made = x.remember("made by A").id
+    pen = Pen(y)
+    with looking_away(HELD, SCOPES):
+        pen.put("by B", memory_id=made, version=2)
+    liar.device.sync()
+    liar.device.accept(made, version=2)
+    assert liar.device.get(made).content == "by B"
+    assert not pen.opens(liar.device, made)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.append import Change, append
-from coffret.flows.freshness import NEED_KEYS, is_stale, live_grants
+from coffret.flows.freshness import NEED_KEYS, is_stale, live_grants, maker
 from coffret.flows.http import decode_msgpack
 from coffret.flows.keys import (
     Opened,
@@ -240,10 +240,13 @@ def _is_known_to_others(
 ) -> bool:
     """Whether the key of what is accepted would be in use although the wrong ones may have it.
 
-    A stale key is given to nobody else; and who knew the owner's keys of before knows the key of
-    the grant that a version came by.
+    A stale key is given to nobody else; who knew the owner's keys of before knows the key of the
+    grant that a version came by; and of a memory that another app made, the key is not the one that
+    its log speaks of: which apps may have it cannot be told.
     """
-    return bool(wraps and is_stale(state, memory)) or items[0].leaf < state.account.changed_at()
+    strange = not memory.current and items[0].app_id != maker(state, memory)
+    stale = bool(wraps and is_stale(state, memory))
+    return strange or stale or items[0].leaf < state.account.changed_at()
 
 
 def _accepted(state: VaultState, opened: Opened) -> Accept:

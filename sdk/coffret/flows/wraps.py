@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret.flows.freshness import live_grants
+from coffret.flows.freshness import live_grants, maker
 from coffret.flows.grantfeed import grant_wrapping, wrapping_for
 from coffret.flows.http import Cursor, decode_json, decode_msgpack, next_page
 from coffret.flows.keys import is_made_under
@@ -117,7 +117,8 @@ def _holds(state: VaultState, row: GrantRow, given: tuple[bytes, int, bytes]) ->
 
     The server's word is not enough, nor that the wrap opens: to those who hold a key the next one
     is handed over, so a server and an app that has the key by another grant, or from another app,
-    could have it read that memory from then on.
+    could have it read that memory from then on. What is accepted is held by the owner's word only:
+    by then anybody with the key could wrap an app's version under another grant of that app.
     """
     memory_id, number, wrap = given
     record = _newest(state, memory_id)
@@ -131,6 +132,7 @@ def _holds(state: VaultState, row: GrantRow, given: tuple[bytes, int, bytes]) ->
         key = unwrap_memory_key(header, record.wrap, own)
         wrapping = grant_wrapping(state, row)
         made = wrap == record.wrap and is_made_under(row, header, record)
+        made = made and not _is_accepted(state, memory_id)
         return made or was_given(state.keys.keyring, header, key, wrapping, wrap)
     except (OpenError, FormatError):
         return False
@@ -159,11 +161,23 @@ def _number(state: VaultState, memory_id: bytes) -> int:
         return 0
 
 
+def _is_accepted(state: VaultState, memory_id: bytes) -> bool:
+    memory = state.store.state(memory_id)
+    return memory is not None and bool(memory.current)
+
+
 def _newest(state: VaultState, memory_id: bytes) -> Record | None:
-    """The current record of a memory; the newest proposal where nothing is accepted yet."""
+    """The current record of a memory; where nothing is accepted yet, the newest by its maker.
+
+    What another app wrote behind that says nothing of who holds the memory: a server can take it of
+    an app that has no key of it, under any key that this app made up.
+    """
     memory = state.store.state(memory_id)
     if memory is None or memory.deleted:
         return None
-    versions = [memory.current] if memory.current else [p.version for p in memory.proposals[::-1]]
+    versions = [memory.current]
+    if not memory.current:
+        made_by = maker(state, memory)
+        versions = [item.version for item in memory.proposals[::-1] if item.app_id == made_by]
     records = (state.store.record(memory_id, version) for version in versions)
     return next((record for record in records if record is not None), None)
