@@ -318,11 +318,16 @@ async def _apply_wraps(ledger: Ledger, prepared: Prepared, now: int) -> None:
 
 
 def add_wrap(ledger: Ledger, wrap: Wrap) -> None:
-    """Give a grant the key of a memory that exists."""
+    """Give a grant the key of a memory that exists.
+
+    One for a key of before is of no use to anybody, and not kept: of the memory no version is
+    shown under it. So a grant has one wrap of a memory, and what that is costs no more with time.
+    """
     memory = ledger.find(wrap.memory)
     if memory is None or wrap.key_number > memory.key_number:
         refuse("invalid-input", "a wrap is for a memory or a key that does not exist")
-    ledger.add_wrap(wrap.grant, wrap.memory, wrap.key_number, wrap.wrap)
+    if wrap.key_number == memory.key_number:
+        ledger.add_wrap(wrap.grant, wrap.memory, wrap.key_number, wrap.wrap)
 
 
 async def _live(ledger: Ledger, grants: set[bytes], now: int) -> set[bytes]:

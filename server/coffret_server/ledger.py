@@ -16,6 +16,7 @@ from coffret_server.rows import (
     ADD_TAG,
     ADD_TILE,
     CHANGE_MEMORY,
+    DROP_OLDER_WRAPS,
     DROP_TAGS,
     DROP_WRAPS,
     ERASE,
@@ -65,6 +66,8 @@ class Ledger:
         self._entries: list[tuple[Value, ...]] = []
         self._tags: list[tuple[Value, ...]] = []
         self._wraps: list[tuple[Value, ...]] = []
+        self._touched: dict[bytes, int] = {}
+        self._unlisted: set[bytes] = set()
         self._memory_count = state.memories
         self._bytes = state.bytes
 
@@ -123,6 +126,7 @@ class Ledger:
         if not memory.fresh or memory.list_seq is not None:
             await self._flush_tags()
             await self.tx.run(DROP_TAGS, self.account, memory.memory)
+        self._unlisted.discard(memory.memory)
         memory.list_seq = seq
         memory.importance = header.importance if header else None
         for tag in header.tags if header else ():
@@ -146,7 +150,7 @@ class Ledger:
         self._memory_count += memory.list_seq is None
         await self._list(memory, seq, put.header)
         if memory.newest:
-            await self._touch(memory)
+            self._touch(memory)
         self._newest(memory, entry, put.digest)
         memory.key_number = max(memory.key_number, put.header.key_number)
         memory.current, memory.current_seq, memory.shown_seq = entry.version, seq, seq
@@ -202,7 +206,7 @@ class Ledger:
         await self._list(memory, target.seq, records.parse_header(record[0]))
         memory.current, memory.current_seq = entry.version, target.seq
         memory.shown_seq = self.seq
-        await self._touch(memory)
+        self._touch(memory)
         self._add(leaf, entry, shows=target.seq)
 
     async def reject(self, leaf: bytes, entry: Entry) -> None:
@@ -212,8 +216,7 @@ class Ledger:
         await self.tx.run(ERASE, self.account, target.seq)
         self._bytes -= len(target.record or b"")
         if memory.list_seq == target.seq:
-            await self._list_newest_pending(memory)
-            self._memory_count -= memory.list_seq is None
+            self._unlisted.add(memory.memory)
         self._add(leaf, entry)
 
     def add_wrap(self, grant: bytes, memory: bytes, key_number: int, wrap: bytes) -> None:
@@ -243,8 +246,9 @@ class Ledger:
         if put:
             self._bytes += len(put.record)
 
-    async def _touch(self, memory: Memory) -> None:
-        await self.tx.run(TOUCH_WRAPS, self.seq, self.account, memory.memory)
+    def _touch(self, memory: Memory) -> None:
+        """What grants hold of a memory is news: once, however many versions of it there are."""
+        self._touched[memory.memory] = self.seq
 
     async def target(self, memory: bytes, version: int) -> Target | None:
         """A stored put or delete of a memory."""
@@ -297,6 +301,12 @@ class Ledger:
         await self.tx.run(SET_RECORD, record, self.account, target.seq)
         return parts
 
+    async def _list_pending(self) -> None:
+        """List what waits in the place of what was rejected: all such is looked through for it."""
+        for memory in [self._memories[each] for each in self._unlisted]:
+            await self._list_newest_pending(memory)
+            self._memory_count -= memory.list_seq is None
+
     async def _list_newest_pending(self, memory: Memory) -> None:
         row = await self.tx.one(NEWEST_PENDING, self.account, memory.memory, PENDING)
         if row is None:
@@ -317,6 +327,7 @@ class Ledger:
         await self._list(memory, None, None)
         await self.flush_wraps()
         await self.tx.run(DROP_WRAPS, self.account, memory.memory)
+        self._touched.pop(memory.memory, None)
         memory.deleted, memory.current, memory.current_seq = 1, None, None
 
     async def _flush_entries(self) -> None:
@@ -330,7 +341,10 @@ class Ledger:
             self._tags = []
 
     async def flush_wraps(self) -> None:
-        """Write the wraps that were added."""
+        """Write the wraps that were added, each in the place of those of older keys."""
+        older = [wrap[:4] for wrap in self._wraps if wrap[3] != 1]
+        if older:
+            await self.tx.many(DROP_OLDER_WRAPS, older)
         if self._wraps:
             await self.tx.many(PUT_WRAP, self._wraps)
             self._wraps = []
@@ -352,6 +366,7 @@ class Ledger:
             head: the owner's new head, if this is an append of the owner.
             base: the size that append built on.
         """
+        await self._list_pending()
         check_quota(self.state, self._memory_count, self._bytes)
         account = self.account
         fresh = [m.row(account) for m in self._memories.values() if m.fresh and m.dirty]
@@ -362,6 +377,9 @@ class Ledger:
             await self.tx.many(CHANGE_MEMORY, changed)
         await self._flush_entries()
         await self._flush_tags()
+        if self._touched:
+            touched = [(seq, account, memory) for memory, seq in self._touched.items()]
+            await self.tx.many(TOUCH_WRAPS, touched)
         await self.flush_wraps()
         await self.waiting.finish()
         if self.frontier.tiles:

@@ -28,6 +28,10 @@ ADD_TAG: Final = "INSERT INTO memory_tags (account_id, memory_id, tag) VALUES (?
 DROP_TAGS: Final = "DELETE FROM memory_tags WHERE account_id = ? AND memory_id = ?"
 TOUCH_WRAPS: Final = "UPDATE grant_wraps SET changed = ? WHERE account_id = ? AND memory_id = ?"
 DROP_WRAPS: Final = "DELETE FROM grant_wraps WHERE account_id = ? AND memory_id = ?"
+DROP_OLDER_WRAPS: Final = (
+    "DELETE FROM grant_wraps"
+    " WHERE account_id = ? AND grant_id = ? AND memory_id = ? AND key_number < ?"
+)
 HIDE: Final = "UPDATE entries SET record_seq = NULL WHERE account_id = ? AND seq = ?"
 PUT_WRAP: Final = (
     "INSERT INTO grant_wraps (account_id, grant_id, memory_id, key_number, wrap, changed)"

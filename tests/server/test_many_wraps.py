@@ -1,0 +1,102 @@
+"""One account alone, at work on one memory: what it may cost everybody else, who wait meanwhile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from server import forge
+from server.test_scattered_grants import count_steps
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import Sequence
+
+    from server.stand import Stand
+
+KEYS = 40
+VERSIONS = 30
+
+
+def _put(
+    owner: forge.Owner, memory: uuid.UUID, versions: range, key_number: int = 0, **parts: Any
+) -> dict[str, Any]:
+    """An append of versions of one memory, each under a key of its own unless one is named."""
+    heads = [
+        forge.header(owner.account, memory, version, key_number=key_number or version)
+        for version in versions
+    ]
+    return owner.put(*map(forge.record, heads), **parts)
+
+
+async def _rows(stand: Stand) -> list[Sequence[Any]]:
+    """The wraps that are stored, without the keys: of which memory, with which number."""
+
+    async def job(tx: Any) -> Any:
+        return await tx.all("SELECT memory_id, key_number, changed FROM grant_wraps")
+
+    return [tuple(row) for row in await stand.app.state.services.storage.query(job)]
+
+
+@pytest.mark.asyncio
+async def test_a_grant_keeps_one_key_of_a_memory(stand: Stand) -> None:
+    """Those of before are of no use to anybody: they go when the next comes, or are not taken."""
+    owner, app = await stand.sign_up(), await stand.new_app()
+    grant, memory = await stand.grant(owner, app), forge.new_id()
+    for version in range(1, 4):
+        wraps = [[grant, memory, number, forge.wrapped()] for number in range(1, version + 1)]
+        append = _put(owner, memory, range(version, version + 1), wraps=wraps)
+        assert (await stand.append(owner, append)).is_success
+        assert [row[1] for row in await _rows(stand)] == [version]
+    await stand.share(owner, grant, memory)
+    assert [row[1] for row in await _rows(stand)] == [3]
+
+
+@pytest.mark.asyncio
+async def test_many_versions_at_once_are_news_once(sqlite_stand: Stand) -> None:
+    """An append of many versions changes what grants hold once, whatever number of keys came."""
+    stand = sqlite_stand
+    owner, app = await stand.sign_up(), await stand.new_app()
+    grant, memory = await stand.grant(owner, app), forge.new_id()
+    assert (await stand.append(owner, _put(owner, memory, range(1, KEYS + 1)))).is_success
+    wraps = [[grant, memory, number, forge.wrapped()] for number in range(1, KEYS + 1)]
+    more = _put(owner, memory, range(KEYS + 1, KEYS + 2), KEYS, wraps=wraps)
+    assert (await stand.append(owner, more)).is_success
+    writer = stand.app.state.services.storage._writer
+    before = writer.total_changes
+    last = KEYS + 2 + VERSIONS
+    assert (await stand.append(owner, _put(owner, memory, range(KEYS + 2, last), KEYS))).is_success
+    # Of each version its entry, the record before it that is hidden, and the tag that changes.
+    assert writer.total_changes - before < 6 * VERSIONS
+    ((_, number, changed),) = await _rows(stand)
+    assert (number, changed) == (KEYS, owner.tree.size - 1)
+
+
+@pytest.mark.asyncio
+async def test_what_waits_is_looked_for_once_however_much_is_rejected(sqlite_stand: Stand) -> None:
+    """To reject the newest of many proposals first takes no longer than the oldest first."""
+    stand, count = sqlite_stand, 300
+    owner, app = await stand.sign_up(), await stand.new_app()
+    grant = await stand.grant(owner, app)
+    steps = []
+    for order in (1, -1):
+        memory = forge.new_id()
+        records = [
+            app.memory(owner.account, grant, memory, version, tags=())
+            for version in range(1, count + 1)
+        ]
+        body = app.put(owner.account, *records)
+        assert (await stand.write(app, grant, body, owner)).is_success
+        leaves = [
+            owner.entry("reject", memory, version, forge.digest_of(item))
+            for version, item in enumerate(records, 1)
+        ]
+        rejected = leaves[1:][::order]  # the first waits on
+        taken = count_steps(stand.app.state.services.storage._writer)
+        assert (await stand.append(owner, owner.append(*rejected))).is_success
+        stand.app.state.services.storage._writer.set_progress_handler(None, 0)
+        steps.append(len(taken))
+        listed = (await stand.get("/memory-blobs", owner.token)).json()["items"]
+        assert {item["memory_id"]: item["version"] for item in listed}[str(memory)] == 1
+    assert steps[1] < 1.5 * steps[0]
