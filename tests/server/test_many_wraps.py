@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
+from coffret_server.control import listing
+from coffret_server.data import owner as data
 from server import forge
 from server.test_scattered_grants import count_steps
 
@@ -100,3 +103,22 @@ async def test_what_waits_is_looked_for_once_however_much_is_rejected(sqlite_sta
         listed = (await stand.get("/memory-blobs", owner.token)).json()["items"]
         assert {item["memory_id"]: item["version"] for item in listed}[str(memory)] == 1
     assert steps[1] < 1.5 * steps[0]
+
+
+@pytest.mark.asyncio
+async def test_lists_of_small_things_end(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tags, and versions of which nothing is left, come in bounded numbers; versions go on."""
+    monkeypatch.setattr(listing, "TAGS_LIMIT", 3, raising=False)
+    monkeypatch.setattr(data, "VERSIONS_LIMIT", 4, raising=False)
+    owner, memory = await stand.sign_up(), forge.new_id()
+    tags = [("b", "c"), ("a", "b", "c"), ("c",), ("d",), ("e",), ("a",)]
+    for names in tags:
+        await stand.remember(owner, tags=names)
+    found = (await stand.get("/tags", owner.token)).json()
+    assert found == [{"tag": tag, "memories": n} for tag, n in (("c", 3), ("a", 2), ("b", 2))]
+    assert (await stand.append(owner, _put(owner, memory, range(1, 8), 1))).is_success
+    path, shown = f"/memory-blobs/{memory}/versions", []
+    for first in (1, 5):
+        answer = await stand.get(f"{path}?from={first}", owner.token)
+        shown.append([item[1] for item in msgspec.msgpack.decode(answer.content)])
+    assert shown == [[1, 2, 3, 4], [5, 6, 7]]

@@ -24,6 +24,9 @@ from coffret_server.schema import STATUS_NAMES, Entry, Memory, MemoryTag
 from coffret_server.wire.records import HEADER_LIMIT, IMPORTANCE_LIMIT, Header, parse_header
 
 listing = router("memories")
+TAGS_LIMIT: Final = 10_000
+"""More than anybody looks through; an account may have millions, and a list of them all is made in
+this server's memory."""
 _BINARY: Final = 0xC4
 """MessagePack's mark of bytes whose length has one byte; that of two follows it, and so on."""
 _BEGINNING: Final = 2 + 2 + HEADER_LIMIT
@@ -143,13 +146,15 @@ def _header(beginning: bytes) -> Header:
 
 @listing.get("/tags", response_model=list[TagAnswer])
 async def list_tags(owner: CurrentOwner, services: CurrentServices) -> Response:
-    """The tags in use, the most used first."""
+    """The tags in use that are used most, and these in that order."""
     count = func.count()
     async with services.storage.read() as session:
         rows = await session.execute(
             select(MemoryTag.tag, count)
             .where(MemoryTag.account_id == owner.account)
             .group_by(MemoryTag.tag)
+            .order_by(count.desc(), MemoryTag.tag)
+            .limit(TAGS_LIMIT)
         )
         found = sorted(((tag, number) for tag, number in rows), key=lambda row: (-row[1], row[0]))
     return answer([{"tag": tag, "memories": number} for tag, number in found])

@@ -17,6 +17,7 @@ from coffret_server.storage import Tx
 
 LOG_LIMIT: Final = 10_000
 SYNC_LIMIT: Final = 5_000
+VERSIONS_LIMIT: Final = 5_000
 _VERSIONS: Final = (
     "SELECT record, version, status, seq FROM entries WHERE account_id = ? AND subject = ?"
     " AND status IS NOT NULL AND version > ? ORDER BY version LIMIT 16"
@@ -219,7 +220,7 @@ async def read_versions(call: Call) -> Reply:
         while rows := await tx.all(_VERSIONS, owner.account, memory, place):
             for record, version, status, seq in rows:
                 total += len(record or _NIL)
-                if total > PAGE_BYTES and found:
+                if found and (total > PAGE_BYTES or len(found) == VERSIONS_LIMIT):
                     return found
                 found.append((msgspec.Raw(record or _NIL), version, STATUS_NAMES[status], seq))
             place = found[-1][1]
