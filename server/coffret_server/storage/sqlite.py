@@ -3,13 +3,15 @@
 A statement here is a few microseconds in the page cache, less than it costs to hand it to a thread
 and to fight for the interpreter lock afterwards. So the loop runs the statements, and the commit
 too while the disk is quick; while it is not, a thread waits for it (see `pace`). Whatever arrives
-meanwhile is the next group. Each job of a group has a savepoint: one that fails takes nothing else
-down. The journal is a WAL with synchronous=FULL, so what was acknowledged survives a crash of the
-process and of the machine.
+meanwhile is the next group. A query that is not done in a moment is begun anew in a thread: what
+one account has stored, and asks for, must not keep everybody else waiting. Each job of a group has
+a savepoint: one that fails takes nothing else down. The journal is a WAL with synchronous=FULL, so
+what was acknowledged survives a crash of the process and of the machine.
 """
 
 import asyncio
 import contextlib
+import math
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
@@ -30,10 +32,15 @@ T = TypeVar("T")
 GROUP_LIMIT: Final = 64
 BUSY_SECONDS: Final = 10.0
 _PAUSE: Final = 0.002
+_MOMENT: Final = 0.02
+"""Seconds that a query may take on the event loop. Pages of thousands of rows take less."""
+_LOOK_EVERY: Final = 2_000
+"""Steps of SQLite's between two looks at the time: less than a millisecond."""
 _SMALL_CACHE: Final = "PRAGMA cache_size = -8192"
-"""Of the control plane's connections, of which there may be thirty: KiB that each keeps of pages.
+"""Of all other connections, of which there may be thirty: KiB that each keeps of pages.
 
-A list of large records reads through all of them. The data plane's two have eight times as much.
+A list of large records reads through all of them. The data plane's writer and its reader have
+eight times as much.
 """
 _PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",
@@ -158,6 +165,13 @@ class SqliteStorage:
         self._reader = connect(path)
         self._writer_tx = SqliteTx(self._writer)
         self._reader_tx = SqliteTx(self._reader)
+        self._due = math.inf
+        self._reader.set_progress_handler(self._is_late, _LOOK_EVERY)
+        self._aside = connect(path)
+        self._aside.execute(_SMALL_CACHE)
+        self._aside.set_progress_handler(lambda: self._closing, _LOOK_EVERY)
+        self._aside_tx = SqliteTx(self._aside)
+        self._slow = ThreadPoolExecutor(1, "coffret-slow-query")
         self._checkpoints = Checkpoints(connect(path))
         self._pace = Pace()
         self._writes = Writes()
@@ -182,12 +196,35 @@ class SqliteStorage:
                 yield session
 
     async def query(self, job: Job[T]) -> T:
-        """Run a reading job on one state of the database."""
+        """Run a reading job on one state of the database, again if it takes long."""
+        try:
+            return self._query(job)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                raise
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._slow, self._query_slowly, job)
+
+    def _query(self, job: Job[T]) -> T:
+        self._due = time.perf_counter() + _MOMENT
         self._reader.execute("BEGIN")
         try:
             return _finish(job(self._reader_tx))
         finally:
+            self._due = math.inf
             self._reader.execute("COMMIT")
+
+    def _is_late(self) -> bool:
+        """Whether SQLite is to give up what the reader asks, since the loop has waited enough."""
+        return time.perf_counter() > self._due
+
+    def _query_slowly(self, job: Job[T]) -> T:
+        """In a thread, of which there is one: long queries wait for each other alone."""
+        self._aside.execute("BEGIN")
+        try:
+            return _finish(job(self._aside_tx))
+        finally:
+            self._aside.execute("COMMIT")
 
     async def one(self, sql: str, *values: Value) -> Row | None:
         """The first row of a query by itself, or None."""
@@ -216,10 +253,12 @@ class SqliteStorage:
         self._closing = True
         self._arrived.set()
         await self._task
+        self._slow.shutdown(cancel_futures=True)
         self._disk.shutdown()
         self._checkpoints.close()
         self._writer.close()
         self._reader.close()
+        self._aside.close()
         await self._write_engine.dispose()
         await self._read_engine.dispose()
 
