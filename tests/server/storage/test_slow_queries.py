@@ -86,3 +86,19 @@ async def test_no_long_query_keeps_a_server_from_ending(sqlite_url: str) -> None
     await storage.close()
     with pytest.raises(sqlite3.OperationalError, match="interrupted"):
         await waiting
+
+
+@pytest.mark.asyncio
+async def test_a_group_of_long_changes_lets_others_in_between(
+    sqlite_stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Changes that wait together are one transaction; who reads need not wait for all of it."""
+    monkeypatch.setattr(sqlite, "_MOMENT", 0.0)
+    storage, jobs = sqlite_stand.app.state.services.storage, [_Job(COUNT // 20) for _ in range(6)]
+    changes = [asyncio.create_task(storage.submit(job)) for job in jobs]
+    done: set[int] = set()
+    while not all(change.done() for change in changes):
+        assert await storage.query(_Job(1)) == 1
+        done.add(sum(bool(job.threads) for job in jobs))
+        await asyncio.sleep(0)
+    assert done >= {1, 2, 3, 4, 5, 6}
