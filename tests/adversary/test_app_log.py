@@ -337,6 +337,22 @@ def test_an_item_under_another_key_s_number_or_of_another_owner_is_refused(
     reader.refuses(lambda page: page[1].append(pages[0][1][0]), "not of the grant")
 
 
+def test_an_app_that_forgets_a_log_reads_what_is_older(reader: Reader) -> None:
+    """Of a server that was restored it takes memories as they were before; the process goes on."""
+    pages: list[Page] = []
+    reader.evil.rewrite[reader.path] = lambda page: pages.append([*page])
+    reader.read()
+    reader.owner.vault.update(reader.memory.id, content="later")
+    reader.read()
+    reader.evil.rewrite[reader.path] = lambda page: page.__setitem__(slice(None), pages[0])
+    with pytest.raises(TrustError, match="shorter"):
+        reader.read()
+    (request_id,) = reader.app._state.file.asked
+    reader.app.forget_log(request_id)
+    reader.access = reader.app.access(request_id)
+    assert reader.read() == [REAL]
+
+
 def test_an_apps_receipt_confirms_a_fresh_device(reader: Reader) -> None:
     """The head that an app was shown settles what a new device was shown, up to its size."""
     receipt = reader.access.receipt()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from coffret_vault.errors import (
@@ -15,6 +17,9 @@ from coffret_vault.errors import (
     NotFoundError,
     WordsError,
 )
+from coffret_vault.grants.apps import sign_manifest
+from coffret_vault.grants.domain import app_document
+from coffret_vault.keyring.keyring import identity_from_seeds
 from harness.website import HOST, Website, page
 from harness.world import ask
 
@@ -177,6 +182,26 @@ def test_two_apps_of_one_website_do_not_end_each_other(either: World, site: Webs
     owner.vault.requests()
     assert owner.vault.check_app(request_id).ended == ("Planner",)
     assert [grant.state for grant in owner.vault.grants()] == ["revoked", "active"]
+
+
+def test_a_website_that_names_other_keys_of_an_app_ends_its_grants(
+    either: World, site: Website
+) -> None:
+    """It confirms a second app, and names the first by its id with keys that are another's."""
+    owner, first, request_id = asking(either, site)
+    owner.vault.approve(request_id, words=first.words)
+    second, forger = either.app("Second", homepage=HOMEPAGE), identity_from_seeds(os.urandom(64))
+    other = msgspec.structs.replace(
+        first._state.manifest,
+        signing_public=forger.signing.public,
+        sealing_public=forger.sealing.public,
+    )
+    both = second.manifest_file(app_document([sign_manifest(forger, other)]))
+    assert len(json.loads(both)["apps"]) == 2
+    site.answer = page(both)
+    request_id = ask(second, owner)
+    owner.vault.requests()
+    assert owner.vault.check_app(request_id).ended == ("Planner",)
 
 
 def test_a_homepage_is_at_a_host(world: World) -> None:
