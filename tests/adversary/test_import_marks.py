@@ -207,6 +207,20 @@ def test_an_imported_memory_that_an_app_changed_is_imported_once(
 
 
 @pytest.mark.attack(39)
+def test_the_marks_of_an_app_s_version_are_carried_on_to_none(world: World, tmp_path: Path) -> None:
+    """What an app wrote, and changed again, brings no marks into the owner's versions."""
+    case = Case(world, tmp_path)
+    case.write("diary.md", DIARY)
+    made = create(case, case.mark("diary.md"))
+    case.accept()
+    case.access.update(made, content="once more")
+    case.accept()
+    case.import_folder()
+    assert case.current("4711").id != made
+    assert "4711" not in said(case.access)
+
+
+@pytest.mark.attack(39)
 def test_an_app_takes_no_place_in_an_export_that_comes_in(world: World, tmp_path: Path) -> None:
     """A memory that an app made under an id of another vault is not what that one's export says."""
     first, case = world.owner().vault, Case(world, tmp_path, automatic=True)

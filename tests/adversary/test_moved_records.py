@@ -75,6 +75,25 @@ def test_what_one_app_wrote_is_not_accepted_in_the_trust_of_another(liar: Liar) 
     assert liar.device.get(liar.memory).content == BEFORE
 
 
+@pytest.mark.attack(2, 37)
+def test_what_is_updated_under_one_grant_is_given_to_no_other(liar: Liar) -> None:
+    """The device that accepts gives a key back for what an app made, not for what it changed."""
+    liar.device.remember("public", tags=["t"])
+    app = liar.world.app("A")
+    _, a = liar.grant(app, scopes=["read", "update"], memories=[liar.memory])
+    _, b = liar.grant(app, scopes=["read", "create"], tags=["t"])
+    a.refresh()
+    key = a._shelf.one(liar.memory).key
+    assert key is not None
+    a.update(liar.memory, content="by A")
+    wraps = _moved(liar, liar.memory, b, key)
+    liar.device.sync()
+    assert wraps
+    liar.evil.rewrite.clear()
+    liar.device.accept(liar.memory)
+    assert contents(b) == {"public"}
+
+
 @pytest.mark.attack(39)
 def test_nothing_is_accepted_unseen_once_the_grant_was_revoked(liar: Liar) -> None:
     """Also where that is read only while the acceptance is on its way."""

@@ -7,6 +7,8 @@ import httpx
 import msgspec
 import pytest
 
+from coffret_server import append
+from coffret_server.data import owner as data
 from server import forge
 from server.stand import Clock, Stand, code, plain, serving
 
@@ -78,3 +80,25 @@ async def test_a_guess_is_counted_as_a_guess(sqlite_url: str, clock: Clock) -> N
         seen = [(await append_alone(stand, wrong, b"\x80")).status_code for _ in range(5)]
         assert seen == [401] * 4 + [429]
         assert not stand.app.state.limits.unproved._whole
+
+
+async def test_a_guess_too_many_is_not_looked_at(
+    sqlite_url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever used up what a token alone may try costs no more signatures to be verified."""
+    async with serving(sqlite_url, clock, account_rate=RATE) as stand:
+        owner, looked = await stand.sign_up(), list[None]()
+        wrong = forged(owner.put(owner.memory()))
+        real = append.prepare
+
+        def counted(*given: Any) -> Any:
+            looked.append(None)
+            return real(*given)
+
+        monkeypatch.setattr(data, "prepare", counted)
+        for _ in range(RATE):
+            await append_alone(stand, owner.token, wrong)
+        before = len(looked)
+        assert code(await append_alone(stand, owner.token, wrong)) == (429, "rate-limited")
+        assert before
+        assert len(looked) == before

@@ -116,3 +116,16 @@ async def test_a_grant_tells_when_its_wraps_changed(stand: Stand) -> None:
     assert await changed() == seen[-1]
     row = (await stand.get(f"/grants/{grant}", app.token)).json()
     assert "wraps_changed" not in row
+
+
+async def test_a_grant_that_is_over_is_given_nothing(stand: Stand) -> None:
+    """Its time ends it, as a revocation does, before it is put in force as well."""
+    owner, app = await stand.sign_up(), await stand.new_app()
+    memory = await stand.remember(owner)
+    grants = [await stand.grant(owner, app, activate=number == 0) for number in range(2)]
+    stand.clock.advance(86_400)
+    await stand.log_in(owner)
+    for grant in grants:
+        wraps = {"wraps": [[memory, 1, forge.wrapped()]]}
+        answer = await stand.send("POST", f"/grants/{grant}/wraps", wraps, owner.token)
+        assert code(answer) == (409, "conflict")
