@@ -327,7 +327,6 @@ class Ledger:
         await self._list(memory, None, None)
         await self.flush_wraps()
         await self.tx.run(DROP_WRAPS, self.account, memory.memory)
-        self._touched.pop(memory.memory, None)
         memory.deleted, memory.current, memory.current_seq = 1, None, None
 
     async def _flush_entries(self) -> None:

@@ -57,6 +57,22 @@ async def test_a_grant_keeps_one_key_of_a_memory(stand: Stand) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_version_under_another_key_than_a_grant_has_is_not_shown(stand: Stand) -> None:
+    """Nor is it after the memory's next version: the grant has to be given the key."""
+    owner, app = await stand.sign_up(), await stand.new_app()
+    grant, memory = await stand.grant(owner, app), forge.new_id()
+    seen = []
+    for version in range(1, 4):
+        append = _put(owner, memory, range(version, version + 1), min(version, 2))
+        assert (await stand.append(owner, append)).is_success
+        if version == 1:
+            await stand.share(owner, grant, memory)
+        answer = await stand.get(f"/grants/{grant}/records", app.token)
+        seen.append(len(msgspec.msgpack.decode(answer.content)[1]))
+    assert seen == [1, 0, 0]
+
+
+@pytest.mark.asyncio
 async def test_many_versions_at_once_are_news_once(sqlite_stand: Stand) -> None:
     """An append of many versions changes what grants hold once, whatever number of keys came."""
     stand = sqlite_stand
@@ -101,7 +117,10 @@ async def test_what_waits_is_looked_for_once_however_much_is_rejected(sqlite_sta
         stand.app.state.services.storage._writer.set_progress_handler(None, 0)
         steps.append(len(taken))
         listed = (await stand.get("/memory-blobs", owner.token)).json()["items"]
-        assert {item["memory_id"]: item["version"] for item in listed}[str(memory)] == 1
+        assert {item["memory_id"]: item["version"] for item in listed} == {str(memory): 1}
+        assert (await stand.append(owner, owner.append(leaves[0]))).is_success
+        account = (await stand.get("/accounts/me", owner.token)).json()
+        assert account["usage"]["memories"] == 0
     assert steps[1] < 1.5 * steps[0]
 
 
