@@ -134,7 +134,8 @@ class LocalVault:
     @property
     def words(self) -> str:
         """Eight words for the owner's keys: tell them to apps, which can compare them."""
-        return self.status().fingerprint
+        card = self._state.card
+        return fingerprint(keys_hash(card.signing_public, card.sealing_public))
 
     def unlock_held(self, held: HeldKeys) -> None:
         """Bring back the keys that :meth:`held_keys` gave.

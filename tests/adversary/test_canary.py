@@ -59,7 +59,7 @@ class Life:
         """Note every key that the owner's device has now."""
         keyring = vault._state.keys.keyring
         self.secrets["account key"] = keyring.account_key().reveal()
-        for purpose in ("memory", "grant", "identity", "local", "given", "messages"):
+        for purpose in ("memory", "grant", "identity", "local", "given", "messages", "states"):
             self.secrets[f"kek {purpose}"] = keyring.kek(purpose).reveal()
         self.secrets["identity seed"] = vault._state.keys.identity.signing.seed().reveal()
         self.secrets["login seed"] = vault._state.keys.login.key.seed().reveal()

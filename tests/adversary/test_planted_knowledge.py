@@ -179,9 +179,9 @@ PLANTS: dict[str, Plant] = {
 }
 
 
-def _believing() -> _patch[Callable[[Known], None]]:
+def _believing() -> _patch[Callable[..., None]]:
     """A device of before: it acts by what it finds."""
-    return patch.object(Known, "check", lambda _self: None)
+    return patch.object(Known, "check", lambda *_: None)
 
 
 def _texts(access: Access) -> set[str]:

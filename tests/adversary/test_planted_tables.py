@@ -57,7 +57,7 @@ def _again(world: World, owner: Owner, script: str) -> Vault:
 def _believing() -> Iterator[None]:
     """A device of before: its database does what the file says."""
     with ExitStack() as weaker:
-        for where in ("schema", "known"):
+        for where in ("schema", "known", "states"):
             name = f"coffret_vault.store.{where}.verify_schema"
             weaker.enter_context(patch(name, lambda _database: None))
         allowed = patch("coffret_vault.store.schema._authorized", lambda *_: sqlite3.SQLITE_OK)

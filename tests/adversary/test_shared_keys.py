@@ -18,6 +18,7 @@ from coffret_vault.envelope import seal
 from coffret_vault.errors import TrustError
 from coffret_vault.formats.memory import Record, serialize_payload
 from coffret_vault.formats.padding import pad
+from harness.folders import comparing_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +69,7 @@ def test_a_reader_rewrites_it_where_opening_is_enough(victim: Victim) -> None:
         }
         return check_records(state, {**wanted, **digests}, items, rows)
 
-    with patch("coffret.flows.sync.check_records", opening_is_enough):
+    with patch("coffret.flows.sync.check_records", opening_is_enough), comparing_nothing():
         victim.vault.sync()
-    shown = victim.vault.get(memory_id)
+        shown = victim.vault.get(memory_id)
     assert (shown.content, shown.author) == ("the app's words", "owner")

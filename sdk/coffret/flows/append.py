@@ -149,7 +149,7 @@ def _states(state: VaultState, change: Change, size: int) -> dict[bytes, MemoryS
     Its leaves and its signature were made here a moment ago: only what others say is verified.
     """
     entries = [(at, e) for at, e in enumerate(change.entries, size) if e.kind in MEMORY_KINDS]
-    states = state.store.states_of({entry.subject for _, entry in entries})
+    states = state.store.states_of({entry.subject for _, entry in entries}, checked=True)
     for index, entry in entries:
         states[entry.subject] = advance(states.get(entry.subject) or NEW, entry, index)
     return states
@@ -269,7 +269,7 @@ def _begin(
 
     Where another one was left unanswered, this one is thrown away, and made anew after that.
     """
-    state.store.known.check()  # before anything is signed, and not when it is to be kept
+    state.store.check_seals()  # before anything is signed, and not when it is to be kept
     for lost in range(_ROUNDS):
         sent = build(state, describe())
         request = submit(sent.append)

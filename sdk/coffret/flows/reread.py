@@ -1,35 +1,56 @@
-"""The log as it is kept here, to read again from it what this device is to know. ADR 0028."""
+"""The log as it is kept here, to read again from it what this device is to know. ADR 0028, 0033."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coffret_vault.errors import StoreAlteredError
+from coffret.flows.grantfeed import check_app_leaf
+from coffret_vault.errors import TrustError
 from coffret_vault.formats.entry import parse_leaf
-from coffret_vault.log.tree import Frontier
+from coffret_vault.log.replay import NEW, advance
+from coffret_vault.log.verify import MEMORY_KINDS
+from coffret_vault.store import log_was_changed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from coffret.flows.grantfeed import Rows
     from coffret.flows.state import VaultState
     from coffret_vault.formats.entry import Leaf
-    from coffret_vault.log.verify import Position
-
-_NOT_THE_LOG = "the log on this device was changed, not by this vault; nothing was done by it"
-_ENTER_ANEW = "Log in on this device again, in another folder, and leave this one behind."
+    from coffret_vault.log.replay import MemoryState
 
 
-def kept_leaves(state: VaultState, position: Position) -> list[tuple[int, Leaf]]:
+def kept_leaves(state: VaultState) -> list[tuple[int, Leaf]]:
     """The entries up to where this device stands, with their indexes.
 
-    They are those of the position, which is itself proved by the next head that verifies upon it.
+    Raises:
+        StoreAlteredError: they are not those of the position.
+    """
+    return list(enumerate(map(parse_leaf, state.store.kept_leaves())))
+
+
+def check_kept_tail(state: VaultState, rows: Rows, leaves: Iterable[tuple[int, Leaf]]) -> None:
+    """See that apps made the entries here that no head of the owner covers, under their grants.
 
     Raises:
-        StoreAlteredError: they are others.
+        StoreAlteredError: they did not, so no server can have shown them.
     """
-    kept = [leaf for _, leaf in state.store.leaves()]
-    covered, frontier = position.frontier.size, Frontier()
-    for leaf in kept[:covered]:
-        frontier.append(leaf)
-    same = frontier.size == covered and frontier.serialize() == position.frontier.serialize()
-    if not same or tuple(kept[covered:]) != position.tail:
-        raise StoreAlteredError(_NOT_THE_LOG, hint=_ENTER_ANEW)
-    return list(enumerate(map(parse_leaf, kept)))
+    try:
+        for _, leaf in leaves:
+            check_app_leaf(state, rows, leaf)
+    except TrustError:
+        raise log_was_changed() from None
+
+
+def replayed(leaves: Iterable[tuple[int, Leaf]]) -> dict[bytes, MemoryState]:
+    """Where every memory stands after these entries, which are all that there are.
+
+    Raises:
+        TrustError: they do not follow from each other.
+    """
+    states: dict[bytes, MemoryState] = {}
+    for index, leaf in leaves:
+        entry = leaf.entry
+        if entry.kind in MEMORY_KINDS:
+            states[entry.subject] = advance(states.get(entry.subject) or NEW, entry, index)
+    return states

@@ -261,14 +261,14 @@ class VaultState:
     def unlock(self, keys: Unlocked) -> None:
         """Hold the keys."""
         self._unlocked = keys
-        self.store.known.hold(sealing(keys, self.ambient))
+        self.store.hold(sealing(keys, self.ambient))
 
     def lock(self) -> None:
         """Forget the keys and the session."""
         if self._unlocked is not None:
             self._unlocked.keyring.wipe()
         self._unlocked = None
-        self.store.known.let_go()
+        self.store.let_go()
         self.session = None
         self.locked()
 

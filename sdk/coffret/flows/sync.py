@@ -14,7 +14,7 @@ from coffret.flows.evidence import Shown, testify
 from coffret.flows.grantfeed import Rows, check_app_leaf, follow_grants, wrapping_for
 from coffret.flows.http import MSGPACK, Request, decode_msgpack, succeed
 from coffret.flows.lineage import check_generation, follow_lineage
-from coffret.flows.reread import kept_leaves
+from coffret.flows.reread import check_kept_tail, kept_leaves, replayed
 from coffret.flows.session import send
 from coffret.flows.settled import follow_settings
 from coffret.flows.slots import follow_slots
@@ -56,12 +56,10 @@ covers a hundredth (coffret.flows.covering): more is a server that hides the own
 
 
 _READ_AGAIN = (
-    "grants or settings were changed in this device's folder, not by this vault; nothing was done "
-    "by them, and they were read again from the log"
+    "{} were changed in this device's folder, not by this vault; nothing was done by them, and "
+    "they were read again from the log"
 )
-_WHO_WRITES = (
-    "See who can write to that folder. Memories there may have been turned back: log in anew."
-)
+_WHO_WRITES = "See who can write to that folder."
 
 
 class SyncReport(msgspec.Struct, frozen=True):
@@ -99,12 +97,11 @@ def sync(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]:
         TrustError: the server dropped, changed, reordered, forged or rolled back something. Nothing
             of it is stored.
         NetworkError: the server went away; what was verified so far is kept.
-        StoreAlteredError: what this device knew of grants or settings was not its own. It was read
-            again from the log, all of it, and everything else is up to date.
+        StoreAlteredError: what this device knew of grants, settings or memories was not its own. It
+            was read again from the log, all of it, and everything else is up to date.
     """
     entries, records, began = 0, 0, state.ambient.now()
-    known = state.store.known
-    lost, altered = known.is_lost(), known.was_altered()
+    lost, altered = state.store.is_lost(), state.store.altered()
     for at in range(_ROUNDS):
         found, taken, missing = yield from _next(state, progress, aside=lost and at == 0)
         stood = state.position()
@@ -117,8 +114,8 @@ def sync(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]:
             break
     yield from follow_wraps(state)
     state.looked = began
-    if lost and altered:
-        raise StoreAlteredError(_READ_AGAIN, hint=_WHO_WRITES)
+    if altered:
+        raise StoreAlteredError(_READ_AGAIN.format(altered), hint=_WHO_WRITES)
     return SyncReport(entries, records)
 
 
@@ -194,8 +191,10 @@ def _take_entries(
     rows, again = Rows(), state.store.known.aside
     if page.size < before.size:
         _refuse("the log is shorter than one that this device has seen")
-    fresh, behind = state.store.is_empty(), before.size + len(page.items)
-    load = _nothing if fresh else state.store.state
+    kept = kept_leaves(state) if again else []
+    fresh, behind = not kept and state.store.is_empty(), before.size + len(page.items)
+    stood = replayed(kept)
+    load = stood.get if again else _nothing if fresh else state.store.state
     verifier = Verifier(before, load, lambda leaf: check_app_leaf(state, rows, leaf))
     parsed = [verifier.take(leaf) for leaf, _ in page.items]
     size, head = page.size, page.head
@@ -208,14 +207,15 @@ def _take_entries(
         size, head = more.size, more.head
         shown.take(size, head, more.leaves)
         progress("log", verifier.size, size)
-    indexed = list(enumerate(parsed, before.size))
-    if again:
-        indexed = [*kept_leaves(state, before), *indexed]
+    indexed = [*kept, *enumerate(parsed, before.size)]
     account = msgspec.structs.replace(
         state.account, earlier=(yield from follow_lineage(state, indexed))
     )
     rows.update((yield from follow_grants(state, account, indexed)))
     verified = verifier.finish(parse_head(head))
+    if again:
+        check_kept_tail(state, rows, kept[verified.position.frontier.size :])
+        verified = msgspec.structs.replace(verified, states=stood | verified.states)
     settings = follow_settings(state, (leaf for _, leaf in indexed))
     missing = _named(verified)
     taken = list(check_records(state, missing, page.items, rows))

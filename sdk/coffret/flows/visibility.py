@@ -34,7 +34,7 @@ def look(state: VaultState, many: Iterable[Fields]) -> Flow[None]:
         NetworkError: the server went away; nothing was written.
         TrustError: as for a sync.
     """
-    if state.store.known.is_lost():
+    if state.store.is_lost():
         yield from sync(state)
     if sealed_by_default(state) or all(fields.sealed is not None for fields in many):
         return

@@ -13,7 +13,7 @@ from coffret_vault.keyring.keyring import identity_from_seeds, seal_identity
 from coffret_vault.primitives.secret import SecretBytes
 
 ACCOUNT_ID = b"a" * 16
-PURPOSES = ("memory", "grant", "identity", "local", "given", "messages")
+PURPOSES = ("memory", "grant", "identity", "local", "given", "messages", "states")
 
 
 def _keyring(

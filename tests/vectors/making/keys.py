@@ -53,7 +53,7 @@ def derive_book() -> Book:
         book.accept(purpose, "derive", given, key=derived)
     for generation in (1, 2):
         keyring = Keyring(ACCOUNT_ID, generation, secret("account key"))
-        for purpose in ("memory", "grant", "identity", "local", "given", "messages"):
+        for purpose in ("memory", "grant", "identity", "local", "given", "messages", "states"):
             given_kek: dict[str, Any] = {
                 "account_key": steady("account key", 32).hex(),
                 "purpose": purpose,

@@ -57,7 +57,7 @@ class Keyring:
     def kek(self, purpose: str, generation: int | None = None) -> SecretBytes:
         """The KEK for ``memory``, ``grant``, ``identity``, ``local``; the MAC key for the others.
 
-        These are ``given``, and ``messages``, from which the ids of exchanges follow.
+        These are ``given``, ``states``, and ``messages``, from which the ids of exchanges follow.
 
         Raises:
             LockedError: the keys were wiped.

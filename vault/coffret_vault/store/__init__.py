@@ -2,7 +2,17 @@
 
 from coffret_vault.store.grants import GrantRow
 from coffret_vault.store.known import Sealing
+from coffret_vault.store.memories import StoredRecord, Wanted
 from coffret_vault.store.notes import open_note, seal_note
-from coffret_vault.store.store import Store, StoredRecord, Wanted
+from coffret_vault.store.store import Store, log_was_changed
 
-__all__ = ["GrantRow", "Sealing", "Store", "StoredRecord", "Wanted", "open_note", "seal_note"]
+__all__ = [
+    "GrantRow",
+    "Sealing",
+    "Store",
+    "StoredRecord",
+    "Wanted",
+    "log_was_changed",
+    "open_note",
+    "seal_note",
+]

@@ -9,7 +9,7 @@ import msgspec
 
 from coffret_vault.errors import FormatError, StoreDamagedError
 from coffret_vault.formats.sharing import GRANT, MANIFEST, Grant, Manifest
-from coffret_vault.store.schema import blob, integer, mapped
+from coffret_vault.store.schema import blob, data_version, integer, mapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -128,11 +128,9 @@ class GrantTable:
         """
         if self._sealed.aside:
             return {}
-        with mapped():
-            (by_others,) = self._database.execute("PRAGMA data_version").fetchone()
-            version = (integer(by_others), self._sealed.turn)
-            if self._rows is not None and version == self._seen:
-                return self._rows
+        version = (data_version(self._database), self._sealed.turn)
+        if self._rows is not None and version == self._seen:
+            return self._rows
         self._sealed.check()
         with mapped():
             found = self._database.execute(

@@ -34,8 +34,9 @@ from coffret_vault.store.mark import parse_mark
 from coffret_vault.store.notes import open_note, seal_note
 from coffret_vault.store.schema import (
     blob,
-    integer,
+    data_version,
     mapped,
+    one_moment,
     transaction,
     verify_schema,
     verify_trees,
@@ -73,7 +74,7 @@ _TELLING = frozenset(
 _FAR = 512
 """After so many entries that change nothing it is sealed again, so that few are to be looked at."""
 _INTEGER = 8
-_SYNC = "Sync this device: it reads them again from your log. See that nobody else can write there."
+SYNC = "Sync this device: it reads them again from your log. See that nobody else can write there."
 _UNSEALED = (
     "what this device knows of your grants and settings was written by an older Coffret, or by "
     "somebody else; nothing was done by it"
@@ -108,6 +109,11 @@ class Known:
         self.aside = False
         """Whether what is here counts for nothing, because it is being read again."""
 
+    @property
+    def sealing(self) -> Sealing | None:
+        """What seals, while there are keys."""
+        return self._sealing
+
     def hold(self, sealing: Sealing) -> None:
         """Check from now on, with these keys, before anything of it is used."""
         if self._sealing is None or sealing.keyring is not self._sealing.keyring:
@@ -120,8 +126,11 @@ class Known:
         self._sealing, self._key, self._sum, self._seen = None, b"", 0, -1
         self._moved = self._written = False
 
-    def check(self) -> None:
+    def check(self, version: int | None = None) -> None:
         """See that all that is known was written by this vault; again when others wrote.
+
+        Args:
+            version: the database's, if it was just asked for.
 
         Raises:
             StoreAlteredError: it was not, or there is no seal that could say so.
@@ -132,8 +141,8 @@ class Known:
             return
         if self._moved and self._database.in_transaction:
             return  # checked when the first of these changes was made
-        with mapped():
-            (version,) = self._database.execute("PRAGMA data_version").fetchone()
+        if version is None:
+            version = data_version(self._database)
         if not self._moved and version == self._seen and not self._written:
             return
         if not self._moved and version == self._seen and self._found() == self._sealed:
@@ -142,16 +151,16 @@ class Known:
         self._moved = self._written = False
         self._seen = -1
         self._read(self._sealing)
-        self._seen = integer(version)
+        self._seen = version
 
-    def is_lost(self) -> bool:
+    def is_lost(self, version: int | None = None) -> bool:
         """Whether it has to be read again, because :meth:`check` refuses it.
 
         Raises:
             StoreAlteredError: there are other tables than ours, which reading again would not mend.
         """
         try:
-            self.check()
+            self.check(version)
         except StoreAlteredError:
             verify_schema(self._database)
             return True
@@ -227,8 +236,7 @@ class Known:
         self._key = self._sealing.random(MAC_BYTES)
         self._sum = self._total()
         self._write(self._sealing)
-        with mapped():
-            (self._seen,) = self._database.execute("PRAGMA data_version").fetchone()
+        self._seen = data_version(self._database)
 
     def forget_all(self) -> None:
         """Delete what was set aside, in a transaction of the caller; its account stays."""
@@ -245,15 +253,7 @@ class Known:
 
     def _read(self, sealing: Sealing) -> None:
         """Compare the rows with the seal, as they stand at one moment."""
-        with self._database.turn:
-            self._compare(sealing)
-
-    def _compare(self, sealing: Sealing) -> None:
-        begun = not self._database.in_transaction
-        if begun:
-            with mapped():
-                self._database.execute("BEGIN")
-        try:
+        with one_moment(self._database):
             verify_schema(self._database)
             verify_trees(self._database, *_TREES)
             sealed = self._found()
@@ -264,12 +264,8 @@ class Known:
             self._size = int.from_bytes(note[2 * MAC_BYTES :][:_INTEGER], "big")
             frontier = parse_frontier(self._size, note[2 * MAC_BYTES + _INTEGER :])
             known = known and self._goes_on(frontier, sealing.owner)
-        finally:
-            if begun:
-                with mapped():
-                    self._database.execute("ROLLBACK")
         if not known:
-            raise StoreAlteredError(_ALTERED, hint=_SYNC)
+            raise StoreAlteredError(_ALTERED, hint=SYNC)
         self._sum, self._sealed = total, sealed
 
     def _goes_on(self, frontier: Frontier, owner: bytes) -> bool:
@@ -336,13 +332,13 @@ def _generation(sealed: bytes) -> int:
 def _opened(keyring: Keyring, sealed: bytes) -> bytes:
     """What a seal says: the key, the sum, and the size and the tree of the log."""
     if not sealed:
-        raise StoreAlteredError(_UNSEALED, hint=_SYNC)
+        raise StoreAlteredError(_UNSEALED, hint=SYNC)
     if _generation(sealed) > keyring.generation:
         raise KeysChangedError
     try:
         note = open_note(keyring, NAME, sealed)
     except StoreAlteredError:
-        raise StoreAlteredError(_ALTERED, hint=_SYNC) from None
+        raise StoreAlteredError(_ALTERED, hint=SYNC) from None
     if note is None:
-        raise StoreAlteredError(_UNSEALED, hint=_SYNC)
+        raise StoreAlteredError(_UNSEALED, hint=SYNC)
     return note

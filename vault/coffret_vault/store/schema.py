@@ -242,6 +242,28 @@ def durable(database: Database) -> Iterator[None]:
                 database.execute("PRAGMA synchronous=NORMAL")
 
 
+def data_version(database: Database) -> int:
+    """Differs when another program wrote, and for nothing that is written here."""
+    with mapped():
+        return integer(database.execute("PRAGMA data_version").fetchone()[0])
+
+
+@contextmanager
+def one_moment(database: Database) -> Iterator[None]:
+    """What is read within is of one moment, whatever other programs write meanwhile."""
+    with database.turn:
+        begun = not database.in_transaction
+        if begun:
+            with mapped():
+                database.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if begun:
+                with mapped():
+                    database.execute("ROLLBACK")
+
+
 class transaction:  # noqa: N801 - used as the function that it could be
     """All of it, or nothing: commits at the end, rolls back on any error. For one thread."""
 

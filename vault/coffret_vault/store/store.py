@@ -2,58 +2,51 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret_vault.errors import FormatError, StoreDamagedError, StoreMovedError
+from coffret_vault.errors import (
+    FormatError,
+    StoreAlteredError,
+    StoreDamagedError,
+    StoreMovedError,
+)
 from coffret_vault.formats.memory import Record
-from coffret_vault.log.replay import MemoryState
 from coffret_vault.log.tree import Frontier
 from coffret_vault.log.verify import Position, Verified
 from coffret_vault.store.grants import GrantRow, GrantTable
 from coffret_vault.store.known import LOG
 from coffret_vault.store.mark import Mark, parse_mark
-from coffret_vault.store.schema import blob, connect, durable, integer, mapped, transaction
-from coffret_vault.store.values import Values
+from coffret_vault.store.memories import Memories, StoredRecord
+from coffret_vault.store.schema import (
+    blob,
+    connect,
+    data_version,
+    durable,
+    integer,
+    mapped,
+    one_moment,
+    transaction,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from coffret_vault.log.replay import MemoryState
     from coffret_vault.store.known import Sealing
 
-
-class StoredRecord(NamedTuple):
-    """A record with the memory and version it is of."""
-
-    memory_id: bytes
-    version: int
-    record: Record
-
-
-class Wanted(msgspec.Struct, frozen=True, gc=False):
-    """A version whose record the log names.
-
-    Its digest, whether it is the one that counts, and the app that wrote it (empty: the owner).
-    """
-
-    digest: bytes
-    current: bool
-    author: bytes
-
-
 _encode = msgspec.msgpack.Encoder().encode
-_decode_state = msgspec.msgpack.Decoder(MemoryState).decode
 _PUT_RECORDS = "INSERT OR REPLACE INTO records VALUES"
 _PUT_RECORD = f"{_PUT_RECORDS} (?, ?, ?, ?, ?, ?)"
-_ASKED = 500
-"""How many values are put into one query."""
+_NOT_THE_LOG = "the log on this device was changed, not by this vault; nothing was done by it"
+_ENTER_ANEW = "Log in on this device again, in another folder, and leave this one behind."
 _FIELDS = "memory_id, version, header, envelope, kek, wrap"
 
 
-class Store(Values):
+class Store(Memories):
     """One vault's local database.
 
     What a method does, it does on one state of it, whatever other threads do; what is to be done in
@@ -72,6 +65,43 @@ class Store(Values):
         super().__init__(connect(path))
         self.grants = GrantTable(self._database, self.known)
         self._known: tuple[bytes, Mark] | None = None
+        self._proved = -1
+
+    def hold(self, sealing: Sealing) -> None:
+        """Check what is here from now on, with these keys, before it is used."""
+        self.known.hold(sealing)
+
+    def let_go(self) -> None:
+        """Forget the keys."""
+        self.known.let_go()
+        self.state_seal.let_go()
+        self._proved = -1
+
+    def check_seals(self) -> None:
+        """See that this vault wrote what is known here, and where memories stand.
+
+        Raises:
+            StoreAlteredError: it did not, or there are no seals that could say so.
+            StoreDamagedError: rows are hidden from some queries, and not from others.
+            KeysChangedError: another process of this device changed the keys.
+        """
+        version = data_version(self._database)
+        self.known.check(version)
+        self.state_seal.check(version)
+
+    def is_lost(self) -> bool:
+        """Whether :meth:`check_seals` refuses it, so that it has to be read again.
+
+        Raises:
+            StoreAlteredError: there are other tables than ours, which reading again would not mend.
+        """
+        version = data_version(self._database)
+        return self.known.is_lost(version) or self.state_seal.is_lost(version)
+
+    def altered(self) -> str:
+        """What somebody changed here, named; nothing where the seals are of an older Coffret."""
+        parts = ("grants or settings", self.known), ("memories", self.state_seal)
+        return " and ".join(name for name, part in parts if part.is_lost() and part.was_altered())
 
     def alone(self) -> AbstractContextManager[bool]:
         """Keep other threads waiting until the block is left."""
@@ -79,9 +109,7 @@ class Store(Values):
 
     def version(self) -> tuple[int, int]:
         """Differs whenever something was written, here or by another program."""
-        with mapped():
-            (by_others,) = self._database.execute("PRAGMA data_version").fetchone()
-        return self.changes, integer(by_others)
+        return self.changes, data_version(self._database)
 
     def close(self) -> None:
         """Close the database; the store cannot be used any more."""
@@ -144,38 +172,45 @@ class Store(Values):
             raise FormatError(message)
         mark = Mark(position.head, position.frontier.copy(), position.tail)
         kept = mark.pack()
+        anew = self.known.aside
         self.changes += 1
-        with transaction(self._database):
-            if verified.first != self.size():
-                raise StoreMovedError
-            self.known.begin()
-            self.known.check()  # while log and position still agree
-            if self.known.aside:
-                self.known.forget_all()
-            self._database.executemany(
-                "INSERT INTO leaves VALUES (?, ?)", enumerate(verified.leaves, verified.first)
-            )
-            self._put_states(verified.states)
-            self._database.executemany(_PUT_RECORD, map(_flat, records))
-            self.grants.put_rows(grants)
-            if wraps:
-                self.grants.put_wraps(wraps)
-            if unwraps:
-                self.grants.drop_wraps(unwraps)
-            self._put_values({**(meta or {}), LOG: kept})
-            if self.known.aside or sealing is not None:
-                self.known.renew(sealing)
-            self.known.finish(mark.size)
-        self._known = kept, mark
+        with self.alone():
+            with transaction(self._database):
+                if verified.first != self.size():
+                    raise StoreMovedError
+                self.known.begin()
+                self.check_seals()  # while log and position still agree
+                self.state_seal.begin()
+                if anew:
+                    self.known.forget_all()
+                    self.state_seal.forget()
+                self._database.executemany(
+                    "INSERT INTO leaves VALUES (?, ?)", enumerate(verified.leaves, verified.first)
+                )
+                self._put_states(verified.states, verified.first)
+                self._database.executemany(_PUT_RECORD, map(_flat, records))
+                self.grants.put_rows(grants)
+                if wraps:
+                    self.grants.put_wraps(wraps)
+                if unwraps:
+                    self.grants.drop_wraps(unwraps)
+                seal = self.state_seal.sealed(kept, sealing)
+                self._put_values({**(meta or {}), LOG: kept, **seal})
+                if anew or sealing is not None:
+                    self.known.renew(sealing)
+                self.known.finish(mark.size)
+            self.state_seal.settle()
+            self._known = kept, mark
 
-    def _put_states(self, states: dict[bytes, MemoryState]) -> None:
-        self._database.executemany(
-            "INSERT OR REPLACE INTO memories VALUES (?, ?, ?, ?)",
-            (
-                (memory_id, state.current, len(state.pending), _encode(state))
-                for memory_id, state in states.items()
-            ),
-        )
+    def _put_states(self, states: dict[bytes, MemoryState], first: int) -> None:
+        rows = [
+            (memory_id, state.current, len(state.pending), _encode(state))
+            for memory_id, state in states.items()
+        ]
+        # Of a memory that began with these entries there is no row.
+        before = [item[0] for item in states.items() if item[1].newest > 1 or item[1].begun < first]
+        self.state_seal.swap(before, rows)
+        self._database.executemany("INSERT OR REPLACE INTO memories VALUES (?, ?, ?, ?)", rows)
         again = [item for item in states.items() if item[1].newest > 1]
         if not again:
             return
@@ -227,7 +262,7 @@ class Store(Values):
         Args:
             records: with the new wraps.
             meta: values to keep under names.
-            anew: seal all that is known; this device has just made it, and set it aside meanwhile.
+            anew: seal all that is here; this device has just made it, and set it aside meanwhile.
         """
         self.changes += 1
         with durable(self._database), transaction(self._database):
@@ -235,16 +270,58 @@ class Store(Values):
             self.known.begin()
             self._put_values(meta)
             if anew:
+                self._put_values(self.state_seal.sealed(self.meta(LOG) or b"", self.known.sealing))
                 self.known.renew()
             self.known.finish()
 
     def leaf(self, index: int) -> bytes | None:
-        """A leaf of the log."""
+        """A leaf of the log.
+
+        Raises:
+            StoreAlteredError: the leaves here are not those that were verified.
+        """
+        self._check_leaves()
         with mapped():
             found = self._database.execute(
                 "SELECT leaf FROM leaves WHERE at = ?", (index,)
             ).fetchone()
         return blob(found[0]) if found else None
+
+    def _check_leaves(self) -> None:
+        """See that the leaves are those of the position; again when others wrote.
+
+        It takes some microseconds each, and only who looks one up needs it: not every unlocking.
+        """
+        if self.known.sealing is None or self.known.aside:
+            return
+        with self.alone():
+            self.state_seal.check()  # the position is sealed with where memories stand
+            if self._proved != self.state_seal.seen:
+                self.kept_leaves()
+                self._proved = self.state_seal.seen
+
+    def kept_leaves(self) -> list[bytes]:
+        """Every leaf, compared with the position.
+
+        They are those of the position, which is itself proved by the next head that verifies upon
+        it.
+
+        Raises:
+            StoreAlteredError: they are others.
+        """
+        with one_moment(self._database):
+            kept = [leaf for _, leaf in self.leaves()]
+            log = self.meta(LOG)
+        mark = None if log is None else self._mark(log)
+        covered = 0 if mark is None else mark.frontier.size
+        frontier, tail = Frontier(), () if mark is None else mark.tail
+        for leaf in kept[:covered]:
+            frontier.append(leaf)
+        before = b"" if mark is None else mark.frontier.serialize()
+        same = frontier.size == covered and frontier.serialize() == before
+        if not same or tuple(kept[covered:]) != tail:
+            raise log_was_changed()
+        return kept
 
     def leaves(self, first: int = 0, count: int = -1) -> Iterator[tuple[int, bytes]]:
         """Leaves from ``first`` on with their indexes; all of them when ``count`` is -1."""
@@ -253,125 +330,6 @@ class Store(Values):
                 "SELECT at, leaf FROM leaves WHERE at >= ? ORDER BY at LIMIT ?", (first, count)
             ).fetchall()
         return ((integer(at), blob(leaf)) for at, leaf in rows)
-
-    def state(self, memory_id: bytes) -> MemoryState | None:
-        """Where a memory stands."""
-        with mapped():
-            found = self._database.execute(
-                "SELECT state FROM memories WHERE memory_id = ?", (memory_id,)
-            ).fetchone()
-        return _state(found[0]) if found else None
-
-    def states_of(self, memory_ids: Collection[bytes]) -> dict[bytes, MemoryState]:
-        """Where these memories stand; those that are not here are left out."""
-        wanted, found = list(memory_ids), {}
-        for start in range(0, len(wanted), _ASKED):
-            part = wanted[start : start + _ASKED]
-            marks = ", ".join("?" * len(part))
-            query = f"SELECT memory_id, state FROM memories WHERE memory_id IN ({marks})"  # noqa: S608 - question marks
-            with mapped():
-                rows = self._database.execute(query, part).fetchall()
-            found.update({blob(memory_id): _state(state) for memory_id, state in rows})
-        return found
-
-    def states(self, *, pending: bool = False) -> list[tuple[bytes, MemoryState]]:
-        """Every memory that is not deleted and has a current version, or those with proposals."""
-        which = "pending > 0" if pending else "current > 0"
-        query = f"SELECT memory_id, state FROM memories WHERE {which} ORDER BY memory_id"  # noqa: S608 - one of two constants
-        with mapped():
-            rows = self._database.execute(query).fetchall()
-        return [(blob(memory_id), _state(state)) for memory_id, state in rows]
-
-    def readable(self) -> dict[bytes, int]:
-        """The current version of every memory whose record is here."""
-        with mapped():
-            rows = self._database.execute(
-                "SELECT m.memory_id, m.current FROM memories m JOIN records r "
-                "ON r.memory_id = m.memory_id AND r.version = m.current"
-            ).fetchall()
-        return {blob(memory_id): integer(version) for memory_id, version in rows}
-
-    def record(self, memory_id: bytes, version: int) -> Record | None:
-        """A version's record, if it is here."""
-        with mapped():
-            found = self._database.execute(
-                "SELECT header, envelope, kek, wrap FROM records WHERE memory_id = ? "
-                "AND version = ?",
-                (memory_id, version),
-            ).fetchone()
-        return Record(*map(blob, found)) if found else None
-
-    def standing(self, memory_ids: Sequence[bytes]) -> dict[bytes, tuple[MemoryState, Record]]:
-        """Where memories stand, and their current versions; those without one here are left out."""
-        places = ", ".join("?" * len(memory_ids))
-        query = (
-            "SELECT m.memory_id, m.state, r.header, r.envelope, r.kek, r.wrap FROM memories m "  # noqa: S608 - question marks
-            "JOIN records r ON r.memory_id = m.memory_id AND r.version = m.current "
-            f"WHERE m.memory_id IN ({places})"
-        )
-        with mapped():
-            rows = self._database.execute(query, memory_ids).fetchall()
-        return {blob(row[0]): (_state(row[1]), Record(*map(blob, row[2:]))) for row in rows}
-
-    def current_records(self) -> Iterator[StoredRecord]:
-        """The record of every current version, in order of memory id."""
-        query = (
-            f"SELECT {_FIELDS} FROM memories JOIN records USING (memory_id) "  # noqa: S608 - a constant
-            "WHERE version = current AND current > 0 ORDER BY memory_id"
-        )
-        with mapped():
-            for row in self._database.execute(query):
-                yield StoredRecord(blob(row[0]), integer(row[1]), Record(*map(blob, row[2:])))
-
-    def wanted(self, *, pending: bool = True) -> tuple[int, dict[tuple[bytes, int], Wanted]]:
-        """The versions whose records are not here.
-
-        Args:
-            pending: also what waits for the owner.
-
-        Returns:
-            The lowest index of a log entry beside which one of them stands, and what is wanted by
-            memory and version.
-        """
-        with mapped():
-            rows = self._database.execute(
-                "SELECT m.memory_id, m.state, r.memory_id IS NULL FROM memories m "
-                "LEFT JOIN records r ON r.memory_id = m.memory_id AND r.version = m.current "
-                "WHERE m.pending > 0 OR (m.current > 0 AND r.memory_id IS NULL)"
-            ).fetchall()
-        missing: dict[tuple[bytes, int], Wanted] = {}
-        leaves = []
-        for memory_id, body, lacks_current in rows:
-            state = _state(body)
-            if state.current and lacks_current:
-                missing[memory_id, state.current] = Wanted(
-                    state.digest, current=True, author=state.author
-                )
-                leaves.append(state.leaf)
-            for item in state.pending if pending else ():
-                if not item.deletion and self._lacks(memory_id, item.version):
-                    missing[memory_id, item.version] = Wanted(
-                        item.digest, current=False, author=item.app_id
-                    )
-                    leaves.append(item.leaf)
-        return min(leaves, default=0), missing
-
-    def _lacks(self, memory_id: bytes, version: int) -> bool:
-        found = self._database.execute(
-            "SELECT 1 FROM records WHERE memory_id = ? AND version = ?", (memory_id, version)
-        ).fetchone()
-        return found is None
-
-    def is_empty(self) -> bool:
-        """Whether no memory was ever here."""
-        with mapped():
-            return self._database.execute("SELECT 1 FROM memories LIMIT 1").fetchone() is None
-
-    def count(self) -> int:
-        """How many memories have a current version."""
-        with mapped():
-            found = self._database.execute("SELECT count(*) FROM memories WHERE current > 0")
-            return int(found.fetchone()[0])
 
     def check(self) -> None:
         """Look through the whole file.
@@ -384,13 +342,11 @@ class Store(Values):
                 raise StoreDamagedError
 
 
+def log_was_changed() -> StoreAlteredError:
+    """What is raised where the entries here are not those that were verified."""
+    return StoreAlteredError(_NOT_THE_LOG, hint=_ENTER_ANEW)
+
+
 def _flat(row: StoredRecord) -> tuple[bytes, int, bytes, bytes, bytes, bytes]:
     record = row.record
     return (row.memory_id, row.version, record.header, record.envelope, record.kek, record.wrap)
-
-
-def _state(body: object) -> MemoryState:
-    try:
-        return _decode_state(blob(body))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise StoreDamagedError from None
