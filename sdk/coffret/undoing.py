@@ -199,7 +199,11 @@ def _chosen(state: VaultState, created: Sequence[_Created], which: str | Path) -
 
 def _place(state: VaultState, path: Path) -> str:
     """What memories from a folder on this device, or from a file in it, are called by."""
-    places, whole = known_places(state), path.expanduser().resolve()
+    try:
+        whole = path.expanduser().resolve()
+    except (RuntimeError, ValueError, OSError):  # nobody's home, or no path at all
+        return ""
+    places = known_places(state)
     for folder in (whole, *whole.parents):
         namespace = places.get(str(folder))
         if namespace is not None:

@@ -80,7 +80,9 @@ def test_nothing_is_deleted_without_a_yes(owner: Cli) -> None:
     assert _titles(owner) == {"by hand", ""}
 
 
-@pytest.mark.parametrize(("which", "code"), [("", 2), ("elsewhere", 6), ("00000000", 6)])
+@pytest.mark.parametrize(
+    ("which", "code"), [("", 2), ("elsewhere", 6), ("00000000", 6), ("~nobody-here/a", 6)]
+)
 def test_what_names_no_import_is_an_error(owner: Cli, which: str, code: int) -> None:
     """A blank, a folder that was not imported, and an id that none has."""
     owner("undo-import", which, "--yes", code=code)

@@ -286,7 +286,9 @@ def test_what_another_device_changes_meanwhile_is_kept(world: World, tmp_path: P
     assert texts(vault) == {"changed there"}
 
 
-@pytest.mark.parametrize("which", ["", "  ", "nothing", "/", ".", "0190b2f0-7a53-7a7b"])
+@pytest.mark.parametrize(
+    "which", ["", " ", "nothing", "/", ".", "~nobody-here/a", "a\0", "0190b2f0-7a53-7a7b"]
+)
 def test_what_names_no_import_deletes_nothing(either: World, tmp_path: Path, which: str) -> None:
     """A blank, an unknown folder, and an id that is none are errors."""
     vault = either.owner().vault

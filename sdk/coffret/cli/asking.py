@@ -137,12 +137,12 @@ class Asker:
         name = self._files.get(what) or self._environment.get(what.variable)
         if not name:
             return None
-        path = Path(name).expanduser()
         try:
+            path = Path(name).expanduser()
             with path.open("rb") as file:
                 mode = os.fstat(file.fileno()).st_mode
                 line = file.readline(_MOST)
-        except OSError:
+        except (OSError, RuntimeError):  # or nobody's home
             message = f"the file with the {what.name} cannot be read"
             raise InputError(message) from None
         if path.is_file() and mode & 0o077 and hasattr(os, "getuid"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 import coffret
@@ -40,7 +41,7 @@ class Desk:
         self.environment = environment
         self.out = Writer()
         self.asker = Asker(self.out.note, environment)
-        self.places: Places = find_places(environment.get("COFFRET_HOME"), environment)
+        self._home = environment.get("COFFRET_HOME")
         self.name = DEFAULT
         self._open = ExitStack()
 
@@ -57,9 +58,17 @@ class Desk:
 
     def settle(self, home: str | None, name: str) -> None:
         """Take the folders and the vault that were named."""
-        if home:
-            self.places = find_places(home, self.environment)
+        self._home = home or self._home
         self.name = check_name(name)
+
+    @cached_property
+    def places(self) -> Places:
+        """The folders, once they were named.
+
+        Raises:
+            InputError: the home is in nobody's home.
+        """
+        return find_places(self._home, self.environment)
 
     @property
     def folder(self) -> Path:

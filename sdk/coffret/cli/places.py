@@ -77,9 +77,17 @@ class Places(msgspec.Struct, frozen=True):
 
 
 def find_places(home: str | None, environment: Mapping[str, str]) -> Places:
-    """The folders: below ``home`` if there is one, else the platform's."""
+    """The folders: below ``home`` if there is one, else the platform's.
+
+    Raises:
+        InputError: ``home`` begins with somebody's home, and there is nobody of that name.
+    """
     if home:
-        root = Path(home).expanduser().absolute()
+        try:
+            root = Path(home).expanduser().absolute()
+        except RuntimeError:
+            message = "COFFRET_HOME, or --home, begins with the home of a user who is not there"
+            raise InputError(message) from None
         return Places(root / "config", root / "data", root / "run")
     found = platformdirs.PlatformDirs("coffret", appauthor=False)
     data = found.user_data_path

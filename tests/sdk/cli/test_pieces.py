@@ -14,8 +14,9 @@ from keyring.backend import KeyringBackend
 from keyring.backends.fail import Keyring as NoKeyring
 from keyring.backends.null import Keyring as NullKeyring
 
-from cli_harness import no_keyring
+from cli_harness import Cli, no_keyring
 from coffret.cli.approval import Choice, check_choice, chosen_memories, chosen_scopes
+from coffret.cli.asking import PASSPHRASE, Asker
 from coffret.cli.form import changes_in, read_form, write_form
 from coffret.cli.naming import full_id, short
 from coffret.cli.options import labels_of, moment, span
@@ -214,6 +215,18 @@ def test_places_are_the_platforms_or_below_a_home(tmp_path: Path) -> None:
     for name in ("", "..", "a/b", "A", "a" * 65, ".a"):
         with pytest.raises(InputError):
             check_name(name)
+
+
+def test_a_home_that_nobody_has_is_an_error(tmp_path: Path) -> None:
+    """Named by an option, by the environment or before a file's name: a sentence, and no trace."""
+    cli = Cli(tmp_path)
+    for named in ({"COFFRET_HOME": "~nobody-here/x"}, {}):
+        option = () if named else ("--home", "~nobody-here/x")
+        assert "user who is not there" in cli(*option, "status", code=2, **named).err
+    said: list[str] = []
+    asker = Asker(said.append, {"COFFRET_PASSPHRASE_FILE": "~nobody-here/x"})
+    with pytest.raises(InputError, match="cannot be read"):
+        asker.secret(PASSPHRASE)
 
 
 def test_a_deep_home_still_has_a_socket(tmp_path: Path) -> None:
