@@ -47,7 +47,7 @@ class Sealing:
 
 
 def batches(
-    items: Iterable[T], size: Callable[[T], int], *, count: int = 0, most: int = _BATCH_BYTES
+    items: Iterable[T], size: Callable[[T], int], *, count: int = 0, most: int = 0
 ) -> Iterator[list[T]]:
     """As many items as one request takes, by their number and their sizes in bytes.
 
@@ -55,14 +55,14 @@ def batches(
         items: the items.
         size: the bytes of one.
         count: how many at most; 0 for as many as an owner's request takes.
-        most: after how many bytes a batch ends; the item that goes beyond it is its last.
+        most: after how many bytes a batch ends, whose last item goes beyond it; 0 likewise.
     """
     batch: list[T] = []
     total = 0
     for item in items:
         batch.append(item)
         total += size(item)
-        if len(batch) == (count or BATCH) or total > most:
+        if len(batch) == (count or BATCH) or total > (most or _BATCH_BYTES):
             yield batch
             batch, total = [], 0
     if batch:
