@@ -63,7 +63,7 @@ def test_labels_source_and_tags_are_as_said() -> None:
         "participants": "Me, Assistant",
     }
     assert (exchange.draft.source, exchange.draft.tags) == ("chat:s1", ("health",))
-    assert exchange.draft.title == "Conversation with Assistant"
+    assert exchange.draft.title == "Conversation"
 
 
 def test_without_a_session_the_first_message_names_it() -> None:

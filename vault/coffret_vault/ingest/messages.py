@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KIND = "chat"
+_TITLE = "Conversation"
+"""A server may read titles, and who takes part is not its business."""
 MACHINERY = "machinery, which nobody said"
 NOT_KEPT = "an attachment, which is not kept"
 
@@ -127,7 +129,7 @@ def read_messages(
         raise InputError(message)
     ident = labels.get("session") or content_id(said[0])
     talk = Conversation(
-        kind=KIND, id=ident, title="", messages=said, tags=_tags(tags), labels=labels
+        kind=KIND, id=ident, title=_TITLE, messages=said, tags=_tags(tags), labels=labels
     )
     exchanges = tuple(_exchange(talk, ident, group, limits) for group in _groups(said))
     return Read(exchanges, ident, tuple(skipped))
