@@ -10,9 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from coffret.app import Access, App, register_developer
+    from coffret.access import Access
+    from coffret.app import App, register_developer
     from coffret.arguments import Approving, Changes, Details, Listing, Wanted
-    from coffret.async_app import AsyncAccess, AsyncApp, register_developer_async
+    from coffret.async_access import AsyncAccess
+    from coffret.async_app import AsyncApp, register_developer_async
     from coffret.async_vault import AsyncVault
     from coffret.developer import Developer
     from coffret.finding import Found
@@ -34,13 +36,13 @@ if TYPE_CHECKING:
     from coffret_vault.search import Embedder
 
 _HOMES = {
-    "Access": "coffret.app",
+    "Access": "coffret.access",
     "AccessRequestInfo": "coffret.sharing",
     "App": "coffret.app",
     "AppCheck": "coffret.sharing",
     "AppInfo": "coffret.sharing",
     "Approving": "coffret.arguments",
-    "AsyncAccess": "coffret.async_app",
+    "AsyncAccess": "coffret.async_access",
     "AsyncApp": "coffret.async_app",
     "AsyncVault": "coffret.async_vault",
     "Changes": "coffret.arguments",

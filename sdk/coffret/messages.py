@@ -1,10 +1,15 @@
-"""Remember a conversation from its messages, as the owner: each exchange once, however it grows."""
+"""Remember a conversation from its messages: each exchange once, however it grows.
+
+As an owner, or as an app (:mod:`coffret.proposing`): both look for what is there by ids that only
+they can make, and differ in where they look and in how they write.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum, auto
 from functools import partial
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import msgspec
 
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
     from coffret.flows.state import VaultState
     from coffret.flows.sync import Progress
     from coffret_vault.ingest.messages import Read
+    from coffret_vault.primitives.secret import SecretBytes
 
 _TRIES = 5
 
@@ -54,7 +60,8 @@ class MessagesReport(msgspec.Struct, frozen=True):
         created: how many are new.
         updated: how many had grown: an answer has come, or one more.
         unchanged: how many were there; one that was changed by hand stays as it is.
-        forgotten: how many were deleted by their owner, and are not written again.
+        forgotten: how many were deleted by their owner, and are not written again; of an app also
+            those that were rejected, or taken out of the grant.
         skipped: what of the messages was left out, and why.
         session: which conversation it is, as the label ``session`` says.
     """
@@ -68,7 +75,7 @@ class MessagesReport(msgspec.Struct, frozen=True):
     session: str
 
 
-class _Fate(Enum):
+class Fate(Enum):
     """What is to be done with an exchange."""
 
     CREATE = auto()
@@ -77,12 +84,16 @@ class _Fate(Enum):
     FORGOTTEN = auto()
 
 
-class _Planned(msgspec.Struct, frozen=True):
+class Planned(msgspec.Struct, frozen=True):
     """An exchange, what is to be done with it, and the memory that is there."""
 
     item: Named
-    fate: _Fate
+    fate: Fate
     there: Memory | None = None
+
+
+LookUp = Callable[[bytes], "Memory | Literal[Fate.FORGOTTEN] | None"]
+"""What there is by an id: the memory, that it was forgotten, or nothing."""
 
 
 def conversation_of(messages: Iterable[Mapping[str, object]], talk: Talk) -> Read:
@@ -122,14 +133,13 @@ def remember_messages(
     """
     if state.is_locked:
         raise LockedError
-    items = named(state.keys.keyring.kek("messages").reveal(), read)
-    for item in items:
-        checked(item.new(sealed=sealed).fields)
+    items = exchanges_of(state.keys.keyring.kek("messages"), read, sealed=sealed)
+    look_up = partial(_there, state)
     yield from settle(state)  # some may be on their way
     yield from sync(state)  # another device may have had the beginning of one of them
-    first: list[_Planned] | None = None
+    first: list[Planned] | None = None
     for last in range(_TRIES):
-        plan = _planned(state, items)
+        plan = plan_of(look_up, items)
         first = first or plan
         try:
             yield from _carry_out(state, plan, progress, sealed=sealed)
@@ -138,91 +148,109 @@ def remember_messages(
             if last == _TRIES - 1:
                 raise
             yield from sync(state)  # another device wrote some of it meanwhile
-    return _report(state, read, first or [], items)
+    standing = [planned.there for planned in plan_of(look_up, items)]
+    return report_of(read, first or [], standing)
 
 
-def _planned(state: VaultState, items: Iterable[Named]) -> list[_Planned]:
+def _there(state: VaultState, identifier: bytes) -> Memory | Literal[Fate.FORGOTTEN] | None:
+    """What an owner's device has by an id."""
+    standing = state.store.state(identifier)
+    if standing is None:
+        return None
+    if standing.deleted:
+        return Fate.FORGOTTEN
+    record = state.store.record(identifier, standing.current)
+    return None if record is None else open_memory(state, record, standing)
+
+
+def exchanges_of(key: SecretBytes, read: Read, *, sealed: bool | None) -> list[Named]:
+    """The exchanges with their ids, each of which can be a memory.
+
+    Raises:
+        InputError: one cannot.
+    """
+    items = named(key.reveal(), read)
+    for item in items:
+        checked(item.new(sealed=sealed).fields)
+    return items
+
+
+def plan_of(look_up: LookUp, items: Iterable[Named]) -> list[Planned]:
+    """What is to be done with each exchange, in their order."""
     growing: set[bytes] = set()
     plan = []
     for item in items:
-        planned, at = _fate(state, item, growing)
-        if planned.fate is _Fate.GROW and at is not None:
+        planned, at = _fate(look_up, item, growing)
+        if planned.fate is Fate.GROW and at is not None:
             growing.add(at)
         plan.append(planned)
     return plan
 
 
-def _fate(state: VaultState, item: Named, growing: set[bytes]) -> tuple[_Planned, bytes | None]:
+def _fate(look_up: LookUp, item: Named, growing: set[bytes]) -> tuple[Planned, bytes | None]:
     """What is to be done with an exchange, which may have been written when it was shorter."""
     for count in range(len(item.ids), 0, -1):
         identifier = item.ids[count - 1]
-        standing = state.store.state(identifier)
         # Two that began alike do not both go on in one memory.
-        if standing is None or (identifier in growing and count < len(item.ids)):
+        if identifier in growing and count < len(item.ids):
             continue
-        if standing.deleted:
-            return _Planned(item, _Fate.FORGOTTEN), None
-        record = state.store.record(identifier, standing.current)
-        if record is None:
-            continue
-        memory = open_memory(state, record, standing)
-        fate = _fate_beside(item, count, memory)
+        memory = look_up(identifier)
+        if memory is Fate.FORGOTTEN:
+            return Planned(item, Fate.FORGOTTEN), None
+        fate = None if memory is None else _fate_beside(item, count, memory)
         if fate is not None:
-            return _Planned(item, fate, memory), identifier
-    return _Planned(item, _Fate.CREATE), None
+            return Planned(item, fate, memory), identifier
+    return Planned(item, Fate.CREATE), None
 
 
-def _fate_beside(item: Named, count: int, memory: Memory) -> _Fate | None:
+def _fate_beside(item: Named, count: int, memory: Memory) -> Fate | None:
     """What is to be done where a memory is there for the first ``count`` messages.
 
     None where it says something else than this exchange ever did: it went on otherwise, or was
     changed by hand, and stays.
     """
     if count == len(item.ids) or memory.content == item.exchange.draft.content:
-        return _Fate.KEEP
+        return Fate.KEEP
     shorter = range(count, len(item.ids))
     if any(memory.content == item.exchange.beginning(length) for length in shorter):
-        return _Fate.GROW
+        return Fate.GROW
     return None
 
 
 def _carry_out(
     state: VaultState,
-    plan: Iterable[_Planned],
+    plan: Iterable[Planned],
     progress: Progress,
     *,
     sealed: bool | None,
 ) -> Flow[None]:
-    new = [planned.item.new(sealed=sealed) for planned in plan if planned.fate is _Fate.CREATE]
+    new = [planned.item.new(sealed=sealed) for planned in plan if planned.fate is Fate.CREATE]
     if new:
         yield from remember_many(state, new, progress)
-    grown = [planned for planned in plan if planned.fate is _Fate.GROW]
-    for done, planned in enumerate(grown, 1):
+    longer = [planned for planned in plan if planned.fate is Fate.GROW]
+    for done, planned in enumerate(longer, 1):
         if planned.there is not None:
-            change = partial(_grown, planned.item)
+            change = partial(grown, planned.item)
             yield from update(state, planned.there.id, change, version=planned.there.version)
-        progress("changes", done, len(grown))
+        progress("changes", done, len(longer))
 
 
-def _grown(item: Named, fields: Fields) -> Fields:
+def grown(item: Named, fields: Fields) -> Fields:
     """The memory of an exchange that went on: what else was said of it stays."""
     draft = item.exchange.draft
     labels = {**fields.labels, "participants": draft.labels["participants"]}
     return msgspec.structs.replace(fields, content=draft.content, labels=labels)
 
 
-def _report(
-    state: VaultState, read: Read, plan: list[_Planned], items: Iterable[Named]
-) -> MessagesReport:
+def report_of(read: Read, plan: list[Planned], standing: Iterable[Memory | None]) -> MessagesReport:
     """What was done, by what was first found; the memories as they are at the end."""
     counted = [planned.fate for planned in plan]
-    standing = [planned.there for planned in _planned(state, items)]
     return MessagesReport(
         memories=tuple(memory for memory in standing if memory is not None),
-        created=counted.count(_Fate.CREATE),
-        updated=counted.count(_Fate.GROW),
-        unchanged=counted.count(_Fate.KEEP) + len(read.exchanges) - len(plan),
-        forgotten=counted.count(_Fate.FORGOTTEN),
+        created=counted.count(Fate.CREATE),
+        updated=counted.count(Fate.GROW),
+        unchanged=counted.count(Fate.KEEP) + len(read.exchanges) - len(plan),
+        forgotten=counted.count(Fate.FORGOTTEN),
         skipped=read.skipped,
         session=read.session,
     )

@@ -20,7 +20,14 @@ from vectors.making.samples import LAYOUTS
 
 _LABEL = re.compile(rb"\0{7}.coffret/v1/([a-z/-]+)\0{7}")
 KEKS = "memory", "grant", "identity", "local", "given", "messages", "states"
-DERIVED = "login-seed", "unlock-key", "recovery-login-seed", "recovery-key", "given-key"
+DERIVED = (
+    "login-seed",
+    "unlock-key",
+    "recovery-login-seed",
+    "recovery-key",
+    "given-key",
+    "messages-key",
+)
 """Keys and salts are derived for these: they are of no bytes that anybody reads."""
 
 COMPUTING = {
@@ -110,4 +117,4 @@ def test_no_two_keys_are_derived_alike() -> None:
     fields = accounts[0], u64(1)
     keys += [derive(secret.reveal(), purpose, *fields).reveal() for purpose in DERIVED]
     keys += [derive(secret.reveal(), f"kek/{kek}", *fields[::-1]).reveal() for kek in KEKS]
-    assert len(set(keys)) == len(keys) == 28 + 5 + 7
+    assert len(set(keys)) == len(keys) == 28 + 6 + 7

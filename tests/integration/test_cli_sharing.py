@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -194,6 +195,21 @@ def test_what_was_granted_is_narrowed_by_options(two: Two) -> None:
             assert {hit["memory"]["title"] for hit in ran.data()["hits"]} <= expected
     two.app("app", "list", "--importance", "7", code=2)
     two.app("app", "list", "--label", "user", code=2)
+
+
+def test_an_app_writes_a_conversation(two: Two, tmp_path: Path) -> None:
+    """From a file, each exchange once; what is no conversation is refused, and nothing written."""
+    two.grant()
+    path = tmp_path / "talk.json"
+    talk = [{"role": "user", "content": "No nuts"}, {"role": "assistant", "content": "Noted."}]
+    path.write_text(json.dumps(talk))
+    words = ("app", "remember-messages", str(path), "--session", "s", "-t", "food")
+    assert "1 created, 0 updated, 0 unchanged" in two.app(*words).out
+    assert two.app(*words, "--json").data()["unchanged"] == 1
+    (waiting,) = two.owner("pending", "--json").data()
+    assert waiting["proposed"]["content"] == "Me: No nuts\n\nAssistant: Noted."
+    path.write_text("[7]")
+    two.app(*words, code=2)
 
 
 def test_an_app_waits_for_its_owner(two: Two) -> None:

@@ -14,8 +14,10 @@ import pytest
 
 import coffret
 from coffret import App, AsyncApp, AsyncVault, Vault
-from coffret.app import Access, register_developer
-from coffret.async_app import AsyncAccess, register_developer_async
+from coffret.access import Access
+from coffret.app import register_developer
+from coffret.async_access import AsyncAccess
+from coffret.async_app import register_developer_async
 from coffret.flows.http import LogMovedError, Response, VersionConflictError, b64, problem, succeed
 from coffret_vault import errors
 

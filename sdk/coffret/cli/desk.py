@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     import typer
 
-    from coffret.app import Access, App
+    from coffret.access import Access
+    from coffret.app import App
     from coffret.flows.state import Ambient
     from coffret.opening import HeldKeys
     from coffret.vault import Vault

@@ -115,6 +115,7 @@ def app_commands() -> dict[str, Callable[..., None]]:
         "show": under_grant.show_granted,
         "search": under_grant.search_granted,
         "remember": under_grant.remember_granted,
+        "remember-messages": conversing.propose_messages,
         "update": under_grant.update_granted,
         "forget": under_grant.forget_granted,
         "receipt": under_grant.receipt,

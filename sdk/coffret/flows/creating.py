@@ -81,6 +81,41 @@ def remember_many(
     return done
 
 
+def create_unseen(
+    state: AppState, held: Held, new: Sequence[NewMemory], progress: Progress = silent
+) -> Flow[list[Memory | None]]:
+    """Write memories that the grant did not show, by ids that say the same memory again.
+
+    None for each that is there all the same: it was written before, and then its owner deleted it
+    or took it out of the grant; or it was written just now. Errors as :func:`remember_many`, but
+    for these.
+    """
+    check_live(state, held)
+    check_scope(held, "create")
+    named = zip(new, chosen_ids(new), strict=True)
+    created = [_created(state, held, item, chosen) for item, chosen in named]
+    done: list[Memory | None] = []
+    for batch in batches(created, _size, count=AT_ONCE, most=AT_ONCE_BYTES):
+        done += yield from _write_unseen(state, held, batch)
+        progress("memories", len(done), len(created))
+    return done
+
+
+def _write_unseen(state: AppState, held: Held, batch: list[_Created]) -> Flow[list[Memory | None]]:
+    """All at once; where one of them is there, which the server does not say, by halves."""
+    versions = [item.version for item in batch]
+    try:
+        yield from submit(state, held, [v.entry for v in versions], [v.record for v in versions])
+    except ConflictError:
+        if len(batch) == 1:
+            return [None]
+        half, done = len(batch) // 2, []
+        for part in (batch[:half], batch[half:]):
+            done += yield from _write_unseen(state, held, part)
+        return done
+    return [version.memory for version in versions]
+
+
 def _created(state: AppState, held: Held, new: NewMemory, chosen: bytes | None) -> _Created:
     now = now_of(state, held)
     stamp = Stamp(

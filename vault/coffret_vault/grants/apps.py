@@ -20,6 +20,7 @@ from coffret_vault.formats.sharing import (
     grant_approval,
     grant_key_info,
 )
+from coffret_vault.keyslots.slots import derive
 
 if TYPE_CHECKING:
     from coffret_vault.keyring import Identity
@@ -70,6 +71,18 @@ def sign_request(identity: Identity, request: AccessRequest) -> Signed:
     """The access request, signed by the app that asks."""
     message = ACCESS_REQUEST.serialize(request)
     return Signed(message, sign_statement(identity.signing, "access-request", message))
+
+
+def messages_key(seeds: bytes, account_id: bytes) -> SecretBytes:
+    """The key from which the ids of the exchanges follow that an app writes for an owner.
+
+    For each owner another: what two of them said alike has two ids.
+
+    Args:
+        seeds: of the app's identity, 64 bytes.
+        account_id: the owner's.
+    """
+    return derive(seeds, "messages-key", account_id)
 
 
 def open_grant(

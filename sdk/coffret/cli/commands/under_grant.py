@@ -51,7 +51,7 @@ from coffret_vault.errors import InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from coffret.app import Access
+    from coffret.access import Access
 
 Written = Annotated[
     str, typer.Argument(metavar="CONTENT", help="Markdown; - reads it from standard input.")
