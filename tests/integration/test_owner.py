@@ -184,7 +184,7 @@ def test_a_list_that_says_nothing_sensible_is_refused(
     vault = either.owner().vault
     with pytest.raises(InputError):
         vault.list(**narrowed)
-    for unknown in ("limit", "mode", "min_similarity", "author"):
+    for unknown in ("mode", "min_similarity", "author"):
         with pytest.raises(TypeError, match=unknown):
             vault.list(**{unknown: None})  # type: ignore[arg-type]
 
