@@ -196,6 +196,8 @@ class Access:
             InputError: one of the messages is none, or cannot be a memory; nothing is written.
             GrantError: the grant does not include ``create``, or ``update`` where an exchange that
                 is there has grown; or it is not in force. Nothing is written.
+            ConflictError: another process of the app adds to the same exchange; called again, it
+                goes on.
             QuotaError: the owner's vault takes no more from apps before its owner has decided; what
                 was written stays.
         """

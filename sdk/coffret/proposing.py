@@ -41,6 +41,8 @@ def propose_messages(
         GrantError: the grant does not include ``create``, or ``update`` where an exchange that is
             there has grown; or it is not in force. Nothing is written.
         InputError: one of them cannot be a memory. Nothing is written.
+        ConflictError: another process of the app adds to the same exchange; called again, it goes
+            on.
         QuotaError: the owner's vault takes no more from apps now; what was written stays.
     """
     check_live(state, held)
