@@ -60,8 +60,8 @@ class MessagesReport(msgspec.Struct, frozen=True):
         created: how many are new.
         updated: how many had grown: an answer has come, or one more.
         unchanged: how many were there; one that was changed by hand stays as it is.
-        forgotten: how many were deleted by their owner, and are not written again; of an app also
-            those that were rejected, or taken out of the grant.
+        forgotten: how many were deleted by their owner, and are not written again; for an app also
+            what was rejected, and what its grant does not show any more.
         skipped: what of the messages was left out, and why.
         session: which conversation it is, as the label ``session`` says.
     """
