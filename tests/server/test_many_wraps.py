@@ -127,8 +127,8 @@ async def test_what_waits_is_looked_for_once_however_much_is_rejected(sqlite_sta
 @pytest.mark.asyncio
 async def test_lists_of_small_things_end(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tags, and versions of which nothing is left, come in bounded numbers; versions go on."""
-    monkeypatch.setattr(listing, "TAGS_LIMIT", 3, raising=False)
-    monkeypatch.setattr(data, "VERSIONS_LIMIT", 4, raising=False)
+    monkeypatch.setattr(listing, "TAGS_LIMIT", 3)
+    monkeypatch.setattr(data, "VERSIONS_LIMIT", 4)
     owner, memory = await stand.sign_up(), forge.new_id()
     tags = [("b", "c"), ("a", "b", "c"), ("c",), ("d",), ("e",), ("a",)]
     for names in tags:

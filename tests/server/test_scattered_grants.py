@@ -50,7 +50,7 @@ async def test_a_page_proves_what_stands_in_a_few_runs(
         return found
 
     monkeypatch.setattr(apps, "read_hashes", counted)
-    monkeypatch.setattr(apps, "RUNS_LIMIT", RUNS, raising=False)
+    monkeypatch.setattr(apps, "RUNS_LIMIT", RUNS)
     owner, app = await stand.sign_up(), await stand.new_app()
     grant = await stand.grant(owner, app)
     wanted = await _scattered(stand, owner)

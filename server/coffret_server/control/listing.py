@@ -156,5 +156,5 @@ async def list_tags(owner: CurrentOwner, services: CurrentServices) -> Response:
             .order_by(count.desc(), MemoryTag.tag)
             .limit(TAGS_LIMIT)
         )
-        found = sorted(((tag, number) for tag, number in rows), key=lambda row: (-row[1], row[0]))
-    return answer([{"tag": tag, "memories": number} for tag, number in found])
+        found = [{"tag": tag, "memories": number} for tag, number in rows]
+    return answer(found)
