@@ -176,19 +176,11 @@ def new_memories(memories: Iterable[NewMemory]) -> list[NewMemory]:
         if not (isinstance(given, NewMemory) and isinstance(fields, Fields)):
             message = "memories are given as NewMemory(Fields(content=…))"
             raise InputError(message)
-        check_created(new.created)
+        created: object = new.created
+        if not (created is None or isinstance(created, datetime)):
+            message = "created is a datetime.datetime"
+            raise InputError(message)
     return found
-
-
-def check_created(created: object) -> None:
-    """Take nothing else for a time of creation.
-
-    Raises:
-        InputError: it is neither a moment nor left out.
-    """
-    if not (created is None or isinstance(created, datetime)):
-        message = "created is a datetime.datetime"
-        raise InputError(message)
 
 
 def _normal(details: Mapping[str, Any]) -> dict[str, Any]:
@@ -245,17 +237,8 @@ def search_of(wanted: Mapping[str, Any]) -> Search:
     if found.limit < 0:
         message = "limit is at least 0"
         raise InputError(message)
-    _check_least(found)
+    if found.min_similarity is not None:
+        from coffret_vault.search import check_least  # noqa: PLC0415 - loads numpy: only to search
+
+        check_least(found.min_similarity, found.mode)
     return found
-
-
-def _check_least(search: Search) -> None:
-    least = search.min_similarity
-    if least is None:
-        return
-    if not -1 <= least <= 1:  # nor is what is not a number
-        message = "min_similarity is between -1 and 1"
-        raise InputError(message)
-    if search.mode == "words":
-        message = "a search by words alone knows no similarity, so min_similarity is not for it"
-        raise InputError(message)
