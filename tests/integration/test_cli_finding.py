@@ -88,5 +88,8 @@ def test_list_keeps_to_what_search_keeps_to(owner: Cli, tmp_path: Path) -> None:
         (("--author", "owner", "--author", "nobody", "--type", "fact"), 1),
     ):
         assert len(owner("list", *words, "--json").data()) == count
+    assert len(owner("list", "--limit", "2", "--json").data()) == 2
     for bad in (("--label", "user"), ("--since", "soon"), ("--importance", "7"), ("--source", "")):
         owner("list", *bad, code=2)
+    owner.passphrase.unlink()  # of which nobody is asked before it is looked whether there is sense
+    owner("list", "--importance", "7", code=2)

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -149,3 +149,30 @@ def labels_of(pairs: list[str] | None) -> dict[str, str]:
             raise InputError(message)
         labels[name] = value
     return labels
+
+
+def narrowed(  # noqa: PLR0913, PLR0917 - each is an option, in the order in which commands have it
+    tag: list[str] | None,
+    any_tag: list[str] | None,
+    kind: list[str] | None,
+    author: list[str] | None,
+    label: list[str] | None,
+    importance: float | None,
+    since: str | None,
+    until: str | None,
+) -> dict[str, Any]:
+    """The options that narrow a list or a search, as ``Listing`` has them.
+
+    Raises:
+        InputError: a label, a day or a time is not written as one.
+    """
+    return {
+        "tags": tag or (),
+        "any_tags": any_tag or (),
+        "types": kind or (),
+        "authors": author or (),
+        "labels": labels_of(label),
+        "importance": importance,
+        "since": moment(since),
+        "until": moment(until),
+    }

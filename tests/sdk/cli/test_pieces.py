@@ -15,15 +15,17 @@ from keyring.backends.fail import Keyring as NoKeyring
 from keyring.backends.null import Keyring as NullKeyring
 
 from cli_harness import Cli, no_keyring
+from coffret.arguments import search_of
 from coffret.cli.approval import Choice, check_choice, chosen_memories, chosen_scopes
 from coffret.cli.asking import PASSPHRASE, Asker
 from coffret.cli.form import changes_in, read_form, write_form
 from coffret.cli.naming import full_id, short
-from coffret.cli.options import labels_of, moment, span
+from coffret.cli.options import labels_of, moment, narrowed, span
 from coffret.cli.places import check_name, find_places
 from coffret.cli.private import private_folder, write_private
 from coffret.cli.secret_key import find_secret_key, keep_secret_key, keyring_name, load_profile
 from coffret.cli.writing import _sentence, clean
+from coffret.finding import Search
 from coffret.sharing import AccessRequestInfo, AppInfo, Selection
 from coffret_vault.errors import (
     ConflictError,
@@ -215,6 +217,22 @@ def test_places_are_the_platforms_or_below_a_home(tmp_path: Path) -> None:
     for name in ("", "..", "a/b", "A", "a" * 65, ".a"):
         with pytest.raises(InputError):
             check_name(name)
+
+
+def test_each_option_narrows_by_its_own_name() -> None:
+    """None is taken for another, and what was not said narrows nothing."""
+    wanted = narrowed(["t"], ["u"], ["fact"], ["owner"], ["a=b"], 0.5, "2026-01-01", "2026-01-02")
+    assert wanted == {
+        "tags": ["t"],
+        "any_tags": ["u"],
+        "types": ["fact"],
+        "authors": ["owner"],
+        "labels": {"a": "b"},
+        "importance": 0.5,
+        "since": NOW,
+        "until": NOW + timedelta(days=1),
+    }
+    assert search_of(narrowed(*[None] * 8)) == Search()
 
 
 def test_a_home_that_nobody_has_is_an_error(tmp_path: Path) -> None:

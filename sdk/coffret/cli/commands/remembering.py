@@ -1,6 +1,5 @@
 """Write, list, show, change and forget memories."""
 
-from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -33,6 +32,7 @@ from coffret.cli.options import (
     Yes,
     labels_of,
     moment,
+    narrowed,
 )
 from coffret.cli.showing import memory_head, memory_rows, one_line, version_rows
 from coffret.flows.same import chosen_id
@@ -146,19 +146,13 @@ def list_memories(  # noqa: PLR0913 - each option is an argument
     json: Json = False,
 ) -> None:
     """List memories on this device, most lately changed first."""
+    from coffret.arguments import listing_of  # noqa: PLC0415 - loads ciphers: not to show help
+
     desk = desk_of(context, as_json=json)
-    narrowed: dict[str, Any] = {
-        "tags": tag or (),
-        "any_tags": any_tag or (),
-        "types": kind or (),
-        "authors": author or (),
-        "labels": labels_of(label),
-        "importance": importance,
-        "since": moment(since),
-        "until": moment(until),
-    }
-    found = desk.vault().list(source=source, **narrowed)
-    print_memories(desk, list(islice(found, limit)))
+    wanted = narrowed(tag, any_tag, kind, author, label, importance, since, until)
+    wanted |= {"limit": limit}
+    listing_of("list", wanted)  # what is wrong is said before the passphrase is asked for
+    print_memories(desk, list(desk.vault().list(source=source, **wanted)))
 
 
 def print_memories(desk: Desk, memories: "list[Memory]") -> None:

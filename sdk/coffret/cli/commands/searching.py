@@ -21,8 +21,7 @@ from coffret.cli.options import (
     Types,
     Until,
     WithLabels,
-    labels_of,
-    moment,
+    narrowed,
 )
 from coffret.cli.showing import found_lines, hit_shape
 
@@ -72,19 +71,8 @@ def search(  # noqa: PLR0913 - each option is an argument
     from coffret.arguments import search_of  # noqa: PLC0415 - loads ciphers: not to show help
 
     desk = desk_of(context, as_json=json)
-    wanted: dict[str, Any] = {
-        "tags": tag or (),
-        "any_tags": any_tag or (),
-        "types": kind or (),
-        "authors": author or (),
-        "labels": labels_of(label),
-        "importance": importance,
-        "since": moment(since),
-        "until": moment(until),
-        "limit": limit,
-        "mode": mode.value,
-        "min_similarity": min_similarity,
-    }
+    wanted = narrowed(tag, any_tag, kind, author, label, importance, since, until)
+    wanted |= {"limit": limit, "mode": mode.value, "min_similarity": min_similarity}
     search_of(wanted)  # what is wrong is said before the passphrase is asked for
     steps = Steps()
     vault = desk.vault()

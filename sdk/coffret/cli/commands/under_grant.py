@@ -42,8 +42,7 @@ from coffret.cli.options import (
     Types,
     Until,
     WithLabels,
-    labels_of,
-    moment,
+    narrowed,
 )
 from coffret.cli.places import DEFAULT
 from coffret_vault.errors import InputError
@@ -92,17 +91,8 @@ def list_granted(  # noqa: PLR0913 - each option is an argument
 ) -> None:
     """List what the grant covers now, most lately changed first."""
     desk = desk_of(context, as_json=json)
-    found = _access(desk, app, file, request).memories(
-        tags=tag or (),
-        any_tags=any_tag or (),
-        types=kind or (),
-        authors=author or (),
-        labels=labels_of(label),
-        importance=importance,
-        since=moment(since),
-        until=moment(until),
-        limit=limit,
-    )
+    wanted = narrowed(tag, any_tag, kind, author, label, importance, since, until)
+    found = _access(desk, app, file, request).memories(**wanted, limit=limit)
     print_memories(desk, list(found))
 
 
@@ -143,20 +133,9 @@ def search_granted(  # noqa: PLR0913 - each option is an argument
 ) -> None:
     """Search what the grant covers, on this machine."""
     desk = desk_of(context, as_json=json)
-    access = _access(desk, app, file, request)
-    found = access.search(
-        question,
-        tags=tag or (),
-        any_tags=any_tag or (),
-        types=kind or (),
-        authors=author or (),
-        labels=labels_of(label),
-        importance=importance,
-        since=moment(since),
-        until=moment(until),
-        limit=limit,
-        mode=mode.value,
-        min_similarity=min_similarity,
+    wanted = narrowed(tag, any_tag, kind, author, label, importance, since, until)
+    found = _access(desk, app, file, request).search(
+        question, **wanted, limit=limit, mode=mode.value, min_similarity=min_similarity
     )
     print_found(desk, found, None)
 
