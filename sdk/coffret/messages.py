@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 
 import msgspec
 
+from coffret.arguments import check_names
 from coffret.exchanges import Named, named
 from coffret.flows.keys import open_memory
 from coffret.flows.many import remember_many
@@ -74,6 +75,11 @@ class MessagesReport(msgspec.Struct, frozen=True):
     skipped: tuple[ImportSkipped, ...]
     session: str
 
+    def __repr__(self) -> str:
+        # Never the session: it is a name of somebody's, or a hash of what was said.
+        counts = (self.created, self.updated, self.unchanged, self.forgotten)
+        return "<MessagesReport {} created {} updated {} unchanged {} forgotten>".format(*counts)
+
 
 class Fate(Enum):
     """What is to be done with an exchange."""
@@ -103,9 +109,7 @@ def conversation_of(messages: Iterable[Mapping[str, object]], talk: Talk) -> Rea
         TypeError: an argument is not known.
         InputError: one of the messages is none, or cannot be a memory; it says which.
     """
-    if unknown := sorted(talk.keys() - Talk.__annotations__.keys()):
-        message = f"remember_messages() got an unexpected keyword argument {unknown[0]!r}"
-        raise TypeError(message)
+    check_names("remember_messages", talk, Talk)
     return read_messages(
         messages,
         session=talk.get("session"),

@@ -19,6 +19,7 @@ from coffret.importing import Gone, current_memories, written_digest
 from coffret.sources import known_places
 from coffret_vault.errors import ConflictError, FormatError, InputError, NotFoundError
 from coffret_vault.formats.layout import parse_id
+from coffret_vault.formats.unshown import Unshown
 from coffret_vault.ingest.spaces import PREFIX, is_from
 from coffret_vault.records.marks import IMPORT_KEY, IMPORT_RUN, IMPORT_WRITTEN
 from coffret_vault.records.memory import from_micros
@@ -67,7 +68,7 @@ class ImportUndone(msgspec.Struct, frozen=True):
     kept: tuple[Gone, ...]
 
 
-class _Created(msgspec.Struct, frozen=True):
+class _Created(Unshown, msgspec.Struct, frozen=True):
     """A memory that an import created, as it is now; ``version`` is what was looked at."""
 
     memory_id: bytes

@@ -54,6 +54,7 @@ def test_a_conversation_that_grows_is_added_once(either: World) -> None:
     assert counts(vault.remember_messages(TALK[2:], **said)) == (0, 0, 2, 0)
     report = vault.remember_messages(TALK, **said)
     assert report.session == "s"
+    assert repr(report) == "<MessagesReport 0 created 0 updated 3 unchanged 0 forgotten>"
     assert [memory.content for memory in report.memories] == [FIRST, SECOND, "Me: Again?"]
     labels = {"session": "s", "agent": "helper", "user": "ana", "participants": "Me, Assistant"}
     assert report.memories[0].labels == labels

@@ -84,7 +84,7 @@ class Exchange(Unshown, msgspec.Struct, frozen=True):
         return spoken_by_all(self.messages[:count])
 
 
-class Read(msgspec.Struct, frozen=True):
+class Read(Unshown, msgspec.Struct, frozen=True):
     """What was read of messages.
 
     Attributes:
