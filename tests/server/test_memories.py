@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from coffret_server.control import listing
 from server import forge
 from server.stand import Stand, code
 
@@ -181,6 +182,35 @@ async def test_the_list_is_paged(stand: Stand) -> None:
     assert seen == expected
     answer = await stand.get("/memory-blobs?cursor=nonsense", owner.token)
     assert code(answer) == (400, "malformed")
+
+
+@pytest.mark.parametrize("limit", [2, 10])
+async def test_a_page_looks_through_so_many_memories(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    """Where few or none of many are asked for, pages are short, and all of these come to be had."""
+    monkeypatch.setattr(listing, "LOOKED_THROUGH", 5)
+    owner = await stand.sign_up()
+    memories = sorted(forge.new_id() for _ in range(15))
+    important = set(memories[:2])
+    records = [owner.memory(item, importance=900_000 * (item in important)) for item in memories]
+    for record in records:
+        assert (await stand.append(owner, owner.put(record))).is_success
+    for place in range(6, 9):
+        digest = forge.digest_of(records[place])
+        gone = owner.append(owner.entry("delete", memories[place], 2, digest))
+        assert (await stand.append(owner, gone)).is_success
+    pages, cursor = [], ""
+    while True:
+        path = f"/memory-blobs?importance=0.5&limit={limit}{cursor}"
+        page = (await stand.get(path, owner.token)).json()
+        pages.append([item["memory_id"] for item in page["items"]])
+        if page["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+    assert pages == [[], [], [str(memories[1]), str(memories[0])]]
+    answer = await stand.get("/memory-blobs", owner.token)
+    assert len(answer.json()["items"]) == 5
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=501", "limit=x", "importance=2"])

@@ -3,11 +3,11 @@
 import base64
 import binascii
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, TypeVar
 from uuid import UUID
 
 from fastapi import Query
-from sqlalchemy import Select, and_, func, select
+from sqlalchemy import Select, and_, func, literal, select
 from starlette.responses import Response
 
 from coffret_server.control.web import (
@@ -27,6 +27,9 @@ listing = router("memories")
 TAGS_LIMIT: Final = 10_000
 """More than anybody looks through; an account may have millions, and a list of them all is made in
 this server's memory."""
+LOOKED_THROUGH: Final = 10_000
+"""Memories that one page is chosen from: an account may have a million, of which none is it."""
+S = TypeVar("S", bound="Select[*tuple[Any, ...]]")
 _BINARY: Final = 0xC4
 """MessagePack's mark of bytes whose length has one byte; that of two follows it, and so on."""
 _BEGINNING: Final = 2 + 2 + HEADER_LIMIT
@@ -78,24 +81,40 @@ def _cursor(text: str | None) -> bytes | None:
 def _chosen(
     account: bytes, tags: Sequence[str], importance: float | None, after: bytes | None
 ) -> "Select[bytes, int, int, int, bytes]":
-    """The memories asked for, newest id first, each with what is shown of its entry."""
+    """The memories asked for, newest id first, each with what is shown of its entry.
+
+    Of the next that there are, deleted or not: `_last` tells where these end.
+    """
+    columns = select(Memory.memory_id, Memory.list_seq, Memory.importance, Memory.deleted)
+    some = _after(columns, account, after).limit(LOOKED_THROUGH).subquery()
     beginning = func.substr(Entry.record, 1, _BEGINNING)
     chosen = (
-        select(Memory.memory_id, Entry.version, Entry.status, func.length(Entry.record), beginning)
-        .join(Entry, and_(Entry.account_id == Memory.account_id, Entry.seq == Memory.list_seq))
-        .where(Memory.account_id == account, Memory.deleted == 0)
-        .order_by(Memory.memory_id.desc())
+        select(some.c.memory_id, Entry.version, Entry.status, func.length(Entry.record), beginning)
+        .join(Entry, and_(Entry.account_id == account, Entry.seq == some.c.list_seq))
+        .where(some.c.deleted == 0)
+        .order_by(some.c.memory_id.desc())
     )
-    if after is not None:
-        chosen = chosen.where(Memory.memory_id < after)
     if importance is not None:
-        chosen = chosen.where(Memory.importance >= round(importance * IMPORTANCE_LIMIT))
+        chosen = chosen.where(some.c.importance >= round(importance * IMPORTANCE_LIMIT))
     for tag in tags:
-        having = select(MemoryTag.memory_id).where(
-            MemoryTag.account_id == account, MemoryTag.tag == tag
+        having = select(literal(1)).where(
+            MemoryTag.account_id == account,
+            MemoryTag.tag == tag,
+            MemoryTag.memory_id == some.c.memory_id,
         )
-        chosen = chosen.where(Memory.memory_id.in_(having))
+        chosen = chosen.where(having.exists())
     return chosen
+
+
+def _last(account: bytes, after: bytes | None) -> "Select[bytes]":
+    """The last of the memories that a page is chosen from, and the next, if there is one."""
+    return _after(select(Memory.memory_id), account, after).offset(LOOKED_THROUGH - 1).limit(2)
+
+
+def _after(columns: S, account: bytes, after: bytes | None) -> S:
+    """An account's memories, newest id first, from behind one of them on."""
+    ordered = columns.where(Memory.account_id == account).order_by(Memory.memory_id.desc())
+    return ordered if after is None else ordered.where(Memory.memory_id < after)
 
 
 @listing.get("/memory-blobs", response_model=PageAnswer)
@@ -107,16 +126,23 @@ async def list_memories(
     cursor: str | None = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> Response:
-    """Memories by what is in the clear: all the tags, at least that importance."""
+    """Memories by what is in the clear: all the tags, at least that importance.
+
+    A page may be short, or empty, though more follow: then it has a cursor.
+    """
     if any("\0" in tag for tag in tags):
         refuse("invalid-input", "a tag has no zero byte, and PostgreSQL's text neither")
-    chosen = _chosen(owner.account, tags, importance, _cursor(cursor)).limit(limit + 1)
+    after = _cursor(cursor)
+    chosen = _chosen(owner.account, tags, importance, after).limit(limit + 1)
     async with services.storage.read() as session:
         rows = (await session.execute(chosen)).all()
+        if len(rows) > limit:
+            ends = [row.memory_id for row in rows[limit - 1 :]]
+        else:
+            ends = list(await session.scalars(_last(owner.account, after)))
     items = [_item(*row) for row in rows[:limit]]
-    more = len(rows) > limit
-    last = base64.urlsafe_b64encode(rows[limit - 1][0]).decode() if more else None
-    return answer({"items": items, "next_cursor": last})
+    following = base64.urlsafe_b64encode(ends[0]).decode() if len(ends) > 1 else None
+    return answer({"items": items, "next_cursor": following})
 
 
 def _item(
