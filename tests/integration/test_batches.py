@@ -1,11 +1,13 @@
 """Many memories at once: the next batch is sealed while one is under way."""
 
+from typing import Any
 from unittest.mock import patch
 
 import pytest
 
 from coffret import Fields, Memory, NewMemory
-from coffret.flows.batches import Sealing
+from coffret.flows import append
+from coffret.flows.batches import WRAP_BYTES, Sealing
 from coffret_vault.errors import InputError
 from harness.world import World
 
@@ -46,3 +48,23 @@ def test_the_batches_before_a_bad_memory_are_kept(either: World, bad: int) -> No
     with patch("coffret.flows.batches.BATCH", 2), pytest.raises(InputError, match="content"):
         vault.remember_many(new(*contents))
     assert sorted(memory.content for memory in vault.list()) == contents[: bad // 2 * 2]
+
+
+def test_a_batch_has_room_for_the_keys_that_grants_are_given(world: World) -> None:
+    """With more standing grants a batch has fewer memories: a server takes so many keys at once."""
+    owner = world.owner()
+    for name in ("One", "Two", "Three"):
+        world.granted(owner, world.app(name=name), standing=True, approve_standing=True)
+    taken: list[int] = []
+    body = append.Append
+
+    def counted(*args: Any, **named: Any) -> append.Append:
+        made = body(*args, **named)
+        taken.append(len(made.wraps))
+        return made
+
+    room = patch("coffret.flows.batches._BATCH_BYTES", 12 * WRAP_BYTES)
+    with room, patch.object(append, "Append", counted):
+        owner.vault.remember_many(new(*map(str, range(9))))
+    assert sum(taken) == 27
+    assert max(taken) <= 15

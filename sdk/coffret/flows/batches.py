@@ -13,15 +13,23 @@ if TYPE_CHECKING:
 
 BATCH = 500
 _BATCH_BYTES = 8 << 20
+WRAP_BYTES = 192
+"""More than one key for one grant takes: 113 bytes of wrap, two ids and a number."""
 T = TypeVar("T")
 
 
 class Sealing:
     """Gives batches of sealed memories, one of which can be sealed before it is asked for."""
 
-    def __init__(self, items: Iterable[Written]) -> None:
-        """Take the memories as they are sealed one after another."""
-        self._batches = batches(items, lambda item: len(item.row.record.envelope))
+    def __init__(self, items: Iterable[Written], grants: int = 0) -> None:
+        """Take the memories as they are sealed one after another.
+
+        Args:
+            items: the memories.
+            grants: how many may each be given the key of one, beside it in the request.
+        """
+        wraps = grants * WRAP_BYTES
+        self._batches = batches(items, lambda item: len(item.row.record.envelope) + wraps)
         self._next: list[Written] | None = None
         self._failure: CoffretError | None = None
 

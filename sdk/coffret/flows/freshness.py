@@ -34,6 +34,11 @@ def live_grants(state: VaultState) -> list[GrantRow]:
     ]
 
 
+def standing_grants(state: VaultState) -> int:
+    """How many of these are given what is new, where it matches."""
+    return sum(row.statement().standing for row in live_grants(state))
+
+
 def _begun(state: VaultState, memory: MemoryState) -> Entry | None:
     leaf = state.store.leaf(memory.begun)
     return parse_leaf(leaf).entry if leaf else None

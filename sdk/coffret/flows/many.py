@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from coffret.flows.append import Append, Change, append
 from coffret.flows.batches import Sealing
+from coffret.flows.freshness import standing_grants
 from coffret.flows.http import MSGPACK, Request, encode_msgpack
 from coffret.flows.memories import NewMemory, Written, put_change, seal_new
 from coffret.flows.same import Chosen, OvertakenError
@@ -45,7 +46,8 @@ def remember_many(
     done: list[Memory] = []
     yield from look(state, (item.fields for item in everything))
     default = sealed_by_default(state)
-    sealing = Sealing(seal_new(state, item, sealed=default) for item in everything)
+    sealed = (seal_new(state, item, sealed=default) for item in everything)
+    sealing = Sealing(sealed, standing_grants(state))
     while batch := sealing.take():
         follows = len(done) + len(batch) < len(everything)
         submit = partial(_create_batch, meanwhile=sealing.ahead if follows else None)

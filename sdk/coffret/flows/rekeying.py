@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.append import append
-from coffret.flows.batches import batches
-from coffret.flows.freshness import live_grants
+from coffret.flows.batches import WRAP_BYTES, batches
+from coffret.flows.freshness import standing_grants
 from coffret.flows.memories import next_version, put_change
 from coffret.flows.sync import silent
 from coffret_vault.errors import ConflictError, InputError, NotFoundError, OpenError
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 _LOOK = "Look at them, write them anew and forget the old ones, or end the grants that hold them."
 _LEAF = 256
 """More than a log entry and the lengths around a record take."""
-_WRAP = 192
-"""More than one key for one grant takes: 113 bytes of wrap, two ids and a number."""
 
 
 class _NothingToWriteError(Exception):
@@ -113,13 +111,13 @@ def _written(state: VaultState, batch: Sequence[bytes], left: list[bytes]) -> It
 
 def rewritten_size(state: VaultState) -> Callable[[bytes], int]:
     """Tells how many bytes a memory that is written again takes in an append, with its wraps."""
-    standing = sum(row.statement().standing for row in live_grants(state))
+    standing = standing_grants(state)
 
     def size(memory_id: bytes) -> int:
         memory = state.store.state(memory_id)
         record = None if memory is None else state.store.record(memory_id, memory.current)
         sealed = () if record is None else (record.header, record.envelope, record.wrap)
         wraps = len(state.store.grants.holders(memory_id)) + standing
-        return _LEAF + sum(map(len, sealed)) + wraps * _WRAP
+        return _LEAF + sum(map(len, sealed)) + wraps * WRAP_BYTES
 
     return size
