@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 
 from coffret_server.ledger import Ledger
+from coffret_server.news import WRAPS_LIMIT
 from coffret_server.problems import ProblemError, refuse
 from coffret_server.rows import Put, Rewrap, State, load_state
 from coffret_server.signatures import Verifier
@@ -16,7 +17,6 @@ from coffret_server.wire.log import Entry, Head, key_id, parse_entry, parse_head
 
 RECORDS_LIMIT: Final = 1_000
 LEAVES_LIMIT: Final = 5_000
-WRAPS_LIMIT: Final = 50_000
 MEMORY_KINDS: Final = frozenset({"put", "accept", "reject", "delete"})
 _packed = msgspec.msgpack.Encoder().encode
 T = TypeVar("T")
@@ -336,13 +336,16 @@ async def _live(ledger: Ledger, grants: set[bytes], now: int) -> set[bytes]:
     A device whose clock is behind does not know that one's is: its memory is taken, and that wrap
     is not. One for a grant that is not this account's, or was revoked, is refused.
     """
-    wanted = list(grants)[:SQLITE_VARIABLES]
-    rows = await ledger.tx.all(
-        "SELECT grant_id, expires FROM grants WHERE account_id = ? AND state <> 'revoked'"  # noqa: S608 - only question marks are put into the text
-        f" AND grant_id IN ({marks(wanted)})",
-        ledger.account,
-        *wanted,
-    )
-    if len(rows) != len(grants):
-        refuse("invalid-input", "a wrap is for a grant that does not exist or was revoked")
-    return {grant for grant, expires in rows if expires > now}
+    wanted, live = list(grants), set()
+    for start in range(0, len(wanted), SQLITE_VARIABLES):
+        part = wanted[start : start + SQLITE_VARIABLES]
+        rows = await ledger.tx.all(
+            "SELECT grant_id, expires FROM grants WHERE account_id = ? AND state <> 'revoked'"  # noqa: S608 - only question marks are put into the text
+            f" AND grant_id IN ({marks(part)})",
+            ledger.account,
+            *part,
+        )
+        if len(rows) != len(part):
+            refuse("invalid-input", "a wrap is for a grant that does not exist or was revoked")
+        live |= {grant for grant, expires in rows if expires > now}
+    return live

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from coffret_server import merkle
+from coffret_server.news import News
 from coffret_server.problems import refuse
 from coffret_server.rows import (
     ADD_ENTRY,
@@ -30,7 +31,6 @@ from coffret_server.rows import (
     SET_RECORD,
     SET_STATUS,
     SIZE_OF_MEMORY,
-    TOUCH_WRAPS,
     Memory,
     Put,
     Rewrap,
@@ -62,11 +62,11 @@ class Ledger:
         self.frontier = merkle.Frontier(state.size, state.frontier)
         self.seq = state.size
         self.waiting = Waiting(tx, account)
+        self.news = News(tx, account)
         self._memories: dict[bytes, Memory] = {}
         self._entries: list[tuple[Value, ...]] = []
         self._tags: list[tuple[Value, ...]] = []
         self._wraps: list[tuple[Value, ...]] = []
-        self._touched: dict[bytes, int] = {}
         self._unlisted: set[bytes] = set()
         self._memory_count = state.memories
         self._bytes = state.bytes
@@ -150,7 +150,7 @@ class Ledger:
         self._memory_count += memory.list_seq is None
         await self._list(memory, seq, put.header)
         if memory.newest:
-            self._touch(memory)
+            self.news.add(memory.memory, self.seq)
         self._newest(memory, entry, put.digest)
         memory.key_number = max(memory.key_number, put.header.key_number)
         memory.current, memory.current_seq, memory.shown_seq = entry.version, seq, seq
@@ -206,7 +206,7 @@ class Ledger:
         await self._list(memory, target.seq, records.parse_header(record[0]))
         memory.current, memory.current_seq = entry.version, target.seq
         memory.shown_seq = self.seq
-        self._touch(memory)
+        self.news.add(memory.memory, self.seq)
         self._add(leaf, entry, shows=target.seq)
 
     async def reject(self, leaf: bytes, entry: Entry) -> None:
@@ -245,10 +245,6 @@ class Ledger:
         self.seq += 1
         if put:
             self._bytes += len(put.record)
-
-    def _touch(self, memory: Memory) -> None:
-        """What grants hold of a memory is news: once, however many versions of it there are."""
-        self._touched[memory.memory] = self.seq
 
     async def target(self, memory: bytes, version: int) -> Target | None:
         """A stored put or delete of a memory."""
@@ -308,7 +304,7 @@ class Ledger:
             self._memory_count -= memory.list_seq is None
 
     async def _list_newest_pending(self, memory: Memory) -> None:
-        row = await self.tx.one(NEWEST_PENDING, self.account, memory.memory, PENDING)
+        row = await self.tx.one(NEWEST_PENDING, self.account, memory.memory)
         if row is None:
             await self._list(memory, None, None)
             return
@@ -376,9 +372,7 @@ class Ledger:
             await self.tx.many(CHANGE_MEMORY, changed)
         await self._flush_entries()
         await self._flush_tags()
-        if self._touched:
-            touched = [(seq, account, memory) for memory, seq in self._touched.items()]
-            await self.tx.many(TOUCH_WRAPS, touched)
+        await self.news.finish()
         await self.flush_wraps()
         await self.waiting.finish()
         if self.frontier.tiles:

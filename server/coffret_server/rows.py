@@ -46,9 +46,11 @@ FIND_VERSION: Final = (
     " WHERE account_id = ? AND subject = ? AND version = ? AND status IS NOT NULL"
 )
 ERASE: Final = "UPDATE entries SET record = NULL WHERE account_id = ? AND seq = ?"
+# What waits is found by an index of its own, which is taken where its condition is said: whoever
+# refuses one of a million versions does not look through those that were refused before.
 NEWEST_PENDING: Final = (
-    "SELECT seq, record FROM entries WHERE account_id = ? AND subject = ? AND status = ?"
-    " AND kind = 'put' ORDER BY version DESC LIMIT 1"
+    "SELECT seq, record FROM entries WHERE account_id = ? AND subject = ? AND version > 0"
+    " AND status = 1 AND kind = 'put' ORDER BY version DESC LIMIT 1"
 )
 SET_RECORD: Final = "UPDATE entries SET record = ? WHERE account_id = ? AND seq = ?"
 # Every version is above 0. Only where that is said as well does SQLite take the index of versions:
@@ -63,7 +65,7 @@ ERASE_MEMORY: Final = (
 )
 WAITING_OF_MEMORY: Final = (
     "SELECT grant_id, COUNT(*), COALESCE(SUM(LENGTH(record)), 0) FROM entries"
-    " WHERE account_id = ? AND subject = ? AND version > 0 AND status = ? GROUP BY grant_id"
+    " WHERE account_id = ? AND subject = ? AND version > 0 AND status = 1 GROUP BY grant_id"
 )
 FIND_LEAF: Final = (
     "SELECT seq, leaf FROM entries WHERE account_id = ?"

@@ -158,6 +158,14 @@ class Entry(Base):
             postgresql_where=text("status IS NOT NULL"),
         ),
         Index(
+            "ix_entries_pending",
+            "account_id",
+            "subject",
+            "version",
+            sqlite_where=text("status = 1"),
+            postgresql_where=text("status = 1"),
+        ),
+        Index(
             "ix_entries_grant",
             "account_id",
             "grant_id",

@@ -7,7 +7,6 @@ from typing import Final
 
 from coffret_server.problems import ProblemError
 from coffret_server.rows import WAITING_OF_MEMORY, State
-from coffret_server.schema import PENDING
 from coffret_server.settings import Settings
 from coffret_server.storage import Tx
 
@@ -40,7 +39,7 @@ class Waiting:
 
     async def forget(self, memory: bytes) -> None:
         """What is stored of a memory waits no more: the memory goes."""
-        rows = await self._tx.all(WAITING_OF_MEMORY, self._account, memory, PENDING)
+        rows = await self._tx.all(WAITING_OF_MEMORY, self._account, memory)
         for grant, count, size in rows:
             self._change(grant, -count, -int(size))
 

@@ -10,6 +10,7 @@ import pytest
 from coffret_server.control import listing
 from coffret_server.data import owner as data
 from server import forge
+from server.stand import code
 from server.test_scattered_grants import count_steps
 
 if TYPE_CHECKING:
@@ -122,6 +123,73 @@ async def test_what_waits_is_looked_for_once_however_much_is_rejected(sqlite_sta
         account = (await stand.get("/accounts/me", owner.token)).json()
         assert account["usage"]["memories"] == 0
     assert steps[1] < 1.5 * steps[0]
+
+
+@pytest.mark.asyncio
+async def test_what_was_rejected_is_not_looked_through_again(sqlite_stand: Stand) -> None:
+    """To reject the only proposal of a memory takes no longer after hundreds that were rejected."""
+    stand, count = sqlite_stand, 300
+    owner, app = await stand.sign_up(), await stand.new_app()
+    grant, memory = await stand.grant(owner, app), forge.new_id()
+    versions = range(1, count + 1)
+    records = [app.memory(owner.account, grant, memory, version) for version in versions]
+    steps = []
+    for some in (records[:1], records[1:-1], records[-1:]):
+        body = app.put(owner.account, *some)
+        assert (await stand.write(app, grant, body, owner)).is_success
+        leaves = [
+            owner.entry("reject", memory, version, forge.digest_of(item))
+            for version, item in enumerate(records, 1)
+            if item in some
+        ]
+        taken = count_steps(stand.app.state.services.storage._writer)
+        assert (await stand.append(owner, owner.append(*leaves))).is_success
+        stand.app.state.services.storage._writer.set_progress_handler(None, 0)
+        steps.append(len(taken))
+    assert steps[2] < 2 * steps[0]
+
+
+@pytest.mark.asyncio
+async def test_any_number_of_grants_are_given_one_key(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are looked up in parts, and one that is not there is told in any of these."""
+    monkeypatch.setattr("coffret_server.append.SQLITE_VARIABLES", 2)
+    owner, app = await stand.sign_up(), await stand.new_app()
+    grants = [await stand.grant(owner, app) for _ in range(5)]
+    memory = forge.new_id()
+    wraps = [[grant, memory, 1, forge.wrapped()] for grant in grants]
+    strange = [forge.new_id(), memory, 1, forge.wrapped()]
+    answer = await stand.append(owner, _put(owner, memory, range(1, 2), wraps=[*wraps, strange]))
+    assert code(answer) == (422, "invalid-input")
+    assert (await stand.append(owner, _put(owner, memory, range(1, 2), wraps=wraps))).is_success
+    assert len(await _rows(stand)) == len(grants)
+
+
+@pytest.mark.asyncio
+async def test_an_append_tells_only_so_many_grants(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What would be news to more grants than that, in whatever parts, is refused whole."""
+    monkeypatch.setattr("coffret_server.news.WRAPS_LIMIT", 3)
+    monkeypatch.setattr("coffret_server.news.SQLITE_VARIABLES", 1)
+    owner, app = await stand.sign_up(), await stand.new_app()
+    grants = [await stand.grant(owner, app) for _ in range(2)]
+    memories = [await stand.remember(owner) for _ in range(2)]
+    for grant in grants:
+        await stand.share(owner, grant, memories[0])
+    await stand.share(owner, grants[0], memories[1])
+    before = await _rows(stand)
+    both = [owner.memory(memory, 2) for memory in memories]
+    assert (await stand.append(owner, owner.put(*both))).is_success
+    told = await _rows(stand)
+    assert told != before
+    await stand.share(owner, grants[1], memories[1])
+    before = await _rows(stand)
+    both = [owner.memory(memory, 3) for memory in memories]
+    assert code(await stand.append(owner, owner.put(*both))) == (413, "too-large")
+    assert await _rows(stand) == before
+    assert (await stand.append(owner, owner.put(both[0]))).is_success
 
 
 @pytest.mark.asyncio
