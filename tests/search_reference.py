@@ -72,6 +72,7 @@ def passes(document: Document, filters: Filters) -> bool:
     conditions = [
         f.any_tags is None or bool(set(d.tags) & f.any_tags),
         f.all_tags <= set(d.tags),
+        f.sources is None or d.source in f.sources,
         f.importance_min is None or (d.importance is not None and heavy >= f.importance_min),
         f.importance_max is None or (d.importance is not None and heavy <= f.importance_max),
         *(allowed is None or value in allowed for allowed, value in chosen),

@@ -61,6 +61,7 @@ class Listing(TypedDict, total=False):
     importance: float | None
     since: datetime | None
     until: datetime | None
+    source: str | None
     limit: int
 
 
@@ -233,6 +234,9 @@ def search_of(wanted: Mapping[str, Any]) -> Search:
         raise InputError(str(error)) from None
     if found.importance is not None and not 0 <= found.importance <= 1:
         message = "importance is between 0 and 1"
+        raise InputError(message)
+    if found.source is not None and not found.source.strip("/ "):
+        message = "source is blank"
         raise InputError(message)
     if found.limit < 0:
         message = "limit is at least 0"

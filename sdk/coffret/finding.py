@@ -13,6 +13,7 @@ import msgspec
 from coffret.flows.keys import open_memory
 from coffret_vault.errors import IndexDamagedError, LockedError, StoreError
 from coffret_vault.formats.layout import parse_id
+from coffret_vault.ingest.spaces import is_from
 from coffret_vault.records.memory import Memory, to_micros
 from coffret_vault.store.snapshot import load_snapshot, save_snapshot
 
@@ -69,6 +70,8 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
         importance: at least this much.
         since: created then or later.
         until: created before then.
+        source: from here: a folder's name or that with a file's path in it, ``chatgpt`` or another
+            kind of export, or what else a memory has as its ``source``.
         limit: at most so many hits.
         mode: ``fused``, ``semantic`` or ``words``.
         min_similarity: leave out hits whose ``similarity`` is less, -1 to 1, but for those that
@@ -84,15 +87,20 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     importance: float | None = None
     since: datetime | None = None
     until: datetime | None = None
+    source: str | None = None
     limit: int = 10
     mode: Literal["fused", "semantic", "words"] = "fused"
     min_similarity: float | None = None
 
-    def filters(self) -> Filters:
-        """The index's filters."""
+    def filters(self, index: SearchIndex) -> Filters:
+        """The filters for an index."""
         from coffret_vault.search import Filters  # noqa: PLC0415 - loads numpy: only to search
 
+        sources = None
+        if self.source is not None:
+            sources = frozenset(name for name in index.sources() if is_from(name, self.source))
         return Filters(
+            sources=sources,
             all_tags=frozenset(self.tags),
             any_tags=frozenset(self.any_tags) or None,
             types=frozenset(self.types) or None,
@@ -119,6 +127,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
                 and (self.importance is None or _least(memory) >= self.importance)
                 and (since is None or created >= since)
                 and (until is None or created < until)
+                and (self.source is None or is_from(memory.source, self.source))
             )
 
         return fits
@@ -153,6 +162,7 @@ def document(memory: Memory) -> Document:
         author=memory.author,
         status=memory.review.status,
         importance=memory.importance,
+        source=memory.source,
         labels=memory.labels,
     )
 
@@ -178,7 +188,7 @@ def find(
     """Search an index and open the hits; ``read`` gives the memories with these ids, in order."""
     hits = index.search(
         question,
-        filters=search.filters(),
+        filters=search.filters(index),
         limit=search.limit,
         mode=search.mode,
         min_similarity=search.min_similarity,

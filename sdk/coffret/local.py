@@ -21,12 +21,10 @@ from coffret.flows.settled import sealed_by_default, settings
 from coffret.flows.state import covered, entered
 from coffret.importing import current_memories, exported
 from coffret.undoing import imports
-from coffret_vault.errors import InputError
 from coffret_vault.formats.account import keys_hash
 from coffret_vault.formats.layout import id_text
 from coffret_vault.grants.words import fingerprint
 from coffret_vault.ingest import write_export
-from coffret_vault.ingest.spaces import is_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -246,12 +244,10 @@ class LocalVault:
         return memory_flows.current(self._state, memory_id)
 
     @_at_once
-    def list(self, *, source: str | None = None, **wanted: Unpack[Listing]) -> Iterator[Memory]:
+    def list(self, **wanted: Unpack[Listing]) -> Iterator[Memory]:
         """The current memories, most lately changed first.
 
         Args:
-            source: from here: a folder's name or that with a file's path in it, ``chatgpt`` or
-                another kind of export, or what else a memory has as its ``source``.
             wanted: see ``Listing``: with all of ``tags``, of one of ``types``, and so on.
 
         Raises:
@@ -259,13 +255,7 @@ class LocalVault:
             InputError: one of them is of another kind, out of its bounds, or blank.
         """
         narrow = listing_of("list", wanted)
-        if source is not None and not source.strip("/ "):
-            message = "source is blank"
-            raise InputError(message)
-        memories = current_memories(self._state)
-        if source is not None:
-            memories = (memory for memory in memories if is_from(memory.source, source))
-        return iter(narrow(memories))
+        return iter(narrow(current_memories(self._state)))
 
     @_at_once
     def imports(self) -> Sequence[ImportInfo]:

@@ -25,7 +25,7 @@ def _three(world: World) -> Access:
     )
     owner.vault.remember("new fig", tags=["food"], type="goal", labels={"user": "ana"})
     _, access = world.granted(owner, world.app(), scopes={"read", "create"})
-    access.remember("own fig", tags=["t"], importance=0.2)
+    access.remember("own fig", tags=["t"], importance=0.2, source="a talk")
     return access
 
 
@@ -43,6 +43,8 @@ def _three(world: World) -> Access:
         ({"authors": ["owner"]}, ["new", "old"]),
         ({"since": LONG_AGO + timedelta(days=1)}, ["own", "new"]),
         ({"until": LONG_AGO + timedelta(days=1)}, ["old"]),
+        ({"source": "a talk"}, ["own"]),
+        ({"source": "a"}, []),
         ({"limit": 2}, ["own", "new"]),
         ({"limit": 0}, []),
         ({"any_tags": ["t"], "limit": 1}, ["own"]),

@@ -68,6 +68,17 @@ def test_search_keeps_to_labels(owner: Cli) -> None:
     owner("search", "tea", "--label", "user", code=2)
 
 
+def test_search_keeps_to_a_source(owner: Cli, tmp_path: Path) -> None:
+    """What came from elsewhere is not found; a blank source is refused before anything is asked."""
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.md").write_text("likes tea\n")
+    owner("import", str(tmp_path / "notes"))
+    owner("remember", "likes tea too")
+    (hit,) = owner("search", "tea", "--source", "notes", "--json").data()["hits"]
+    assert hit["memory"]["content"] == "likes tea"
+    owner("search", "tea", "--source", "/", code=2)
+
+
 def test_list_keeps_to_what_search_keeps_to(owner: Cli, tmp_path: Path) -> None:
     """Labels, tags, authors, types, times and sources narrow a list, and a bad one is refused."""
     for user in ("ana", "ben"):

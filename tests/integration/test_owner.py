@@ -168,8 +168,16 @@ def test_a_list_is_of_a_source(either: World, tmp_path: Path) -> None:
         ("a talk", 0),
     ):
         assert len(list(vault.list(source=source))) == count
+        assert len(vault.search("sub", source=source)) == count
     assert len(list(vault.list(source="a talk with Bo", labels={"u": "ana"}))) == 1
     assert list(vault.list(source="notes", labels={"u": "ana"})) == []
+    assert list(vault.search("sub", source="notes", labels={"u": "ana"})) == []
+    (one,) = vault.list(source="notes/b.md")
+    vault.update(one.id, source="a talk with Bo")
+    assert len(vault.search("sub", source="a talk with Bo")) == 2
+    assert list(vault.search("sub", source="notes/b.md")) == []
+    with pytest.raises(InputError, match="source"):
+        vault.search("sub", source="/")
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 TAGS = st.lists(st.sampled_from(("a", "b", "c")), unique=True).map(tuple)
 KINDS = st.sampled_from(("fact", "goal", ""))
 AUTHORS = st.sampled_from(("owner", "app"))
+SOURCES = st.sampled_from(("", "markdown:notes/a.md", "markdown:notes/sub/b.md", "chatgpt:1", "x"))
 LABELS = st.dictionaries(st.sampled_from("uv"), st.sampled_from("12"))
 SHARES = st.sampled_from((0.0, 0.25, 0.5, 1.0))
 DAYS = st.integers(0, 5).map(lambda days: START + timedelta(days=days))
@@ -39,6 +40,7 @@ def _memories(draw: st.DrawFn) -> list[Memory]:
             tags=draw(TAGS),
             labels=draw(LABELS),
             importance=draw(st.none() | SHARES),
+            source=draw(SOURCES),
         )
         for number in range(draw(st.integers(0, 8)))
     ]
@@ -53,6 +55,7 @@ WANTED = st.fixed_dictionaries(
         "authors": st.lists(AUTHORS),
         "labels": LABELS,
         "importance": st.none() | SHARES,
+        "source": st.sampled_from(["notes", "notes/sub", "markdown:notes/a.md", "chatgpt", "x"]),
         "since": st.none() | DAYS,
         "until": st.none() | DAYS | DAYS.map(lambda day: day.replace(tzinfo=None)),
     },
@@ -67,7 +70,7 @@ def test_a_list_has_what_a_search_may_answer(
     index = SearchIndex(HashingEmbedder())
     index.put(map(document, memories))
     search = search_of({**wanted, "limit": 50, "mode": "words"})
-    hits = index.search("memory", filters=search.filters(), limit=50, mode="words")
+    hits = index.search("memory", filters=search.filters(index), limit=50, mode="words")
     listed = listing_of("list", wanted)(memories)
     assert {UUID(memory.id).bytes for memory in listed} == {hit.id for hit in hits}
     assert listed == sorted(listed, key=lambda memory: memory.updated, reverse=True)

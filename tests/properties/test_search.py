@@ -31,6 +31,7 @@ def memories(draw: st.DrawFn) -> Document:
         author=draw(st.sampled_from(["owner", "app"])),
         status=draw(st.sampled_from(["approved", "pending_review"])),
         importance=draw(st.none() | st.floats(0, 1)),
+        source=draw(st.sampled_from(["", "notes", "chat"])),
         labels=draw(st.dictionaries(st.sampled_from("xy"), st.sampled_from("12"), max_size=2)),
     )
 
@@ -45,6 +46,7 @@ filters = st.builds(
     types=st.none() | st.frozensets(st.sampled_from(["fact", "goal"])),
     authors=st.none() | st.frozensets(st.sampled_from(["owner", "app", "other"])),
     statuses=st.none() | st.frozensets(st.sampled_from(["approved", "rejected"])),
+    sources=st.none() | st.frozensets(st.sampled_from(["notes", "chat", "mail"])),
     ids=st.none() | st.frozensets(few.map(key)),
     labels=st.dictionaries(st.sampled_from("xy"), st.sampled_from("12"), max_size=1),
     importance_min=share,

@@ -62,6 +62,10 @@ Until = Annotated[str | None, typer.Option("--until", help="Created before this 
 AllTags = Annotated[list[str] | None, typer.Option("--tag", "-t", help="With all of these.")]
 Least = Annotated[float | None, typer.Option("--importance", help="Of at least this, 0 to 1.")]
 Since = Annotated[str | None, typer.Option("--since", help="Created from this day or time on.")]
+From = Annotated[
+    str | None,
+    typer.Option("--source", help="From here: a folder, a file in it, chatgpt, …"),
+]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")]
 Similar = Annotated[
     float | None,
@@ -160,6 +164,7 @@ def narrowed(  # noqa: PLR0913, PLR0917 - each is an option, in the order in whi
     importance: float | None,
     since: str | None,
     until: str | None,
+    source: str | None,
 ) -> dict[str, Any]:
     """The options that narrow a list or a search, as ``Listing`` has them.
 
@@ -175,4 +180,5 @@ def narrowed(  # noqa: PLR0913, PLR0917 - each is an option, in the order in whi
         "importance": importance,
         "since": moment(since),
         "until": moment(until),
+        "source": source,
     }

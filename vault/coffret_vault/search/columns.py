@@ -103,6 +103,7 @@ class Columns:
             ("type", filters.types),
             ("author", filters.authors),
             ("status", filters.statuses),
+            ("source", filters.sources),
         )
         for kind, values in chosen:
             if values is not None:

@@ -28,6 +28,7 @@ class Document(Unshown, msgspec.Struct, frozen=True, kw_only=True):
     author: str = ""
     status: str = ""
     importance: float | None = None
+    source: str = ""
     labels: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
@@ -44,6 +45,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     types: frozenset[str] | None = None
     authors: frozenset[str] | None = None
     statuses: frozenset[str] | None = None
+    sources: frozenset[str] | None = None
     ids: frozenset[bytes] | None = None
     labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     importance_min: float | None = None

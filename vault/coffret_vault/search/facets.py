@@ -1,4 +1,4 @@
-"""Which rows have which tag, type, author, status or label."""
+"""Which rows have which tag, type, author, status, source or label."""
 
 from __future__ import annotations
 
@@ -50,6 +50,10 @@ class Facets:
                 mask[postings.rows] = True
         return mask
 
+    def values(self, kind: str) -> list[str]:
+        """The values of one kind that rows have."""
+        return [value for of, value in self._postings if of == kind]
+
     def having_label(self, name: str, value: str, rows: int) -> npt.NDArray[np.bool_]:
         """Which of ``rows`` rows have the label ``name`` with ``value``."""
         return self.having_any(_LABEL + name, (value,), rows)
@@ -83,4 +87,5 @@ def _facets(document: Document) -> Iterable[Facet]:
     yield "type", document.type
     yield "author", document.author
     yield "status", document.status
+    yield "source", document.source
     yield from ((_LABEL + name, value) for name, value in document.labels.items())

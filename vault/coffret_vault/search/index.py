@@ -59,6 +59,10 @@ class SearchIndex:
         """A sentence to show a person once, when search is slower than it could be."""
         return self._tables.vectors.notice
 
+    def sources(self) -> list[str]:
+        """The sources of all that is indexed, each once; of what has none it is the empty text."""
+        return self._tables.columns.facets.values("source")
+
     def put(
         self, documents: Iterable[Document], *, progress: Callable[[int], None] | None = None
     ) -> None:

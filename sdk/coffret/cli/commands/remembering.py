@@ -12,6 +12,7 @@ from coffret.cli.options import (
     Authors,
     Confidence,
     Content,
+    From,
     Importance,
     Json,
     Labels,
@@ -138,10 +139,7 @@ def list_memories(  # noqa: PLR0913 - each option is an argument
     importance: Least = None,
     since: Since = None,
     until: Until = None,
-    source: Annotated[
-        str | None,
-        typer.Option("--source", help="From here: a folder, a file in it, chatgpt, …"),
-    ] = None,
+    source: From = None,
     limit: Limit = 50,
     json: Json = False,
 ) -> None:
@@ -149,10 +147,10 @@ def list_memories(  # noqa: PLR0913 - each option is an argument
     from coffret.arguments import listing_of  # noqa: PLC0415 - loads ciphers: not to show help
 
     desk = desk_of(context, as_json=json)
-    wanted = narrowed(tag, any_tag, kind, author, label, importance, since, until)
+    wanted = narrowed(tag, any_tag, kind, author, label, importance, since, until, source)
     wanted |= {"limit": limit}
     listing_of("list", wanted)  # what is wrong is said before the passphrase is asked for
-    print_memories(desk, list(desk.vault().list(source=source, **wanted)))
+    print_memories(desk, list(desk.vault().list(**wanted)))
 
 
 def print_memories(desk: Desk, memories: "list[Memory]") -> None:

@@ -10,6 +10,7 @@ from coffret.cli.options import (
     AllTags,
     AnyTags,
     Authors,
+    From,
     Json,
     Least,
     Limit,
@@ -61,6 +62,7 @@ def search(  # noqa: PLR0913 - each option is an argument
     importance: Least = None,
     since: Since = None,
     until: Until = None,
+    source: From = None,
     limit: Limit = 10,
     mode: Matching = Mode.FUSED,
     min_similarity: Similar = None,
@@ -71,7 +73,7 @@ def search(  # noqa: PLR0913 - each option is an argument
     from coffret.arguments import search_of  # noqa: PLC0415 - loads ciphers: not to show help
 
     desk = desk_of(context, as_json=json)
-    wanted = narrowed(tag, any_tag, kind, author, label, importance, since, until)
+    wanted = narrowed(tag, any_tag, kind, author, label, importance, since, until, source)
     wanted |= {"limit": limit, "mode": mode.value, "min_similarity": min_similarity}
     search_of(wanted)  # what is wrong is said before the passphrase is asked for
     steps = Steps()

@@ -21,6 +21,7 @@ from coffret.cli.options import (
     AppName,
     Authors,
     Confidence,
+    From,
     Importance,
     Json,
     Labels,
@@ -83,6 +84,7 @@ def list_granted(  # noqa: PLR0913 - each option is an argument
     importance: Least = None,
     since: Since = None,
     until: Until = None,
+    source: From = None,
     limit: Limit = 50,
     request: OfRequest = None,
     app: AppName = DEFAULT,
@@ -91,7 +93,7 @@ def list_granted(  # noqa: PLR0913 - each option is an argument
 ) -> None:
     """List what the grant covers now, most lately changed first."""
     desk = desk_of(context, as_json=json)
-    wanted = narrowed(tag, any_tag, kind, author, label, importance, since, until)
+    wanted = narrowed(tag, any_tag, kind, author, label, importance, since, until, source)
     found = _access(desk, app, file, request).memories(**wanted, limit=limit)
     print_memories(desk, list(found))
 
@@ -123,6 +125,7 @@ def search_granted(  # noqa: PLR0913 - each option is an argument
     importance: Least = None,
     since: Since = None,
     until: Until = None,
+    source: From = None,
     limit: Limit = 10,
     mode: Matching = Mode.FUSED,
     min_similarity: Similar = None,
@@ -133,7 +136,7 @@ def search_granted(  # noqa: PLR0913 - each option is an argument
 ) -> None:
     """Search what the grant covers, on this machine."""
     desk = desk_of(context, as_json=json)
-    wanted = narrowed(tag, any_tag, kind, author, label, importance, since, until)
+    wanted = narrowed(tag, any_tag, kind, author, label, importance, since, until, source)
     found = _access(desk, app, file, request).search(
         question, **wanted, limit=limit, mode=mode.value, min_similarity=min_similarity
     )
