@@ -26,8 +26,20 @@ CHANGE_MEMORY: Final = (
 )
 ADD_TAG: Final = "INSERT INTO memory_tags (account_id, memory_id, tag) VALUES (?, ?, ?)"
 DROP_TAGS: Final = "DELETE FROM memory_tags WHERE account_id = ? AND memory_id = ?"
-TOUCH_WRAPS: Final = "UPDATE grant_wraps SET changed = ? WHERE account_id = ? AND memory_id = ?"
-DROP_WRAPS: Final = "DELETE FROM grant_wraps WHERE account_id = ? AND memory_id = ?"
+# Newer SQLite takes no index of memories for what it changes, and would read every wrap of the
+# account: so the rows are chosen first, by that index, and then changed by their keys.
+TOUCH_WRAPS: Final = (
+    "UPDATE grant_wraps SET changed = ?"
+    " WHERE (account_id, grant_id, memory_id, key_number) IN"
+    " (SELECT account_id, grant_id, memory_id, key_number FROM grant_wraps"
+    " WHERE account_id = ? AND memory_id = ?)"
+)
+DROP_WRAPS: Final = (
+    "DELETE FROM grant_wraps"
+    " WHERE (account_id, grant_id, memory_id, key_number) IN"
+    " (SELECT account_id, grant_id, memory_id, key_number FROM grant_wraps"
+    " WHERE account_id = ? AND memory_id = ?)"
+)
 DROP_OLDER_WRAPS: Final = (
     "DELETE FROM grant_wraps"
     " WHERE account_id = ? AND grant_id = ? AND memory_id = ? AND key_number < ?"
