@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -18,11 +17,14 @@ async def in_thread(work: Callable[..., T], *given: object) -> T:
     Nothing can stop a thread: to go on without it would be to work beside it.
     """
     task = asyncio.create_task(asyncio.to_thread(work, *given))
-    try:
-        return await asyncio.shield(task)
-    finally:
-        while not task.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # the caller does not hear of it; asyncio is not to complain
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])  # not shield(), which complains of what fails unheard
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is None:
+        return task.result()
+    if not task.cancelled():
+        task.exception()  # the caller does not hear of it; asyncio is not to complain
+    raise cancelled
