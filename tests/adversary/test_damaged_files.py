@@ -167,15 +167,13 @@ def test_a_store_that_is_read_without_its_seals_shows_other_words(owner: Owner) 
     store = owner.vault._state.store._database
     columns = {row[1] for row in store.execute("PRAGMA table_info(records)")}
     assert {"header", "envelope"} <= columns
-    weak = sqlite3.connect(":memory:")
-    weak.execute("CREATE TABLE plain (title TEXT, content TEXT)")
-    weak.executemany(
-        "INSERT INTO plain VALUES (?, ?)", [(m.title, m.content) for m in owner.vault.list()]
-    )
-    data = bytearray(weak.serialize())
-    at = data.find(b"lighthouse keeper 3")
-    data[at] ^= 1
-    weak.deserialize(bytes(data))
-    found = {row[0] for row in weak.execute("SELECT content FROM plain")}
-    weak.close()
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as weak:
+        weak.execute("CREATE TABLE plain (title TEXT, content TEXT)")
+        memories = [(memory.title, memory.content) for memory in owner.vault.list()]
+        weak.executemany("INSERT INTO plain VALUES (?, ?)", memories)
+        data = bytearray(weak.serialize())
+        at = data.find(b"lighthouse keeper 3")
+        data[at] ^= 1
+        weak.deserialize(bytes(data))
+        found = {row[0] for row in weak.execute("SELECT content FROM plain")}
     assert "the mighthouse keeper 3" in found
