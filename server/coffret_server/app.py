@@ -71,6 +71,7 @@ def create_app(
         exception_handlers=dict.fromkeys(_REFUSALS, _pass_on),
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # it would say http, whatever the proxy before it speaks
         openapi_url=None,  # FastAPI's own would be encoded anew for everybody who asks
         # No environment variable may make this server report what it does to anybody.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},

@@ -115,6 +115,7 @@ def serve(arguments: argparse.Namespace) -> int:
     config = uvicorn.Config(
         create_app(settings),
         http=JoinedProtocol,
+        ws="none",  # whatever else is installed here: all of this server is HTTP
         access_log=False,
         proxy_headers=False,  # the gate reads them, where the operator says whose word counts
         server_header=False,

@@ -6,7 +6,9 @@ system call here, a packet, and a wake-up of whoever waits for it: of a small an
 Uvicorn's own time limit begins anew with each byte, so that a head, or a body behind its answer,
 could take forever. Here the time between an answer and the next request's whole head has an end.
 Nor does it look whether an answer is taken, and a connection that is closed waits for that first;
-here it is cut off where next to nothing of it is.
+here it is cut off where next to nothing of it is. It has no bound for what surrounds a body either,
+which is kept until it is whole, and it takes a body for the next request where the head asks for
+another protocol: whoever shares a connection behind a proxy would get the answer.
 """
 
 from collections.abc import Iterable
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 _ENOUGH: Final = 2
 """The head, and the first part of a body."""
+HEAD_LIMIT: Final = 64 * 1024
+"""Bytes of a head, and of whatever else surrounds a body. Our own heads have two thousand."""
+_BODIES: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class JoiningTransport:
@@ -92,6 +97,9 @@ class JoinedProtocol(HttpToolsProtocol):
     answer_seconds = 30.0
     """For so long an answer need not be taken, and at `PACE` after that."""
     _ending: "asyncio.TimerHandle | None" = None
+    _unheard = 0
+    """Bytes that came since a head or a part of a body was whole."""
+    _is_in_head = True
 
     def connection_made(self, transport: "asyncio.Transport") -> None:  # type: ignore[override]
         """Begin on a transport that joins."""
@@ -104,10 +112,52 @@ class JoinedProtocol(HttpToolsProtocol):
         self._have_head()
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        """Take what came, and no more of a head, or behind a body, than one may have."""
+        self._unheard += len(data)
+        super().data_received(data)
+        if self._unheard > HEAD_LIMIT and not self.transport.is_closing():
+            if self._ending is not None:  # a head is waited for: no answer is on its way
+                self.send_400_response("The head of the request is too long.")
+            self.transport.close()
+
+    def on_message_begin(self) -> None:
+        """Begin a head."""
+        self._is_in_head = True
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field of the head; what comes behind a body is none, and says nothing."""
+        if self._is_in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        """Serve a request; its body's time is the gate's to watch."""
+        """Serve a request; its body's time is the gate's to watch.
+
+        Raises:
+            ValueError: the head is too long, or its body would be read as something else.
+        """
         self._have_head()
+        self._is_in_head = False
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        is_other = self.parser.should_upgrade()
+        if size > HEAD_LIMIT or (is_other and any(name in _BODIES for name, _ in self.headers)):
+            message = "the request is refused"
+            raise ValueError(message)
         super().on_headers_complete()
+        self._unheard = 0
+        if is_other:
+            self.cycle.keep_alive = False  # nor is what comes behind it read as anything
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body."""
+        self._unheard = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End a request; what comes now is the next one's head."""
+        self._unheard = 0
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Wait for the next request, unless it is here."""
