@@ -27,6 +27,7 @@ from coffret_server.control.web import (
 )
 from coffret_server.principals import AppCaller, Owner
 from coffret_server.problems import refuse
+from coffret_server.rows import load_state
 from coffret_server.schema import AccessRequest, App, Grant, GrantWrap
 from coffret_server.storage import session_tx
 
@@ -193,6 +194,7 @@ async def change_state(
     now = services.clock()
     async with services.storage.write() as session:
         tx = await session_tx(session)
+        await load_state(tx, owner.account)  # first, as key changes do
         row = await _own(session, grant_id, owner)
         digest = sha256(row.grant).digest()
         expected = Expected(_ENTRY_OF[body.state], grant_id, row.changes + 1, digest)

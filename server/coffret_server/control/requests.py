@@ -45,6 +45,7 @@ from coffret_server.control.web import (
 )
 from coffret_server.principals import AppCaller, Owner
 from coffret_server.problems import refuse
+from coffret_server.rows import load_state
 from coffret_server.schema import AccessRequest, Account, App, Grant
 from coffret_server.services import Services
 from coffret_server.storage import session_tx
@@ -235,8 +236,7 @@ async def list_requests(
         page = places[: paging.fitting([row[3] for row in places], limit)]
         these = AccessRequest.request_id.in_([row[2] for row in page])
         whole = select(AccessRequest, App).join(App, same).where(these)
-        rows = await session.execute(whole.order_by(*order))
-        found = [_shown(row, app, now) for row, app in rows]
+        found = [_shown(*row, now) for row in await session.execute(whole.order_by(*order))]
     if len(page) == len(places):
         return answer(found)
     return paging.continued(answer(found), page[-1][:3], state=state, limit=limit)
@@ -276,10 +276,9 @@ async def _find_pending(
 async def cancel(request_id: PathId, app: CurrentApp, services: CurrentServices) -> Response:
     """Take a request back."""
     _check_may_ask(app)
-    now = services.clock()
     async with services.storage.write() as session:
-        row = await _find_pending(session, request_id, app, now)
-        row.state, row.decided = "cancelled", now
+        row = await _find_pending(session, request_id, app, services.clock())
+        row.state, row.decided = "cancelled", services.clock()
     return nothing()
 
 
@@ -321,6 +320,7 @@ async def _approve(
     now = services.clock()
     try:
         async with services.storage.write() as session:
+            await load_state(await session_tx(session), owner.account)  # first, as key changes do
             row = await _find(session, request_id, owner, lock=True)
             if row.state != "approved" or row.grant_id != grant_id:
                 row = await _find_pending(session, request_id, owner, now)

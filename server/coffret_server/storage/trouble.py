@@ -28,8 +28,9 @@ _SQLITE: Final = frozenset(
         sqlite3.SQLITE_CANTOPEN,
     }
 )
-_POSTGRESQL: Final = ("08", "53", "57P", "58")
-"""Classes of SQLSTATE: connections, resources, an operator who intervenes, the system below."""
+_POSTGRESQL: Final = ("08", "40", "53", "57P", "58")
+"""Classes of SQLSTATE: connections, transactions that were taken back (of two that wait for each
+other, one), resources, an operator who intervenes, the system below."""
 _LOST: Final = "connection lost"
 _CLOSED: Final = "connection is closed"
 """What asyncpg says of a connection that went while it lay in a pool; it has no code for that."""

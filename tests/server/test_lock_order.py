@@ -1,0 +1,85 @@
+"""Calls of one account at the same moment: each waits its turn, and none is taken back for it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from coffret_server.control import keys
+from coffret_server.storage import Storage, Tx
+from coffret_server.storage.trouble import reason
+from server import forge
+from server.changes import Change, make
+from server.stand import Stand, code, decision, request_id
+
+pytestmark = pytest.mark.asyncio
+PAUSE = 0.3
+Other = Callable[[Stand, forge.Owner, forge.App, UUID, bytes], Awaitable[httpx.Response]]
+
+
+async def _revoke(
+    stand: Stand, owner: forge.Owner, _app: forge.App, grant: UUID, _request: bytes
+) -> httpx.Response:
+    return await stand.set_state(owner, grant, "revoked", 2)
+
+
+async def _approve(
+    stand: Stand, owner: forge.Owner, app: forge.App, _grant: UUID, request: bytes
+) -> httpx.Response:
+    grant = forge.new_id()
+    statement = forge.grant_statement(owner, app, request, grant=grant, created=stand.clock.now)
+    body, _append = decision(owner, grant, statement)
+    return await stand.post(f"/access-requests/{request_id(request)}/decision", body, owner.token)
+
+
+@pytest.mark.parametrize("other", [_revoke, _approve])
+async def test_a_key_change_and_what_is_decided_meanwhile_wait_for_each_other(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, other: Other
+) -> None:
+    """What another device decides during a key change comes before it or behind it, in its turn.
+
+    Whoever locks an account's log does so before all else that belongs to it.
+    """
+    owner, app = await stand.sign_up(), await stand.new_app()
+    grant, request = await stand.grant(owner, app), await stand.ask(app, owner)
+    change, check = Change(owner), keys._check_unmoved
+    change.grants = {grant: (2, owner.statements[grant])}
+    has_log = asyncio.Event()
+
+    async def slowly(*given: Any) -> None:
+        await check(*given)
+        has_log.set()
+        await asyncio.sleep(PAUSE)
+
+    monkeypatch.setattr(keys, "_check_unmoved", slowly)
+    changing = asyncio.create_task(make(stand, change))
+    await has_log.wait()
+    late = await other(stand, owner, app, grant, request)
+    assert (await changing).status_code == 204
+    assert late.status_code < 500, late.text
+    assert code(late)[0] in {409, 422}
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+async def test_what_the_database_takes_back_can_be_sent_again(stand: Stand) -> None:
+    """Of two changes that wait for each other, one is taken back: a trouble that passes."""
+    storage: Storage = stand.app.state.services.storage
+    names = ("jwt-key", "nonce-key")
+    both = asyncio.Barrier(2)
+
+    def crossing(first: str, second: str) -> Awaitable[None]:
+        async def job(tx: Tx) -> None:
+            await tx.run("UPDATE settings SET value = value WHERE name = ?", first)
+            await both.wait()
+            await tx.run("UPDATE settings SET value = value WHERE name = ?", second)
+
+        return storage.submit(job)
+
+    came = await asyncio.gather(
+        crossing(*names), crossing(*reversed(names)), return_exceptions=True
+    )
+    refused = [error for error in came if error is not None]
+    assert [reason(error) for error in refused] == ["40P01"]
