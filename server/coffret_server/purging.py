@@ -9,8 +9,12 @@ from coffret_server.storage import Tx
 
 AT_ONCE: Final = 100
 """Rows that one call deletes at most; it adds three at most."""
-Table = Literal["login_failures", "sessions", "used_nonces"]
+Table = Literal["idempotency", "login_failures", "sessions", "used_nonces"]
 _OVER: Final[dict[Table, str]] = {
+    "idempotency": (
+        "DELETE FROM idempotency WHERE (caller, key_hash) IN"
+        " (SELECT caller, key_hash FROM idempotency WHERE created < ? ORDER BY created LIMIT ?"
+    ),
     "login_failures": (
         "DELETE FROM login_failures WHERE subject IN"
         " (SELECT subject FROM login_failures WHERE whole < ? ORDER BY whole LIMIT ?"

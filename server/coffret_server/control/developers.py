@@ -134,8 +134,10 @@ def _unknown_developer() -> ProblemError:
 CurrentDeveloper = Annotated[bytes, Depends(_developer)]
 
 
-async def _own_app(session: AsyncSession, app_id: bytes, developer: bytes) -> App:
-    app = await session.get(App, app_id)
+async def _own_app(
+    session: AsyncSession, app_id: bytes, developer: bytes, *, lock: bool = False
+) -> App:
+    app = await session.get(App, app_id, with_for_update=lock)
     if app is None or app.developer_id != developer:
         refuse("not-found", "there is no such app of yours")
     return app
@@ -235,7 +237,7 @@ async def create_key(
     """A further API key."""
     key = _new_key(services, app_id, repeat)
     async with services.storage.write() as session:
-        await _own_app(session, app_id, developer)
+        await _own_app(session, app_id, developer, lock=True)  # so the keys are counted in turn
         found = await repeat.earlier(session, developer)
         key_id = UUID(found["key_id"]) if found else uuid4()
         if found is None:

@@ -2,7 +2,8 @@
 
 What a call shows once, a key, is not kept with its answer: it is derived from the server's own key
 and the caller's idempotency key, of which only a hash is kept, and so derived again for a
-repetition.
+repetition. A repetition that comes while the first call is under way waits for it: the row is there
+from the beginning, and both databases let nobody else put it there until that transaction ends.
 """
 
 from hashlib import sha256
@@ -11,17 +12,25 @@ from uuid import UUID
 
 import msgspec
 from fastapi import Depends, Header
-from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 
 from coffret_server import tokens
 from coffret_server.control.web import services_of
 from coffret_server.problems import malformed, refuse
-from coffret_server.schema import Idempotency
+from coffret_server.purging import purge
 from coffret_server.services import Services
+from coffret_server.storage import session_tx
 
 DAY: Final = 86_400_000_000
+_BEGIN: Final = (
+    "INSERT INTO idempotency (caller, key_hash, body_hash, answer, created)"
+    " VALUES (?, ?, ?, ?, ?) ON CONFLICT (caller, key_hash) DO UPDATE"
+    " SET body_hash = excluded.body_hash, created = excluded.created"
+    " WHERE idempotency.created < ? RETURNING 1"
+)
+_FIND: Final = "SELECT body_hash, answer FROM idempotency WHERE caller = ? AND key_hash = ?"
+_ANSWER: Final = "UPDATE idempotency SET answer = ? WHERE caller = ? AND key_hash = ?"
 
 
 class Repeat:
@@ -55,29 +64,22 @@ class Repeat:
         """
         if self._key is None:
             return None
-        row = await session.get(Idempotency, (caller, self._hash()))
-        if row is None or row.created < self._services.clock() - DAY:
+        tx, now = await session_tx(session), self._services.clock()
+        await purge(tx, "idempotency", now - DAY)
+        mine = caller, self._hash()
+        if await tx.one(_BEGIN, *mine, self._body, b"", now, now - DAY) is not None:
             return None
-        if row.body_hash != self._body:
+        row = await tx.one(_FIND, *mine)
+        if row is None or row[0] != self._body:
             refuse("idempotency-mismatch", "the key was used for another request")
-        found: dict[str, Any] = msgspec.msgpack.decode(row.answer)
+        found: dict[str, Any] = msgspec.msgpack.decode(row[1])
         return found
 
     async def keep(self, session: AsyncSession, caller: bytes, answer: dict[str, Any]) -> None:
         """Keep the first answer; it must hold no secret."""
-        if self._key is None:
-            return
-        now = self._services.clock()
-        await session.execute(delete(Idempotency).where(Idempotency.created < now - DAY))
-        row = Idempotency(
-            caller=caller,
-            key_hash=self._hash(),
-            body_hash=self._body,
-            answer=msgspec.msgpack.encode(answer),
-            created=now,
-        )
-        session.add(row)
-        await session.flush()
+        if self._key is not None:
+            tx = await session_tx(session)
+            await tx.run(_ANSWER, msgspec.msgpack.encode(answer), caller, self._hash())
 
 
 def of_new_account(account: bytes) -> bytes:
