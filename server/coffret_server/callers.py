@@ -35,3 +35,18 @@ async def find(
             raise
     info.is_known = True
     return caller
+
+
+async def begin(
+    services: "Services", limits: "Limits", info: "Info", token: str, caller: "Owner | AppCaller"
+) -> "Owner | AppCaller":
+    """Count a call that is proved to be theirs, and wait for its turn; who calls, as it is then.
+
+    Raises:
+        ProblemError: `rate-limited`, or, if it had to wait, as `find`.
+    """
+    tally = limits.calls(caller)
+    info.allowance = tally.take()
+    waited = await limits.turns.enter(tally.caller)
+    info.caller, info.has_turn = tally.caller, True
+    return await find(services, limits, info, token) if waited else caller

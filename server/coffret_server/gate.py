@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -57,11 +58,16 @@ class Info:
     __slots__ = (
         "address",
         "allowance",
+        "caller",
+        "has_turn",
         "is_known",
+        "is_refused",
+        "kept",
         "limit",
         "proof",
         "read",
         "request_id",
+        "sender",
         "sent",
         "status",
         "template",
@@ -73,6 +79,11 @@ class Info:
         self.allowance: Allowance | None = None
         self.template = ""
         self.is_known = False
+        self.is_refused = False
+        self.sender: object = None  # of a large body: whoever has the token, at this address
+        self.caller: object = None  # whoever has proved it
+        self.has_turn = False
+        self.kept: Counter[object] = Counter()
         self.limit = CONTROL_LIMIT
         self.proof = b""
         self.status = 0
@@ -150,28 +161,54 @@ class Gate:
 
         async def limited() -> "Message":
             message = await arriving.next()
-            info.read += len(message.get("body", b""))
-            if info.read > info.limit:
-                code = "too-large"
-                raise ProblemError(code, "the body is too large")
-            if info.read > OPEN_LIMIT and not info.is_known:
-                await self._know(scope, info)
+            await self._take(scope, info, len(message.get("body", b"")))
             return message
 
         async def stamped(message: "Message") -> None:
+            if info.is_refused:  # nothing of the answer itself is sent
+                return
             if message["type"] == "http.response.start":
-                if message["status"] < _REFUSED:
-                    self._count(scope, info)
-                info.status = message["status"]
+                if (problem := self._begin(scope, info, message)) is not None:
+                    await answer_problem(problem, info, stamped)
+                    info.is_refused = True
+                    return
                 message["headers"] = [*message.get("headers", ()), *info.headers()]
             else:
                 info.sent += len(message.get("body", b""))
+                message = await _waiting_end(message, send)
             await send(message)
 
         try:
             await self._serve(scope, limited, stamped, info)
         finally:
+            self._end_turn(info)
+            for caller, size in info.kept.items():
+                self._limits.room.give_back(caller, size)
             _log(scope, info, time.perf_counter() - started)
+
+    async def _take(self, scope: "Scope", info: Info, size: int) -> None:
+        """Take a part of a body, if it may be there."""
+        info.read += size
+        if info.read > info.limit:
+            code = "too-large"
+            raise ProblemError(code, "the body is too large")
+        if info.read > OPEN_LIMIT and not info.is_known:
+            await self._know(scope, info)
+            size = info.read
+        if info.sender is not None:
+            self._keep(info, info.sender, size)
+
+    def _begin(self, scope: "Scope", info: Info, start: "Message") -> ProblemError | None:
+        """Begin an answer, or say why there is another one in its place."""
+        self._end_turn(info)
+        if start["status"] < _REFUSED:
+            self._count(scope, info)
+        try:
+            self._keep_answer(info, start)
+        except ProblemError as problem:
+            return problem
+        info.status = start["status"]
+        return None
 
     async def _know(self, scope: "Scope", info: Info) -> None:
         """Take a large body only of whoever has a token; the call looks at the rest."""
@@ -180,6 +217,26 @@ class Gate:
             code = "too-large"
             raise ProblemError(code, "the body is too large for a call without a token")
         await callers.find(scope["app"].state.services, self._limits, info, token)
+        info.sender = self._limits.guesses(token, info.address).caller
+
+    def _keep(self, info: Info, caller: object, size: int) -> None:
+        """Have room for bytes until the request ends."""
+        self._limits.room.take(caller, size)
+        info.kept[caller] += size
+
+    def _keep_answer(self, info: Info, start: "Message") -> None:
+        """Have room for a large answer, which is kept until it is taken."""
+        if info.caller is None:
+            return
+        for name, value in start.get("headers", ()):
+            if name == b"content-length" and int(value) > OPEN_LIMIT:
+                self._keep(info, info.caller, int(value))
+
+    def _end_turn(self, info: Info) -> None:
+        """Let the next call of this caller be worked on."""
+        if info.has_turn:
+            info.has_turn = False
+            self._limits.turns.leave(info.caller)
 
     async def _serve(self, scope: "Scope", receive: "Receive", send: "Send", info: Info) -> None:
         try:
@@ -225,6 +282,14 @@ class Gate:
         except ProblemError as limit:
             return limit if problem.retry_after is None else problem
         return problem
+
+
+async def _waiting_end(message: "Message", send: "Send") -> "Message":
+    """Send a large answer but for its end, which a server holds until what came before is taken."""
+    if len(message.get("body", b"")) <= OPEN_LIMIT or message.get("more_body"):
+        return message
+    await send({**message, "more_body": True})
+    return {"type": "http.response.body"}
 
 
 def as_problem(error: Exception, info: Info) -> ProblemError:

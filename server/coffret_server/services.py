@@ -15,6 +15,7 @@ from coffret_server.schema import Setting
 from coffret_server.settings import Settings
 from coffret_server.storage import Storage, open_storage
 from coffret_server.storage.trouble import Readiness
+from coffret_server.turns import Room, Turns
 
 READY_SECONDS: Final = 3.0
 _JWT_KEY: Final = "jwt-key"
@@ -87,6 +88,8 @@ class Limits:
         # What this server gave out is nobody's guess: it is counted by itself, at no address.
         self.keys = Limiter("auth", settings.auth_rate, monotonic)
         self.over = Limiter("failed", settings.failure_rate, monotonic)
+        self.turns = Turns()
+        self.room = Room()
 
     def look_up(self, caller: object, address: str) -> Allowance:
         """Count a username that is looked up: by who asks, and by address, for apps cost nothing.

@@ -95,8 +95,7 @@ async def authenticate(
         if problem.authenticate != STALE:  # who is only late, or early, holds the key
             info.allowance = limits.failed.take(info.address)
         raise
-    info.allowance = limits.calls(caller).take()
-    return caller
+    return await callers.begin(services, limits, info, token, caller)
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -147,7 +146,8 @@ class Call:
         """
         if self.is_proved:
             return await prove(self)
-        guesses = self.limits.guesses(self._shown.token("dpop"), self.info.address)
+        token = self._shown.token("dpop")
+        guesses = self.limits.guesses(token, self.info.address)
         guesses.check()
         try:
             owner, proved = await prove(self)
@@ -155,7 +155,7 @@ class Call:
             if problem.code not in _NO_TOKEN:  # these were counted, each where it belongs
                 self.info.allowance = guesses.take()
             raise
-        self.info.allowance = self.limits.calls(owner).take()
+        await callers.begin(self.services, self.limits, self.info, token, owner)
         return owner, proved
 
     async def owner_now(self) -> Owner:

@@ -1,0 +1,222 @@
+"""One account has a part of a server at once, and never all of it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped]
+import pytest
+
+from coffret_server import turns
+from coffret_server.gate import OPEN_LIMIT
+from coffret_server.problems import ProblemError
+from coffret_server.turns import AT_ONCE, WAITING, Room, Turns
+from server.stand import Stand, code
+
+pytestmark = pytest.mark.asyncio
+SECONDS = 10.0
+MANY = 24
+"""More than there are connections to a database."""
+HUNDRED_KB = 100_000
+
+
+async def test_turns_come_in_order_and_end() -> None:
+    """So many at once, the others behind them as they came, and one that gave up takes none."""
+    line, began = Turns(), []
+
+    async def call(number: int) -> None:
+        began.append((number, await line.enter("ada")))
+
+    calls = [asyncio.create_task(call(number)) for number in range(AT_ONCE + 3)]
+    await asyncio.sleep(0)
+    assert began == [(number, False) for number in range(AT_ONCE)]
+    assert await line.enter("grace") is False
+    calls[AT_ONCE].cancel()
+    for _ in range(2):
+        line.leave("ada")
+    await asyncio.gather(*calls, return_exceptions=True)
+    assert began[AT_ONCE:] == [(AT_ONCE + 1, True), (AT_ONCE + 2, True)]
+    for _ in range(AT_ONCE):
+        line.leave("ada")
+    line.leave("grace")
+    assert not line._places
+    assert not line._under_way
+
+
+async def test_no_more_than_so_many_wait() -> None:
+    """Who sends without waiting is told to, and keeps nothing here by hanging up."""
+    line = Turns()
+    calls = [asyncio.create_task(line.enter("ada")) for _ in range(AT_ONCE + WAITING)]
+    await asyncio.sleep(0)
+    with pytest.raises(ProblemError) as refused:
+        await line.enter("ada")
+    assert (refused.value.code, refused.value.retry_after) == ("rate-limited", 1)
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def test_room_is_each_callers_own() -> None:
+    """What one took is given back, and was never another's."""
+    room = Room()
+    room.take("ada", turns.ROOM)
+    with pytest.raises(ProblemError):
+        room.take("ada", 1)
+    room.take("grace", turns.ROOM)
+    room.give_back("ada", turns.ROOM)
+    room.take("ada", 1)
+
+
+@pytest.mark.attack(61)
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+async def test_one_account_does_not_use_up_the_database(stand: Stand) -> None:
+    """Whose appends wait for each other keeps no other account from reading or writing."""
+    mallory, owner = await stand.sign_up("mallory"), await stand.sign_up()
+    connection = await asyncpg.connect(stand.database)
+    lock = "SELECT 1 FROM logs WHERE account_id = $1 FOR UPDATE"
+    async with connection.transaction():
+        await connection.execute(lock, mallory.account.bytes)
+        append = mallory.put(mallory.memory())
+        sent = [
+            asyncio.create_task(stand.send("POST", "/log", append, mallory.token))
+            for _ in range(MANY)
+        ]
+        await asyncio.sleep(0.5)
+        async with asyncio.timeout(SECONDS):
+            assert (await stand.get("/sync", owner.token)).status_code == 200
+            await stand.remember(owner)
+            assert (await stand.get("/tags", owner.token)).status_code == 200
+    await connection.close()
+    assert {answer.status_code for answer in await asyncio.gather(*sent)} == {200}
+
+
+@pytest.mark.attack(45)
+async def test_what_ends_while_a_call_waits_has_ended_for_it(stand: Stand) -> None:
+    """A call that had to wait is looked at again: its session may be over by then."""
+    owner = await stand.sign_up()
+    thief = owner.token
+    await stand.log_in(owner)
+    listed = (await stand.get("/auth/sessions", owner.token)).json()
+    (first,) = [each for each in listed if not each["current"]]
+    line = stand.app.state.limits.turns
+    for _ in range(AT_ONCE - 1):
+        await line.enter(("owner", owner.account.bytes))
+    ended = f"/auth/sessions/{first['session_id']}"
+    assert (await stand.get("/tags", thief)).status_code == 200
+    await line.enter(("owner", owner.account.bytes))
+    append = owner.put(owner.memory())
+    ending = asyncio.create_task(stand.delete(ended, owner.token))
+    await asyncio.sleep(0.1)
+    waiting = [
+        ending,
+        asyncio.create_task(stand.get("/tags", thief)),
+        asyncio.create_task(stand.get("/sync", thief)),
+        asyncio.create_task(stand.send("POST", "/log", append, thief)),
+    ]
+    await asyncio.sleep(0.2)
+    assert not any(call.done() for call in waiting)
+    line.leave(("owner", owner.account.bytes))
+    answers = await asyncio.gather(*waiting)
+    assert answers[0].status_code == 204
+    assert {code(answer) for answer in answers[1:]} == {(401, "session-ended")}
+
+
+class Caller:
+    """A request whose parts, and whose answer, move when a test says so."""
+
+    def __init__(self, stand: Stand, method: str, path: str, token: str, body: bytes) -> None:
+        shown = stand.bound(method, f"/{path}", body, token)
+        self.app: Any = stand.app
+        self.scope = {
+            "type": "http",
+            "method": method,
+            "path": f"/api/v1/{path}",
+            "raw_path": f"/api/v1/{path}".encode(),
+            "query_string": b"",
+            "client": ("10.0.0.1", 1),
+            "headers": [(name.lower().encode(), text.encode()) for name, text in shown.items()],
+        }
+        self.body = body
+        self.status = 0
+        self.answer = b""
+        self.may_end = asyncio.Event()
+        self.began = asyncio.Event()
+
+    async def _receive(self) -> dict[str, Any]:
+        if self.began.is_set() and self.body:
+            await self.may_end.wait()
+            return {"type": "http.disconnect"}
+        self.began.set()
+        return {"type": "http.request", "body": self.body, "more_body": bool(self.body)}
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            return
+        self.answer += message.get("body", b"")
+        if not message.get("body"):  # uvicorn waits here until what was sent before is taken
+            await self.may_end.wait()
+
+    async def run(self) -> None:
+        """Ask, and take the answer."""
+        await self.app(self.scope, self._receive, self._send)
+
+
+async def _moving(callers: list[Caller]) -> AsyncIterator[int]:
+    """The statuses that come while nothing else moves, and then let all end."""
+    for caller in callers:
+        running = asyncio.create_task(caller.run())
+        await asyncio.wait((running,), timeout=0.3)
+        yield caller.status
+
+
+@pytest.mark.attack(61)
+async def test_bodies_on_their_way_have_a_bound(
+    sqlite_stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large bodies that hardly move are kept for whoever has a token up to so many bytes.
+
+    It may be stolen, and shows no key; what its holder does elsewhere has room of its own.
+    """
+    stand = sqlite_stand
+    monkeypatch.setattr(turns, "ROOM", 3 * HUNDRED_KB)
+    owner = await stand.sign_up()
+    callers = [Caller(stand, "POST", "log", owner.token, bytes(HUNDRED_KB)) for _ in range(4)]
+    callers[3].scope["client"] = ("10.0.0.1", 2)
+    elsewhere = Caller(stand, "POST", "log", owner.token, bytes(HUNDRED_KB))
+    elsewhere.scope["client"] = ("10.9.9.9", 1)
+    assert [status async for status in _moving(callers)] == [0, 0, 0, 429]
+    assert json.loads(callers[3].answer)["code"] == "rate-limited"
+    assert [status async for status in _moving([elsewhere])] == [0]
+    for caller in (*callers, elsewhere):
+        caller.may_end.set()
+    await asyncio.sleep(0.1)
+    assert not stand.app.state.limits.room._taken
+
+
+@pytest.mark.attack(61)
+async def test_answers_that_nobody_takes_have_a_bound(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large answers are kept for one account up to so many bytes, until they are taken."""
+    owner, other = await stand.sign_up(), await stand.sign_up("grace")
+    for each in (owner, other):
+        answer = await stand.append(each, each.put(each.memory(size=HUNDRED_KB + 352)))
+        assert answer.is_success, answer.text
+    monkeypatch.setattr(turns, "ROOM", 3 * HUNDRED_KB)
+    paths = ("sync", "accounts/me/server-view", "sync", "sync")
+    callers = [Caller(stand, "GET", path, owner.token, b"") for path in paths]
+    assert [status async for status in _moving(callers)] == [200, 200, 429, 429]
+    assert len(callers[0].answer) > OPEN_LIMIT
+    assert json.loads(callers[2].answer)["code"] == "rate-limited"
+    assert [s async for s in _moving([Caller(stand, "GET", "tags", owner.token, b"")])] == [200]
+    theirs = Caller(stand, "GET", "sync", other.token, b"")
+    assert [status async for status in _moving([theirs])] == [200]
+    for caller in (*callers, theirs):
+        caller.may_end.set()
+    await asyncio.sleep(0.1)
+    again = Caller(stand, "GET", "sync", owner.token, b"")
+    again.may_end.set()
+    assert [status async for status in _moving([again])] == [200]
+    assert not stand.app.state.limits.room._taken
