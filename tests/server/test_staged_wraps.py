@@ -3,8 +3,8 @@
 import pytest
 
 from server import forge
-from server.changes import Change, make, stage
-from server.stand import Stand
+from server.changes import Change, make, stage, wraps_of
+from server.stand import Stand, code
 
 pytestmark = pytest.mark.asyncio
 
@@ -22,3 +22,31 @@ async def test_another_session_spoils_no_change(stand: Stand) -> None:
         body = {"change_id": forge.new_id().bytes, "wraps": wraps}
         assert (await stand.send("POST", "/accounts/me/rewraps", body, thief)).is_success
     assert (await make(stand, change)).is_success
+
+
+@pytest.mark.attack(45)
+async def test_a_change_takes_the_wraps_of_its_own_session(stand: Stand) -> None:
+    """Wraps that other sessions stage for the very same change, which the server shows, are none.
+
+    They would take the place of the owner's, and the memories would open with nothing.
+    """
+    owner = await stand.sign_up()
+    memory = await stand.remember(owner)
+    thieves = [owner.token]
+    for _ in range(8):  # whatever order the sessions' ids, or the rows, come in
+        await stand.log_in(owner)
+        thieves.append(owner.token)
+    own = thieves.pop(4)
+    owner.token = own
+    change, wrap = Change(owner), forge.wrapped()
+    junk = {"change_id": change.id.bytes, "wraps": [[memory.bytes, 1, forge.wrapped()]]}
+    for thief in thieves[:4]:
+        assert (await stand.send("POST", "/accounts/me/rewraps", junk, thief)).is_success
+    assert code(await make(stand, change)) == (409, "conflict")
+    assert (await stage(stand, change, (memory, 1, wrap))).is_success
+    view = (await stand.get("/accounts/me/server-view?table=rewraps", thieves[0])).json()
+    assert forge.b64(change.id.bytes) in str(view)
+    for thief in thieves[4:]:
+        assert (await stand.send("POST", "/accounts/me/rewraps", junk, thief)).is_success
+    assert (await make(stand, change)).is_success
+    assert [item[3] for item in await wraps_of(stand, owner)] == [wrap]

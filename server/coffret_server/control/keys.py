@@ -25,6 +25,7 @@ from coffret_server.control.web import (
     nothing,
     router,
 )
+from coffret_server.principals import Owner
 from coffret_server.problems import ProblemError, refuse
 from coffret_server.rows import load_state
 from coffret_server.schema import (
@@ -124,7 +125,7 @@ async def change_keys(body: ChangeBody, owner: CurrentOwner, services: CurrentSe
         _replace_account(account, card, body)
         tx = await session_tx(session)
         await apply(tx, ready, expected, now=services.clock())
-        await _rewrap(tx, owner.account, body)
+        await _rewrap(tx, owner, body)
         session.add(_step(owner.account, body, before))
         await _end_the_rest(session, owner.account, owner.session)
     services.principals.forget_account(owner.account)
@@ -214,11 +215,18 @@ def _step(account: bytes, body: ChangeBody, before: bytes) -> Succession:
     )
 
 
-async def _rewrap(tx: Tx, account: bytes, body: ChangeBody) -> None:
-    """Put the staged wraps into the records that are wrapped for the owner; those of grants go."""
+async def _rewrap(tx: Tx, owner: Owner, body: ChangeBody) -> None:
+    """Put the staged wraps into the records that are wrapped for the owner; those of grants go.
+
+    Those that this session staged: another one of the account can be shown the change's id, and
+    may be in other hands.
+    """
+    account = owner.account
     rows = await tx.all(
-        "SELECT memory_id, key_number, wrap FROM rewraps WHERE account_id = ? AND change_id = ?",
+        "SELECT memory_id, key_number, wrap FROM rewraps"
+        " WHERE account_id = ? AND session_id = ? AND change_id = ?",
         account,
+        owner.session,
         body.change_id,
     )
     staged = {(row[0], row[1]): row[2] for row in rows}
