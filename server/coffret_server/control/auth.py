@@ -136,6 +136,15 @@ _ADD_SESSION: Final = (
     " created, last_seen, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
+SESSIONS_LIMIT: Final = 500
+"""Of an account, as many as one list has. Whoever logs in is never refused for it."""
+_AT_ONCE: Final = 100
+_END_UNSEEN: Final = (
+    "DELETE FROM sessions WHERE (account_id, session_id) IN (SELECT account_id, session_id"
+    " FROM sessions WHERE account_id = ? AND session_id <> ?"
+    " ORDER BY last_seen DESC, created DESC, session_id LIMIT ? OFFSET ?)"
+)
+
 
 def limit_address(request: Request) -> None:
     """Count a call by which one could guess credentials or fill the disk."""
@@ -240,6 +249,7 @@ async def login(request: Request, body: LoginBody, services: CurrentServices) ->
         await purge(tx, "sessions", now)
         found = (body.account_id, session_id.bytes, tokens.digest(token), body.session_public_key)
         await tx.run(_ADD_SESSION, *found, address, tried.network, now, now, expires)
+        await tx.run(_END_UNSEEN, *found[:2], _AT_ONCE, SESSIONS_LIMIT - 1)
         return True
 
     if not await services.storage.submit(job):

@@ -46,6 +46,8 @@ keys = router("keys")
 _PAGE = 32
 """Records in memory at a time: each may have 2 MiB."""
 _REVOKED = "revoked"
+GENERATIONS_LIMIT = 1_000
+"""More than anybody needs; all steps between them are one answer, which every device reads."""
 _packed = msgspec.msgpack.Encoder().encode
 
 
@@ -156,6 +158,8 @@ def _check_succession(account: Account, body: ChangeBody) -> None:
         after=sha256(body.account_card).digest(),
         identity=sha256(body.identity.envelope).digest(),
     )
+    if told.generation > GENERATIONS_LIMIT:
+        refuse("conflict", "the keys of an account are changed 999 times at most")
     fits = told.account.bytes == account.account_id
     if not fits or told != wanted or body.identity.generation != told.generation:
         refuse("invalid-input", "the succession does not lead from the old keys to the new")
