@@ -123,7 +123,7 @@ async def add_wraps(call: Call) -> Reply:
             refuse("malformed", "a key number is below 1")
     now = call.services.clock()
 
-    async def job(tx: Tx) -> int:
+    async def job(tx: Tx) -> None:
         ledger = Ledger(tx, owner.account, await load_state(tx, owner.account))
         await call.spend_proof(tx, owner.account)  # what was removed since must not come back
         grant = await grants.own_grant(tx, grant_id, owner.account, now)
@@ -133,6 +133,8 @@ async def add_wraps(call: Call) -> Reply:
         for memory, key_number, wrap in body.wraps:
             add_wrap(ledger, Wrap(grant_id, memory.bytes, key_number, wrap))
         await ledger.flush_wraps()
+
+    async def count(tx: Tx) -> int:
         row = await tx.one(
             "SELECT COUNT(DISTINCT memory_id) FROM grant_wraps"
             " WHERE account_id = ? AND grant_id = ?",
@@ -141,7 +143,8 @@ async def add_wraps(call: Call) -> Reply:
         )
         return int(row[0]) if row else 0
 
-    return Reply({"memories": await call.services.storage.submit(job)})
+    await call.services.storage.submit(job)
+    return Reply({"memories": await call.services.storage.query(count)})
 
 
 async def read_wraps(call: Call) -> Reply:

@@ -7,6 +7,7 @@ import msgspec
 
 from coffret_server.data.call import Call, Reply
 from coffret_server.ledger import Ledger
+from coffret_server.principals import Owner
 from coffret_server.problems import refuse
 from coffret_server.rows import load_state
 from coffret_server.storage import Tx
@@ -19,10 +20,12 @@ _STAGE: Final = (
     " DO UPDATE SET change_id = excluded.change_id, wrap = excluded.wrap"
 )
 _COUNT: Final = "SELECT COUNT(*) FROM rewraps WHERE account_id = ? AND session_id = ?"
-_CLEAR: Final = (
-    "DELETE FROM rewraps WHERE account_id = ? AND ((session_id = ? AND change_id <> ?)"
-    " OR session_id NOT IN (SELECT session_id FROM sessions WHERE account_id = ?))"
+_NEXT: Final = (
+    "SELECT session_id, change_id FROM rewraps"
+    " WHERE account_id = ? AND session_id > ? ORDER BY session_id LIMIT 1"
 )
+_STANDS: Final = "SELECT 1 FROM sessions WHERE account_id = ? AND session_id = ?"
+_CLEAR: Final = "DELETE FROM rewraps WHERE account_id = ? AND session_id = ?"
 _KEEPING: Final = (
     "SELECT seq, subject, key_number, record FROM entries"
     " WHERE account_id = ? AND seq >= ? AND record IS NOT NULL ORDER BY seq LIMIT ?"
@@ -78,9 +81,9 @@ async def stage_rewraps(call: Call) -> Reply:
         check_wrap(wrap)
         if key_number < 1:
             refuse("malformed", "a key number is below 1")
-    change = body.change_id.bytes
+    change, mine = body.change_id.bytes, (owner.account, owner.session)
 
-    async def job(tx: Tx) -> int:
+    async def job(tx: Tx) -> None:
         ledger = Ledger(tx, owner.account, await load_state(tx, owner.account))
         await call.spend_proof(tx, owner.account)  # nor throw away what was staged since
         await ledger.load(memory.bytes for memory, _, _ in body.wraps)
@@ -88,12 +91,30 @@ async def stage_rewraps(call: Call) -> Reply:
             found = ledger.find(memory.bytes)
             if found is None or key_number > found.key_number:
                 refuse("conflict", "a wrap is for a memory or a key that does not exist")
-        mine = (owner.account, owner.session)
-        await tx.run(_CLEAR, *mine, change, owner.account)
+        await _clear(tx, owner, change)
         rows = [(*mine, m.bytes, number, change, wrap) for m, number, wrap in body.wraps]
         if rows:
             await tx.many(_STAGE, rows)
-        count = await tx.one(_COUNT, *mine)
-        return int(count[0]) if count else 0
 
-    return Reply({"staged": await call.services.storage.submit(job)})
+    async def count(tx: Tx) -> int:
+        row = await tx.one(_COUNT, *mine)
+        return int(row[0]) if row else 0
+
+    await call.services.storage.submit(job)
+    return Reply({"staged": await call.services.storage.query(count)})
+
+
+async def _clear(tx: Tx, owner: Owner, change: bytes) -> None:
+    """Throw away what this session staged for another change, and what ended ones did for any.
+
+    All that a session staged is for one change, so its first row tells which.
+    """
+    at = b""
+    while (row := await tx.one(_NEXT, owner.account, at)) is not None:
+        at = bytes(row[0])
+        if at == owner.session:
+            is_kept = row[1] == change
+        else:
+            is_kept = await tx.one(_STANDS, owner.account, at) is not None
+        if not is_kept:
+            await tx.run(_CLEAR, owner.account, at)
