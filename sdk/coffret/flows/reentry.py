@@ -19,13 +19,12 @@ from coffret.flows.http import decode_msgpack
 from coffret.flows.keychange import KeysPage, key_name
 from coffret.flows.session import get_packed
 from coffret.flows.signup import enter_with_passphrase, unlock_with_passphrase
-from coffret.flows.state import AccountFile, account_meta, intended_meta
+from coffret.flows.state import AccountFile, Entering, intended_meta
 from coffret.flows.sync import SyncReport, silent, sync
 from coffret_vault.errors import CredentialsError, OpenError, TrustError
 from coffret_vault.formats.memory import KEK, Kek
 from coffret_vault.records.rewrap import KeyName, open_wrap
 from coffret_vault.records.seal import check_opens
-from coffret_vault.store import StoredRecord
 
 if TYPE_CHECKING:
     from coffret.flows.http import Flow
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from coffret.flows.state import Unlocked, VaultState
     from coffret.flows.sync import Progress
     from coffret_vault.primitives.secret import SecretBytes
+    from coffret_vault.store import StoredRecord
 
 _PAGE = 5_000
 
@@ -42,8 +42,8 @@ def log_in_again(
 ) -> Flow[SyncReport]:
     """Enter with the passphrase and Secret Key of now, keep what is here, and sync.
 
-    Where the log under the new keys contradicts the one that is here, this device stays with the
-    keys of before: they alone open what the server has lost.
+    Until the log under the new keys is verified, and goes on from the one that is here, this device
+    stays with the keys of before: they alone open what the server has lost, or withholds.
 
     Raises:
         CredentialsError: they do not open the vault as it is now.
@@ -58,23 +58,16 @@ def log_in_again(
     if entered.account.generation > account.generation:
         yield from aside(partial(_check_made_anew, state, passphrase, secret_key))
     before = state._unlocked  # noqa: SLF001 - put back if this fails
-    here = _Here(account, _under(state, account.generation))
-    size = state.position().size
     try:
-        yield from _take_over(state, entered, progress)
-    except BaseException:
-        state.lock()
-        state.reload()
-        if before is not None:
-            state.unlock(before)
-        raise
-    # What was sent under the keys of before and not answered is in the log now, or never will be.
-    try:
+        yield from _adopt(state, entered, progress)
+        # What was sent under the keys of before and not answered is in the log now, or never will
+        # be.
         report = yield from sync(state, progress)
-    except TrustError:
-        if state.position().size == size:
-            _go_back(state, here, before)
+    except BaseException:
+        if state.entering is not None:
+            _go_back(state, before)
         raise
+    state.entering = None
     if before is not None:
         before.keyring.wipe()
     after = yield from sync_all(state, progress)
@@ -87,17 +80,9 @@ def log_in_again(
     return report
 
 
-class _Here(msgspec.Struct, frozen=True):
-    """What entering replaces in the store."""
-
-    account: AccountFile
-    records: list[StoredRecord]
-
-
-def _go_back(state: VaultState, here: _Here, keys: Unlocked | None) -> None:
-    """Undo :func:`_take_over`."""
-    with state.store.known.set_aside(True):  # its seal is still that of the keys of before
-        state.store.take_over(here.records, account_meta(here.account))
+def _go_back(state: VaultState, keys: Unlocked | None) -> None:
+    """Undo :func:`_adopt`: the store has the account of before still, and all that it opens."""
+    state.entering = None
     state.lock()
     state.reload()
     if keys is not None:
@@ -132,21 +117,27 @@ def _check_made_anew(state: VaultState, passphrase: str, secret_key: SecretBytes
     raise TrustError(message)
 
 
-def _take_over(state: VaultState, entered: Entered, progress: Progress) -> Flow[None]:
+def _adopt(state: VaultState, entered: Entered, progress: Progress) -> Flow[None]:
+    """Work with the account of now, and have what is here opened by it.
+
+    Nothing of that is kept before the log is verified under it, and then all of it in one step: a
+    server that went silent in between would leave a device that no keys open.
+    """
     here = state.account
     account = msgspec.structs.replace(
         entered.account, confirmed=here.confirmed, earlier=here.earlier
     )
+    state.entering = Entering([], frozenset())
     state.adopt(account, entered.keys)
     state.session = entered.session
     waiting = _outdated(state)
+    names = frozenset((row.memory_id, row.version) for rows in waiting.values() for row in rows)
     records = (yield from _rewrapped_records(state, waiting, progress)) if waiting else []
     if account.generation > here.generation:
-        # What is known is sealed with the keys of before: the sync that follows reads it again.
-        with state.store.known.set_aside(True):
-            state.store.take_over(records, account_meta(account))
+        opened = {(row.memory_id, row.version) for row in records}
+        state.entering = Entering(records, names - opened)
         return
-    # The sync that follows compares the keyslots with the log, and keeps them.
+    # Of keys that were here already. The sync that follows compares the keyslots with the log.
     state.store.take_over(records, {})
 
 

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from coffret.sharing import AppCheck
     from coffret_vault.keyslots.slots import Place
     from coffret_vault.log.verify import Position
-    from coffret_vault.store import Store
+    from coffret_vault.store import Store, StoredRecord
 
 
 def _micros() -> int:
@@ -207,6 +207,18 @@ def _card(card: bytes) -> AccountCard:
         raise StoreDamagedError from None
 
 
+class Entering(NamedTuple):
+    """What a device that enters again brings along from under the keys of before.
+
+    Attributes:
+        records: those that are here, with the wraps of now.
+        withheld: the memories and versions that are here and of which the server showed no wrap.
+    """
+
+    records: list[StoredRecord]
+    withheld: frozenset[tuple[bytes, int]]
+
+
 def _nothing() -> None:
     """Nothing else is held."""
 
@@ -232,6 +244,8 @@ class VaultState:
         """When the log was last read to its end by this process, in microseconds."""
         self.is_covered = False
         """Whether heads confirm all that this device was shown when it entered; that stays so."""
+        self.entering: Entering | None = None
+        """What is kept with the log, once that is verified under keys that are new here."""
         self._unlocked: Unlocked | None = None
 
     def __repr__(self) -> str:

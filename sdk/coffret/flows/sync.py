@@ -219,15 +219,33 @@ def _take_entries(
     settings = follow_settings(state, (leaf for _, leaf in indexed))
     missing = _named(verified)
     taken = list(check_records(state, missing, page.items, rows))
+    taken += _brought_along(state, missing, taken)
     slots = yield from follow_slots(state, parsed)
     if again or verified.leaves or verified.position.head != before.head:
         meta = WRAPS_MAY_HAVE_MOVED | (slots.meta(account) if slots else account_meta(account))
         meta |= settings
         state.store.commit(verified, taken, rows.values(), meta=meta)
+        state.entering = None
         state.reload()
     for row in taken:
         missing.pop((row.memory_id, row.version), None)
     return len(verified.leaves), len(taken), (behind, missing) if fresh and missing else None
+
+
+def _brought_along(
+    state: VaultState, named: Missing, taken: Iterable[StoredRecord]
+) -> list[StoredRecord]:
+    """What was here under the keys of before and counts still, with the wraps of now.
+
+    Raises:
+        TrustError: the server shows no such wrap of some of it, so that no key would open that.
+    """
+    if state.entering is None:
+        return []
+    shown = {(row.memory_id, row.version) for row in taken}
+    if state.entering.withheld & named.keys() - shown:
+        _refuse("the server withholds the keys of memories that are on this device")
+    return [row for row in state.entering.records if (row.memory_id, row.version) in named]
 
 
 def _check_size(state: VaultState, size: int, note: str) -> None:
