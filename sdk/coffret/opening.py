@@ -110,7 +110,7 @@ def begin(folder: Path, prepared: Prepared, ambient: Ambient) -> VaultState:
     try:
         slots = own_slots(prepared.account.keyslots)
         meta = slots.meta(prepared.account) | settled_meta(prepared.settled)
-        with store.known.set_aside(True):  # there is nothing yet
+        with store.known.set_aside():  # there is nothing yet
             store.commit(prepared.verified, meta=meta)
     except BaseException:
         discard(state)
@@ -124,7 +124,7 @@ def join(folder: Path, entered: Entered, ambient: Ambient) -> VaultState:
     state = VaultState(store, entered.place, entered.account, ambient)
     state.unlock(entered.keys)
     state.session = entered.session
-    with store.known.set_aside(True):  # there is nothing yet
+    with store.known.set_aside():  # there is nothing yet
         store.take_over((), account_meta(entered.account) | dict([entered_note()]), anew=True)
     return state
 

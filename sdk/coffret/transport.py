@@ -178,6 +178,8 @@ class SyncDriver:
         except StopIteration as stop:
             result: T = stop.value
             return result
+        finally:
+            flow.close()  # one that is left halfway puts back what it holds now, not some day
 
     def _answer(self, request: Request) -> Response:
         """Send a request, or take the answer to it that is on its way already."""
@@ -315,6 +317,8 @@ class AsyncDriver:
         except StopIteration as stop:
             result: T = stop.value
             return result
+        finally:
+            flow.close()  # one that is left halfway puts back what it holds now, not some day
 
     async def _answer(self, request: Request) -> Response:
         """Send a request, or take the answer to it that is on its way already."""

@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from coffret.flows.grantfeed import check_app_leaf
-from coffret_vault.errors import TrustError
+from coffret_vault.errors import CoffretError, TrustError
 from coffret_vault.formats.entry import parse_leaf
 from coffret_vault.log.replay import NEW, advance
 from coffret_vault.log.verify import MEMORY_KINDS
 from coffret_vault.store import log_was_changed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from coffret.flows.grantfeed import Rows
+    from coffret.flows.http import Flow, Request
     from coffret.flows.state import VaultState
     from coffret_vault.formats.entry import Leaf
     from coffret_vault.log.replay import MemoryState
+
+T = TypeVar("T")
+
+
+def with_nothing_known(state: VaultState, flow: Flow[T]) -> Flow[T]:
+    """Run a flow for which what this device knows counts for nothing, and for which alone.
+
+    While it waits for an answer, and where it is left before it has one, everybody else is refused
+    what is being read again: a server that takes its time is not to have it shown meanwhile.
+    """
+    step: Callable[[], Request] = partial(next, flow)
+    try:
+        while True:
+            with state.store.known.set_aside():
+                request = step()
+            try:
+                answer = yield request
+            except CoffretError as error:
+                step = partial(flow.throw, error)
+            else:
+                step = partial(flow.send, answer)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    finally:
+        flow.close()
 
 
 def kept_leaves(state: VaultState) -> list[tuple[int, Leaf]]:

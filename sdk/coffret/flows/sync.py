@@ -14,7 +14,7 @@ from coffret.flows.evidence import Shown, testify
 from coffret.flows.grantfeed import Rows, check_app_leaf, follow_grants, wrapping_for
 from coffret.flows.http import MSGPACK, Request, decode_msgpack, succeed
 from coffret.flows.lineage import check_generation, follow_lineage
-from coffret.flows.reread import check_kept_tail, kept_leaves, replayed
+from coffret.flows.reread import check_kept_tail, kept_leaves, replayed, with_nothing_known
 from coffret.flows.session import send
 from coffret.flows.settled import follow_settings
 from coffret.flows.slots import follow_slots
@@ -133,8 +133,8 @@ def _next(state: VaultState, progress: Progress, *, aside: bool) -> Flow[_Taken]
         asked = state.position()
         page = yield from _page(state, asked.size)
         try:
-            with state.store.known.set_aside(aside):
-                return (yield from _take_or_testify(state, asked, page, progress))
+            taking = _take_or_testify(state, asked, page, progress)
+            return (yield from with_nothing_known(state, taking) if aside else taking)
         except StoreMovedError:
             continue
     raise StoreMovedError

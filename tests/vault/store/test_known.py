@@ -45,7 +45,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     """A new device's store, with keys, sealed while it is empty but for its account."""
     made = Store(tmp_path / "store.db")
     made.known.hold(_sealing())
-    with made.known.set_aside(True):
+    with made.known.set_aside():
         made.take_over((), {"account": b"account"}, anew=True)
     yield made
     made.close()

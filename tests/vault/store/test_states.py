@@ -48,7 +48,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     """A new device's store, with keys, sealed while it is empty."""
     made = Store(tmp_path / "store.db")
     made.hold(_sealing())
-    with made.known.set_aside(True):
+    with made.known.set_aside():
         made.take_over((), {"account": b"account"}, anew=True)
     yield made
     made.close()

@@ -15,7 +15,7 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import chain
-from threading import RLock
+from threading import RLock, get_ident
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 _ROWS = 500
 """Rows of one statement; with six values each, a tenth of what SQLite takes."""
+
+
+def this_thread() -> int:
+    """A number that no other thread has while this one lasts."""
+    return get_ident()
 
 
 class Database(sqlite3.Connection):

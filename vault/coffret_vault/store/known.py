@@ -30,6 +30,7 @@ from coffret_vault.formats.entry import parse_leaf
 from coffret_vault.formats.pae import u64
 from coffret_vault.log.tree import Frontier, leaf_hash, parse_frontier
 from coffret_vault.primitives.mac import MAC_BYTES, mac
+from coffret_vault.store.database import this_thread
 from coffret_vault.store.mark import parse_mark
 from coffret_vault.store.notes import open_note, seal_note
 from coffret_vault.store.schema import (
@@ -106,13 +107,17 @@ class Known:
         self._moved = self._written = False
         self.turn = 0
         """Counts how often other keys came, or all was deleted: what was read is stale then."""
-        self.aside = False
-        """Whether what is here counts for nothing, because it is being read again."""
+        self._aside = 0
 
     @property
     def sealing(self) -> Sealing | None:
         """What seals, while there are keys."""
         return self._sealing
+
+    @property
+    def aside(self) -> bool:
+        """Whether what is here counts for nothing, because this thread is reading it again."""
+        return self._aside == this_thread()
 
     def hold(self, sealing: Sealing) -> None:
         """Check from now on, with these keys, before anything of it is used."""
@@ -175,13 +180,16 @@ class Known:
         return _generation(found) >= sealing.keyring.generation
 
     @contextmanager
-    def set_aside(self, aside: bool) -> Iterator[None]:  # noqa: FBT001 - the one thing it says
-        """While it is read again: there are no grants, no keys that they hold, and no settings."""
-        self.aside = aside
+    def set_aside(self) -> Iterator[None]:
+        """While it is read again: there are no grants, no keys that they hold, and no settings.
+
+        In this thread only. Whoever asks in another one meanwhile is refused as before.
+        """
+        self._aside = this_thread()
         try:
             yield
         finally:
-            self.aside = False
+            self._aside = 0
 
     def begin(self) -> None:
         """A transaction begins: what another one changed and did not come to seal is forgotten."""
