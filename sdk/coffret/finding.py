@@ -237,9 +237,24 @@ class Finder:
         return find(index, question, search, self._read)
 
     def ready(self, progress: Progress) -> SearchIndex:
-        """The index, caught up with the store."""
+        """The index, caught up with the store.
+
+        Raises:
+            LockedError: the vault is locked, or was meanwhile.
+        """
         if self._state.is_locked:
             raise LockedError
+        try:
+            return self._caught_up(progress)
+        finally:
+            self._drop_if_locked()
+
+    def _drop_if_locked(self) -> None:
+        """Let go of what was opened after the vault was locked, by another thread."""
+        if self._state.is_locked:
+            self.drop()
+
+    def _caught_up(self, progress: Progress) -> SearchIndex:
         at = self._state.store.version()
         if self._index is None:
             self._index = self._load()

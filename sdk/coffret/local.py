@@ -152,7 +152,11 @@ class LocalVault:
         return opening.held_keys(self._state)
 
     def lock(self) -> None:
-        """Forget the keys, the session and everything that was opened."""
+        """Forget the keys, the session and everything that was opened.
+
+        What other threads or tasks have under way ends with ``LockedError``. A change that was sent
+        by then is kept, and is settled by the next call after unlocking.
+        """
         self._state.lock()
 
     @_at_once

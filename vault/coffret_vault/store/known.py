@@ -24,7 +24,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from coffret_vault.envelope.signature import verify_head
-from coffret_vault.errors import FormatError, KeysChangedError, StoreAlteredError, TrustError
+from coffret_vault.errors import (
+    FormatError,
+    KeysChangedError,
+    LockedError,
+    StoreAlteredError,
+    TrustError,
+)
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.entry import parse_leaf
 from coffret_vault.formats.pae import u64
@@ -207,8 +213,16 @@ class Known:
     def swap(
         self, table: str, gone: Iterable[tuple[object, ...]], come: Iterable[tuple[object, ...]]
     ) -> None:
-        """Take rows out of what is known, and others into it, in a transaction of the caller."""
-        if self._sealing is None or self.aside:
+        """Take rows out of what is known, and others into it, in a transaction of the caller.
+
+        Raises:
+            LockedError: it is sealed, and the keys were forgotten meanwhile.
+        """
+        if self.aside:
+            return
+        if self._sealing is None:
+            if self._found():
+                raise LockedError
             return
         self.check()
         self._moved = True

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret_vault.errors import KeysChangedError, StoreAlteredError
+from coffret_vault.errors import KeysChangedError, LockedError, StoreAlteredError
 from coffret_vault.formats.pae import u64
 from coffret_vault.primitives.mac import MAC_BYTES, Mac
 from coffret_vault.primitives.symmetric import same
@@ -157,12 +157,17 @@ class StateSeal:
         Args:
             log: how far it was verified, as it is kept.
             sealing: sum all rows anew, by what seals from now on.
+
+        Raises:
+            LockedError: they are sealed, and the keys were forgotten meanwhile.
         """
         if sealing is not None:
             keyed = self._hold(sealing.keyring)
             with mapped():
                 self._next = _total(keyed, self._database.execute(_EVERY))
         if self._mac is None or self._keyring is None:
+            if self._found(NAME):
+                raise LockedError
             return {}
         if self._seen < 0:  # these rows are all that there are, and nobody else writes now
             self._seen_next = data_version(self._database)

@@ -72,10 +72,11 @@ class Store(Memories):
         self.known.hold(sealing)
 
     def let_go(self) -> None:
-        """Forget the keys."""
-        self.known.let_go()
-        self.state_seal.let_go()
-        self._proved = -1
+        """Forget the keys, when what another thread is writing is written and sealed."""
+        with self.alone():
+            self.known.let_go()
+            self.state_seal.let_go()
+            self._proved = -1
 
     def check_seals(self) -> None:
         """See that this vault wrote what is known here, and where memories stand.
@@ -165,6 +166,7 @@ class Store(Memories):
 
         Raises:
             StoreMovedError: the store has moved on since the entries were verified against it.
+            LockedError: the keys that seal what is here were forgotten meanwhile.
         """
         position = verified.position
         if position.head is None:
