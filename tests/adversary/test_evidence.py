@@ -194,6 +194,39 @@ def test_a_hostile_server_does_not_fill_the_disk(victim: Victim) -> None:
     assert victim.vault.evidence() == []
 
 
+def _junk(number: int) -> Callable[[list[Any]], None]:
+    """Shows something else in the place of the first entry each time."""
+
+    def rewrite(page: list[Any]) -> None:
+        page[2][0][0] = bytes([number]) * 100
+
+    return rewrite
+
+
+@pytest.mark.attack(19, 60)
+def test_records_without_end_keep_no_proof_out(victim: Victim) -> None:
+    """A server that fills the folder with what proves nothing does not hide the fork behind it."""
+    other = _other_history(victim)
+    victim.owner.vault.remember("one more")
+    (victim.vault.folder / FOLDER).mkdir()
+    (victim.vault.folder / FOLDER / "a.json").write_text("of somebody else's")
+    hints = []
+    with patch("coffret.flows.evidence._MOST_FILES", 4):
+        for number in range(5):
+            victim.evil.rewrite["/sync"] = _junk(number)
+            with pytest.raises(CoffretError) as raised:
+                victim.vault.sync()
+            hints.append(raised.value.hint)
+        records = victim.vault.evidence()
+        victim.evil.rewrite.clear()
+        victim.vault.sync()
+        error = _caught(lambda: victim.vault.confirm(other))
+    assert ["already" in hint for hint in hints] == [False] * 3 + [True] * 2
+    assert _found(error).verdict.kind == "fork"
+    assert victim.vault.evidence()[:3] == records[:3]
+    assert len(victim.vault.evidence()) == len(records) == 4
+
+
 def test_a_disk_that_cannot_be_written_does_not_hide_the_error(victim: Victim) -> None:
     """Where evidence cannot be kept, the contradiction is reported all the same."""
     early = victim.vault.status()

@@ -7,6 +7,7 @@ entries below them, not about how this device came upon them.
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -203,16 +204,18 @@ def _proven_fork(
 def keep_evidence(folder: Path, data: bytes, error: CoffretError) -> None:
     """Write evidence into a folder, once, and name the file in an error.
 
-    What nobody could verify is not written.
+    What nobody could verify is not written. In a full folder a proof takes the place of a record
+    that is none: of these a server can make as many as it likes, to keep the proof out.
     """
     try:
-        verify_evidence(data)
+        is_proof = verify_evidence(data).verdict.proven
     except CoffretError:
         return
     path = folder / f"{hashlib.sha256(data).hexdigest()[:32]}.json"
     try:
         if not path.exists():
-            if sum(1 for _ in folder.glob("*.json")) >= _MOST_FILES:
+            kept = list_evidence(folder)
+            if len(kept) >= _MOST_FILES and not (is_proof and _has_removed_a_record(kept)):
                 error.hint = f"There is much evidence already in {folder}; this was not added."
                 return
             write_whole(path, data)
@@ -221,6 +224,19 @@ def keep_evidence(folder: Path, data: bytes, error: CoffretError) -> None:
         return
     error.evidence = str(path)
     error.hint = f"The evidence is in {path}; check it with: coffret verify-evidence {path}"
+
+
+def _has_removed_a_record(kept: Sequence[Path]) -> bool:
+    """Take away the newest file that is a device's own record only, if there is one.
+
+    The older ones tell when it began. What is no evidence is not ours to take away.
+    """
+    for path in reversed(kept):
+        with suppress(CoffretError):
+            if not verify_evidence(path.read_bytes()).verdict.proven:
+                path.unlink()
+                return True
+    return False
 
 
 def list_evidence(folder: Path) -> list[Path]:
