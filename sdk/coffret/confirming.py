@@ -21,6 +21,8 @@ from coffret_vault.log import evidence
 from coffret_vault.log.tree import inclusion_proof, leaf_hash, root_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from coffret.flows.state import VaultState
     from coffret_vault.formats.checkpoint import SignedHead
 
@@ -40,25 +42,27 @@ def confirm(state: VaultState, note: str) -> int:
         InputError: that is not a head's text.
         TrustError: it is of another vault, or this device was shown a log that does not contain
             it: the vault was turned back, or forked. The error names a file of evidence.
+        StoreAlteredError: the log was changed on this device; the server is not to blame for it.
     """
     try:
         signed = parse_head(_head_in(note))
     except FormatError:
         message = "that is not a head: copy it with all its lines"
         raise InputError(message) from None
+    hashes = list(map(leaf_hash, state.store.kept_leaves()))
     try:
         head = verify_head(state.account.signing_public(signed.head.size - 1), signed)
     except BadSignatureError as other:
-        _keep(state, signed, other)  # it may be by a key that was not the owner's any more, or yet
+        # It may be by a key that was not the owner's any more, or yet.
+        _keep(state, signed, other, hashes)
         raise
     if head.account_id != state.account_id:
         message = "that head is of another vault"
         raise TrustError(message)
-    hashes = [leaf_hash(leaf) for _, leaf in state.store.leaves(0, head.size)]
-    if len(hashes) != head.size or root_of(hashes) != head.root:
+    if len(hashes) < head.size or root_of(hashes[: head.size]) != head.root:
         message = "the server shows this device another log than the one that head was signed for"
         error = TrustError(message)
-        _keep(state, signed, error)
+        _keep(state, signed, error, hashes)
         raise error
     state.reload()  # another process may have replaced the keyslots since
     if head.size > covered(state.store):
@@ -67,13 +71,13 @@ def confirm(state: VaultState, note: str) -> int:
     return head.size
 
 
-def _keep(state: VaultState, other: SignedHead, error: TrustError) -> None:
-    made = _contradiction(state, other)
+def _keep(state: VaultState, other: SignedHead, error: TrustError, hashes: Sequence[bytes]) -> None:
+    made = _contradiction(state, other, hashes)
     if made is not None:
         keep_evidence(folder_of(state.store.path), made, error)
 
 
-def _contradiction(state: VaultState, other: SignedHead) -> bytes | None:
+def _contradiction(state: VaultState, other: SignedHead, hashes: Sequence[bytes]) -> bytes | None:
     """Evidence out of our own log and a head from elsewhere that does not fit it."""
     position, account, size = state.position(), state.account, other.head.size
     own = position.head
@@ -86,8 +90,8 @@ def _contradiction(state: VaultState, other: SignedHead) -> bytes | None:
         return evidence.altered(about, own, position.frontier, other, position.tail)
     if size == own.head.size:
         return conflict(about, own, other)
-    hashes = [leaf_hash(leaf) for _, leaf in state.store.leaves(0, own.head.size)]
-    return evidence.fork(about, other, own, hashes[size], inclusion_proof(hashes, size))
+    covered = hashes[: own.head.size]
+    return evidence.fork(about, other, own, covered[size], inclusion_proof(covered, size))
 
 
 def _head_in(text: str) -> str:

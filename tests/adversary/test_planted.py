@@ -5,6 +5,8 @@ Not a byte of it is sent: what a device goes on with are notes that its own keys
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
@@ -183,3 +185,38 @@ def _decided(owner: Owner, words: str, request_id: str) -> str:
         owner.vault.approve(request_id, words=words)
     (made,) = {grant.grant_id for grant in owner.vault.grants()} - known
     return made
+
+
+LOGS = {
+    "entries are gone": "DELETE FROM leaves WHERE at > 2",
+    "all entries are gone": "DELETE FROM leaves",
+    "an entry is another": "UPDATE leaves SET leaf = x'00' WHERE at = 2",
+    "an entry is one more": "INSERT INTO leaves VALUES (100, x'00')",
+}
+
+
+@pytest.mark.attack(49)
+@pytest.mark.parametrize("change", LOGS)
+@pytest.mark.parametrize("unlocked", [True, False], ids=["unlocked", "locked"])
+def test_a_log_that_was_changed_here_accuses_no_server(
+    world: World,
+    change: str,
+    unlocked: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """A genuine head is compared with the log that was verified, or with nothing."""
+    owner = world.owner()
+    heads = [owner.vault.status().head]
+    owner.vault.remember("one")
+    heads.append(owner.vault.status().head)
+    device = world.device(owner)
+    device.close()
+    with closing(sqlite3.connect(device.folder / "store.db")) as database, database:
+        database.execute(LOGS[change])
+    vault = world.closing(Vault.open(device.folder, **world.around()))
+    if unlocked:
+        vault.unlock(PASSPHRASE, owner.secret_key)
+    for head in heads:
+        with pytest.raises(StoreAlteredError, match="log on this device was changed"):
+            vault.confirm(head)
+    assert vault.evidence() == []
+    assert not vault._state.account.confirmed
