@@ -166,7 +166,7 @@ class StateSeal:
             with mapped():
                 self._next = _total(keyed, self._database.execute(_EVERY))
         if self._mac is None or self._keyring is None:
-            if self._found(NAME):
+            if self._known.sealing is None and self._found(NAME):
                 raise LockedError
             return {}
         if self._seen < 0:  # these rows are all that there are, and nobody else writes now
