@@ -91,8 +91,17 @@ def folder_of(store: Path) -> Path:
     return store.with_name(FOLDER)
 
 
-def testify(state: VaultState, error: CoffretError, shown: Shown) -> Flow[None]:
-    """Keep evidence if what was shown contradicts what this device holds; ``error`` names it."""
+def testify(
+    state: VaultState, error: CoffretError, shown: Shown, *, proofs_only: bool
+) -> Flow[None]:
+    """Keep evidence if what was shown contradicts what this device holds; ``error`` names it.
+
+    Args:
+        state: the vault.
+        error: what the contradiction led to.
+        shown: what the server said.
+        proofs_only: keep nothing that is this device's own record.
+    """
     position, signed = state.position(), _parsed(shown.note)
     if position.head is None or signed is None:
         return
@@ -103,7 +112,7 @@ def testify(state: VaultState, error: CoffretError, shown: Shown) -> Flow[None]:
     if made is not None and signed.head.size > position.head.head.size:
         made = (yield from _proven_fork(state, about, position.head, signed)) or made
     if made is not None:
-        keep_evidence(folder_of(state.store.path), made, error)
+        keep_evidence(folder_of(state.store.path), made, error, proofs_only=proofs_only)
 
 
 def _parsed(note: str) -> SignedHead | None:
@@ -201,7 +210,9 @@ def _proven_fork(
     return evidence.fork(about, held, shown, leaf, answer.proof)
 
 
-def keep_evidence(folder: Path, data: bytes, error: CoffretError) -> None:
+def keep_evidence(
+    folder: Path, data: bytes, error: CoffretError, *, proofs_only: bool = False
+) -> None:
     """Write evidence into a folder, once, and name the file in an error.
 
     What nobody could verify is not written. In a full folder a proof takes the place of a record
@@ -210,6 +221,8 @@ def keep_evidence(folder: Path, data: bytes, error: CoffretError) -> None:
     try:
         is_proof = verify_evidence(data).verdict.proven
     except CoffretError:
+        return
+    if proofs_only and not is_proof:
         return
     path = folder / f"{hashlib.sha256(data).hexdigest()[:32]}.json"
     try:

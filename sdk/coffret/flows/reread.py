@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from coffret.flows.grantfeed import check_app_leaf
-from coffret_vault.errors import CoffretError, TrustError
+from coffret_vault.errors import CoffretError, FormatError, TrustError
 from coffret_vault.formats.entry import parse_leaf
 from coffret_vault.log.replay import NEW, advance
 from coffret_vault.log.verify import MEMORY_KINDS
@@ -54,7 +54,10 @@ def kept_leaves(state: VaultState) -> list[tuple[int, Leaf]]:
     Raises:
         StoreAlteredError: they are not those of the position.
     """
-    return list(enumerate(map(parse_leaf, state.store.kept_leaves())))
+    try:
+        return list(enumerate(map(parse_leaf, state.store.kept_leaves())))
+    except FormatError:
+        raise log_was_changed() from None
 
 
 def check_kept_tail(state: VaultState, rows: Rows, leaves: Iterable[tuple[int, Leaf]]) -> None:

@@ -32,7 +32,7 @@ from coffret_vault.formats.checkpoint import parse_head
 from coffret_vault.formats.memory import KEK, Header, Peek, Record, parse_header, peek_header
 from coffret_vault.log.verify import Verified, Verifier
 from coffret_vault.records.seal import check_opens, open_version, unwrap_memory_key
-from coffret_vault.store import StoredRecord, Wanted
+from coffret_vault.store import StoredRecord, Wanted, log_was_changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -103,7 +103,10 @@ def sync(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]:
     entries, records, began = 0, 0, state.ambient.now()
     lost, altered = state.store.is_lost(), state.store.altered()
     for at in range(_ROUNDS):
-        found, taken, missing = yield from _next(state, progress, aside=lost and at == 0)
+        is_ours = at > 0 or not altered
+        found, taken, missing = yield from _next(
+            state, progress, aside=lost and at == 0, is_ours=is_ours
+        )
         stood = state.position()
         lacking = missing or state.store.wanted()
         taken += yield from _fetch_records(state, *lacking, progress)
@@ -119,7 +122,7 @@ def sync(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]:
     return SyncReport(entries, records)
 
 
-def _next(state: VaultState, progress: Progress, *, aside: bool) -> Flow[_Taken]:
+def _next(state: VaultState, progress: Progress, *, aside: bool, is_ours: bool) -> Flow[_Taken]:
     """Ask for what follows, and take it.
 
     Where another process of this device took something meanwhile, the answer is to a question of
@@ -133,7 +136,7 @@ def _next(state: VaultState, progress: Progress, *, aside: bool) -> Flow[_Taken]
         asked = state.position()
         page = yield from _page(state, asked.size)
         try:
-            taking = _take_or_testify(state, asked, page, progress)
+            taking = _take_or_testify(state, asked, page, progress, is_ours=is_ours)
             return (yield from with_nothing_known(state, taking) if aside else taking)
         except StoreMovedError:
             continue
@@ -159,12 +162,16 @@ def _asking(at: int) -> Request:
 
 
 def _take_or_testify(
-    state: VaultState, asked: Position, page: _Page, progress: Progress
+    state: VaultState, asked: Position, page: _Page, progress: Progress, *, is_ours: bool
 ) -> Flow[_Taken]:
     """As :func:`_take_entries`; a log that contradicts what is held here leaves evidence.
 
+    What is held here and is not ours can be made to contradict any server: then two heads that the
+    owner signed say something still, and this device's own record nothing.
+
     Raises:
         StoreMovedError: what is held here is not what it was when the page was asked for.
+        StoreAlteredError: what is not ours does not go together with what the server shows.
     """
     shown = Shown()
     shown.take(page.size, page.head, (leaf for leaf, _ in page.items))
@@ -176,7 +183,9 @@ def _take_or_testify(
         if not _stands(state, asked):
             raise StoreMovedError from None
         if not isinstance(error, StoreAlteredError):
-            yield from testify(state, error, shown)
+            yield from testify(state, error, shown, proofs_only=not is_ours)
+        if isinstance(error, TrustError) and not (is_ours or error.evidence):
+            raise log_was_changed() from None
         raise
 
 
