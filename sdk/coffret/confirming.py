@@ -15,16 +15,26 @@ import msgspec
 from coffret.flows.evidence import conflict, folder_of, keep_evidence, known_steps, subject
 from coffret.flows.state import covered, covered_note
 from coffret_vault.envelope.signature import verify_head
-from coffret_vault.errors import BadSignatureError, FormatError, InputError, TrustError
+from coffret_vault.errors import (
+    BadSignatureError,
+    FormatError,
+    InputError,
+    NotFoundError,
+    TrustError,
+)
 from coffret_vault.formats.checkpoint import parse_head
 from coffret_vault.log import evidence
 from coffret_vault.log.tree import inclusion_proof, leaf_hash, root_of
+from coffret_vault.store import log_was_changed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from coffret.flows.state import VaultState
     from coffret_vault.formats.checkpoint import SignedHead
+
+_AWAITED = "awaited head"
+_NOT_READ, _READ = b"\0", b"\1"
 
 
 def confirm(state: VaultState, note: str) -> int:
@@ -40,16 +50,15 @@ def confirm(state: VaultState, note: str) -> int:
 
     Raises:
         InputError: that is not a head's text.
+        NotFoundError: it is of a longer log than this device has read, and may be of today: sync,
+            and compare it again.
         TrustError: it is of another vault, or this device was shown a log that does not contain
-            it: the vault was turned back, or forked. The error names a file of evidence.
+            it, also by a sync since it was compared first: the vault was turned back, or forked.
+            The error names a file of evidence.
         StoreAlteredError: the log was changed on this device; the server is not to blame for it.
     """
-    try:
-        signed = parse_head(_head_in(note))
-    except FormatError:
-        message = "that is not a head: copy it with all its lines"
-        raise InputError(message) from None
-    hashes = list(map(leaf_hash, state.store.kept_leaves()))
+    signed = _parsed(note)
+    hashes = _verified(state)
     try:
         head = verify_head(state.account.signing_public(signed.head.size - 1), signed)
     except BadSignatureError as other:
@@ -59,6 +68,8 @@ def confirm(state: VaultState, note: str) -> int:
     if head.account_id != state.account_id:
         message = "that head is of another vault"
         raise TrustError(message)
+    if len(hashes) < head.size:
+        _check_asked_since(state, signed)
     if len(hashes) < head.size or root_of(hashes[: head.size]) != head.root:
         message = "the server shows this device another log than the one that head was signed for"
         error = TrustError(message)
@@ -69,6 +80,61 @@ def confirm(state: VaultState, note: str) -> int:
         state.store.set_meta(*covered_note(head.size))
     state.update_account(msgspec.structs.replace(state.account, confirmed=True))
     return head.size
+
+
+def _parsed(note: str) -> SignedHead:
+    try:
+        return parse_head(_head_in(note))
+    except FormatError:
+        message = "that is not a head: copy it with all its lines"
+        raise InputError(message) from None
+
+
+def _verified(state: VaultState) -> list[bytes]:
+    """The hashes of the entries here, which are those under the head that this device has."""
+    state.store.check_seals()
+    hashes, own = list(map(leaf_hash, state.store.kept_leaves())), state.position().head
+    if own is None:
+        return hashes
+    try:
+        head = verify_head(state.account.signing_public(own.head.size - 1), own)
+    except TrustError:
+        raise log_was_changed() from None
+    if len(hashes) < head.size or root_of(hashes[: head.size]) != head.root:
+        raise log_was_changed()
+    return hashes
+
+
+def await_head(state: VaultState, note: str) -> None:
+    """Note down a head that there is, before the log is read: a log that ends before it is a lie.
+
+    Raises:
+        InputError: that is not a head's text.
+    """
+    state.store.set_meta(_AWAITED, _parsed(note).digest + _NOT_READ)
+
+
+def awaited(state: VaultState) -> bytes:
+    """What :func:`read_since` takes when the log was read; asked for before that."""
+    return state.store.meta(_AWAITED) or b""
+
+
+def read_since(state: VaultState, before: bytes) -> None:
+    """Note that the log was read to its end, and that nobody compared another head meanwhile."""
+    if before.endswith(_NOT_READ) and awaited(state) == before:
+        state.store.set_meta(_AWAITED, before[: -len(_NOT_READ)] + _READ)
+
+
+def _check_asked_since(state: VaultState, signed: SignedHead) -> None:
+    """See that the server was asked after there was this head: else it may be of today.
+
+    Raises:
+        NotFoundError: it was not.
+    """
+    if awaited(state) != signed.digest + _READ:
+        state.store.set_meta(_AWAITED, signed.digest + _NOT_READ)
+        message = "this device has not read the log up to that head"
+        raise NotFoundError(message, hint="Sync it, and compare the head again.")
 
 
 def _keep(state: VaultState, other: SignedHead, error: TrustError, hashes: Sequence[bytes]) -> None:

@@ -209,8 +209,9 @@ class LocalVault:
 
         Raises:
             InputError: that is not a head's text.
-            TrustError: this device was shown another log than the one the head was signed for;
-                ``error.evidence`` names the file that shows it.
+            NotFoundError: it is of a longer log than this device has read: sync, and compare again.
+            TrustError: this device was shown another log than the one the head was signed for, also
+                by a sync since then; ``error.evidence`` names the file that shows it.
         """
         return confirm(self._state, head)
 

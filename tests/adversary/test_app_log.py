@@ -13,7 +13,13 @@ import pytest
 
 from coffret.flows import access as access_flows
 from coffret_vault.envelope.signature import sign_head, sign_statement
-from coffret_vault.errors import BadSignatureError, FormatError, StoreDamagedError, TrustError
+from coffret_vault.errors import (
+    BadSignatureError,
+    FormatError,
+    NotFoundError,
+    StoreDamagedError,
+    TrustError,
+)
 from coffret_vault.formats.author import OWNER
 from coffret_vault.formats.checkpoint import Head, parse_head
 from coffret_vault.formats.entry import parse_leaf
@@ -21,7 +27,7 @@ from coffret_vault.formats.layout import parse_id
 from coffret_vault.log.judging import verify_evidence
 from coffret_vault.log.tree import leaf_hash
 from harness.league import Pen, believing_the_entry
-from harness.network import Recorder
+from harness.network import Evil, Recorder
 from harness.reading import FORGED, REAL, Page, Reader
 from vectors.verifier.tree import many_proof
 
@@ -365,10 +371,17 @@ def test_an_apps_receipt_confirms_a_fresh_device(reader: Reader) -> None:
 @pytest.mark.attack(17)
 def test_an_apps_receipt_shows_a_fresh_device_that_it_sees_yesterday(reader: Reader) -> None:
     """A device that was shown less than the app is told so by the receipt."""
-    fresh = reader.world.device(reader.owner)
+    evil = Evil()
+    fresh = reader.world.device(reader.owner, transport=evil)
+    early = fresh.status()
+    evil.rewrite["/sync"] = lambda _: [early.entries, early.head, []]
     reader.owner.vault.remember("today")
+    receipt = reader.access.receipt()
+    with pytest.raises(NotFoundError):
+        fresh.confirm(receipt)
+    fresh.sync()
     with pytest.raises(TrustError, match="another log"):
-        fresh.confirm(reader.access.receipt())
+        fresh.confirm(receipt)
 
 
 def test_a_damaged_memory_of_heads_is_not_taken_for_none(reader: Reader) -> None:

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+import msgspec
 import pytest
 
+from coffret import Vault
 from coffret.flows.evidence import FOLDER
 from coffret_vault.envelope.signature import sign_head
-from coffret_vault.errors import CoffretError, TrustError
+from coffret_vault.errors import CoffretError, NotFoundError, TrustError
 from coffret_vault.formats.checkpoint import Head, parse_head
 from coffret_vault.log.judging import Finding, verify_evidence
 from coffret_vault.log.tree import inclusion_proof, leaf_hash, root_of
@@ -20,7 +22,6 @@ from harness.network import Evil, updating
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from coffret import Vault
     from harness.victim import Victim
     from harness.world import World
 
@@ -139,11 +140,73 @@ def test_a_rollback_leaves_a_record_that_claims_no_more_than_it_shows(victim: Vi
 
 @pytest.mark.attack(17)
 def test_a_fresh_device_that_was_shown_yesterday_has_a_record_of_it(victim: Victim) -> None:
-    """The head of another device is newer than all that the fresh one was shown: an alarm."""
+    """The head of another device is newer than all that the fresh one is shown: an alarm."""
+    early = victim.vault.status()
+    victim.evil.rewrite["/sync"] = lambda _: [early.entries, early.head, []]
     victim.owner.vault.remember("today")
-    error = _caught(lambda: victim.vault.confirm(victim.owner.vault.status().head))
-    assert _found(error).verdict.kind == "rolled-back"
+    newest = victim.owner.vault.status().head
+    with pytest.raises(NotFoundError):
+        victim.vault.confirm(newest)
+    victim.vault.sync()
+    for _ in range(2):
+        error = _caught(lambda: victim.vault.confirm(newest))
+        assert _found(error).verdict.kind == "rolled-back"
     assert not victim.vault.status().confirmed
+
+
+def test_a_head_of_today_accuses_no_server_that_was_not_asked(victim: Victim) -> None:
+    """A device that has not read so far yet is told to, however often, and then it is confirmed."""
+    victim.owner.vault.remember("one")
+    earlier = victim.owner.vault.status().head
+    for _ in range(2):
+        with pytest.raises(NotFoundError, match="has not read"):
+            victim.vault.confirm(earlier)
+    victim.vault.sync()
+    victim.owner.vault.remember("two")
+    with pytest.raises(NotFoundError, match="has not read"):
+        victim.vault.confirm(victim.owner.vault.status().head)
+    victim.vault.sync()
+    assert victim.vault.confirm(victim.owner.vault.status().head) == victim.vault.status().entries
+    assert victim.vault.evidence() == []
+
+
+def test_a_head_that_is_compared_during_a_sync_is_of_after_it(victim: Victim) -> None:
+    """What the server was asked before there was a head says nothing of whether it hides it."""
+    early = victim.vault.status()
+
+    def meanwhile(_page: list[Any]) -> list[Any]:
+        victim.evil.rewrite.clear()
+        victim.owner.vault.remember("today")
+        with pytest.raises(NotFoundError):
+            victim.vault.confirm(victim.owner.vault.status().head)
+        return [early.entries, early.head, []]
+
+    victim.evil.rewrite["/sync"] = meanwhile
+    victim.vault.sync()
+    with pytest.raises(NotFoundError):
+        victim.vault.confirm(victim.owner.vault.status().head)
+    assert victim.vault.evidence() == []
+
+
+@pytest.mark.attack(17)
+def test_a_kit_is_an_alarm_where_a_device_that_recovers_is_shown_less(world: World) -> None:
+    """The kit was there before the server was asked: what it shows then is all that it would."""
+    owner, evil = world.owner(), Evil()
+    owner.vault.remember("one")
+    early = owner.vault._state.position()
+    assert early.head is not None
+    note, size = early.head.note, early.size
+    owner.vault.remember("two")
+    kit = msgspec.structs.replace(owner.kit, head=owner.vault.status().head).text()
+
+    def rewrite(page: list[Any]) -> None:
+        page[:] = [size, note, page[2][:size] if len(page[2]) > size else []]
+
+    evil.rewrite["/sync"] = rewrite
+    code, place = owner.kit.recovery_code_text(), world.place()
+    around = world.around(transport=evil)
+    with pytest.raises(TrustError, match="another log"):
+        Vault.recover(world.url, owner.username, code, "new", place, kit=kit, **around)
 
 
 @pytest.mark.attack(19)

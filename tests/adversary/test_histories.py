@@ -65,6 +65,9 @@ def test_a_fresh_device_after_a_full_rollback_is_unverified(
     stage.database.write(before)
     fresh = stage.world.device(stage.owner)
     assert not fresh.status().confirmed
+    with pytest.raises(NotFoundError):
+        fresh.confirm(device.status().head)
+    fresh.sync()
     with pytest.raises(TrustError, match="another log"):
         fresh.confirm(device.status().head)
     assert not fresh.status().confirmed

@@ -9,7 +9,7 @@ import pytest
 from coffret import Vault
 from coffret.testing import Server, cheap
 from coffret_vault.envelope.signature import sign_head
-from coffret_vault.errors import InputError, TrustError
+from coffret_vault.errors import InputError, NotFoundError, TrustError
 from coffret_vault.formats.checkpoint import NO_HEAD, Head
 
 if TYPE_CHECKING:
@@ -58,8 +58,13 @@ def test_a_head_of_a_log_that_the_device_was_not_shown_is_an_alarm(
     state = vault._state
     for size in (3, 400):
         head = Head(state.account_id, size, bytes(32), NO_HEAD, 1)
+        note = sign_head(state.keys.identity.signing, head)
+        if size > vault.status().entries:
+            with pytest.raises(NotFoundError, match="not read the log"):
+                vault.confirm(note)
+            vault.sync()
         with pytest.raises(TrustError, match="another log"):
-            vault.confirm(sign_head(state.keys.identity.signing, head))
+            vault.confirm(note)
     assert not vault.status().confirmed
 
 

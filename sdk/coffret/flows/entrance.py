@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret import opening
-from coffret.confirming import confirm
+from coffret.confirming import await_head, awaited, confirm, read_since
 from coffret.flows.aside import aside
 from coffret.flows.covering import cover_tail
 from coffret.flows.grants import freshen
@@ -114,7 +114,9 @@ def _first_sync(state: VaultState) -> Flow[None]:
 
     Before this device signs heads of its own, which no other device has to compare.
     """
+    waiting = awaited(state)
     report = yield from sync(state)
+    read_since(state, waiting)
     state.store.set_meta(*entered_note(state.position().frontier.size))
     yield from _tidy(state, report)
 
@@ -142,6 +144,8 @@ def recover(
     state = opening.join(folder, entered, ambient)
     secret_key = SecretBytes(ambient.random(SECRET_KEY_BYTES))
     with _kept_if_whole(state):
+        if kit:
+            await_head(state, kit)
         yield from _first_sync(state)
         if kit:
             confirm(state, kit)
@@ -157,7 +161,9 @@ def sync_all(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]
     """
     with suppress(ServerError):
         yield from settle(state)
+    waiting = awaited(state)
     report = yield from sync(state, progress)
+    read_since(state, waiting)
     return report if state.is_locked else (yield from _tidy(state, report))
 
 
