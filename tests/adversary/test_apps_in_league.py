@@ -22,6 +22,7 @@ from harness.league import (
     looking_away,
     serving_whatever_the_state,
 )
+from harness.network import Evil
 
 if TYPE_CHECKING:
     from coffret import Vault
@@ -322,3 +323,31 @@ def test_an_app_passes_for_the_owner_with_a_client_that_does_not_compare(world: 
     with patch("coffret.flows.sync._author", return_value=pen.app_id):
         owner.vault.sync()
     assert [memory.id for memory in owner.vault.list(authors=["owner"])] == [memory_id]
+
+
+# -- a deletion that was proposed ---------------------------------------------------------------
+
+
+@pytest.mark.attack(16, 60)
+@pytest.mark.parametrize("decided", ["waiting", "rejected"])
+def test_a_proposed_deletion_lets_no_server_withhold_what_was_before_it(
+    world: World, decided: str
+) -> None:
+    """Only a deletion in force erases: what an app would have had deleted has its history still."""
+    evil, owner = Evil(), world.owner()
+    memory = owner.vault.remember("first")
+    owner.vault.update(memory.id, content="second")
+    _, access = world.granted(owner, world.app())
+    access.forget(memory.id)
+    device = world.device(owner, transport=evil)
+    if decided == "rejected":
+        device.reject(memory.id)
+    whole = [item.memory and item.memory.content for item in device.history(memory.id)]
+    assert whole == ["first", "second", None]
+
+    def withhold(items: list[Any]) -> None:
+        items[0][0] = None
+
+    evil.rewrite[f"/memory-blobs/{memory.id}/versions"] = withhold
+    with pytest.raises(TrustError, match="nobody deleted"):
+        device.history(memory.id)

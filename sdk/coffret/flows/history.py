@@ -75,7 +75,8 @@ def history(state: VaultState, memory_id: str) -> Flow[list[Version]]:
         message = "the server withholds versions that the log says there are"
         raise TrustError(message)
     entries = [_entry(state, identifier, item) for item in items]
-    gone = _erased(entries) | _rejected(state.store.state(identifier) or memory)
+    memory = state.store.state(identifier) or memory
+    gone = _erased(memory) | _rejected(memory)
     return [
         _version(state, item.record, entry, erased=entry.version in gone)
         for item, entry in zip(items, entries, strict=True)
@@ -96,10 +97,9 @@ def _rejected(memory: MemoryState) -> set[int]:
     return {item.version for item in memory.proposals if item.rejected}
 
 
-def _erased(entries: list[Entry]) -> set[int]:
-    """The versions before a deletion."""
-    last = max((entry.version for entry in entries if entry.kind == kinds.DELETE), default=0)
-    return set(range(1, last + 1))
+def _erased(memory: MemoryState) -> set[int]:
+    """Every version, where a deletion is in force; one that an app proposes erases nothing."""
+    return set(range(1, memory.newest + 1)) if memory.deleted else set()
 
 
 def _items(state: VaultState, identifier: bytes, newest: int) -> Flow[list[_Item]]:
@@ -133,7 +133,7 @@ def _version(state: VaultState, record: Record | None, entry: Entry, *, erased: 
     deletion, memory = entry.kind == kinds.DELETE, None
     if record is not None and not deletion:
         memory = _opened(state, record, entry)
-    elif not erased:
+    elif not (erased or deletion):
         message = "the server withholds a version that nobody deleted"
         raise TrustError(message)
     return Version(
