@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from coffret.cli.naming import short
@@ -23,6 +24,13 @@ _SNIPPET = 160
 
 def day(moment: datetime) -> str:
     """A day and a minute, in UTC."""
+    return f"{moment:%Y-%m-%d %H:%M}"
+
+
+def local_minute(moment: datetime) -> str:
+    """A day and a minute in this machine's zone, if that has such a day: a server may say any."""
+    with suppress(OverflowError):
+        moment = moment.astimezone()
     return f"{moment:%Y-%m-%d %H:%M}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from coffret.cli.options import labels_of, moment, narrowed, span
 from coffret.cli.places import check_name, find_places
 from coffret.cli.private import private_folder, write_private
 from coffret.cli.secret_key import find_secret_key, keep_secret_key, keyring_name, load_profile
+from coffret.cli.showing import local_minute
 from coffret.cli.writing import _sentence, clean
 from coffret.finding import Search
 from coffret.sharing import AccessRequestInfo, AppInfo, Selection
@@ -34,7 +36,7 @@ from coffret_vault.errors import (
     StoreDamagedError,
     StoreError,
 )
-from coffret_vault.records.memory import Fields, Memory
+from coffret_vault.records.memory import Fields, Memory, from_micros
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -338,3 +340,14 @@ def test_a_sentence_begins_as_one_and_a_file_keeps_its_name() -> None:
     assert _sentence("a/b is there already") == "a/b is there already."
     assert _sentence("done!") == "Done!"
     assert _sentence("") == ""
+
+
+def test_a_day_beyond_the_calendar_stops_no_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server can name any moment; one that a time zone has no day for is shown as it is."""
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")
+    time.tzset()
+    try:
+        assert local_minute(from_micros(2**63 - 1)) == "9999-12-31 23:59"
+    finally:
+        monkeypatch.undo()
+        time.tzset()

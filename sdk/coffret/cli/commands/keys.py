@@ -12,12 +12,12 @@ from coffret.cli.naming import full_id
 from coffret.cli.options import AppFile, AppName, Json, in_days
 from coffret.cli.places import DEFAULT
 from coffret.cli.private import check_new, write_private
+from coffret.cli.showing import local_minute
 
 if TYPE_CHECKING:
     from coffret.developer import Developer
 
 KeyFile = Annotated[str | None, typer.Option("--key-file", help="The file with the developer key.")]
-_WHEN = "%Y-%m-%d %H:%M"
 
 
 def _developer(
@@ -48,9 +48,9 @@ def list_keys(
     rows = [
         (
             item.key_id,
-            f"{item.created.astimezone():{_WHEN}}",
-            f"{item.last_used.astimezone():{_WHEN}}" if item.last_used else "never",
-            f"{item.expires.astimezone():{_WHEN}}" if item.expires else "no end",
+            local_minute(item.created),
+            local_minute(item.last_used) if item.last_used else "never",
+            local_minute(item.expires) if item.expires else "no end",
             " ".join(item.scopes),
         )
         for item in found

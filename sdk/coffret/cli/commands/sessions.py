@@ -7,8 +7,7 @@ import typer
 from coffret.cli.desk import desk_of
 from coffret.cli.naming import full_id
 from coffret.cli.options import Json
-
-_WHEN = "%Y-%m-%d %H:%M"
+from coffret.cli.showing import local_minute
 
 
 def list_sessions(context: typer.Context, *, json: Json = False) -> None:
@@ -23,8 +22,8 @@ def list_sessions(context: typer.Context, *, json: Json = False) -> None:
     rows = [
         (
             item.session_id,
-            f"{item.created.astimezone():{_WHEN}}",
-            f"{item.last_seen.astimezone():{_WHEN}}",
+            local_minute(item.created),
+            local_minute(item.last_seen),
             item.address,
             "this device" if item.current else "",
         )
