@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from adversary.test_key_changes import NEW, change
-from coffret import Vault
+from coffret import AsyncVault, Vault
 from coffret_vault.errors import CoffretError, KeysChangedError
 from harness.network import Evil
 from harness.world import PASSPHRASE as OLD
@@ -95,3 +96,54 @@ def test_keys_of_what_was_deleted_are_not_waited_for(world: World) -> None:
     code = change(owner.vault).secret_key_code()
     other.log_in_again(NEW, code)
     assert {m.id: m.content for m in other.list()} == {kept.id: "two", changed.id: "four"}
+
+
+class _Silent(httpx.AsyncBaseTransport):
+    """A network on which the log never comes."""
+
+    def __init__(self) -> None:
+        """Nobody has asked yet."""
+        self.inner = httpx.AsyncHTTPTransport(verify=False)
+        self.asked = asyncio.Event()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send it on, or wait for ever."""
+        if request.url.path.endswith(LOG):
+            self.asked.set()
+            await asyncio.Event().wait()
+        response = await self.inner.handle_async_request(request)
+        await response.aread()
+        return response
+
+    async def aclose(self) -> None:
+        """Close the real one."""
+        await self.inner.aclose()
+
+
+@pytest.mark.attack(57)
+def test_a_device_that_gives_up_waiting_keeps_what_it_has(world: World) -> None:
+    """A task that is cancelled while it enters again is where it was, at once."""
+    owner = world.owner()
+    owner.vault.remember("one")
+    other = world.device(owner)
+    other.close()
+    code = change(owner.vault).secret_key_code()
+
+    async def give_up() -> None:
+        network = _Silent()
+        vault = AsyncVault.open(other.folder, **world.around(transport=network))
+        await vault.unlock(OLD, owner.secret_key)
+        entering = asyncio.create_task(vault.log_in_again(NEW, code))
+        await network.asked.wait()
+        entering.cancel()
+        with pytest.raises(asyncio.CancelledError) as held:
+            await entering
+        assert held.tb is not None  # and with it all that was under way
+        assert [memory.content for memory in vault.list()] == ["one"]
+        await vault.close()
+
+    asyncio.run(give_up())
+    again = world.closing(Vault.open(other.folder, **world.around()))
+    again.unlock(OLD, owner.secret_key)
+    again.log_in_again(NEW, code)
+    assert [memory.content for memory in again.list()] == ["one"]
