@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coffret.arguments import changed, fields_of, listing_of, new_memories, search_of
+from coffret.arguments import asked, changed, fields_of, listing_of, new_memories
 from coffret.flows import access as access_flows
 from coffret.flows.creating import remember_many as create_many
 from coffret.flows.memories import NewMemory
@@ -113,7 +113,7 @@ class Access:
             GrantError: the grant is paused, revoked or over.
             TrustError: as for :meth:`refresh`.
         """
-        search = search_of(wanted)
+        search = asked(question, wanted)
         self.refresh()
         return self._shelf.search(question, search)
 

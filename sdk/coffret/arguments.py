@@ -220,6 +220,21 @@ def listing_of(call: str, wanted: Mapping[str, Any]) -> Callable[[Iterable[Memor
     return narrow
 
 
+def asked(question: str, wanted: Mapping[str, Any]) -> Search:
+    """The search for a question; what cannot be asked is refused before anything is embedded.
+
+    Raises:
+        TypeError: an argument is not known.
+        InputError: the question is no text, or blank, or an argument is of another kind, or out of
+            its bounds.
+    """
+    from coffret_vault.search import check_question  # noqa: PLC0415 - loads numpy: only to search
+
+    search = search_of(wanted)
+    check_question(question, search.limit)
+    return search
+
+
 def search_of(wanted: Mapping[str, Any]) -> Search:
     """A search from a call's arguments.
 

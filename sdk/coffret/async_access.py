@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncio import to_thread
 from typing import TYPE_CHECKING
 
-from coffret.arguments import changed, fields_of, listing_of, new_memories, search_of
+from coffret.arguments import asked, changed, fields_of, listing_of, new_memories
 from coffret.flows import access as access_flows
 from coffret.flows.creating import remember_many as create_many
 from coffret.flows.memories import NewMemory
@@ -114,7 +114,7 @@ class AsyncAccess:
             GrantError: the grant is paused, revoked or over.
             TrustError: as for :meth:`refresh`.
         """
-        search = search_of(wanted)
+        search = asked(question, wanted)
         await self.refresh()
         return await to_thread(self._shelf.search, question, search)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from coffret import opening
-from coffret.arguments import approval_of, changed, fields_of, many, new_memories, search_of
+from coffret.arguments import approval_of, asked, changed, fields_of, many, new_memories
 from coffret.async_keykeeping import AsyncKeyKeeping
 from coffret.devices import AsyncDevices
 from coffret.flows import entrance, serverview
@@ -297,7 +297,7 @@ class AsyncVault(AsyncKeyKeeping, AsyncDevices, AsyncSettling, AsyncIntake):
             InputError: the question is blank.
         """
         found = self._finder.find
-        return await self._driver.alone(found, question, search_of(wanted), progress)
+        return await self._driver.alone(found, question, asked(question, wanted), progress)
 
     async def history(self, memory_id: str) -> Sequence[Version]:
         """Every version of a memory, oldest first, compared with the log."""

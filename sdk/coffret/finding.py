@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 _READ_TOGETHER = 64
 _SAVED_TOGETHER = 1_024
+_SAVED_AFTER = 10.0
+"""Seconds of embedding that an interrupted search may cost, or as many as 20 times a save took."""
+_SAVING_SHARE = 20
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -200,10 +204,6 @@ def _found(hit: Hit, memory: Memory) -> Found:
     return Found(memory, hit.score, hit.similarity, hit.coverage, hit.lexical, hit.words, hit.why)
 
 
-def _shown(progress: Progress, before: int, total: int, count: int) -> None:
-    progress("index", before + count, total)
-
-
 class Finder:
     """A vault's index: loaded when first needed, caught up before each search, kept sealed."""
 
@@ -215,6 +215,7 @@ class Finder:
         self._index: SearchIndex | None = None
         self._at = (-1, -1)
         self._unsaved = 0
+        self._due = 0.0
 
     @property
     def notice(self) -> str | None:
@@ -283,21 +284,31 @@ class Finder:
         """Index what is missing; of many memories what is done is saved now and then.
 
         Who interrupts a long search goes on there. An index is saved when it has grown by a
-        quarter, so that all the saving together takes a few times what the last one does.
+        quarter, so that all the saving together takes a few times what the last one does; and
+        when it has taken long, since few memories may hold much text.
         """
         stale = index.stale(self._state.store.readable())
         total, done = len(stale.to_put), 0
+        self._due = monotonic() + _SAVED_AFTER
         if stale.to_remove:
             index.remove(stale.to_remove)
             self._unsaved += len(stale.to_remove)
         while done < total:
             part = stale.to_put[done : done + max(_SAVED_TOGETHER, len(index) // 4)]
-            shown = partial(_shown, progress, done, total)
+            shown = partial(self._indexed, index, progress, done, total)
             index.put(map(document, self._read(part)), progress=shown)
             done += len(part)
             self._unsaved += len(part)
             if done < total:
                 self._save(index, self._state.position().size)
+
+    def _indexed(
+        self, index: SearchIndex, progress: Progress, before: int, total: int, count: int
+    ) -> None:
+        """Tell how far it is, between two groups, where the index is whole and can be saved."""
+        if before + count < total and monotonic() >= self._due:
+            self._save(index, self._state.position().size)
+        progress("index", before + count, total)
 
     def _read(self, memory_ids: Sequence[bytes]) -> Iterator[Memory]:
         for first in range(0, len(memory_ids), _READ_TOGETHER):
@@ -310,9 +321,13 @@ class Finder:
                 yield open_memory(self._state, record, memory)
 
     def _save(self, index: SearchIndex, size: int) -> None:
+        began = monotonic()
         try:
             save_snapshot(self._path, self._state.keys.keyring, size, index.dump())
         except StoreError:
             # A cache: a full disk costs the next start some time, and this search nothing.
             return
+        finally:
+            ended = monotonic()
+            self._due = ended + max(_SAVED_AFTER, _SAVING_SHARE * (ended - began))
         self._unsaved = 0

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from coffret import opening
-from coffret.arguments import approval_of, changed, fields_of, many, new_memories, search_of
+from coffret.arguments import approval_of, asked, changed, fields_of, many, new_memories
 from coffret.devices import Devices
 from coffret.flows import entrance, serverview
 from coffret.flows import grants as grant_flows
@@ -296,7 +296,7 @@ class Vault(KeyKeeping, Devices, Settling, Intake):
         Raises:
             InputError: the question is blank.
         """
-        return self._driver.alone(self._finder.find, question, search_of(wanted), progress)
+        return self._driver.alone(self._finder.find, question, asked(question, wanted), progress)
 
     def history(self, memory_id: str) -> Sequence[Version]:
         """Every version of a memory, oldest first, compared with the log."""

@@ -8,6 +8,7 @@ from unittest.mock import patch
 import pytest
 
 from coffret.finding import Finder, Search
+from coffret_vault.errors import InputError
 from search_reference import HashingEmbedder
 
 if TYPE_CHECKING:
@@ -38,3 +39,36 @@ def test_a_search_that_was_interrupted_goes_on(world: World) -> None:
         found = finder.find("memory", Search(), lambda *_: None)
     assert len(found) == 8
     assert sum("memory " in text for text in second.texts) == 2
+
+
+def test_a_search_that_takes_long_saves_on_its_way(world: World) -> None:
+    """Few memories with much text are saved by the time that they took, not by their number."""
+    owner = world.owner()
+    for number in range(6):
+        owner.vault.remember(f"memory {number}. " + "word " * 7_000)
+    state, path = owner.vault._state, owner.vault.folder / "another.index"
+    first, second = HashingEmbedder(), HashingEmbedder()
+
+    def interrupt(_what: str, done: int, _of: int) -> None:
+        if done > _EVERY:
+            raise KeyboardInterrupt
+
+    with patch("coffret.finding._SAVED_AFTER", 0.0), pytest.raises(KeyboardInterrupt):
+        Finder(state, path, lambda: first).find("memory", Search(), interrupt)
+    finder = Finder(state, path, lambda: second)
+    assert len(finder.find("memory", Search(), lambda *_: None)) == 6
+    assert sum("memory " in text for text in second.texts) < 6
+
+
+@pytest.mark.parametrize("question", ["", "  ", None, 7])
+def test_what_cannot_be_asked_costs_no_embedding(world: World, question: str) -> None:
+    """A blank question, or one that is no text, is refused before anything is indexed for it."""
+    owner, embedder = world.owner(), HashingEmbedder()
+    owner.vault.remember("figs")
+    path = owner.vault.folder / "another.index"
+    owner.vault._finder = Finder(owner.vault._state, path, lambda: embedder)
+    with pytest.raises(InputError):
+        owner.vault.search(question)
+    with pytest.raises(InputError):
+        owner.vault.search("figs", limit=0)
+    assert not embedder.texts

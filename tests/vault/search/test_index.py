@@ -232,6 +232,20 @@ def test_progress_counts_memories(index: SearchIndex) -> None:
     assert told == [64, 128, 150]
 
 
+def test_progress_is_told_however_long_the_memories_are(index: SearchIndex) -> None:
+    """Much text in few memories is embedded in steps that somebody can see go on."""
+    told: list[int] = []
+    index.put((memory(n, "word " * 10_000) for n in range(6)), progress=told.append)
+    assert told == [2, 4, 6]
+
+
+def test_what_is_there_can_be_kept_at_each_step(index: SearchIndex) -> None:
+    """A snapshot made between two groups is an index of the memories so far."""
+    kept: list[bytes] = []
+    index.put((memory(n, "x") for n in range(150)), progress=lambda _: kept.append(index.dump()))
+    assert [len(SearchIndex.restore(one, index.embedder)) for one in kept] == [64, 128, 150]
+
+
 @pytest.mark.parametrize("share", [2, 3, 50])
 def test_graph_and_exact_search_agree(share: int) -> None:
     """Through a graph, with filters that keep much or little, the same memories are found."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from coffret_vault.search.document import Document, Filters, Hit, Mode, Reason
 from coffret_vault.search.embedder import Embedder
 from coffret_vault.search.errors import EmbedderError, ModelDamagedError
-from coffret_vault.search.index import SearchIndex, Stale, check_least
+from coffret_vault.search.index import SearchIndex, Stale, check_least, check_question
 from coffret_vault.search.minilm import MiniLmEmbedder
 
 __all__ = [
@@ -21,4 +21,5 @@ __all__ = [
     "SearchIndex",
     "Stale",
     "check_least",
+    "check_question",
 ]

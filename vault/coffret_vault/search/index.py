@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from coffret_vault.errors import InputError
@@ -16,9 +15,11 @@ from coffret_vault.search.vectors import GRAPH_FROM, VectorIndex
 from coffret_vault.search.words import Analyzer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _TOGETHER: Final = 64
+# Text that is embedded in a few seconds: who waits sees it go on, and can have it kept.
+_CHARS_TOGETHER: Final = 1 << 16
 _ID_BYTES: Final = 16
 _NEAR: Final = 0.5
 
@@ -70,16 +71,16 @@ class SearchIndex:
 
         Args:
             documents: opened memories, in any order.
-            progress: told, after each group, how many memories have been indexed so far.
+            progress: told, after each group, how many memories have been indexed so far; it may
+                :meth:`dump` what is there by then.
 
         Raises:
             InputError: an id is not of 16 bytes.
             EmbedderError: the model failed. In both cases the groups before stay indexed, and of
                 this one nothing is.
         """
-        remaining = iter(documents)
         done = 0
-        while group := list(islice(remaining, _TOGETHER)):
+        for group in _grouped(documents):
             self._put_group(group)
             done += len(group)
             if progress is not None:
@@ -120,13 +121,11 @@ class SearchIndex:
                 count, it has every word of the question. Scores are as without it.
 
         Raises:
-            InputError: the question is blank, the limit is below one, or the least similarity is
-                no such number or asked of a search by words alone.
+            InputError: the question is no text, or blank, the limit is below one, or the least
+                similarity is no such number or asked of a search by words alone.
             EmbedderError: the model failed.
         """
-        if not question.strip():
-            message = "The question is empty."
-            raise InputError(message)
+        check_question(question, limit)
         check_least(min_similarity, mode)
         vector = None if mode == "words" else self._embed_question(question)
         return self.rank(
@@ -144,9 +143,7 @@ class SearchIndex:
         min_similarity: float | None = None,
     ) -> list[Hit]:
         """As ``search``, for a question that was embedded already; ``"words"`` needs no vector."""
-        if limit < 1:
-            message = "The limit must be at least 1."
-            raise InputError(message)
+        _check_limit(limit)
         terms = self._analyzer.question(question) if mode != "semantic" else {}
         allowed = self._tables.columns.allowed(filters)
         if not allowed.any():
@@ -223,6 +220,42 @@ class SearchIndex:
                 )
             )
         return hits
+
+
+def _grouped(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """Documents in groups of so many, or of so much text; what is longer stands alone."""
+    group: list[Document] = []
+    chars = 0
+    for document in documents:
+        group.append(document)
+        chars += len(document.content)
+        if len(group) == _TOGETHER or chars >= _CHARS_TOGETHER:
+            yield group
+            group, chars = [], 0
+    if group:
+        yield group
+
+
+def check_question(question: str, limit: int) -> None:
+    """Go on if this can be asked.
+
+    Raises:
+        InputError: the question is no text, or blank, or the limit is below one.
+    """
+    given: object = question
+    if not isinstance(given, str):
+        message = "A question is a text."
+        raise InputError(message)
+    if not given.strip():
+        message = "The question is empty."
+        raise InputError(message)
+    _check_limit(limit)
+
+
+def _check_limit(limit: int) -> None:
+    if limit < 1:
+        message = "The limit must be at least 1."
+        raise InputError(message)
 
 
 def check_least(similarity: float | None, mode: Mode) -> None:

@@ -70,12 +70,12 @@ def search(  # noqa: PLR0913 - each option is an argument
     json: Json = False,
 ) -> None:
     """Search your memories by meaning and by words. Nothing leaves this device."""
-    from coffret.arguments import search_of  # noqa: PLC0415 - loads ciphers: not to show help
+    from coffret.arguments import asked  # noqa: PLC0415 - loads ciphers: not to show help
 
     desk = desk_of(context, as_json=json)
     wanted = narrowed(tag, any_tag, kind, author, label, importance, since, until, source)
     wanted |= {"limit": limit, "mode": mode.value, "min_similarity": min_similarity}
-    search_of(wanted)  # what is wrong is said before the passphrase is asked for
+    asked(question, wanted)  # what is wrong is said before the passphrase is asked for
     steps = Steps()
     vault = desk.vault()
     steps.end("unlock")
