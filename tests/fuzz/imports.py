@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from functools import partial
+from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 import msgspec
 
@@ -38,6 +41,7 @@ _NAMES = {
     SourceKind.TEXT: "note.md",
     SourceKind.CHAT: "chat.jsonl",
     SourceKind.EXPORT: "export.jsonl",
+    SourceKind.ARCHIVE: "export.zip",
 }
 
 
@@ -148,6 +152,16 @@ _JSON: dict[SourceKind, tuple[object, ...]] = {
             }
         ],
     ),
+    SourceKind.CLAUDE_MEMORY: (
+        [
+            {
+                "conversations_memory": "**Work context**\n\nAda is a nurse.",
+                "project_memories": {"p": "Tomatoes."},
+                "account_uuid": "1",
+            }
+        ],
+        {"conversations_memory": "Ada gardens."},
+    ),
     SourceKind.CHATGPT: (
         [
             {
@@ -170,6 +184,7 @@ _JSON: dict[SourceKind, tuple[object, ...]] = {
         ],
     ),
 }
+_IN_ARCHIVES = (SourceKind.CHATGPT, SourceKind.CLAUDE, SourceKind.CLAUDE_MEMORY)
 _NOTES = (
     "---\ntitle: Tea\ntags: [a, b]\ncreated: 2024-05-02\nimportance: 0.5\nmore: {x: [1, ~]}\n---\n"
     "# Tea\n\nI like tea. #green\n\n## Later\n\n" + "Long text about tea. " * 8,
@@ -200,6 +215,13 @@ def _seeds(kind: SourceKind) -> Iterator[bytes]:
         for spoilt in ({"title": longer * 170}, {"tags": (longer * 21,)}, {"metadata": _deep()}):
             draft = msgspec.structs.replace(whole, **spoilt)
             yield b"".join(write_export([draft]))
+    if kind is SourceKind.ARCHIVE:
+        for method in (ZIP_STORED, ZIP_DEFLATED):
+            with BytesIO() as file:
+                with ZipFile(file, "w", method) as archive:
+                    for name, value in enumerate(chain(*(_JSON[one] for one in _IN_ARCHIVES))):
+                        archive.writestr(f"{name}.json", msgspec.json.encode(value))
+                yield file.getvalue()
     yield from (msgspec.json.encode(value) for value in _JSON.get(kind, ()))
 
 

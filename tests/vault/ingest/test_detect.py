@@ -43,6 +43,9 @@ KINDS: list[tuple[str, object, SourceKind]] = [
     ("a.json", {"conversation_list": []}, SourceKind.EVEROS),
     ("a.json", [{"mapping": {}}], SourceKind.CHATGPT),
     ("a.json", [{"uuid": "x", "chat_messages": []}], SourceKind.CLAUDE),
+    ("a.json", [{"conversations_memory": "x"}], SourceKind.CLAUDE_MEMORY),
+    ("a.json", {"project_memories": {}}, SourceKind.CLAUDE_MEMORY),
+    ("a.zip", "x", SourceKind.ARCHIVE),
     ("a.json", {"results": []}, SourceKind.MEM0),
     ("a.json", [{"id": "x", "memory": "y"}], SourceKind.MEM0),
 ]
@@ -61,7 +64,7 @@ def test_kinds_are_told_apart(tmp_path: Path, name: str, whole: object, kind: So
     ("name", "text", "error"),
     [
         ("a.pdf", "x", SourceUnknownError),
-        ("a.zip", "x", SourceUnknownError),
+        ("a.zip", "x", SourceDamagedError),
         ("a.json", "{}", SourceUnknownError),
         ("a.json", '[{"a": 1}]', SourceUnknownError),
         ("a.json", "[]", SourceEmptyError),

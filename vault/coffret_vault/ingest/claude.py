@@ -68,10 +68,16 @@ def read_claude(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Impo
         SourceDamagedError: the file is not a JSON list.
         SourceEmptyError: the list is empty.
     """
-    raws = decode_json(read_bytes(path, limits.max_json_bytes), list[msgspec.Raw])
+    data = read_bytes(path, limits.max_json_bytes)
+    return claude_conversations(data, printable_path([path.name]), limits)
+
+
+def claude_conversations(data: bytes, name: str, limits: Limits) -> Iterator[Imported]:
+    """As :func:`read_claude`, from the bytes of a file of this name."""
+    raws = decode_json(data, list[msgspec.Raw])
     if not raws:
         raise SourceEmptyError
-    return read_conversations(raws, printable_path([path.name]), _conversation, limits)
+    return read_conversations(raws, name, _conversation, limits)
 
 
 def _conversation(raw: msgspec.Raw) -> tuple[Conversation, Turns]:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from coffret_vault.ingest.chatgpt import read_chatgpt
+from coffret_vault.ingest.archives import read_archive
+from coffret_vault.ingest.chatgpt import chatgpt_conversations, read_chatgpt
 from coffret_vault.ingest.chats import read_chats
-from coffret_vault.ingest.claude import read_claude
+from coffret_vault.ingest.claude import claude_conversations, read_claude
+from coffret_vault.ingest.claude_memory import claude_memories, read_claude_memory
 from coffret_vault.ingest.errors import (
     SourceEmptyError,
     SourceMissingError,
@@ -39,6 +41,8 @@ class SourceKind(StrEnum):
     EVEROS = "everos"
     CHATGPT = "chatgpt"
     CLAUDE = "claude"
+    CLAUDE_MEMORY = "claude-memory"
+    ARCHIVE = "archive"
     MEM0 = "mem0"
     EXPORT = "export"
 
@@ -50,6 +54,15 @@ class Reader(Protocol):
         """Read ``path``."""
 
 
+def _read_archive(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Imported]:
+    return read_archive(path, lambda data: _IN_ARCHIVES.get(_of_json(data)), limits=limits)
+
+
+_IN_ARCHIVES = {
+    SourceKind.CHATGPT: chatgpt_conversations,
+    SourceKind.CLAUDE: claude_conversations,
+    SourceKind.CLAUDE_MEMORY: claude_memories,
+}
 READERS: Mapping[SourceKind, Reader] = {
     SourceKind.FOLDER: read_folder,
     SourceKind.TEXT: read_file,
@@ -57,6 +70,8 @@ READERS: Mapping[SourceKind, Reader] = {
     SourceKind.EVEROS: read_everos,
     SourceKind.CHATGPT: read_chatgpt,
     SourceKind.CLAUDE: read_claude,
+    SourceKind.CLAUDE_MEMORY: read_claude_memory,
+    SourceKind.ARCHIVE: _read_archive,
     SourceKind.MEM0: read_mem0,
     SourceKind.EXPORT: read_export,
 }
@@ -68,10 +83,14 @@ _OF_OBJECT = (
     ("results", SourceKind.MEM0),
     ("mapping", SourceKind.CHATGPT),
     ("chat_messages", SourceKind.CLAUDE),
+    ("conversations_memory", SourceKind.CLAUDE_MEMORY),
+    ("project_memories", SourceKind.CLAUDE_MEMORY),
 )
 _OF_ITEM = (
     ("mapping", SourceKind.CHATGPT),
     ("chat_messages", SourceKind.CLAUDE),
+    ("conversations_memory", SourceKind.CLAUDE_MEMORY),
+    ("project_memories", SourceKind.CLAUDE_MEMORY),
     ("messages", SourceKind.CHAT),
     ("memory", SourceKind.MEM0),
     ("content", SourceKind.CHAT),
@@ -116,7 +135,7 @@ def detect(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> SourceKind:
     if suffix == ".json":
         return _of_json(read_bytes(path, limits.max_json_bytes))
     if suffix == ".zip":
-        raise SourceUnknownError(hint="unpack the archive and import the file in it")
+        return SourceKind.ARCHIVE
     raise SourceUnknownError
 
 
@@ -139,6 +158,8 @@ class _Members(msgspec.Struct, frozen=True):
     results: msgspec.Raw = _NONE
     mapping: msgspec.Raw = _NONE
     chat_messages: msgspec.Raw = _NONE
+    conversations_memory: msgspec.Raw = _NONE
+    project_memories: msgspec.Raw = _NONE
     memory: msgspec.Raw = _NONE
     content: msgspec.Raw = _NONE
     format: msgspec.Raw = _NONE

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TEXT_SUFFIXES = frozenset({".md", ".markdown", ".txt"})
+_EXPORT_SUFFIXES = frozenset({".json", ".jsonl", ".zip"})
 
 HIDDEN = "hidden"
 OUTSIDE = "a symbolic link that leads out of the folder"
 FOLDER_LINK = "a symbolic link to a folder"
 TWICE = "a symbolic link to a file that is imported under its own name"
 NOT_TEXT = "not a Markdown or text file"
+BY_ITSELF = "not a Markdown or text file; an export is imported by its own name"
 NOT_REGULAR = "not a regular file"
 UNREADABLE = "cannot be read"
 
@@ -104,7 +106,7 @@ def _refusal(home: Path, entry: os.DirEntry[str], path: Path) -> str:
     if entry.is_symlink() and (reason := _link_refusal(home, path)):
         return reason
     if path.suffix.lower() not in TEXT_SUFFIXES:
-        return NOT_TEXT
+        return BY_ITSELF if path.suffix.lower() in _EXPORT_SUFFIXES else NOT_TEXT
     return "" if entry.is_file() else NOT_REGULAR
 
 

@@ -12,6 +12,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         max_json_bytes: a larger JSON or JSONL file is refused before it is read.
+        max_archive_bytes: an archive is refused in whose files, inflated, more is to be read.
         max_text_bytes: a larger Markdown or text file is skipped before it is read.
         max_content_bytes: a larger single memory, in UTF-8, is refused.
         max_files: a folder of more files is refused.
@@ -23,6 +24,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     max_json_bytes: int = 256 * MIB
+    max_archive_bytes: int = 1024 * MIB
     max_text_bytes: int = 32 * MIB
     max_content_bytes: int = MIB
     max_files: int = 200_000

@@ -26,7 +26,7 @@ import msgspec
 from coffret_vault.formats.unshown import Unshown
 from coffret_vault.ingest.draft import EMPTY, Draft, Imported, ImportSkipped
 from coffret_vault.ingest.errors import IngestError, SourceEmptyError
-from coffret_vault.ingest.folders import NOT_REGULAR, FoundFile, walk
+from coffret_vault.ingest.folders import BY_ITSELF, NOT_REGULAR, FoundFile, walk
 from coffret_vault.ingest.front_matter import split_front_matter
 from coffret_vault.ingest.limits import DEFAULT_LIMITS, Limits
 from coffret_vault.ingest.names import (
@@ -81,7 +81,9 @@ def read_folder(
     found = list(walk(root, limits.max_files))
     if not any(isinstance(item, FoundFile) for item in found):
         detail = "there is no .md, .markdown or .txt file in that folder"
-        raise SourceEmptyError(detail)
+        reasons = {item.reason for item in found if isinstance(item, ImportSkipped)}
+        hint = "import the export in it by its own name" if BY_ITSELF in reasons else ""
+        raise SourceEmptyError(detail, hint=hint)
     space = printable_path([namespace or root.resolve().name])
     return _read_all(found, space, limits)
 
