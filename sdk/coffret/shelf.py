@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, Required, TypedDict
 
@@ -18,7 +18,6 @@ from coffret_vault.grants.domain import app_document, read_app_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-    from datetime import datetime
 
     from coffret.flows.apps import Held
     from coffret.flows.appstate import AppState
@@ -57,7 +56,8 @@ def ask_of(username: str, asking: Asking) -> Ask:
 
     Raises:
         TypeError: one is not known, or missing.
-        InputError: a bare text where a collection is wanted, or nothing selected.
+        InputError: a bare text where a collection is wanted, nothing selected, or an argument of
+            another kind.
     """
     check_names("request_access", asking, Asking)
     if missing := [name for name in ("scopes", "purpose", "duration") if name not in asking]:
@@ -67,13 +67,21 @@ def ask_of(username: str, asking: Asking) -> Ask:
     if not isinstance(duration, timedelta):
         message = "duration is a datetime.timedelta"
         raise InputError(message)
+    since: object = asking.get("since")
+    if not (since is None or isinstance(since, datetime)):
+        message = "since is a datetime.datetime"
+        raise InputError(message)
+    texts: tuple[object, ...] = (asking["purpose"], asking.get("retention", ""))
+    if not all(isinstance(text, str) for text in texts):
+        message = "purpose and retention are texts"
+        raise InputError(message)
     selection = Selection(
         everything=asking.get("everything", False),
         tags=frozenset(many("tags", asking.get("tags", ()))),
         types=frozenset(many("types", asking.get("types", ()))),
         ids=frozenset(many("memories", asking.get("memories", ()))),
         importance=asking.get("importance"),
-        since=asking.get("since"),
+        since=since,
     )
     return Ask(
         username=username,

@@ -313,7 +313,7 @@ class StoreAlteredError(StoreDamagedError):
 
 
 class StoreFullError(StoreError):
-    """The disk is full; nothing was changed."""
+    """The disk is full; what was done before stays, and nothing else was changed."""
 
     code = "disk-full"
 

@@ -31,6 +31,7 @@ from coffret_vault.errors import (
     GrantPausedError,
     GrantRevokedError,
     InputError,
+    NotFoundError,
     RequestEndedError,
     RequestPendingError,
     SessionError,
@@ -221,7 +222,12 @@ def request_access(state: AppState, ask: Ask) -> Flow[str]:
 
 def _owner(state: AppState, username: str) -> Flow[tuple[Signed, AccountCard]]:
     path = f"/accounts/by-username/{check_username(username)}"
-    answer = decode_json((yield from send(state, Request("GET", path))), _OwnerAnswer)
+    try:
+        found = yield from send(state, Request("GET", path))
+    except NotFoundError:
+        message = "nobody has that username at this server"
+        raise NotFoundError(message) from None
+    answer = decode_json(found, _OwnerAnswer)
     signed = Signed(unb64(answer.account_card), unb64(answer.card_signature))
     card = verify_account_card(signed)
     if card.username != username:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from coffret.flows.files import held, write_whole
 from coffret.flows.heads import Heads
+from coffret.flows.ids import given_id
 from coffret.flows.proof import Prover
 from coffret_vault.errors import (
     ConflictError,
@@ -229,9 +230,10 @@ class AppState:
         """What was asked.
 
         Raises:
+            InputError: the id is no text.
             NotFoundError: this app made no such request.
         """
-        name = request_id.strip().lower()
+        name = given_id(request_id)
         if name not in self.file.asked:
             self.reread()
         found = self.file.asked.get(name)

@@ -10,6 +10,7 @@ import msgspec
 from coffret.flows.append import Append, Change, append
 from coffret.flows.freshness import live_grants
 from coffret.flows.http import MSGPACK, Request, encode_msgpack
+from coffret.flows.ids import given_id
 from coffret.flows.keys import grant_wraps, next_key, open_memory, open_record
 from coffret.flows.same import chosen_id, same_memory, taken
 from coffret.flows.settled import sealed_by_default
@@ -179,10 +180,11 @@ def read_id(memory_id: str) -> bytes:
     """The 16 bytes of an id that a person gave.
 
     Raises:
+        InputError: it is no text.
         NotFoundError: it is not an id at all, so there is nothing by it.
     """
     try:
-        return parse_id(memory_id.strip().lower())
+        return parse_id(given_id(memory_id))
     except FormatError:
         raise NotFoundError from None
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from coffret.flows.ids import given_id
 from coffret_vault.errors import FormatError, NotFoundError, TrustError
 from coffret_vault.formats.entry import parse_leaf
 from coffret_vault.formats.layout import id_text, parse_id
@@ -86,10 +87,11 @@ def one(readable: Mapping[str, Readable], memory_id: str) -> Readable:
     """One of the memories that were read.
 
     Raises:
+        InputError: it is no text.
         NotFoundError: it is not among them.
     """
     try:
-        return readable[id_text(parse_id(memory_id.strip().lower()))]
+        return readable[id_text(parse_id(given_id(memory_id)))]
     except (KeyError, FormatError):
         message = "this grant has no such memory"
         raise NotFoundError(message) from None

@@ -83,6 +83,10 @@ def register(
 
 
 def _made(origin: str, name: str, homepage: str, ambient: Ambient) -> Begun:
+    given: tuple[object, ...] = (name, homepage)
+    if not all(isinstance(text, str) for text in given):
+        message = "an app's name and homepage are texts"
+        raise InputError(message)
     if homepage_host(homepage) is None:
         message = "an app's homepage is https:// and a host name, without a port"
         raise InputError(message)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.http import Count, Request, decode_json, succeed
+from coffret.flows.memories import read_id
 from coffret.flows.proof import proved
 from coffret.flows.session import get, in_session, send
 from coffret_vault.errors import SessionError
@@ -83,7 +84,7 @@ def end_session(state: VaultState, session_id: str) -> Flow[None]:
     Raises:
         NotFoundError: there is no such session.
     """
-    path = f"/auth/sessions/{id_text(parse_id(session_id))}"
+    path = f"/auth/sessions/{id_text(read_id(session_id))}"
     succeed((yield from send(state, Request("DELETE", path))))
 
 

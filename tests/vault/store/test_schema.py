@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from coffret_vault.errors import StoreAlteredError
+from coffret_vault.errors import StoreAlteredError, StoreError
 from coffret_vault.store import Store
 from coffret_vault.store.schema import VERSION, connect, mapped, verify_schema
 
@@ -107,3 +107,10 @@ def test_the_file_s_own_functions_are_not_trusted(path: Path) -> None:
     """SQLite is told that the schema is not ours to vouch for."""
     with closing(connect(path)) as database:
         assert database.execute("PRAGMA trusted_schema").fetchone() == (0,)
+
+
+def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    """Where nothing can be written, the error names that and a way out, not a code of SQLite's."""
+    with pytest.raises(StoreError, match="written") as caught, mapped():
+        sqlite3.connect(tmp_path / "none" / "store.db")
+    assert "a copy of it" in caught.value.hint

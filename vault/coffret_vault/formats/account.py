@@ -137,7 +137,8 @@ def check_username(username: str) -> str:
     Raises:
         InputError: it is not 3 to 64 of ``a-z 0-9 . _ -`` with a letter or digit first.
     """
-    if not _USERNAME.fullmatch(username):
+    given: object = username
+    if not (isinstance(given, str) and _USERNAME.fullmatch(given)):
         message = "a username is 3 to 64 of a-z 0-9 . _ - and begins with a letter or digit"
         raise InputError(message)
     return username
@@ -204,8 +205,9 @@ def normal_origin(url: str) -> str:
     Raises:
         InputError: no http(s) address, or one with a user, path, query or fragment.
     """
+    given: object = url
     try:
-        parts = urlsplit(url.strip())
+        parts = urlsplit(given.strip() if isinstance(given, str) else "")
         port = parts.port
     except ValueError:
         parts, port = urlsplit(""), None

@@ -235,7 +235,9 @@ def serialize_payload(payload: Payload, most: int = MAX_PAYLOAD) -> bytes:
     try:
         data = _encode_payload(payload)
     except (TypeError, ValueError, OverflowError, RecursionError):
-        message = "metadata holds a value that cannot be stored"
+        message = (
+            "content or metadata holds a value that cannot be stored, such as half a character"
+        )
         raise FormatError(message) from None
     if len(data) > most:
         message = "a memory with everything that belongs to it is at most 2 MiB"

@@ -53,10 +53,17 @@ def check_passphrase(passphrase: str) -> None:
     """Judge a passphrase that is being chosen. How good it is, its owner alone can say.
 
     Raises:
-        InputError: it is blank.
+        InputError: it is no text, or blank.
     """
+    _check_text(passphrase)
     if not passphrase.strip():
         message = "the passphrase is empty"
+        raise InputError(message)
+
+
+def _check_text(passphrase: object) -> None:
+    if not isinstance(passphrase, str):
+        message = "the passphrase is no text"
         raise InputError(message)
 
 
@@ -64,8 +71,10 @@ def stretch(passphrase: str, kdf: Kdf, limits: KdfLimits) -> bytes:
     """Argon2id over the passphrase in NFC.
 
     Raises:
+        InputError: the passphrase is no text.
         WeakKdfError: the parameters are outside the limits; nothing was derived.
     """
+    _check_text(passphrase)
     limits.check(kdf)
     secret = unicodedata.normalize("NFC", passphrase).encode("utf-8", "surrogatepass")
     return argon2id(secret, kdf.salt, kdf.memory_kib, kdf.passes, kdf.lanes)

@@ -190,11 +190,17 @@ class mapped:  # noqa: N801 - used as the function that it could be
             return
         if isinstance(error, sqlite3.OperationalError):
             raise _operational(error) from None
+        if isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
+            message = "it was closed before"  # by our caller: nothing is the matter with it
+            raise StoreError(message) from None
         if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_AUTH:
             raise StoreAlteredError(_NOT_OUR_TABLES, hint=_ENTER_ANEW) from None
         if isinstance(error, (sqlite3.DatabaseError, UnicodeDecodeError)):
             # A damaged schema can hold text that is none; sqlite3 decodes it while it reports that.
             raise StoreDamagedError from None
+
+
+_WRITABLE = "see that the vault's folder is there and may be written to; a copy of it will do"
 
 
 def _operational(error: sqlite3.OperationalError) -> StoreError:
@@ -205,7 +211,9 @@ def _operational(error: sqlite3.OperationalError) -> StoreError:
         return StoreError("another program is using the local store")
     if name in {"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR"}:
         return StoreDamagedError()
-    return StoreError(f"the local store cannot be used ({name or 'no reason given'})")
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
+        return StoreError("nothing can be written there", hint=_WRITABLE)
+    return StoreError(f"SQLite says {name or 'no reason'}")
 
 
 def blob(value: object) -> bytes:
