@@ -49,6 +49,9 @@ INDEX_FILE = "index.sealed"
 _NO_VAULT = "there is no vault in this folder"
 _UNLOCK = "If it is yours: coffret unlock opens it, with the Secret Key of your recovery kit."
 _REPLACED = f"On another device they were replaced. {LOG_IN_AGAIN}"
+_PERHAPS_REPLACED = (
+    "If they were changed on another device, log in here with those of now (coffret login)."
+)
 
 
 def read_secret_key(code: str) -> SecretBytes:
@@ -174,7 +177,7 @@ def unlock(state: VaultState, passphrase: str, secret_key: SecretBytes) -> None:
         if intended is None:
             if state.store.meta(REPLACED):
                 raise CredentialsError(hint=_REPLACED) from None
-            raise
+            raise CredentialsError(hint=_PERHAPS_REPLACED) from None
         keys = unlock_with_passphrase(intended, passphrase, secret_key, state.ambient)
         if intended.generation != state.account.generation:
             raise KeysChangedError(hint=LOG_IN_AGAIN) from None
