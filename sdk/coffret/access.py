@@ -14,7 +14,7 @@ from coffret.proposing import propose_messages
 from coffret.shelf import Shelf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
     from typing import Unpack
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from coffret.flows.apps import Held
     from coffret.flows.appstate import AppState
     from coffret.flows.sync import Progress
+    from coffret.indexes import GrantIndexes
     from coffret.messages import MessagesReport, Talk
     from coffret.transport import SyncDriver
     from coffret_vault.records.memory import Memory
-    from coffret_vault.search import Embedder
 
 
 class Access:
@@ -37,13 +37,14 @@ class Access:
         state: AppState,
         driver: SyncDriver,
         held: Held,
-        embedder: Callable[[], Embedder] | None,
+        request_id: str,
+        indexes: GrantIndexes,
     ) -> None:
         """Use :meth:`App.access` instead."""
         self._state = state
         self._driver = driver
         self._held = held
-        self._shelf = Shelf(held, embedder)
+        self._shelf = Shelf(held, request_id, indexes)
 
     def __repr__(self) -> str:
         return f"<Access {self._shelf.grant_id}>"
@@ -72,7 +73,8 @@ class Access:
             TrustError: the server shows an older or another log than before, or a memory that the
                 owner's log does not name.
         """
-        self._shelf.fill(self._driver.run(access_flows.read_all(self._state, self._held)))
+        with self._shelf.while_given():
+            self._shelf.fill(self._driver.run(access_flows.read_all(self._state, self._held)))
 
     def memories(self, **wanted: Unpack[Listing]) -> Sequence[Memory]:
         """The memories that the grant covers now, most lately changed first.

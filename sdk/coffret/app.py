@@ -10,6 +10,7 @@ from coffret.access import Access
 from coffret.flows import apps as app_flows
 from coffret.flows.appstate import AppState, load_app
 from coffret.flows.awaiting import Awaiting
+from coffret.flows.ids import given_id
 from coffret.flows.registering import register
 from coffret.flows.state import Ambient
 from coffret.localapp import LocalApp
@@ -126,7 +127,8 @@ class App(LocalApp):
         self.close()
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, and let go of what was embedded to search it."""
+        self._indexes.clear()
         self._driver.close()
 
     def request_access(self, username: str, **asking: Unpack[Asking]) -> str:
@@ -175,8 +177,10 @@ class App(LocalApp):
             GrantError: the grant is paused, revoked or over, or not ready yet.
             TrustError: what the server shows is not the owner's answer.
         """
-        held = self._driver.run(app_flows.take_up(self._state, request_id, owner_words))
-        return Access(self._state, self._driver, held, self._embedder)
+        name = given_id(request_id)
+        with self._indexes.while_given(name):
+            held = self._driver.run(app_flows.take_up(self._state, name, owner_words))
+        return Access(self._state, self._driver, held, name, self._indexes)
 
     def wait(
         self,
@@ -213,4 +217,4 @@ class App(LocalApp):
         waiting = Awaiting(self._state, request_id, owner_words, timeout)
         while (held := self._driver.run(waiting.look())) is None:
             sleep(waiting.pause())
-        return Access(self._state, self._driver, held, self._embedder)
+        return Access(self._state, self._driver, held, given_id(request_id), self._indexes)

@@ -15,7 +15,7 @@ from coffret.proposing import propose_messages
 from coffret.shelf import Shelf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
     from typing import Unpack
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from coffret.flows.apps import Held
     from coffret.flows.appstate import AppState
     from coffret.flows.sync import Progress
+    from coffret.indexes import GrantIndexes
     from coffret.messages import MessagesReport, Talk
     from coffret.transport import AsyncDriver
     from coffret_vault.records.memory import Memory
-    from coffret_vault.search import Embedder
 
 
 class AsyncAccess:
@@ -38,13 +38,14 @@ class AsyncAccess:
         state: AppState,
         driver: AsyncDriver,
         held: Held,
-        embedder: Callable[[], Embedder] | None,
+        request_id: str,
+        indexes: GrantIndexes,
     ) -> None:
         """Use :meth:`AsyncApp.access` instead."""
         self._state = state
         self._driver = driver
         self._held = held
-        self._shelf = Shelf(held, embedder)
+        self._shelf = Shelf(held, request_id, indexes)
 
     def __repr__(self) -> str:
         return f"<AsyncAccess {self._shelf.grant_id}>"
@@ -73,7 +74,8 @@ class AsyncAccess:
             TrustError: the server shows an older or another log than before, or a memory that the
                 owner's log does not name.
         """
-        self._shelf.fill(await self._driver.run(access_flows.read_all(self._state, self._held)))
+        with self._shelf.while_given():
+            self._shelf.fill(await self._driver.run(access_flows.read_all(self._state, self._held)))
 
     async def memories(self, **wanted: Unpack[Listing]) -> Sequence[Memory]:
         """The memories that the grant covers now, most lately changed first.

@@ -10,6 +10,7 @@ from coffret.async_access import AsyncAccess
 from coffret.flows import apps as app_flows
 from coffret.flows.appstate import AppState, load_app
 from coffret.flows.awaiting import Awaiting
+from coffret.flows.ids import given_id
 from coffret.flows.registering import register
 from coffret.flows.state import Ambient
 from coffret.localapp import LocalApp
@@ -126,7 +127,8 @@ class AsyncApp(LocalApp):
         await self.close()
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, and let go of what was embedded to search it."""
+        self._indexes.clear()
         await self._driver.close()
 
     async def request_access(self, username: str, **asking: Unpack[Asking]) -> str:
@@ -177,8 +179,10 @@ class AsyncApp(LocalApp):
             GrantError: the grant is paused, revoked or over, or not ready yet.
             TrustError: what the server shows is not the owner's answer.
         """
-        held = await self._driver.run(app_flows.take_up(self._state, request_id, owner_words))
-        return AsyncAccess(self._state, self._driver, held, self._embedder)
+        name = given_id(request_id)
+        with self._indexes.while_given(name):
+            held = await self._driver.run(app_flows.take_up(self._state, name, owner_words))
+        return AsyncAccess(self._state, self._driver, held, name, self._indexes)
 
     async def wait(
         self,
@@ -215,4 +219,4 @@ class AsyncApp(LocalApp):
         waiting = Awaiting(self._state, request_id, owner_words, timeout)
         while (held := await self._driver.run(waiting.look())) is None:  # noqa: ASYNC110 - no event tells
             await sleep(waiting.pause())
-        return AsyncAccess(self._state, self._driver, held, self._embedder)
+        return AsyncAccess(self._state, self._driver, held, given_id(request_id), self._indexes)

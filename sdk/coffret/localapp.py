@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from coffret.indexes import GrantIndexes
 from coffret.shelf import own_document, own_info
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class LocalApp:
     def __init__(self, state: AppState, embedder: Callable[[], Embedder] | None) -> None:
         """Wrap an app's state; ``embedder`` makes the model when search first needs it."""
         self._state = state
-        self._embedder = embedder
+        self._indexes = GrantIndexes(embedder)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._state.manifest.name!r}>"
@@ -61,6 +62,7 @@ class LocalApp:
             StoreError: the app's folder cannot be written.
         """
         self._state.forget_log(request_id)
+        self._indexes.clear()  # a version may be another one there
 
     def manifest_file(self, beside: bytes | None = None) -> bytes:
         """What to serve as ``/.well-known/coffret-app.json`` at the homepage's host.

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from threading import Lock
 from typing import TYPE_CHECKING, Required, TypedDict
 
 from coffret.arguments import check_names, many
-from coffret.finding import Found, Search, default_embedder, document, find
+from coffret.finding import Found, Search, document, find
 from coffret.flows.apps import Ask
 from coffret.flows.readable import Readable, one
 from coffret.sharing import Selection, app_info
-from coffret_vault.errors import InputError
+from coffret_vault.errors import CoffretError, InputError
 from coffret_vault.formats.layout import id_text, parse_id
 from coffret_vault.grants.apps import Signed
 from coffret_vault.grants.domain import app_document, read_app_document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from coffret.flows.apps import Held
     from coffret.flows.appstate import AppState
+    from coffret.indexes import GrantIndexes
     from coffret.sharing import AppInfo
     from coffret_vault.records.memory import Memory
-    from coffret_vault.search import Embedder, SearchIndex
+    from coffret_vault.search import SearchIndex
 
 
 class Asking(TypedDict, total=False):
@@ -110,13 +111,16 @@ def own_document(state: AppState, beside: bytes | None) -> bytes:
 class Shelf:
     """Opened memories of one grant, and the index over them."""
 
-    def __init__(self, held: Held, embedder: Callable[[], Embedder] | None) -> None:
-        """Begin empty; ``embedder`` makes the model when search first needs it."""
+    def __init__(self, held: Held, request_id: str, indexes: GrantIndexes) -> None:
+        """Begin empty; the index is the one that ``indexes`` keeps for this request's grant."""
         self.grant_id = id_text(held.grant.grant_id)
-        self._make_embedder = embedder or default_embedder
+        self._request_id = request_id
+        self._indexes = indexes
         self._readable: Mapping[str, Readable] = {}
-        self._index: SearchIndex | None = None
-        self._searching = Lock()
+
+    def while_given(self) -> AbstractContextManager[None]:
+        """Around whatever asks the server for the grant: see :class:`GrantIndexes`."""
+        return self._indexes.while_given(self._request_id)
 
     def fill(self, readable: Mapping[str, Readable]) -> None:
         """Take what was just read."""
@@ -136,25 +140,27 @@ class Shelf:
 
     def search(self, question: str, search: Search) -> list[Found]:
         """Search what is there now, one thread after the other; the index follows it first."""
-        with self._searching:
-            return self._search(self._readable, question, search)
+        kept = self._indexes.of(self._request_id)
+        with kept.turn:
+            try:
+                return _search(kept.get(), self._readable, question, search)
+            except CoffretError:
+                raise
+            except BaseException:  # Ctrl-C in a notebook, say: it may be between two tables
+                kept.give_up()
+                raise
 
-    def _search(
-        self, readable: Mapping[str, Readable], question: str, search: Search
-    ) -> list[Found]:
-        from coffret_vault.search import SearchIndex  # noqa: PLC0415 - loads numpy: only to search
 
-        def read(keys: Iterable[bytes]) -> Iterator[Memory]:
-            return (readable[id_text(key)].memory for key in keys)
+def _search(
+    index: SearchIndex, readable: Mapping[str, Readable], question: str, search: Search
+) -> list[Found]:
+    def read(keys: Iterable[bytes]) -> Iterator[Memory]:
+        return (readable[id_text(key)].memory for key in keys)
 
-        if self._index is None:
-            self._index = SearchIndex(self._make_embedder())
-        known = {
-            parse_id(key): item.memory.version
-            for key, item in readable.items()
-            if item.key is not None
-        }
-        stale = self._index.stale(known)
-        self._index.remove(stale.to_remove)
-        self._index.put(map(document, read(stale.to_put)))
-        return find(self._index, question, search, read)
+    known = {
+        parse_id(key): item.memory.version for key, item in readable.items() if item.key is not None
+    }
+    stale = index.stale(known)
+    index.remove(stale.to_remove)
+    index.put(map(document, read(stale.to_put)))
+    return find(index, question, search, read)
