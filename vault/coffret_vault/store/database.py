@@ -28,9 +28,42 @@ _ROWS = 500
 """Rows of one statement; with six values each, a tenth of what SQLite takes."""
 
 
+_READ_TOGETHER = 50
+"""Rows of one turn; a record may have two MiB."""
+
+
 def this_thread() -> int:
     """A number that no other thread has while this one lasts."""
     return get_ident()
+
+
+class _Cursor(sqlite3.Cursor):
+    """Rows that are read in their connection's turn, as statements are.
+
+    SQLite asks a function of ours about every statement that it prepares, and holds the connection
+    until it has the answer. To read a row, Python waits for the connection without letting go of
+    the interpreter, which the answer needs: outside of its turn, both would wait for ever.
+    """
+
+    def __init__(self, connection: Database) -> None:
+        super().__init__(connection)
+        self._turn = connection.turn
+
+    def fetchone(self) -> Any:  # noqa: ANN401 - as SQLite's own
+        with self._turn:
+            return super().fetchone()
+
+    def fetchmany(self, size: int | None = _READ_TOGETHER) -> list[Any]:
+        with self._turn:
+            return super().fetchmany(size)
+
+    def fetchall(self) -> list[Any]:
+        with self._turn:
+            return super().fetchall()
+
+    def __iter__(self) -> Any:  # noqa: ANN401 - as SQLite's own, which is its own iterator
+        while rows := self.fetchmany():
+            yield from rows
 
 
 class Database(sqlite3.Connection):
@@ -89,7 +122,7 @@ class Database(sqlite3.Connection):
         with self.turn:
             if self._pending is not None:
                 self.settle()
-            return super().execute(*arguments)
+            return _Cursor(self).execute(*arguments)
 
     def executemany(self, *arguments: Any) -> sqlite3.Cursor:  # noqa: ANN401 - as SQLite's own
         """As SQLite's own, in its turn."""
@@ -98,12 +131,12 @@ class Database(sqlite3.Connection):
                 self.settle()
             return super().executemany(*arguments)
 
-    def cursor(self, *arguments: Any) -> Any:  # noqa: ANN401 - as SQLite's own
-        """As SQLite's own, in its turn."""
+    def cursor(self, *_: Any) -> Any:  # noqa: ANN401 - as SQLite's own
+        """As SQLite's own, in its turn, and so are its rows read."""
         with self.turn:
             if self._pending is not None:
                 self.settle()
-            return super().cursor(*arguments)
+            return _Cursor(self)
 
     def close(self) -> None:
         """Close it, after what is being written; what could not be, is not news any more."""
