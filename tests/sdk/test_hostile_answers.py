@@ -7,6 +7,7 @@ import re
 import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import httpx
 import msgspec
@@ -234,9 +235,10 @@ READING: list[tuple[str, Callable[[Stage, Spoiler], object]]] = [
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """Made once: what fails changes nothing."""
+    """Made once: what fails changes nothing. More devices log in than an account has sessions."""
     folder: Path = tmp_path_factory.mktemp("stage")
-    with Server() as server, World(server.url, folder) as world:
+    sessions = patch("coffret_server.control.auth.SESSIONS_LIMIT", 10_000)
+    with sessions, Server() as server, World(server.url, folder) as world:
         owner, app = world.owner(), world.app()
         memory = owner.vault.remember("something", tags=["travel"])
         owner.vault.update(memory.id, content="something else")
