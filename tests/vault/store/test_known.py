@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import random
 import sqlite3
+import threading
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import pytest
@@ -23,6 +24,7 @@ from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.store import Sealing, Store
 from coffret_vault.store.known import _FAR, LOG, Known
 from coffret_vault.store.mark import parse_mark
+from coffret_vault.store.schema import data_version
 from harness.logs import ACCOUNT, OWNER_KEY, entry, head, leaf
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from coffret_vault.formats.entry import Entry
     from coffret_vault.log.verify import Verified
+    from coffret_vault.store.database import Database
 
 GRANTS, MEMORIES = [bytes([n]) * 16 for n in (1, 2)], [bytes([n]) * 16 for n in (7, 8, 9)]
 
@@ -290,3 +293,29 @@ def test_without_keys_nothing_is_checked(tmp_path: Path) -> None:
         assert store.meta("known") is None
         assert not store.known.was_altered()
         assert isinstance(store.known, Known)
+
+
+def test_a_change_beside_a_check_is_sealed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one thread is about to seal is not forgotten by another that checks meanwhile."""
+    changed, checked = threading.Event(), threading.Event()
+    swap = store.known.swap
+
+    def paused(*rows: Any) -> None:
+        swap(*rows)
+        changed.set()
+        checked.wait(2)
+
+    def asked(database: Database) -> int:
+        monkeypatch.undo()  # once
+        version = data_version(database) + 1  # another process wrote
+        monkeypatch.setattr(store.known, "swap", paused)
+        writer.start()
+        changed.wait(0.5)  # it cannot begin before the check is done
+        return version
+
+    writer = threading.Thread(target=store.set_meta, args=("settings", b"settled"))
+    monkeypatch.setattr("coffret_vault.store.known.data_version", asked)
+    store.known.check()
+    checked.set()
+    writer.join()
+    _check(store)

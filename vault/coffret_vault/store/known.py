@@ -150,6 +150,10 @@ class Known:
         """
         if self._sealing is None or self.aside:
             return
+        with self._database.turn:  # or it would forget what another thread is about to seal
+            self._check(self._sealing, version)
+
+    def _check(self, sealing: Sealing, version: int | None) -> None:
         if self._moved and self._database.in_transaction:
             return  # checked when the first of these changes was made
         if version is None:
@@ -161,7 +165,7 @@ class Known:
             return
         self._moved = self._written = False
         self._seen = -1
-        self._read(self._sealing)
+        self._read(sealing)
         self._seen = version
 
     def is_lost(self, version: int | None = None) -> bool:
