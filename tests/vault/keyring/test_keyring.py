@@ -2,6 +2,7 @@
 
 import os
 from itertools import product
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,6 +12,7 @@ from coffret_vault.formats.account import AccountCard
 from coffret_vault.keyring import Identity, Keyring, generate_identity, open_identity
 from coffret_vault.keyring.keyring import identity_from_seeds, seal_identity
 from coffret_vault.primitives.secret import SecretBytes
+from coffret_vault.primitives.symmetric import hkdf
 
 ACCOUNT_ID = b"a" * 16
 PURPOSES = ("memory", "grant", "identity", "local", "given", "messages", "states")
@@ -60,6 +62,22 @@ def test_a_wiped_keyring_is_locked() -> None:
         keyring.kek("memory")
     with pytest.raises(LockedError):
         keyring.account_key()
+
+
+def test_a_keyring_wiped_while_a_key_is_derived_keeps_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever derives one in another thread is told that it is locked, and none stays behind."""
+    keyring = _keyring()
+
+    def wiped(*given: Any) -> bytes:
+        keyring.wipe()
+        return hkdf(*given)
+
+    monkeypatch.setattr("coffret_vault.keyring.keyring.hkdf", wiped)
+    for _ in range(2):
+        with pytest.raises(LockedError):
+            keyring.kek("memory")
 
 
 def test_a_keyring_shows_no_key() -> None:

@@ -67,12 +67,16 @@ class Keyring:
         found = self._keks.get((purpose, number))
         if found is None:
             found = self._keks[purpose, number] = self._derive(purpose, number)
+            if not self._account_keys:  # wiped by another thread in between
+                self._keks.clear()
+                raise LockedError
         return found
 
     def _derive(self, purpose: str, generation: int) -> SecretBytes:
-        if not self._account_keys:
+        account_keys = self._account_keys
+        if not account_keys:
             raise LockedError
-        account_key = self._account_keys.get(generation)
+        account_key = account_keys.get(generation)
         if account_key is None:
             raise OpenError
         info = pae(f"kek/{purpose}", self.account_id, u64(generation))
@@ -86,7 +90,7 @@ class Keyring:
 
     def wipe(self) -> None:
         """Forget every key."""
-        self._account_keys.clear()
+        self._account_keys = {}  # in one step, for who is deriving from them now
         self._keks.clear()
 
 
