@@ -103,6 +103,16 @@ def test_what_a_website_can_say(either: World, site: Website, answer: bytes, sta
     assert site.connections == 1
 
 
+@pytest.mark.parametrize("status", ["404 Not Found", "302 Found", "203 Non-Authoritative"])
+def test_a_file_beside_another_status_is_none(either: World, site: Website, status: str) -> None:
+    """Whatever a page of errors repeats of what somebody sent there, it confirms no app."""
+    owner, app, request_id = asking(either, site)
+    site.answer = page(app.manifest_file(), status)
+    assert owner.vault.check_app(request_id).state == "absent"
+    with pytest.raises(AppUnconfirmedError):
+        owner.vault.approve(request_id, website=HOST)
+
+
 def test_a_website_that_cannot_be_reached_leaves_the_words(either: World) -> None:
     """No website: the owner is told so, and types the words."""
     owner, app = either.owner(), either.app(homepage=HOMEPAGE)
