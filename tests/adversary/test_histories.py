@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+import msgspec
 import pytest
 
 from coffret_vault.errors import NotFoundError, TrustError
@@ -140,6 +141,73 @@ def test_one_memory_goes_back_with_a_client_that_goes_by_ids(stage: Stage) -> No
     with comparing_nothing():
         assert device._state.store.record(parse_id(memory.id), 1) is not None
     assert device._state.store.record(parse_id(memory.id), 2) is None
+
+
+def _second(stage: Stage, memory_id: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """All entries, and the one of a memory's second version."""
+    rows = [dict(row) for row in stage.database.rows("entries")]
+    found = [r for r in rows if (r["subject"], r["version"]) == (parse_id(memory_id), 2)]
+    return rows, found[0]
+
+
+def _with_the_loser_s(stage: Stage) -> tuple[Vault, str]:
+    """A device whose second version won, and the memory, for which the server has the other one.
+
+    Both are the owner's, of one version and under one key: the log alone tells them apart.
+    """
+    one, two = stage.world.device(stage.owner), stage.world.device(stage.owner)
+    memory = one.remember("before")
+    two.sync()
+    common = stage.database.copy()
+    one.update(memory.id, content="lost")
+    _, lost = _second(stage, memory.id)
+    stage.database.write(common)
+    two.update(memory.id, content="won")
+    rows, second = _second(stage, memory.id)
+    second["record"] = lost["record"]
+    stage.database.write({"entries": rows})
+    return two, memory.id
+
+
+@pytest.mark.attack(18)
+@pytest.mark.usefixtures("before")
+def test_what_lost_does_not_stand_for_what_won(stage: Stage) -> None:
+    """A version that another device signed and lost with is not taken, nor shown in a history."""
+    device, memory_id = _with_the_loser_s(stage)
+    with pytest.raises(TrustError, match="another version than the one in the log"):
+        device.history(memory_id)
+    with pytest.raises(TrustError, match="not the one that the log names"):
+        stage.world.device(stage.owner)
+
+
+@pytest.mark.attack(18)
+@pytest.mark.usefixtures("before")
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda _row: None, "withholds versions"),
+        (lambda row: row | {"record": _spoilt(row["record"])}, "does not open"),
+        (lambda row: row | {"record": None}, "withholds a version"),
+    ],
+    ids=["left out", "under a spoilt key", "without its record"],
+)
+def test_a_history_has_every_version(stage: Stage, change: Any, said: str) -> None:
+    """A version of before that a server leaves out, empties or spoils is missed by its owner."""
+    device = stage.world.device(stage.owner)
+    memory = device.remember("before")
+    device.update(memory.id, content="after")
+    rows, second = _second(stage, memory.id)
+    first = next(r for r in rows if r["subject"] == second["subject"] and r["version"] == 1)
+    changed = [change(row) if row is first else row for row in rows]
+    stage.database.write({"entries": [row for row in changed if row is not None]})
+    with pytest.raises(TrustError, match=said):
+        device.history(memory.id)
+
+
+def _spoilt(record: bytes) -> bytes:
+    """A record whose wrap, which no digest covers, is another one."""
+    *parts, wrap = msgspec.msgpack.decode(record)
+    return msgspec.msgpack.encode([*parts, wrap[:-1] + bytes([wrap[-1] ^ 1])])
 
 
 # -- two histories ------------------------------------------------------------------------------
