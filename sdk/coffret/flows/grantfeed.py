@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from coffret.flows.http import decode_json, unb64
 from coffret.flows.session import get
 from coffret_vault.envelope.signature import verify_statement
-from coffret_vault.errors import OpenError, TrustError
+from coffret_vault.errors import BadSignatureError, OpenError, TrustError
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.memory import Kek
@@ -137,24 +138,34 @@ def check_app_leaf(state: VaultState, rows: Rows, leaf: Leaf) -> None:
     """Refuse an app's entry unless a grant of that app allows it and the app signed it.
 
     When it was written is not asked: the time is the app's own word, and the server enforces a
-    grant's end. What an app alone can do must never stop an owner's sync.
+    grant's end. What an app alone can do must never stop an owner's sync. Nor is one of its grants
+    the only one that is asked: a grant that is over may name keys that the app has no longer.
 
     Raises:
-        TrustError: it has no such grant, or the signature is not the app's.
+        TrustError: it has no such grant, or the signature is by none of its keys.
     """
-    entry = leaf.entry
-    scope = _scope(entry)
-    for row in (
-        {row.granted_at: row for row in state.store.grants.all()}
-        | {row.granted_at: row for row in rows.values()}
-    ).values():
-        grant = row.statement()
-        if grant.app_id == entry.author.app_id and row.state != REVOKED and scope in grant.scopes:
-            public = row.app().signing_public
+    keys = _keys_for(state, rows, leaf.entry)
+    for public in keys[:-1]:
+        with suppress(BadSignatureError):
             verify_statement(public, "app-entry", leaf.message, leaf.signature)
             return
-    message = "the log has an entry by an app that was not granted it"
-    raise TrustError(message)
+    if not keys:
+        message = "the log has an entry by an app that was not granted it"
+        raise TrustError(message)
+    verify_statement(keys[-1], "app-entry", leaf.message, leaf.signature)
+
+
+def _keys_for(state: VaultState, rows: Rows, entry: Entry) -> list[bytes]:
+    """The keys of an app by grants that allow this entry, each once, the newest grant's first."""
+    scope = _scope(entry)
+    known = {row.granted_at: row for row in state.store.grants.all()}
+    known |= {row.granted_at: row for row in rows.values()}
+    keys: dict[bytes, None] = {}
+    for _, row in sorted(known.items(), reverse=True):
+        grant = row.statement()
+        if grant.app_id == entry.author.app_id and row.state != REVOKED and scope in grant.scopes:
+            keys[row.app().signing_public] = None
+    return list(keys)
 
 
 def _scope(entry: Entry) -> str:
