@@ -19,7 +19,7 @@ from coffret import AsyncVault, Vault
 from coffret_vault.errors import CoffretError, NetworkError, StoreAlteredError
 from coffret_vault.store.known import Known
 from harness.folders import Stage, shown
-from harness.network import Gate
+from harness.network import Evil, Gate
 from harness.world import PASSPHRASE
 
 if TYPE_CHECKING:
@@ -169,6 +169,32 @@ def test_nothing_planted_is_shown_to_another_task(world: World, plant: str) -> N
         return told
 
     assert asyncio.run(attack()) == ["store-altered"] * 4
+
+
+@pytest.mark.attack(49)
+@pytest.mark.parametrize("plant", PLANTS)
+def test_nothing_planted_is_shown_to_who_is_told_of_progress(world: World, plant: str) -> None:
+    """A program's own progress is called while all is read again, and is refused as others are."""
+    stage = Stage(world)
+    folder = planted(stage, plant)
+    other = world.device(stage.owner)
+    other.remember("one more")
+    truth = shown(other)
+    evil = Evil()
+    evil.rewrite["/sync"] = lambda page: [page[0], page[1], []]  # so that the log is read by itself
+    vault = world.closing(Vault.open(folder, **world.around(transport=evil)))
+    vault.unlock(PASSPHRASE, stage.owner.secret_key)
+    told: list[tuple[str, object]] = []
+
+    def progress(what: str, _done: int, _of: int) -> None:
+        evil.rewrite.clear()
+        told.append((what, found(vault)))
+
+    with pytest.raises(StoreAlteredError, match="read again"):
+        vault.sync(progress)
+    assert ("log", "store-altered") in told
+    assert all(seen in ("store-altered", truth) for _, seen in told)
+    assert shown(vault) == truth
 
 
 @pytest.mark.attack(49)

@@ -215,11 +215,11 @@ def _take_entries(
         parsed += [verifier.take(leaf) for leaf in more.leaves]
         size, head = more.size, more.head
         shown.take(size, head, more.leaves)
-        progress("log", verifier.size, size)
+        with state.store.known.not_aside():  # who is told may look at the vault
+            progress("log", verifier.size, size)
     indexed = [*kept, *enumerate(parsed, before.size)]
-    account = msgspec.structs.replace(
-        state.account, earlier=(yield from follow_lineage(state, indexed))
-    )
+    earlier = yield from follow_lineage(state, indexed)
+    account = msgspec.structs.replace(state.account, earlier=earlier)
     rows.update((yield from follow_grants(state, account, indexed)))
     verified = verifier.finish(parse_head(head))
     if again:

@@ -201,6 +201,15 @@ class Known:
         finally:
             self._aside = 0
 
+    @contextmanager
+    def not_aside(self) -> Iterator[None]:
+        """While other code is called by who reads it again: to that it is refused, as to others."""
+        reading, self._aside = self._aside, 0
+        try:
+            yield
+        finally:
+            self._aside = reading
+
     def begin(self) -> None:
         """A transaction begins: what another one changed and did not come to seal is forgotten."""
         if self._moved:
