@@ -51,6 +51,25 @@ def test_a_history_of_many_pages_is_whole(either: World, monkeypatch: pytest.Mon
     assert contents == [f"version {version}" for version in range(1, 20)]
 
 
+@pytest.mark.parametrize("most", [1, 2, 5_000])
+def test_a_page_that_ends_before_a_deletion_accuses_nobody(
+    either: World, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """A device that has not read of a deletion reads of it, wherever the page of versions ends."""
+    monkeypatch.setattr("coffret_server.data.owner.VERSIONS_LIMIT", most)
+    owner = either.owner()
+    memory = owner.vault.remember("one")
+    owner.vault.update(memory.id, content="two")
+    other = either.device(owner)
+    owner.vault.forget(memory.id)
+    steps = other.history(memory.id)
+    assert [(step.deletion, step.memory) for step in steps] == [
+        (False, None),
+        (False, None),
+        (True, None),
+    ]
+
+
 def test_all_that_apps_ask_is_listed(either: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """However few requests fit into a page, an owner sees all of them, and each by its id alone."""
     monkeypatch.setattr("coffret_server.control.paging.PAGE_BYTES", 1)

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from coffret.flows.state import VaultState
     from coffret_vault.log.replay import MemoryState
 
-_REJECTED = "rejected"
+_ROUNDS = 3
+"""So often the versions are asked for again, behind entries that were not read here yet."""
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -63,19 +64,12 @@ def history(state: VaultState, memory_id: str) -> Flow[list[Version]]:
             withholds what nobody deleted.
     """
     identifier = read_id(memory_id)
-    memory = state.store.state(identifier)
-    if memory is None:
-        raise NotFoundError
-    newest = memory.newest
-    items = yield from _items(state, identifier, newest)
-    if any(item.leaf >= state.position().size for item in items) or _lacks(items, memory):
-        yield from sync(state)
+    memory, items = yield from _caught_up(state, identifier)
     known = {item.version for item in items}
-    if not known.issuperset(range(1, newest + 1)):
+    if not known.issuperset(range(1, memory.newest + 1)):
         message = "the server withholds versions that the log says there are"
         raise TrustError(message)
     entries = [_entry(state, identifier, item) for item in items]
-    memory = state.store.state(identifier) or memory
     gone = _erased(memory) | _rejected(memory)
     return [
         _version(state, item.record, entry, erased=entry.version in gone)
@@ -83,12 +77,37 @@ def history(state: VaultState, memory_id: str) -> Flow[list[Version]]:
     ]
 
 
-def _lacks(items: list[_Item], memory: MemoryState) -> bool:
-    """Whether something is erased that nobody rejected, as far as the log is read here."""
-    gone = _rejected(memory)
+def _caught_up(state: VaultState, identifier: bytes) -> Flow[tuple[MemoryState, list[_Item]]]:
+    """Where a memory stands, and its versions as they are shown of the log that was read here."""
+    memory = _standing(state, identifier)
+    items = yield from _items(state, identifier, memory.newest)
+    for _ in range(_ROUNDS):
+        if not _is_of_later(state, items, memory):
+            break
+        yield from sync(state)
+        memory = _standing(state, identifier)
+        items = yield from _items(state, identifier, memory.newest)
+    return memory, items
+
+
+def _standing(state: VaultState, identifier: bytes) -> MemoryState:
+    memory = state.store.state(identifier)
+    if memory is None:
+        raise NotFoundError
+    return memory
+
+
+def _is_of_later(state: VaultState, items: list[_Item], memory: MemoryState) -> bool:
+    """Whether what is shown may be of a log that goes on behind what was read here.
+
+    It shows an entry from there, or something is erased that nobody deleted or rejected as far as
+    the log is read: then the log tells, and not the server.
+    """
+    gone = _erased(memory) | _rejected(memory)
+    gone |= {item.version for item in memory.proposals if item.deletion}
+    size = state.position().size
     return any(
-        item.record is None and item.status == _REJECTED and item.version not in gone
-        for item in items
+        item.leaf >= size or (item.record is None and item.version not in gone) for item in items
     )
 
 
