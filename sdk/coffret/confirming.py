@@ -8,6 +8,7 @@ heads are evidence.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,12 +21,14 @@ from coffret_vault.errors import (
     FormatError,
     InputError,
     NotFoundError,
+    StoreAlteredError,
     TrustError,
 )
 from coffret_vault.formats.checkpoint import parse_head
+from coffret_vault.formats.pae import u64
 from coffret_vault.log import evidence
 from coffret_vault.log.tree import inclusion_proof, leaf_hash, root_of
-from coffret_vault.store import log_was_changed
+from coffret_vault.store import log_was_changed, open_note, seal_note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +37,8 @@ if TYPE_CHECKING:
     from coffret_vault.formats.checkpoint import SignedHead
 
 _AWAITED = "awaited head"
-_NOT_READ, _READ = b"\0", b"\1"
+_READ = "read since"
+_U64 = 8
 
 
 def confirm(state: VaultState, note: str) -> int:
@@ -56,6 +60,7 @@ def confirm(state: VaultState, note: str) -> int:
             it, also by a sync since it was compared first: the vault was turned back, or forked.
             The error names a file of evidence.
         StoreAlteredError: the log was changed on this device; the server is not to blame for it.
+        LockedError: whether it was turned back is to be told, and takes the vault's keys.
     """
     signed = _parsed(note)
     hashes = _verified(state)
@@ -108,10 +113,12 @@ def _verified(state: VaultState) -> list[bytes]:
 def await_head(state: VaultState, note: str) -> None:
     """Note down a head that there is, before the log is read: a log that ends before it is a lie.
 
+    It needs no seal: whoever else notes down a head has it, so there is one.
+
     Raises:
         InputError: that is not a head's text.
     """
-    state.store.set_meta(_AWAITED, _parsed(note).digest + _NOT_READ)
+    state.store.set_meta(_AWAITED, _parsed(note).digest)
 
 
 def awaited(state: VaultState) -> bytes:
@@ -120,9 +127,15 @@ def awaited(state: VaultState) -> bytes:
 
 
 def read_since(state: VaultState, before: bytes) -> None:
-    """Note that the log was read to its end, and that nobody compared another head meanwhile."""
-    if before.endswith(_NOT_READ) and awaited(state) == before:
-        state.store.set_meta(_AWAITED, before[: -len(_NOT_READ)] + _READ)
+    """Note that the log was read to its end, and that nobody compared another head meanwhile.
+
+    Sealed, and with how far it was read: it says that a server shows too little.
+    """
+    if before and not state.is_locked and awaited(state) == before:
+        read = before + u64(state.position().size)
+        note = seal_note(state.keys.keyring, _READ, read, random=state.ambient.random)
+        state.store.set_meta(_READ, note)
+        state.store.set_meta(_AWAITED, b"")
 
 
 def _check_asked_since(state: VaultState, signed: SignedHead) -> None:
@@ -130,11 +143,24 @@ def _check_asked_since(state: VaultState, signed: SignedHead) -> None:
 
     Raises:
         NotFoundError: it was not.
+        LockedError: it may have been; the vault's keys tell.
     """
-    if awaited(state) != signed.digest + _READ:
-        state.store.set_meta(_AWAITED, signed.digest + _NOT_READ)
+    digest, read = _read_to(state)
+    # A log that ends before the place to which it was read was turned back here, by nobody else.
+    if digest != signed.digest or state.position().size < read:
+        state.store.set_meta(_AWAITED, signed.digest)
         message = "this device has not read the log up to that head"
         raise NotFoundError(message, hint="Sync it, and compare the head again.")
+
+
+def _read_to(state: VaultState) -> tuple[bytes, int]:
+    """The digest of the head since which the log was read, and to where; nothing if none was."""
+    sealed = state.store.meta(_READ) or b""
+    note: bytes | None = None
+    if sealed:
+        with suppress(StoreAlteredError):
+            note = open_note(state.keys.keyring, _READ, sealed)
+    return (b"", 0) if note is None else (note[:-_U64], int.from_bytes(note[-_U64:], "big"))
 
 
 def _keep(state: VaultState, other: SignedHead, error: TrustError, hashes: Sequence[bytes]) -> None:

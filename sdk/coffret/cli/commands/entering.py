@@ -21,7 +21,13 @@ from coffret.cli.secret_key import (
 from coffret.cli.showing import memories
 from coffret.kit import read_kit
 from coffret.origins import ANOTHER_ADDRESS, elsewhere, told_origins
-from coffret_vault.errors import CoffretError, CredentialsError, InputError, NetworkError
+from coffret_vault.errors import (
+    CoffretError,
+    CredentialsError,
+    InputError,
+    LockedError,
+    NetworkError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -205,8 +211,8 @@ def confirm(
     """Compare this device with a head seen elsewhere: was it shown an old state?"""
     desk = desk_of(context, as_json=json)
     text = sys.stdin.read() if file is None else _read(file)
-    vault = desk.locked()
-    size, status = vault.confirm(text), vault.status()
+    vault, size = _compared(desk, text)
+    status = vault.status()
     text = f"Confirmed: this device has the {size} log entries that were signed then."
     if status.confirmed_entries < status.entries:
         text += (
@@ -215,6 +221,16 @@ def confirm(
             "then this device keeps titles and tags of what it writes sealed."
         )
     desk.out.done(text, {"confirmed": size, "entries": status.entries})
+
+
+def _compared(desk: Desk, text: str) -> "tuple[Vault, int]":
+    """The vault, and the size of the log that is confirmed; its keys are seldom needed for it."""
+    vault = desk.locked()
+    try:
+        return vault, vault.confirm(text)
+    except LockedError:
+        vault = desk.vault()
+        return vault, vault.confirm(text)
 
 
 def _read(path: Path) -> str:
