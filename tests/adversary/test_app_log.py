@@ -340,7 +340,7 @@ def test_an_item_under_another_key_s_number_or_of_another_owner_is_refused(
     evil.rewrite[f"/grants/{grant_id}/records"] = pages.append
     (memory,) = access.memories()
     assert memory.review.status == "rejected"
-    reader.refuses(lambda page: page[1].append(pages[0][1][0]), "not of the grant")
+    reader.refuses(lambda page: page[1].append(pages[0][1][0]), "proof")
 
 
 def test_an_app_that_forgets_a_log_reads_what_is_older(reader: Reader) -> None:

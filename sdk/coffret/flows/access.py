@@ -23,6 +23,7 @@ from coffret.flows.witness import (
     check_named,
     check_not_older,
     check_own,
+    check_rejected,
     witnessed,
 )
 from coffret_vault.envelope.signature import sign_statement
@@ -87,6 +88,11 @@ class _Item(msgspec.Struct, frozen=True, array_like=True):
         """Whether the owner made it current; else it is said to be this app's own proposal."""
         return self.status == "accepted"
 
+    @property
+    def decided(self) -> bool:
+        """Whether it comes with the owner's decision, and not with the entry by which it waits."""
+        return self.status != "pending"
+
 
 class _Page(msgspec.Struct, frozen=True, array_like=True):
     next: Cursor | None
@@ -120,8 +126,8 @@ def read_all(state: AppState, held: Held) -> Flow[dict[str, Readable]]:
     cursor: str | None = ""
     while cursor is not None:
         page, head = yield from witnessed(state, held, partial(_page, state, held, cursor))
-        accepted = [(item.index, item.leaf) for item in page.items if item.accepted]
-        check_leaves(head, accepted, page.nodes)
+        decided = [(item.index, item.leaf) for item in page.items if item.decided]
+        check_leaves(head, decided, page.nodes)
         before = len(shown)
         for item in page.items:
             readable = _open(state, held, item)
@@ -174,7 +180,7 @@ def check_live(state: AppState, held: Held) -> None:
 
 def _open(state: AppState, held: Held, item: _Item) -> Readable:
     if item.status == "rejected":
-        return _turned_down(state, held, item)
+        return _turned_down(state, item)
     header = parse_header(item.header)
     digest = record_digest(item.header, item.envelope)
     if item.accepted:
@@ -190,11 +196,14 @@ def _open(state: AppState, held: Held, item: _Item) -> Readable:
     return Readable(memory, header, payload, key, header.version, digest)
 
 
-def _turned_down(state: AppState, held: Held, item: _Item) -> Readable:
-    """What this app wrote and the owner rejected: nobody has more of it than its entry."""
-    readable = turned_down(item.leaf, item.key_number)
-    check_own(state, readable.header, readable.digest, item.leaf)
-    _check_of_grant(held, readable.header, item)
+def _turned_down(state: AppState, item: _Item) -> Readable:
+    """What this app wrote and the owner rejected: nobody has more of it than these entries.
+
+    In the place of the header, which is erased, stands the one by which it was written.
+    """
+    readable = turned_down(item.header, item.key_number)
+    check_own(state, readable.header, readable.digest, item.header)
+    check_rejected(readable.header, readable.digest, item.leaf)
     return readable
 
 

@@ -151,6 +151,17 @@ def check_named(header: Header, digest: bytes, leaf: bytes) -> None:
         _refuse("a memory is not the one that the owner's log names")
 
 
+def check_rejected(header: Header, digest: bytes, leaf: bytes) -> None:
+    """Verify that an owner's entry turns this version down.
+
+    Raises:
+        TrustError: the entry is by an app, of another kind, or about something else.
+    """
+    parsed = _parsed(leaf)
+    if parsed.signature or parsed.entry.kind != kinds.REJECT or not _about(parsed, header, digest):
+        _refuse("a memory is said to be rejected, and the owner's log does not say so")
+
+
 def check_own(state: AppState, header: Header, digest: bytes, leaf: bytes) -> None:
     """Verify that this app itself wrote a version that the owner has not accepted.
 

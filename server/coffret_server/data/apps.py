@@ -36,7 +36,7 @@ _unpack = msgspec.msgpack.Decoder(_Parts).decode
 
 _ACCEPTED_ROWS: Final = (
     "SELECT w.changed, w.memory_id, e.version, e.record, w.key_number, w.wrap, e.status,"
-    " m.shown_seq, s.leaf FROM grant_wraps w"
+    " m.shown_seq, s.leaf, NULL FROM grant_wraps w"
     " JOIN memories m ON m.account_id = w.account_id AND m.memory_id = w.memory_id"
     " JOIN entries e ON e.account_id = m.account_id AND e.seq = m.current_seq"
     " JOIN entries s ON s.account_id = m.account_id AND s.seq = m.shown_seq"
@@ -46,8 +46,10 @@ _ACCEPTED_ROWS: Final = (
     " ORDER BY w.changed, w.memory_id, e.version LIMIT ?"
 )
 _OWN_ROWS: Final = (
-    "SELECT e.changed, e.subject, e.version, e.record, e.key_number, NULL, e.status, e.seq,"
-    " e.leaf FROM entries e WHERE e.account_id = ? AND e.grant_id = ?"
+    "SELECT e.changed, e.subject, e.version, e.record, e.key_number, NULL, e.status, d.seq,"
+    " d.leaf, e.leaf FROM entries e"
+    " JOIN entries d ON d.account_id = e.account_id AND d.seq = e.changed"
+    " WHERE e.account_id = ? AND e.grant_id = ?"
     " AND e.changed BETWEEN ? AND ?"
     " AND (e.changed, e.subject, e.version) > (?, ?, ?)"
     " AND e.kind = 'put' AND (e.status = ? AND e.record IS NOT NULL"
@@ -81,7 +83,7 @@ class _Row(NamedTuple):
     place: _Place
     item: bytes
     seq: int
-    accepted: bool
+    decided: bool
 
 
 _Proof = tuple[str, list[bytes], list[bytes]]
@@ -206,13 +208,13 @@ async def read_records(call: Call) -> Reply:
 
 
 async def _proof(tx: Tx, account: bytes, seen: int, rows: Sequence[_Row]) -> _Proof:
-    """The head over all that was accepted, and what leads to it."""
+    """The head over all that the owner decided, and what leads to it."""
     state = await tx.one("SELECT head FROM logs WHERE account_id = ?", account)
     if state is None:
         refuse("not-found", "there is no such account")
     size = parse_head(state[0]).size
     first = seen if seen <= size else 0
-    indexes = sorted({row.seq for row in rows if row.accepted})
+    indexes = sorted({row.seq for row in rows if row.decided})
     hashes = await read_hashes(tx, account, (*indexes, first, size))
     return (
         state[0],
@@ -249,7 +251,7 @@ async def _bounded(
         found = await _page(tx, grant, place, wanted)
         for row in found:
             total += len(row.item)
-            if row.accepted:
+            if row.decided:
                 runs.add(row.seq // merkle.TILE)
             if rows and (total > PAGE_BYTES or len(runs) > RUNS_LIMIT):
                 return rows[:limit], True
@@ -275,17 +277,26 @@ async def _page(tx: Tx, grant: grants.Grant, place: _Place, limit: int) -> list[
 def _row(changed: int, memory: bytes, version: int, *rest: Any) -> _Row:  # noqa: ANN401 - columns
     status, seq = rest[3:5]
     place = _Place(changed, memory, version)
-    return _Row(place, _item(*rest), seq, (status or ACCEPTED) == ACCEPTED)
+    return _Row(place, _item(*rest), seq, status != PENDING)
 
 
 def _item(
-    record: bytes | None, key_number: int, wrap: bytes | None, status: int, seq: int, leaf: bytes
+    record: bytes | None,
+    key_number: int,
+    wrap: bytes | None,
+    status: int,
+    seq: int,
+    leaf: bytes,
+    written: bytes | None,
 ) -> bytes:
     """One item: spliced from the stored record without decoding what is in it.
 
-    Of what was rejected there is none: the leaf says what it was.
+    Of what was rejected there is none: the leaf by which it was ``written`` says what it was, and
+    the other one that the owner rejected it.
     """
     header, envelope, _, own_wrap = _ERASED if record is None else _unpack(record)
+    if status == REJECTED and written is not None:
+        header = msgspec.Raw(written)
     parts = (
         _ITEM,
         header,
