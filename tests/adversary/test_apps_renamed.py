@@ -151,7 +151,7 @@ def test_no_device_is_shown_a_granted_app_by_another_name(known: Known, world: W
         {"manifest": b64(other.message), "manifest_signature": b64(other.signature)}
     )
     assert MANIFEST.parse(other.message).signing_public == state.manifest.signing_public
-    with pytest.raises(TrustError, match="another grant"):
+    with pytest.raises(TrustError, match="names another app"):
         world.device(known.owner, transport=evil)
     evil.rewrite.clear()
     assert [item.app.name for item in world.device(known.owner).grants()] == ["Weather"]

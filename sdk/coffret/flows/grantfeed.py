@@ -77,14 +77,18 @@ def _fetch(state: VaultState, account: AccountFile, entry: Entry, index: int) ->
     grant = verify_own_grant(account.signing_public(index), signed)
     manifest_bytes = unb64(answer.manifest)
     manifest = verify_manifest(Signed(manifest_bytes, unb64(answer.manifest_signature)))
+    named = hashlib.sha256(signed.message).digest(), grant.grant_id
+    if named != (entry.digest, entry.subject):
+        message = "the server shows another grant than the one in the log"
+        raise TrustError(message)
     fits = (
-        hashlib.sha256(signed.message).digest() == entry.digest
-        and (grant.grant_id, grant.app_id) == (entry.subject, manifest.app_id)
+        grant.app_id == manifest.app_id
         and grant.manifest_digest == hashlib.sha256(manifest_bytes).digest()
         and hashlib.sha256(unb64(answer.request)).digest() == grant.request_digest
     )
     if not fits:
-        message = "the server shows another grant than the one in the log"
+        # It need not be the server: before ADR 0034 grants named no manifest.
+        message = "a grant in the log names another app or request than the server has for it"
         raise TrustError(message)
     owner_wrap = unb64(answer.owner_wrap)
     try:
