@@ -102,18 +102,19 @@ def sync(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]:
     """
     entries, records, began = 0, 0, state.ambient.now()
     lost, altered = state.store.is_lost(), state.store.altered()
+    owed: frozenset[tuple[bytes, int]] = frozenset()
     for at in range(_ROUNDS):
-        is_ours = at > 0 or not altered
-        found, taken, missing = yield from _next(
-            state, progress, aside=lost and at == 0, is_ours=is_ours
-        )
+        aside, is_ours = lost and at == 0, at > 0 or not altered
+        found, taken, missing = yield from _next(state, progress, aside=aside, is_ours=is_ours)
         stood = state.position()
         lacking = missing or state.store.wanted()
+        _nothing_withheld(owed & lacking[1].keys())  # asked for, and the log goes on with them
         taken += yield from _fetch_records(state, *lacking, progress)
         entries, records = entries + found, records + taken
+        current = state.store.wanted(pending=False)[1] if lacking[1] else {}
+        owed = frozenset(current.keys() & lacking[1].keys())  # not what another process took
         if not found and _stands(state, stood):
-            if lacking[1]:
-                _nothing_withheld(state)
+            _nothing_withheld(owed)
             break
     yield from follow_wraps(state)
     state.looked = began
@@ -389,9 +390,8 @@ def _fetch_records(state: VaultState, at: int, wanted: Missing, progress: Progre
     return taken
 
 
-def _nothing_withheld(state: VaultState) -> None:
-    _, wanted = state.store.wanted(pending=False)
-    if wanted:
+def _nothing_withheld(owed: frozenset[tuple[bytes, int]]) -> None:
+    if owed:
         _refuse("the server withholds memories that the log says it has")
 
 
