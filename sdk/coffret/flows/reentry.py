@@ -21,7 +21,7 @@ from coffret.flows.session import get_packed
 from coffret.flows.signup import enter_with_passphrase, unlock_with_passphrase
 from coffret.flows.state import AccountFile, Entering, intended_meta
 from coffret.flows.sync import SyncReport, silent, sync
-from coffret_vault.errors import CredentialsError, OpenError, TrustError
+from coffret_vault.errors import CredentialsError, LockedError, OpenError, TrustError
 from coffret_vault.formats.memory import KEK, Kek
 from coffret_vault.records.rewrap import KeyName, open_wrap
 from coffret_vault.records.seal import check_opens
@@ -49,8 +49,9 @@ def log_in_again(
         CredentialsError: they do not open the vault as it is now.
         TrustError: the server shows another vault, an older one, wraps that do not open, or new
             keys that open with the Secret Key of before.
+        LockedError: the vault was locked meanwhile, and is.
     """
-    account = state.account
+    account, locks = state.account, state.locks
     entered = yield from enter_with_passphrase(
         account.origin, account.username, passphrase, secret_key, state.ambient
     )
@@ -59,13 +60,13 @@ def log_in_again(
         yield from aside(partial(_check_made_anew, state, passphrase, secret_key))
     before = state._unlocked  # noqa: SLF001 - put back if this fails
     try:
-        yield from _adopt(state, entered, progress)
+        yield from _adopt(state, entered, locks, progress)
         # What was sent under the keys of before and not answered is in the log now, or never will
         # be.
         report = yield from sync(state, progress)
     except BaseException:
         if state.entering is not None:
-            _go_back(state, before)
+            _go_back(state, before if state.locks == locks else None)
         raise
     state.entering = None
     if before is not None:
@@ -117,11 +118,14 @@ def _check_made_anew(state: VaultState, passphrase: str, secret_key: SecretBytes
     raise TrustError(message)
 
 
-def _adopt(state: VaultState, entered: Entered, progress: Progress) -> Flow[None]:
+def _adopt(state: VaultState, entered: Entered, locks: int, progress: Progress) -> Flow[None]:
     """Work with the account of now, and have what is here opened by it.
 
     Nothing of that is kept before the log is verified under it, and then all of it in one step: a
     server that went silent in between would leave a device that no keys open.
+
+    Raises:
+        LockedError: the vault was locked oftener than ``locks`` times, so by somebody meanwhile.
     """
     here = state.account
     account = msgspec.structs.replace(
@@ -129,6 +133,8 @@ def _adopt(state: VaultState, entered: Entered, progress: Progress) -> Flow[None
     )
     state.entering = Entering([], frozenset())
     state.adopt(account, entered.keys)
+    if state.locks != locks:
+        raise LockedError
     state.session = entered.session
     waiting = _outdated(state)
     names = frozenset((row.memory_id, row.version) for rows in waiting.values() for row in rows)

@@ -246,6 +246,8 @@ class VaultState:
         """Whether heads confirm all that this device was shown when it entered; that stays so."""
         self.entering: Entering | None = None
         """What is kept with the log, once that is verified under keys that are new here."""
+        self.locks = 0
+        """Counts how often it was locked: what began before that is not to unlock it again."""
         self._unlocked: Unlocked | None = None
 
     def __repr__(self) -> str:
@@ -279,6 +281,7 @@ class VaultState:
 
     def lock(self) -> None:
         """Forget the keys and the session."""
+        self.locks += 1
         if self._unlocked is not None:
             self._unlocked.keyring.wipe()
         self._unlocked = None

@@ -1,0 +1,80 @@
+"""A vault that is locked while its keys change stays so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from adversary.test_key_changes import NEW, change
+from coffret_vault.errors import LockedError
+from harness.world import PASSPHRASE as OLD
+from integration.test_locked_meanwhile import Locking
+
+if TYPE_CHECKING:
+    from coffret import RecoveryKit
+    from harness.world import World
+
+ENTERING = (
+    "/auth/challenge",
+    "/auth/login",
+    "/accounts/me",
+    "/accounts/me/memory-keys",
+    "/accounts/me/successions",
+    "/sync",
+)
+CHANGING = ("/sync", "/accounts/me/memory-keys", "/accounts/me/rewraps", "/accounts/me/keys")
+
+
+@pytest.mark.parametrize("path", ENTERING)
+@pytest.mark.parametrize("unlocked", [True, False], ids=["unlocked", "locked"])
+def test_a_vault_that_is_locked_while_it_is_entered_again_stays_so(
+    world: World,
+    path: str,
+    unlocked: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """Neither the keys of before nor the new ones are there after it, and it can be done again."""
+    owner, network = world.owner(), Locking()
+    owner.vault.remember("one")
+    other = world.device(owner, transport=network)
+    owner.vault.remember("two")
+    code = change(owner.vault).secret_key_code()
+    if not unlocked:
+        other.lock()
+    network.path, network.then = path, other.lock
+    with pytest.raises(LockedError):
+        other.log_in_again(NEW, code)
+    assert other.is_locked
+    with pytest.raises(LockedError):
+        other.list()
+    network.then = lambda: None
+    other.log_in_again(NEW, code)
+    assert {memory.content for memory in other.list()} == {"one", "two"}
+
+
+@pytest.mark.parametrize("path", CHANGING)
+@pytest.mark.parametrize("shared", [True, False], ids=["shared", "not shared"])
+def test_a_vault_that_is_locked_while_its_keys_change_stays_so(
+    world: World,
+    path: str,
+    shared: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """It is locked after it, and opens by the keys of before, or by the kit's at the server."""
+    network = Locking()
+    owner = world.owner(transport=network)
+    vault = owner.vault
+    vault.remember("one")
+    if shared:
+        world.granted(owner, world.app())
+    kits: list[RecoveryKit] = []
+    network.path, network.then = path, vault.lock
+    with pytest.raises(LockedError):
+        vault.change_keys(NEW, kits.append)
+    assert vault.is_locked
+    network.then = lambda: None
+    vault.unlock(OLD, owner.secret_key)
+    assert [memory.content for memory in vault.list()] == ["one"]
+    if path == CHANGING[-1]:
+        vault.log_in_again(NEW, kits[0].secret_key_code())
+    vault.remember("two")
+    assert {memory.content for memory in vault.list()} == {"one", "two"}
