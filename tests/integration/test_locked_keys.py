@@ -1,4 +1,4 @@
-"""A vault that is locked while its keys change stays so."""
+"""A vault that is locked while its keys change stays so, and a change that waits comes before."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from adversary.test_key_changes import NEW, change
-from coffret_vault.errors import LockedError
+from coffret_vault.errors import LockedError, NetworkError
+from harness.network import Losing, once
 from harness.world import PASSPHRASE as OLD
 from integration.test_locked_meanwhile import Locking
 
@@ -78,3 +79,20 @@ def test_a_vault_that_is_locked_while_its_keys_change_stays_so(
         vault.log_in_again(NEW, kits[0].secret_key_code())
     vault.remember("two")
     assert {memory.content for memory in vault.list()} == {"one", "two"}
+
+
+@pytest.mark.usefixtures("one_try")
+@pytest.mark.parametrize("reaching", [True, False])
+def test_a_change_that_waits_comes_before_the_keys(
+    world: World,
+    reaching: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """A memory that did not arrive is sent before its key is wrapped, and keeps nothing up."""
+    network = Losing()
+    owner = world.owner(transport=network)
+    network.reaching, network.lose = reaching, once("POST", "/memory-blobs")
+    with pytest.raises(NetworkError):
+        owner.vault.remember("one")
+    code = change(owner.vault).secret_key_code()
+    fresh = world.face.login(world.url, owner.username, NEW, code, world.place(), **world.around())
+    assert [memory.content for memory in world.closing(fresh).list()] == ["one"]

@@ -40,6 +40,7 @@ from coffret.flows.unsent import REFUSED, settle
 from coffret_vault.envelope import wrap_key
 from coffret_vault.errors import (
     KeysChangedError,
+    LockedError,
     NetworkError,
     OpenError,
     StoreMovedError,
@@ -110,7 +111,10 @@ def change_keys(
         KeysChangedError: another device changed them first; or the server took this change and
             this device was stopped before it kept it. Log in again, with the new kit.
         TrustError: the server's wraps do not open, or it shows another log.
+        LockedError: the vault was locked meanwhile. Where the server had taken the change by then,
+            unlock as before, and log in again with the new kit.
     """
+    yield from settle(state)  # what waits would come behind the keys that are wrapped
     yield from sync(state, progress)
     made = yield from aside(partial(make_keys, state, passphrase))
     hand_out(made.kit)
@@ -126,8 +130,9 @@ def _change_to(state: VaultState, made: NewKeys, progress: Progress) -> Flow[Key
     wraps: Wraps = {}
     for lost in range(_ROUNDS):
         yield from back_off(state.ambient, lost)
+        size = state.position().size
         yield from _stage(state, made, wraps, progress)
-        done = yield from _switch(state, made, wraps)
+        done = yield from _switch(state, made, wraps, size)
         if done is not None:
             return done
     raise LogMovedError
@@ -193,9 +198,11 @@ def _rewrapped(state: VaultState, made: NewKeys, part: list[tuple[KeyName, bytes
         raise TrustError(message) from None
 
 
-def _switch(state: VaultState, made: NewKeys, wraps: Wraps) -> Flow[KeyChange | None]:
-    """Have the server take the change; None if others wrote in between."""
+def _switch(state: VaultState, made: NewKeys, wraps: Wraps, size: int) -> Flow[KeyChange | None]:
+    """Have the server take the change; None if others wrote since the log had that ``size``."""
     yield from settle(state)
+    if state.position().size != size:
+        return None
     change, rows = _change(state, made)
     sent = build(state, change, made.keys.identity.signing)
     body = encode_json(_body(made, rows, sent.append))
@@ -267,7 +274,14 @@ def _rewrapped_grant(state: VaultState, made: NewKeys, row: GrantRow) -> GrantRo
 
 
 def _keep(state: VaultState, made: NewKeys, sent: Sent, wraps: Wraps) -> None:
-    """Keep what the server took, whole."""
+    """Keep what the server took, whole.
+
+    Raises:
+        LockedError: the vault was locked meanwhile; what is here was not checked since.
+        KeysChangedError: another process of this device was quicker.
+    """
+    if state.is_locked:
+        raise LockedError(hint=LOG_IN_AGAIN)
     card, at = state.account.card, sent.append.base
     reign = Reign(card, at, made.succession, made.signature)
     account = msgspec.structs.replace(made.account, earlier=(*state.account.earlier, reign))
