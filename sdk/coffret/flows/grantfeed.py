@@ -102,7 +102,7 @@ def _fetch(state: VaultState, account: AccountFile, entry: Entry, index: int) ->
         owner_wrap=owner_wrap,
         generation=answer.generation,
         request=unb64(answer.request),
-        state=_began(state, grant.grant_id),
+        state=_began(state, grant.grant_id, index),
         version=entry.version,
         granted_at=index,
     )
@@ -113,8 +113,14 @@ def sharing_name(grant_id: bytes) -> str:
     return f"sharing {grant_id.hex()}"
 
 
-def _began(state: VaultState, grant_id: bytes) -> str:
-    """How a grant begins here: the device that decided has yet to put it in force."""
+def _began(state: VaultState, grant_id: bytes, index: int) -> str:
+    """How a grant begins here: the device that decided has yet to put it in force.
+
+    Where it is read again because this folder was changed, it may have been put in force long ago:
+    the note of what to hand over can be one of then that somebody put back.
+    """
+    if state.store.known.aside and index < state.position().size:
+        return ACTIVE
     decided_here = bool(state.store.meta(sharing_name(grant_id)))
     return ACTIVATING if decided_here else ACTIVE
 
