@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -60,14 +61,17 @@ def history(state: VaultState, memory_id: str) -> Flow[list[Version]]:
 
     Raises:
         NotFoundError: there never was such a memory.
-        TrustError: the server shows a version that the log does not have, leaves one out, or
-            withholds what nobody deleted.
+        TrustError: the server shows a version that the log does not have, leaves one out, shows
+            them in another order, or withholds what nobody deleted.
     """
     identifier = read_id(memory_id)
     memory, items = yield from _caught_up(state, identifier)
-    known = {item.version for item in items}
-    if not known.issuperset(range(1, memory.newest + 1)):
+    known = [item.version for item in items]
+    if not set(known).issuperset(range(1, memory.newest + 1)):
         message = "the server withholds versions that the log says there are"
+        raise TrustError(message)
+    if any(before >= after for before, after in pairwise(known)):
+        message = "the server shows versions twice, or not in their order"
         raise TrustError(message)
     entries = [_entry(state, identifier, item) for item in items]
     gone = _erased(memory) | _rejected(memory)
