@@ -40,12 +40,14 @@ def test_a_vault_that_is_locked_while_it_is_entered_again_stays_so(
     other = world.device(owner, transport=network)
     owner.vault.remember("two")
     code = change(owner.vault).secret_key_code()
+    ring = other._state.keys.keyring
     if not unlocked:
         other.lock()
     network.path, network.then = path, other.lock
     with pytest.raises(LockedError):
         other.log_in_again(NEW, code)
     assert other.is_locked
+    assert not ring._account_keys
     with pytest.raises(LockedError):
         other.list()
     network.then = lambda: None

@@ -66,7 +66,7 @@ def log_in_again(
         report = yield from sync(state, progress)
     except BaseException:
         if state.entering is not None:
-            _go_back(state, before if state.locks == locks else None)
+            _go_back(state, before, is_locked=state.locks != locks)
         raise
     state.entering = None
     if before is not None:
@@ -81,12 +81,17 @@ def log_in_again(
     return report
 
 
-def _go_back(state: VaultState, keys: Unlocked | None) -> None:
-    """Undo :func:`_adopt`: the store has the account of before still, and all that it opens."""
+def _go_back(state: VaultState, keys: Unlocked | None, *, is_locked: bool) -> None:
+    """Undo :func:`_adopt`: the store has the account of before still, and all that it opens.
+
+    Where it was locked meanwhile, the keys of before go as well.
+    """
     state.entering = None
     state.lock()
     state.reload()
-    if keys is not None:
+    if keys is not None and is_locked:
+        keys.keyring.wipe()
+    elif keys is not None:
         state.unlock(keys)
 
 
