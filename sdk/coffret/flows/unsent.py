@@ -52,7 +52,8 @@ REFUSED = (ConflictError, ForbiddenError, GrantError, InputError, NotFoundError,
 
 WAITS = (
     "The change is kept on this device, and may have arrived: the next command that reaches the "
-    "server carries it out, if that was not done."
+    "server sends it again, unless another device has written by then, or the server refuses it. "
+    "Look afterwards whether it was made."
 )
 SETTLED = {_NAME: _NONE}
 """What is kept with a change that the server took."""
