@@ -10,7 +10,7 @@ import pytest
 
 from adversary.test_key_changes import NEW, change
 from coffret import AsyncVault, Vault
-from coffret_vault.errors import CoffretError, KeysChangedError
+from coffret_vault.errors import CoffretError, KeysChangedError, TrustError
 from harness.network import Evil
 from harness.world import PASSPHRASE as OLD
 
@@ -83,6 +83,31 @@ def test_a_device_that_cannot_enter_again_keeps_what_it_has(
     owner.vault.sync()
     for vault in (again, owner.vault):
         assert {memory.content for memory in vault.list()} == contents | {"three"}
+
+
+@pytest.mark.attack(57)
+def test_who_is_told_of_progress_does_not_take_the_keys_away(world: World) -> None:
+    """A program that syncs while it is told how far it is keeps what opens what is here."""
+    owner, evil = world.owner(), Evil()
+    owner.vault.remember("one")
+    other = world.device(owner, transport=evil)
+    owner.vault.remember("two")
+    code = change(owner.vault).secret_key_code()
+
+    def progress(what: str, _done: int, _of: int) -> None:
+        if what == "keys":
+            other.sync()
+
+    with pytest.raises(TrustError):
+        other.log_in_again(NEW, code, progress)
+    assert [memory.content for memory in other.list()] == ["one"]
+    evil.rewrite |= SELECTIVE["no keys"]
+    with pytest.raises(TrustError):
+        other.log_in_again(NEW, code)
+    assert [memory.content for memory in other.list()] == ["one"]
+    evil.rewrite.clear()
+    other.log_in_again(NEW, code)
+    assert {memory.content for memory in other.list()} == {"one", "two"}
 
 
 def test_keys_of_what_was_deleted_are_not_waited_for(world: World) -> None:

@@ -143,6 +143,8 @@ def _adopt(state: VaultState, entered: Entered, locks: int, progress: Progress) 
     state.session = entered.session
     waiting = _outdated(state)
     names = frozenset((row.memory_id, row.version) for rows in waiting.values() for row in rows)
+    # Until their wraps are here, nobody who is told of progress takes the log without them.
+    state.entering = Entering([], names)
     records = (yield from _rewrapped_records(state, waiting, progress)) if waiting else []
     if account.generation > here.generation:
         opened = {(row.memory_id, row.version) for row in records}
