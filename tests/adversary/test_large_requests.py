@@ -12,6 +12,7 @@ import httpx
 import msgspec
 import pytest
 
+from adversary.test_key_changes import NEW, change
 from coffret.flows import requests as flow
 from coffret.flows.keys import open_record
 from coffret.flows.memories import NewMemory
@@ -328,3 +329,43 @@ def test_what_was_asked_before_the_keys_changed_is_not_shown(world: World) -> No
     )
     with pytest.raises(ConflictError, match="ask again"):
         vault.request(request_id)
+
+
+class Stepping(Evil):
+    """A server whose list of memory keys goes on one entry further for ever, with nothing new."""
+
+    def __init__(self) -> None:
+        """Nothing was asked yet."""
+        super().__init__()
+        self.said = 0
+
+    def step(self, _answer: Any) -> list[Any]:
+        """A page without keys, and the next one."""
+        self.said += 1
+        assert self.said < MANY, "the device asks for ever"
+        return [self.said, []]
+
+
+@pytest.mark.attack(61)
+@pytest.mark.parametrize("entering", [True, False], ids=["entered again", "changed"])
+def test_a_list_of_memory_keys_without_an_end_is_given_up(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    entering: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """A device asks for so many pages at most, and keeps the keys that it has."""
+    for part in ("keychange", "reentry"):
+        monkeypatch.setattr(f"coffret.flows.{part}.MOST_PAGES", 9)
+    owner, network = world.owner(), Stepping()
+    owner.vault.remember("one")
+    vault = world.device(owner, transport=network)
+    network.rewrite["/accounts/me/memory-keys"] = network.step
+    if entering:
+        code = change(owner.vault).secret_key_code()
+        with pytest.raises(TrustError, match="withholds"):
+            vault.log_in_again(NEW, code)
+    else:
+        with pytest.raises(TrustError, match="does not end"):
+            vault.change_keys(NEW, lambda _: None)
+    assert network.said == 9
+    assert [memory.content for memory in vault.list()] == ["one"]

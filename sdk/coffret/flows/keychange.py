@@ -70,6 +70,9 @@ if TYPE_CHECKING:
     Wraps = dict[KeyName, bytes]
 
 _PAGE = 5_000
+MOST_PAGES = 10_000
+"""Of memory keys: fifty million entries. A server could go on up to the end of all numbers."""
+_NO_END = "the server's list of memory keys does not end"
 _ROUNDS = 100
 
 
@@ -173,18 +176,30 @@ def _kek(account: AccountFile) -> bytes:
 def _kept_wraps(state: VaultState) -> Flow[Wraps]:
     """What the server has, which may know of older versions than this device keeps."""
     found: Wraps = {}
-    at: int | None = 0
-    while at is not None:
-        params = (("from", str(at)), ("limit", str(_PAGE)))
-        response = yield from get_packed(state, "/accounts/me/memory-keys", *params)
-        page = decode_msgpack(response, KeysPage)
-        for memory_id, number, _, wrap in page.keys:
+    at = 0
+    for _ in range(MOST_PAGES):
+        page = yield from keys_page(state, at)
+        for memory_id, number, _kek, wrap in page.keys:
             found.setdefault(KeyName(memory_id, number), wrap)
-        if page.next is not None and page.next <= at:
-            message = "the server's list of memory keys does not end"
-            raise TrustError(message)
+        if page.next is None:
+            return found
         at = page.next
-    return found
+    raise TrustError(_NO_END)
+
+
+def keys_page(state: VaultState, at: int) -> Flow[KeysPage]:
+    """The memory keys that the server keeps from an index of the log on.
+
+    Raises:
+        TrustError: its pages lead back.
+    """
+    params = (("from", str(at)), ("limit", str(_PAGE)))
+    page = decode_msgpack(
+        (yield from get_packed(state, "/accounts/me/memory-keys", *params)), KeysPage
+    )
+    if page.next is not None and page.next <= at:
+        raise TrustError(_NO_END)
+    return page
 
 
 def _rewrapped(state: VaultState, made: NewKeys, part: list[tuple[KeyName, bytes]]) -> Wraps:

@@ -15,9 +15,7 @@ import msgspec
 
 from coffret.flows.aside import aside
 from coffret.flows.entrance import sync_all
-from coffret.flows.http import decode_msgpack
-from coffret.flows.keychange import KeysPage, key_name
-from coffret.flows.session import get_packed
+from coffret.flows.keychange import MOST_PAGES, key_name, keys_page
 from coffret.flows.signup import enter_with_passphrase, unlock_with_passphrase
 from coffret.flows.state import AccountFile, Entering, intended_meta
 from coffret.flows.sync import SyncReport, silent, sync
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
     from coffret.flows.sync import Progress
     from coffret_vault.primitives.secret import SecretBytes
     from coffret_vault.store import StoredRecord
-
-_PAGE = 5_000
 
 
 def log_in_again(
@@ -177,15 +173,13 @@ def _rewrapped_records(
     """
     done: list[StoredRecord] = []
     total, at = len(waiting), 0
-    while waiting:
-        params = (("from", str(at)), ("limit", str(_PAGE)))
-        response = yield from get_packed(state, "/accounts/me/memory-keys", *params)
-        page = decode_msgpack(response, KeysPage)
-        for memory_id, number, _, wrap in page.keys:
+    for _ in range(MOST_PAGES):
+        page = yield from keys_page(state, at)
+        for memory_id, number, _kek, wrap in page.keys:
             name = KeyName(memory_id, number)
             done += _under_now(state, name, wrap, waiting.pop(name, []))
         progress("keys", total - len(waiting), total)
-        if page.next is None or page.next <= at:
+        if page.next is None or not waiting:
             break
         at = page.next
     return done
