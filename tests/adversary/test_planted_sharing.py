@@ -14,6 +14,7 @@ from coffret.flows import grantfeed
 from coffret.flows.grantfeed import ACTIVATING, sharing_name
 from coffret_vault.errors import ConflictError, NetworkError, StoreAlteredError
 from coffret_vault.formats.layout import parse_id
+from harness.network import Losing
 from harness.world import PASSPHRASE, ask
 
 if TYPE_CHECKING:
@@ -80,3 +81,37 @@ def test_a_device_that_goes_by_its_note_hands_over_what_was_taken_out(world: Wor
         vault = finished.planted()
     vault.approve(finished.request_id)
     assert sorted(finished.read()) == ["kept", "taken out"]
+
+
+@pytest.mark.attack(49)
+def test_what_left_a_grant_is_not_handed_over_by_an_earlier_note(world: World) -> None:
+    """Between two tries, the list of before the first says that nothing was sent: the seals tell.
+
+    The device is interrupted twice, and a memory is taken out on another one meanwhile.
+    """
+    network = Losing()
+    owner = world.owner(transport=network)
+    vault = owner.vault
+    vault.remember("kept")
+    gone = vault.remember("taken out").id
+    app = world.app()
+    request_id = ask(app, owner, scopes=["read"])
+    vault.requests()
+    interrupted = patch("coffret.flows.approval.hand_over", side_effect=NetworkError)
+    with interrupted, pytest.raises(NetworkError):
+        vault.approve(request_id, words=app.words)
+    (grant,) = vault.grants()
+    name = sharing_name(parse_id(grant.grant_id))
+    note = vault._state.store.meta(name) or b""
+    network.lose, network.reaching = (lambda sent: sent.url.path.endswith("/activate")), False
+    with patch("coffret.transport._TRIES", 1), pytest.raises(NetworkError):
+        vault.approve(request_id)
+    network.lose = lambda _: False
+    world.device(owner).narrow(grant.grant_id, [gone])
+    vault.close()
+    with closing(sqlite3.connect(vault.folder / "store.db")) as database, database:
+        database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, note))
+    again: Vault = world.closing(Vault.open(vault.folder, **world.around()))
+    again.unlock(PASSPHRASE, owner.secret_key)
+    again.approve(request_id)
+    assert [memory.content for memory in app.access(request_id).memories()] == ["kept"]

@@ -143,20 +143,24 @@ def _wraps(
 
     No envelope is opened: a memory key's wrap authenticates which memory it is of. A memory whose
     key was sent, and has another one now, has been left out by who wrote it, or was given with it.
+    That it was sent says the list, or what this device knows under its seal of what the grant has:
+    the list may be one of before that somebody put back.
     """
     wrapping = grant_wrapping(state, row)
+    sent = state.store.grants.memories(row.statement().grant_id)
     own: dict[bytes, Wrapping] = {}
     for memory_id, _, record in state.store.current_records():
         if memory_id not in sharing:
             continue
         header = peek_header(record.header) or parse_header(record.header)
-        if sharing[memory_id] not in {0, header.key_number}:
+        number = header.key_number
+        if sharing[memory_id] not in {0, number} or sent.get(memory_id, number) != number:
             continue
         if record.kek not in own:
             own[record.kek] = wrapping_for(state, KEK.decode(record.kek), {})
         key = unwrap_memory_key(header, record.wrap, own[record.kek])
         wrap = give_key(state.keys.keyring, header, key, wrapping)
-        yield memory_id, header.key_number, wrap
+        yield memory_id, number, wrap
 
 
 def _send(
