@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from coffret.flows.http import Count, decode_json, decode_msgpack, unb64
+from coffret.flows.reread import kept_leaves
 from coffret.flows.session import get, get_packed
 from coffret.flows.state import account_meta, intended_meta
 from coffret_vault.errors import TrustError
@@ -72,9 +74,14 @@ def follow_slots(state: VaultState, leaves: Sequence[Leaf]) -> Flow[NewSlots | N
 
     Raises:
         TrustError: the server's keyslots are not those in the log.
+        StoreAlteredError: the log here was changed, not by this vault.
     """
-    live = _live_after(state, leaves)
+    live = _live_after(_live_slots(state), leaves)
     kept = state.account.keyslots
+    if not _are(kept, live):
+        # What was noted of the log lies in the folder without a seal: the log itself is proved.
+        before = (leaf for _, leaf in kept_leaves(state))
+        live = _live_after((), chain(before, leaves))
     if _are(kept, live):
         return None if live == _live_slots(state) else NewSlots(kept, live)
     answer = decode_json((yield from get(state, "/accounts/me")), SlotsAnswer)
@@ -87,8 +94,8 @@ def follow_slots(state: VaultState, leaves: Sequence[Leaf]) -> Flow[NewSlots | N
     return NewSlots(kept, live)
 
 
-def _live_after(state: VaultState, leaves: Iterable[Leaf]) -> frozenset[bytes]:
-    live = set(_live_slots(state))
+def _live_after(known: Iterable[bytes], leaves: Iterable[Leaf]) -> frozenset[bytes]:
+    live = set(known)
     for entry in (leaf.entry for leaf in leaves if leaf.entry.kind in _SLOT_KINDS):
         live.discard(entry.digest)
         if entry.kind == kinds.KEYSLOT:
