@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from coffret_vault.store import GrantRow, StoredRecord
 
     Wraps = dict[KeyName, bytes]
+    Candidates = dict[KeyName, list[bytes]]
 
 _PAGE = 5_000
 MOST_PAGES = 10_000
@@ -152,12 +153,12 @@ def _stage(state: VaultState, made: NewKeys, staged: Wraps, progress: Progress) 
 
     What is here counts; of the server's wraps those are taken that older versions need.
     """
-    found: Wraps = {}
+    found: Candidates = {}
     for row in state.store.records_under(_kek(state.account)):
-        found.setdefault(key_name(row.record), row.record.wrap)
+        found.setdefault(key_name(row.record), []).append(row.record.wrap)
     for name, wrap in (yield from _kept_wraps(state)).items():
-        found.setdefault(name, wrap)
-    new = [(name, wrap) for name, wrap in found.items() if name not in staged]
+        found.setdefault(name, []).append(wrap)
+    new = [(name, wraps) for name, wraps in found.items() if name not in staged]
     total = len(staged) + len(new)
     for at in range(0, len(new), _PAGE):
         part = _rewrapped(state, made, new[at : at + _PAGE])
@@ -202,15 +203,25 @@ def keys_page(state: VaultState, at: int) -> Flow[KeysPage]:
     return page
 
 
-def _rewrapped(state: VaultState, made: NewKeys, part: list[tuple[KeyName, bytes]]) -> Wraps:
+def _rewrapped(state: VaultState, made: NewKeys, part: list[tuple[KeyName, list[bytes]]]) -> Wraps:
+    """These keys, each from the first of its wraps that opens.
+
+    What is here counts first. Where it was changed in this device's folder, since a wrap is under
+    no digest of the log, the server's is as good: it opens, and of the same key.
+    """
     ring = made.keys.keyring
     after = Wrapping(Kek(generation=ring.generation), ring.kek("memory"))
     under, random = (state.owner_wrapping(), after), state.ambient.random
-    try:
-        return {name: rewrap(state.account_id, name, wrap, under, random) for name, wrap in part}
-    except OpenError:
-        message = "the server shows a memory key that does not open; nothing was changed"
-        raise TrustError(message) from None
+    done: Wraps = {}
+    for name, wraps in part:
+        for wrap in wraps:
+            with suppress(OpenError):
+                done[name] = rewrap(state.account_id, name, wrap, under, random)
+                break
+        else:
+            message = "the server shows a memory key that does not open; nothing was changed"
+            raise TrustError(message)
+    return done
 
 
 def _switch(state: VaultState, made: NewKeys, wraps: Wraps, size: int) -> Flow[KeyChange | None]:
