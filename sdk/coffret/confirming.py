@@ -20,6 +20,7 @@ from coffret_vault.errors import (
     BadSignatureError,
     FormatError,
     InputError,
+    LockedError,
     NotFoundError,
     StoreAlteredError,
     TrustError,
@@ -60,7 +61,7 @@ def confirm(state: VaultState, note: str) -> int:
             it, also by a sync since it was compared first: the vault was turned back, or forked.
             The error names a file of evidence.
         StoreAlteredError: the log was changed on this device; the server is not to blame for it.
-        LockedError: whether it was turned back is to be told, and takes the vault's keys.
+        LockedError: it does not fit; whether that is the server's doing, the vault's keys tell.
     """
     signed = _parsed(note)
     hashes = _verified(state)
@@ -68,6 +69,7 @@ def confirm(state: VaultState, note: str) -> int:
         head = verify_head(state.account.signing_public(signed.head.size - 1), signed)
     except BadSignatureError as other:
         # It may be by a key that was not the owner's any more, or yet.
+        _check_unlocked(state)
         _keep(state, signed, other, hashes)
         raise
     if head.account_id != state.account_id:
@@ -76,6 +78,7 @@ def confirm(state: VaultState, note: str) -> int:
     if len(hashes) < head.size:
         _check_asked_since(state, signed)
     if len(hashes) < head.size or root_of(hashes[: head.size]) != head.root:
+        _check_unlocked(state)
         message = "the server shows this device another log than the one that head was signed for"
         error = TrustError(message)
         _keep(state, signed, error, hashes)
@@ -93,6 +96,16 @@ def _parsed(note: str) -> SignedHead:
     except FormatError:
         message = "that is not a head: copy it with all its lines"
         raise InputError(message) from None
+
+
+def _check_unlocked(state: VaultState) -> None:
+    """Accuse nobody while the vault is locked: what is here may be what somebody put there.
+
+    Raises:
+        LockedError: it is.
+    """
+    if state.is_locked:
+        raise LockedError(hint="Unlock the vault, and compare the head again.")
 
 
 def _verified(state: VaultState) -> list[bytes]:
@@ -158,6 +171,7 @@ def _read_to(state: VaultState) -> tuple[bytes, int]:
     sealed = state.store.meta(_READ) or b""
     note: bytes | None = None
     if sealed:
+        _check_unlocked(state)
         with suppress(StoreAlteredError):
             note = open_note(state.keys.keyring, _READ, sealed)
     return (b"", 0) if note is None else (note[:-_U64], int.from_bytes(note[-_U64:], "big"))

@@ -212,7 +212,7 @@ class LocalVault:
             NotFoundError: it is of a longer log than this device has read: sync, and compare again.
             TrustError: this device was shown another log than the one the head was signed for, also
                 by a sync since then; ``error.evidence`` names the file that shows it.
-            LockedError: it may have been, by a sync since then: unlock, and compare again.
+            LockedError: it may have been: unlock, and compare again. A locked vault accuses nobody.
         """
         return confirm(self._state, head)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from coffret import Vault
-from coffret_vault.errors import LockedError, NotFoundError, TrustError
+from coffret_vault.errors import CredentialsError, LockedError, NotFoundError, TrustError
 from coffret_vault.formats.checkpoint import parse_head
 from coffret_vault.formats.pae import u64
 from coffret_vault.store import Store
@@ -119,3 +119,20 @@ def test_a_locked_device_leaves_the_alarm_to_its_keys(world: World) -> None:
     with pytest.raises(TrustError, match="another log") as raised:
         vault.confirm(head)
     assert raised.value.evidence
+
+
+@pytest.mark.attack(19, 49)
+def test_another_vault_in_the_place_of_a_locked_one_accuses_no_server(world: World) -> None:
+    """Whose log it is that lies here, the vault's keys tell; without them no head is judged."""
+    owner, folder, head = _behind(world)
+    stranger = world.owner()
+    stranger.vault.close()
+    for name in ("store.db", "store.db-wal", "store.db-shm"):
+        (folder / name).unlink(missing_ok=True)
+    shutil.copy(stranger.vault.folder / "store.db", folder / "store.db")
+    vault: Vault = world.closing(Vault.open(folder, **world.around()))
+    with pytest.raises(LockedError):
+        vault.confirm(head)
+    with pytest.raises(CredentialsError):
+        vault.unlock(PASSPHRASE, owner.secret_key)
+    assert vault.evidence() == []

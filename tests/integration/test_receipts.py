@@ -58,3 +58,18 @@ def test_a_receipt_goes_from_one_command_line_to_the_other(
     assert app("app", "receipt", "--json").data()["head"] == receipt.read_text(encoding="utf-8")
     checks = {check["name"]: check for check in owner("doctor", "--json").data()["checks"]}
     assert checks["evidence"]["state"] == "ok"
+
+
+def test_a_command_unlocks_before_it_says_that_a_head_does_not_fit(
+    coffret_url: str, tmp_path: Path
+) -> None:
+    """What lies in a locked folder is not held against a server: it takes the passphrase first."""
+    owner, stranger = Cli(tmp_path / "owner"), Cli(tmp_path / "stranger")
+    owner.init(coffret_url, "comparing")
+    stranger.init(coffret_url, "compared")
+    head, wrong = tmp_path / "head.txt", tmp_path / "wrong"
+    head.write_text(stranger("status", "--json").data()["head"], encoding="utf-8")
+    wrong.write_text("another passphrase\n")
+    wrong.chmod(0o600)
+    owner("confirm", str(head), code=4, COFFRET_PASSPHRASE_FILE=str(wrong))
+    owner("confirm", str(head), code=5)
