@@ -8,7 +8,9 @@ could take forever. Here the time between an answer and the next request's whole
 Nor does it look whether an answer is taken, and a connection that is closed waits for that first;
 here it is cut off where next to nothing of it is. It has no bound for what surrounds a body either,
 which is kept until it is whole, and it takes a body for the next request where the head asks for
-another protocol: whoever shares a connection behind a proxy would get the answer.
+another protocol: whoever shares a connection behind a proxy would get the answer. And it reads on
+however many requests wait for their turn, and refuses what it cannot read ahead of the answers that
+are still to come; here what was read is answered in order, and no more than a few requests wait.
 """
 
 from collections.abc import Iterable
@@ -21,10 +23,15 @@ from coffret_server.arriving import PACE
 if TYPE_CHECKING:
     import asyncio
 
+    from uvicorn._types import ASGI3Application
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
 _ENOUGH: Final = 2
 """The head, and the first part of a body."""
 HEAD_LIMIT: Final = 64 * 1024
 """Bytes of a head, and of whatever else surrounds a body. Our own heads have two thousand."""
+PIPELINED: Final = 16
+"""Requests that may wait on a connection for the answer before theirs. Hardly anybody sends one."""
 _BODIES: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
@@ -100,6 +107,12 @@ class JoinedProtocol(HttpToolsProtocol):
     _unheard = 0
     """Bytes that came since a head or a part of a body was whole."""
     _is_in_head = True
+    _is_over = False
+    """Something was refused: what comes behind it is not read."""
+    _is_body_due = False
+    """Of the newest request the end has not come yet."""
+    _answered: "RequestResponseCycle | None" = None
+    """The request that is being answered, or was the last to be."""
 
     def connection_made(self, transport: "asyncio.Transport") -> None:  # type: ignore[override]
         """Begin on a transport that joins."""
@@ -114,12 +127,33 @@ class JoinedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came, and no more of a head, or behind a body, than one may have."""
+        if self._is_over:
+            return
         self._unheard += len(data)
         super().data_received(data)
-        if self._unheard > HEAD_LIMIT and not self.transport.is_closing():
-            if self._ending is not None:  # a head is waited for: no answer is on its way
-                self.send_400_response("The head of the request is too long.")
+        if self._unheard > HEAD_LIMIT:
+            self.send_400_response("The head of the request is too long.")
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what cannot be read, and read no more; what was whole before it is answered.
+
+        Nothing says which request an answer is of but its place: the refusal of one must not come
+        where the answer to the one before it is awaited, or in its midst.
+        """
+        if self._is_over or self.transport.is_closing():
+            return
+        self._is_over = True
+        is_part = self._is_body_due
+        if is_part and self.pipeline:  # it waits for the answers before it, and is dropped
+            self.pipeline.popleft()
+            is_part = False
+        last = self.pipeline[0][0] if self.pipeline else self._answered
+        if last is not None and not (is_part or last.response_complete):
+            last.keep_alive = False  # the connection ends behind its answer
+        elif is_part and last and last.response_started:
             self.transport.close()
+        else:
+            super().send_400_response(msg)
 
     def on_message_begin(self) -> None:
         """Begin a head."""
@@ -135,16 +169,19 @@ class JoinedProtocol(HttpToolsProtocol):
         """Serve a request; its body's time is the gate's to watch.
 
         Raises:
-            ValueError: the head is too long, or its body would be read as something else.
+            ValueError: the head is too long, its body would be read as something else, or too many
+                requests wait already.
         """
         self._have_head()
         self._is_in_head = False
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         is_other = self.parser.should_upgrade()
-        if size > HEAD_LIMIT or (is_other and any(name in _BODIES for name, _ in self.headers)):
+        is_else = is_other and any(name in _BODIES for name, _ in self.headers)
+        if size > HEAD_LIMIT or is_else or len(self.pipeline) >= PIPELINED:
             message = "the request is refused"
             raise ValueError(message)
         super().on_headers_complete()
+        self._is_body_due = True
         self._unheard = 0
         if is_other:
             self.cycle.keep_alive = False  # nor is what comes behind it read as anything
@@ -156,6 +193,7 @@ class JoinedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End a request; what comes now is the next one's head."""
+        self._is_body_due = False
         self._unheard = 0
         super().on_message_complete()
 
@@ -165,6 +203,10 @@ class JoinedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if not is_next_here:
             self._await_head()
+
+    def _start_asgi_task(self, cycle: "RequestResponseCycle", app: "ASGI3Application") -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _await_head(self) -> None:
         self._have_head()
