@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tracemalloc
 from typing import TYPE_CHECKING
@@ -94,22 +95,46 @@ def test_objects_whose_lengths_lie_cost_nothing(kind: str) -> None:
             assert used <= 2 * len(bomb) + SLACK
 
 
-@pytest.mark.attack(61)
-@given(st.text(alphabet='"\\[]{}ab', max_size=60))
-def test_what_begins_a_string_is_looked_at_once(text: str) -> None:
-    """Whatever follows a quote, it is read to the end of the string or of all there is.
+VALUES = st.recursive(
+    st.text(alphabet='"\\[]{},ab', max_size=12),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text('a"\\[', max_size=4), inner)
+    ),
+    max_leaves=20,
+)
 
-    A quote that began no match would be followed by another try at the next one, and so on: a body
-    of quotes would be read as often as it has any. (No clock is needed to see that.)
+
+def _parts(value: object) -> int:
+    """The brackets and commas that a value is written with."""
+    if isinstance(value, str):
+        return 0
+    assert isinstance(value, list | dict)
+    inner = value.values() if isinstance(value, dict) else value
+    return 2 + max(len(value) - 1, 0) + sum(map(_parts, inner))
+
+
+@pytest.mark.attack(61)
+@given(VALUES)
+def test_no_part_is_in_a_string(value: object) -> None:
+    """What stands outside of strings is what a decoder finds there, whatever they hold."""
+    outside = strict._outside(json.dumps(value).encode(), strict.PARTS)
+    assert len(re.findall(rb"[\[\]{},]", outside)) == _parts(value)
+
+
+@pytest.mark.attack(61)
+@pytest.mark.parametrize("escape", [rb"\\", rb"\"", rb"\u0041", rb"\/"])
+def test_escapes_without_end_are_not_decoded(
+    monkeypatch: pytest.MonkeyPatch, escape: bytes
+) -> None:
+    """A body of escapes, which take longest of all, is refused by their number alone.
+
+    Thirty megabytes of them would hold up everybody for most of a second.
     """
-    data = b'"' + text.encode()
-    found = strict._STRINGS.match(data)
-    assert found is not None
-    inside = re.sub(rb"\\.", b"", data[1:], flags=re.DOTALL)
-    if b'"' not in inside:
-        assert found.end() == len(data)
-    else:
-        assert data[found.end() - 1 : found.end()] == b'"'
+    fits = strict.ESCAPES // escape.count(b"\\")
+    assert strict.loads(b'"' + escape * fits + b'"') == json.loads(b'"' + escape * fits + b'"')
+    monkeypatch.setattr("coffret_server.strict.json", None)
+    with pytest.raises(ProblemError, match="too many escapes"):
+        strict.loads(b'"' + escape * (fits + 1) + b'"')
 
 
 @pytest.mark.control(61)
@@ -120,4 +145,4 @@ def test_a_string_that_has_to_end_is_tried_at_every_quote() -> None:
     tries = sum(plain.match(bomb, at) is None for at in range(len(bomb)) if bomb[at] == 34)
     assert tries > 2
     assert plain.match(bomb) is None
-    assert strict._STRINGS.match(bomb) is not None
+    assert strict._outside(bomb, strict.PARTS) == b""
