@@ -228,7 +228,7 @@ class MemoryTag(Base):
 
 
 class Tile(Base):
-    """The Merkle hash of a full run of 256 leaves."""
+    """The Merkle hash of a full run of 256 leaves; below zero, of a wide one of 65,536."""
 
     __tablename__ = "tiles"
     account_id: Mapped[bytes] = mapped_column(primary_key=True)

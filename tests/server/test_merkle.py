@@ -87,6 +87,25 @@ def test_proofs_are_those_of_the_rfc(size: int) -> None:
         assert merkle.consistency(hashes, first, size) == expected
 
 
+@pytest.mark.parametrize("size", [15, 16, 17, 64, 95, 100, 256, 300, 599, 600])
+def test_wide_runs_are_parts_of_proofs(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Where there are wide runs, here of 16 leaves, proofs are what they are without."""
+    small_runs(monkeypatch)
+    hashes = Hashes()
+    assert min(hashes.tiles) == merkle.wide(len(LEAVES) // 16 - 1)
+    for index in {0, 1, 15, 16, size // 3, size // 2, size - 1} & set(range(size)):
+        assert merkle.inclusion(hashes, index, size) == path(index, LEAVES[:size])
+        expected = subproof(index, LEAVES[:size], whole=True) if index else []
+        assert merkle.consistency(hashes, index, size) == expected
+
+
+def small_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of 4 leaves, and wide ones of 16."""
+    small = {"TILE_LEVEL": 2, "TILE": 4, "WIDE_LEVEL": 4, "WIDE": 16}
+    for name, value in small.items():
+        monkeypatch.setattr(merkle, name, value)
+
+
 def many(indexes: Sequence[int], start: int, leaves: Sequence[bytes]) -> list[bytes]:
     """The largest subtrees without any of these leaves, by recursion over all leaves."""
     if not any(start <= index < start + len(leaves) for index in indexes):

@@ -15,7 +15,7 @@ class Hashes:
         self._leaves = leaves
 
     def tile(self, index: int) -> bytes:
-        """The hash of a full run of leaves."""
+        """The hash of a full run of leaves, or of a wide one."""
         return self._tiles[index]
 
     def leaves(self, start: int, stop: int) -> list[bytes]:
@@ -24,10 +24,19 @@ class Hashes:
 
 
 async def read_hashes(tx: Tx, account: bytes, at: Iterable[int]) -> Hashes:
-    """Every tile, and the leaves of the runs in which these indexes lie."""
-    tiles = await tx.all("SELECT idx, hash FROM tiles WHERE account_id = ?", account)
+    """Every wide run, the runs of those in which these indexes lie, and the leaves of theirs."""
+    places, runs = list(at), merkle.WIDE // merkle.TILE
+    wide = "SELECT idx, hash FROM tiles WHERE account_id = ? AND idx < 0"
+    tiles = [*await tx.all(wide, account)]
+    for block in {index // merkle.WIDE for index in places}:
+        tiles += await tx.all(
+            "SELECT idx, hash FROM tiles WHERE account_id = ? AND idx >= ? AND idx < ?",
+            account,
+            block * runs,
+            (block + 1) * runs,
+        )
     leaves: dict[int, bytes] = {}
-    for run in {index // merkle.TILE for index in at}:
+    for run in {index // merkle.TILE for index in places}:
         rows = await tx.all(
             "SELECT seq, leaf FROM entries WHERE account_id = ? AND seq >= ? AND seq < ?",
             account,
