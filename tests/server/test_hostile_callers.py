@@ -230,3 +230,23 @@ async def test_memory_keys_are_read_a_few_records_at_a_time(
         answer = await stand.get(f"/accounts/me/memory-keys?limit={limit}", owner.token)
         place, found = msgspec.msgpack.decode(answer.content)
         assert (place, [item[3] for item in found]) == (following, wraps[:limit]), limit
+
+
+@pytest.mark.attack(61)
+async def test_memory_keys_are_looked_for_in_so_many_bytes(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page ends behind so many bytes of records, of which a key is the least part."""
+    owner = await stand.sign_up()
+    made = [owner.memory() for _ in range(5)]
+    assert (await stand.append(owner, owner.put(*made), "/memory-blobs/batch")).is_success
+    monkeypatch.setattr("coffret_server.data.keys._AT_ONCE", 2)
+    monkeypatch.setattr("coffret_server.data.keys.PAGE_BYTES", 1)
+    places, wraps = [], []
+    at: int | None = 0
+    while at is not None:
+        answer = await stand.get(f"/accounts/me/memory-keys?from={at}", owner.token)
+        at, found = msgspec.msgpack.decode(answer.content)
+        places.append(at)
+        wraps += [item[3] for item in found]
+    assert (places, wraps) == ([5, 7, None], [record[3] for record in made])

@@ -124,3 +124,20 @@ async def test_a_cursor_of_ones_own_is_refused(stand: Stand, path: str, cursor: 
     assert code(answer) == (400, "malformed")
     far = "1.9223372036854775807." + "f" * 32
     assert (await stand.get(f"{path}?cursor={far}", owner.token)).json() == []
+
+
+async def test_grants_that_hold_much_come_in_more_pages(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What each grant holds is counted for who asks: a page ends where that is too much work."""
+    owner = await stand.sign_up()
+    memories = [await stand.remember(owner) for _ in range(3)]
+    held = (1, 3, 2, 0, 1)
+    for count in held:
+        stand.clock.advance(1)
+        grant = await stand.grant(owner, await stand.new_app())
+        await stand.share(owner, grant, *memories[:count])
+    for most, expected in ((3, [[1, 0, 2, 3], [1]]), (2, [[1, 0, 2], [3], [1]])):
+        monkeypatch.setattr("coffret_server.control.grants.COUNTED", most)
+        found = await pages(stand, "/grants", owner.token)
+        assert [[each["memories"] for each in page] for page in found] == expected

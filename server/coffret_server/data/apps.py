@@ -138,8 +138,7 @@ async def add_wraps(call: Call) -> Reply:
 
     async def count(tx: Tx) -> int:
         row = await tx.one(
-            "SELECT COUNT(DISTINCT memory_id) FROM grant_wraps"
-            " WHERE account_id = ? AND grant_id = ?",
+            "SELECT COUNT(*) FROM grant_wraps WHERE account_id = ? AND grant_id = ?",
             owner.account,
             grant_id,
         )

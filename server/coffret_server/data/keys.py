@@ -5,7 +5,7 @@ from uuid import UUID
 
 import msgspec
 
-from coffret_server.data.call import Call, Reply
+from coffret_server.data.call import PAGE_BYTES, Call, Reply
 from coffret_server.ledger import Ledger
 from coffret_server.principals import Owner
 from coffret_server.problems import refuse
@@ -45,19 +45,24 @@ class StageBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 async def read_memory_keys(call: Call) -> Reply:
-    """Every memory key that is wrapped for the owner, once for each version it seals."""
+    """Every memory key that is wrapped for the owner, once for each version it seals.
+
+    Each is in a record that has to be read: a page ends behind so many bytes of them, too.
+    """
     owner = await call.owner()
     start, limit = call.number("from", 0), call.number("limit", 1_000, LIMIT, 1)
 
     async def job(tx: Tx) -> tuple[int | None, list[_Key]]:
         found: list[_Key] = []
         at: int | None = start
+        total = 0
         for count in range(0, limit, _AT_ONCE):
             most = min(_AT_ONCE, limit - count)
             rows = await tx.all(_KEEPING, owner.account, at, most + 1)
             found += [item for row in rows[:most] for item in _key(*row[1:])]
             at = rows[most][0] if len(rows) > most else None
-            if at is None:
+            total += sum(len(row[3]) for row in rows)
+            if at is None or total > PAGE_BYTES:
                 break
         return at, found
 
