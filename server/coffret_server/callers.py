@@ -7,6 +7,7 @@ up, for the others behind it, the looks at tokens that are good.
 
 from typing import TYPE_CHECKING
 
+from coffret_server.principals import came_with
 from coffret_server.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -47,6 +48,6 @@ async def begin(
     """
     tally = limits.calls(caller)
     info.allowance = tally.take()
-    waited = await limits.turns.enter(tally.caller)
+    waited = await limits.turns.enter(tally.caller, came_with(caller))
     info.caller, info.has_turn = tally.caller, True
     return await find(services, limits, info, token) if waited else caller

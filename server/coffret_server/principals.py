@@ -74,7 +74,7 @@ class _Known(msgspec.Struct, frozen=True):
     until: int
 
 
-def _came_with(caller: Owner | AppCaller) -> bytes:
+def came_with(caller: Owner | AppCaller) -> bytes:
     """The session or the API key whose end is the end of its tokens."""
     return caller.session if isinstance(caller, Owner) else caller.key.bytes
 
@@ -143,9 +143,7 @@ class Principals:
         """Look the tokens of a session or an API key up again, which was ended."""
         self._ended += 1
         self._known = {
-            token: known
-            for token, known in self._known.items()
-            if _came_with(known.caller) != ended
+            token: known for token, known in self._known.items() if came_with(known.caller) != ended
         }
 
     def forget_account(self, account: bytes) -> None:

@@ -89,7 +89,7 @@ class Limits:
         self.keys = Limiter("auth", settings.auth_rate, monotonic)
         self.over = Limiter("failed", settings.failure_rate, monotonic)
         self.turns = Turns()
-        self.room = Room()
+        self.room = Room(settings.kept_bytes)
 
     def look_up(self, caller: object, address: str) -> Allowance:
         """Count a username that is looked up: by who asks, and by address, for apps cost nothing.

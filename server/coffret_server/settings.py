@@ -23,6 +23,7 @@ _MOST: Final = {
     "stop_seconds": 3_600,
     "quota_memories": 10**12,
     "quota_bytes": 10**18,
+    "kept_bytes": 10**15,
 }
 _MOST_OF_OTHERS: Final = 10**9
 _KEY: Final = re.compile(r"([0-9A-Fa-f]{2}){32,}")
@@ -69,6 +70,8 @@ class Settings:
         login_failures: failed logins to an account from an address, at once; five times as many
             from an address, ten times as many to an account.
         request_rate: access requests of one app to one owner a day.
+        kept_bytes: bytes of bodies and answers that a process keeps at once, of all callers: a
+            fourth of its memory is a good part.
         body_seconds: how long a body may be silent, and when it has to have come at some pace.
         stop_seconds: how long requests that are being answered are waited for at the end.
         trust_forwarded: take the client's address from X-Forwarded-For (behind a proxy only).
@@ -90,6 +93,7 @@ class Settings:
     lookup_rate: int = 300
     login_failures: int = 10
     request_rate: int = 20
+    kept_bytes: int = 1024 * MEGABYTE
     body_seconds: int = 30
     stop_seconds: int = 30
     trust_forwarded: bool = False

@@ -1,13 +1,15 @@
 """What one caller may have under way at once, so that it is never all that there is.
 
 A database has so many connections and a process so much memory. Calls of one account or app are
-worked on a few at a time; some more wait, in order, and the rest is told to come again. What of it
-is kept here while it comes, or until it is taken, has a bound as well: a body or an answer may have
-32 MiB, and a bad network may take its time with it.
+worked on a few at a time; some more wait, and the rest is told to come again. Of those that wait
+each device, or each API key, has its turn: one that is in other hands keeps its owner's others from
+nothing, least of all from ending it. What is kept of a caller here while it comes, or until it is
+taken, has a bound as well: a body or an answer may have 32 MiB, and a bad network may take its time
+with it. So has what is kept of all callers; the more there are, the less may each have of it.
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from typing import Final
 
 from coffret_server.problems import ProblemError
@@ -15,6 +17,7 @@ from coffret_server.problems import ProblemError
 AT_ONCE: Final = 4
 """Of sixteen connections to a database."""
 WAITING: Final = 256
+WAITING_OF_ALL: Final = 2_048
 ROOM: Final = 256 * 1024 * 1024
 _RETRY_SECONDS: Final = 1
 
@@ -24,60 +27,119 @@ def _refuse() -> ProblemError:
     return ProblemError(code, detail, retry_after=_RETRY_SECONDS)
 
 
+class _Line:
+    """The calls of one caller: how many are worked on, and who waits, by the way they came."""
+
+    def __init__(self) -> None:
+        self.under_way = 0
+        self.waiting = 0
+        self.ways: dict[object, deque[asyncio.Future[None]]] = {}
+
+    def join(self, way: object) -> "asyncio.Future[None]":
+        """Wait behind those that came the same way."""
+        waiting = self.ways.setdefault(way, deque())
+        if len(waiting) >= WAITING or self.waiting >= WAITING_OF_ALL:
+            raise _refuse()
+        found = asyncio.get_running_loop().create_future()
+        waiting.append(found)
+        self.waiting += 1
+        return found
+
+    def give_up(self, way: object, place: "asyncio.Future[None]") -> None:
+        """Wait no more."""
+        if place in self.ways.get(way, ()):
+            self.ways[way].remove(place)
+            self._left(way)
+
+    def next(self) -> "asyncio.Future[None] | None":
+        """Who waited longest of those of the way whose turn it is."""
+        if not self.ways:
+            return None
+        way = next(iter(self.ways))
+        waiting = self.ways.pop(way)
+        found = waiting.popleft()
+        self.ways[way] = waiting  # the other ways come first now
+        self._left(way)
+        return found
+
+    def _left(self, way: object) -> None:
+        self.waiting -= 1
+        if not self.ways[way]:
+            del self.ways[way]
+
+
 class Turns:
     """So many calls of each caller are worked on at once, and so many more wait."""
 
     def __init__(self) -> None:
-        self._under_way: Counter[object] = Counter()
-        self._places: dict[object, asyncio.Semaphore] = {}
+        self._lines: dict[object, _Line] = {}
 
-    async def enter(self, caller: object) -> bool:
+    async def enter(self, caller: object, way: object = None) -> bool:
         """Wait for a turn, which `leave` ends; whether it took any waiting.
+
+        Args:
+            caller: the account or the app.
+            way: the session or the API key that it comes with.
 
         Raises:
             ProblemError: `rate-limited`, where too many wait already.
         """
-        if self._under_way[caller] >= AT_ONCE + WAITING:
-            raise _refuse()
-        places = self._places.setdefault(caller, asyncio.Semaphore(AT_ONCE))
-        waits = places.locked()
-        self._under_way[caller] += 1
+        line = self._lines.setdefault(caller, _Line())
+        if line.under_way < AT_ONCE:
+            line.under_way += 1
+            return False
+        place = line.join(way)
         try:
-            await places.acquire()
+            await place
         except BaseException:
-            self._forget(caller)
+            if place.cancelled():
+                line.give_up(way, place)
+            else:  # it was given a turn, and is gone all the same
+                self.leave(caller)
             raise
-        return waits
+        return True
 
     def leave(self, caller: object) -> None:
-        """End a turn."""
-        self._places[caller].release()
-        self._forget(caller)
-
-    def _forget(self, caller: object) -> None:
-        self._under_way[caller] -= 1
-        if not self._under_way[caller]:
-            del self._under_way[caller], self._places[caller]
+        """End a turn: it is the next one's, where somebody waits."""
+        line = self._lines[caller]
+        following = line.next()
+        while following is not None and following.done():
+            following = line.next()
+        if following is not None:
+            following.set_result(None)
+            return
+        line.under_way -= 1
+        if not line.under_way:
+            del self._lines[caller]
 
 
 class Room:
-    """So many bytes of each caller are in memory at once."""
+    """So many bytes of each caller, and of all of them, are in memory at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        """Have room for `most` bytes of all callers together."""
+        self._most = most
+        self._all = 0
         self._taken: Counter[object] = Counter()
 
     def take(self, caller: object, size: int) -> None:
         """Take room for bytes, which `give_back` gives back.
 
+        No caller may have more than is left beside all: of many that take whatever they get, each
+        has as much as whoever comes next, and there is always something left.
+
         Raises:
             ProblemError: `rate-limited`, where there is not as much.
         """
-        if self._taken[caller] + size > ROOM:
+        wanted = self._taken[caller] + size
+        if wanted > min(ROOM, self._most - self._all):
             raise _refuse()
-        self._taken[caller] += size
+        self._taken[caller] = wanted
+        self._all += size
 
     def give_back(self, caller: object, size: int) -> None:
         """Give room back."""
+        self._all -= size
         self._taken[caller] -= size
         if not self._taken[caller]:
             del self._taken[caller]

@@ -1,6 +1,7 @@
 """One account has a part of a server at once, and never all of it."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -40,8 +41,7 @@ async def test_turns_come_in_order_and_end() -> None:
     for _ in range(AT_ONCE):
         line.leave("ada")
     line.leave("grace")
-    assert not line._places
-    assert not line._under_way
+    assert not line._lines
 
 
 async def test_no_more_than_so_many_wait() -> None:
@@ -57,9 +57,79 @@ async def test_no_more_than_so_many_wait() -> None:
     await asyncio.gather(*calls, return_exceptions=True)
 
 
+@pytest.mark.attack(45)
+async def test_each_device_has_its_turn() -> None:
+    """However many calls wait that came by one session, another's are worked on in turn with them.
+
+    Nor do those of one keep another's from waiting.
+    """
+    line, began = Turns(), []
+
+    async def call(way: str) -> None:
+        await line.enter("ada", way)
+        began.append(way)
+
+    sent = [asyncio.create_task(call("thief")) for _ in range(AT_ONCE + WAITING)]
+    await asyncio.sleep(0)
+    with pytest.raises(ProblemError):
+        await line.enter("ada", "thief")
+    sent += [asyncio.create_task(call("owner")) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert began == ["thief"] * AT_ONCE
+    for _ in range(5):
+        line.leave("ada")
+    await asyncio.sleep(0)
+    assert began[AT_ONCE:] == ["thief", "owner", "thief", "owner", "thief"]
+    for each in sent:
+        each.cancel()
+    await asyncio.gather(*sent, return_exceptions=True)
+    for _ in range(AT_ONCE):
+        line.leave("ada")
+    assert not line._lines
+
+
+async def test_a_turn_that_nobody_is_there_for_is_the_next_one_s() -> None:
+    """Who hangs up in the moment in which the turn is theirs holds up nobody, and frees it once."""
+    line = Turns()
+    for _ in range(AT_ONCE):
+        await line.enter("ada")
+    first, second = (asyncio.create_task(line.enter("ada")) for _ in range(2))
+    await asyncio.sleep(0)
+    line.leave("ada")
+    first.cancel()  # it was given its turn, and has not heard of it
+    await asyncio.gather(first, return_exceptions=True)
+    assert await second
+    third = asyncio.create_task(line.enter("ada"))
+    await asyncio.sleep(0)
+    third.cancel()
+    line.leave("ada")  # it is gone, and has not heard of that either
+    await asyncio.gather(third, return_exceptions=True)
+    for _ in range(AT_ONCE - 1):
+        line.leave("ada")
+    assert not line._lines
+
+
+@pytest.mark.attack(61)
+async def test_room_is_bounded_for_all_together() -> None:
+    """Many who take all they get have as much each as whoever comes next, and no more is kept."""
+    room, taken = Room(1_000), dict.fromkeys(range(9), 0)
+    for _ in range(1_000):
+        for name in taken:
+            with contextlib.suppress(ProblemError):
+                room.take(name, 1)
+                taken[name] += 1
+    assert set(taken.values()) == {100}
+    room.take("ada", 100)
+    with pytest.raises(ProblemError):
+        room.take("ada", 1)
+    for name in taken:
+        room.give_back(name, 100)
+    room.take("ada", 400)
+
+
 async def test_room_is_each_callers_own() -> None:
     """What one took is given back, and was never another's."""
-    room = Room()
+    room = Room(4 * turns.ROOM)
     room.take("ada", turns.ROOM)
     with pytest.raises(ProblemError):
         room.take("ada", 1)
@@ -101,7 +171,7 @@ async def test_what_ends_while_a_call_waits_has_ended_for_it(stand: Stand) -> No
     (first,) = [each for each in listed if not each["current"]]
     line = stand.app.state.limits.turns
     for _ in range(AT_ONCE - 1):
-        await line.enter(("owner", owner.account.bytes))
+        await line.enter(("owner", owner.account.bytes), "elsewhere")
     ended = f"/auth/sessions/{first['session_id']}"
     assert (await stand.get("/tags", thief)).status_code == 200
     await line.enter(("owner", owner.account.bytes))
