@@ -26,8 +26,8 @@ _IS_KNOWN: Final = (
 """Answered by an index alone: no row of a session is read, which only who exists has."""
 _ADD: Final = (
     "INSERT INTO login_failures (subject, whole) VALUES (?, ?) ON CONFLICT (subject) DO UPDATE"
-    " SET whole = CASE WHEN login_failures.whole > ? THEN login_failures.whole ELSE ? END + ?"
-    " RETURNING whole"
+    " SET whole = CASE WHEN login_failures.whole BETWEEN ? AND ?"
+    " THEN login_failures.whole ELSE ? END + ? RETURNING whole"
 )
 _TAKE_BACK: Final = "UPDATE login_failures SET whole = whole - ? WHERE subject = ?"
 
@@ -38,6 +38,14 @@ class _Count(msgspec.Struct, frozen=True):
     subject: bytes
     most: int
     refill: int
+
+    def farthest(self, now: int) -> int:
+        """What no count is behind, by any clock that is nearly right.
+
+        One that is, was made while ours was ahead, by a login that failed or by one that did not:
+        it must keep nobody out for as long as that was.
+        """
+        return now + 2 * self.most * self.refill
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -87,7 +95,8 @@ async def check(tx: Tx, tried: Attempt, now: int) -> None:
     wholes = {}
     for item in (tried.pair, tried.place, tried.target):
         row = await tx.one(_FIND, item.subject)
-        wholes[item] = now if row is None else max(now, int(row[0]))
+        whole, farthest = now if row is None else int(row[0]), item.farthest(now)
+        wholes[item] = whole if now <= whole <= farthest else now
     await _limit(tx, tried, {item: whole + item.refill for item, whole in wholes.items()}, now)
 
 
@@ -101,7 +110,8 @@ async def count(tx: Tx, tried: Attempt, now: int) -> None:
     """
     wholes = {}
     for item in sorted((tried.pair, tried.place, tried.target), key=lambda item: item.subject):
-        row = await tx.one(_ADD, item.subject, now + item.refill, now, now, item.refill)
+        fresh, span = now + item.refill, (now, item.farthest(now))
+        row = await tx.one(_ADD, item.subject, fresh, *span, now, item.refill)
         wholes[item] = int(row[0]) if row else now
     await _limit(tx, tried, wholes, now)
 
