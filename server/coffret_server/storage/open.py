@@ -24,6 +24,8 @@ _PAGE_SIZE: Final = 8_192
 """A memory of usual size fits a quarter of it, which is when SQLite keeps a row in one place."""
 _OTHERS_SECONDS: Final = 600.0
 """How long another process that migrates the same database is waited for."""
+_MIGRATING: Final = int.from_bytes(b"coffret", "big")
+"""The number of a lock that only who migrates takes."""
 _SQLITE: Final = {
     sqlite3.SQLITE_ERROR: "its tables are not Coffret's",
     sqlite3.SQLITE_NOTADB: "the file is no SQLite database",
@@ -159,6 +161,7 @@ async def _upgrade(address: Address) -> None:
         event.listen(found.sync_engine, "begin", _begin)
     else:
         found = engine_of(address)
+        event.listen(found.sync_engine, "begin", _take_turn)
     try:
         async with found.begin() as connection:
             await connection.run_sync(upgrade)
@@ -180,6 +183,11 @@ def _set_up(connection: Any, _record: object) -> None:  # noqa: ANN401 - SQLAlch
 
 def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _take_turn(connection: Connection) -> None:
+    """Wait for whoever else brings this database up to date: PostgreSQL would let both begin."""
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATING})")
 
 
 def _private(path: Path) -> None:
