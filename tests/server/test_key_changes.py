@@ -6,9 +6,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from coffret_server.storage import Tx
 from server import forge
 from server.changes import Change, make, stage, unpacked, wraps_of
 from server.stand import Stand, code
+from server.test_app_writing import judge, wrap_of
 
 pytestmark = pytest.mark.asyncio
 
@@ -197,3 +199,54 @@ async def test_what_an_app_wrote_and_nobody_accepted_stays_as_it_is(stand: Stand
     kept = [item[1] for item in page[2] if item[1] is not None]
     assert [item[2] for item in kept] == [b"\x01" + grant.bytes]
     assert kept[0][3] == record[3]
+
+
+async def test_only_the_wraps_of_the_owner_are_others_after_a_change(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each record that is the owner's, kek and wrap are new, and every other byte is as it was.
+
+    Whatever its size, who wrote it, and in however many statements the change is made.
+    """
+    monkeypatch.setattr("coffret_server.control.keys._STEP", 3)
+    owner, app = await stand.sign_up(), await stand.new_app()
+    grant = await stand.grant(owner, app)
+    sizes = (256, 2_048, 1 << 17)
+    made = [owner.memory(size=size) for size in sizes]
+    assert (await stand.append(owner, owner.put(*made))).is_success
+    shared = forge.identity_of(made[0][0])[0]
+    await stand.share(owner, grant, shared)
+    created = app.memory(owner.account, grant)
+    updates = [app.memory(owner.account, grant, shared, version) for version in (2, 3)]
+    for record in (created, *updates):
+        await stand.write(app, grant, app.put(owner.account, record), owner)
+    wrap = wrap_of(created)
+    assert (await judge(stand, owner, "accept", created, accepts=[wrap])).is_success
+    assert (await judge(stand, owner, "accept", updates[0])).is_success
+    before = await _all_records(stand)
+    change = Change(owner)
+    change.grants = {grant: (2, owner.statements[grant])}
+    keys = [(forge.identity_of(each[0])[0], 1, forge.wrapped()) for each in (*made, created)]
+    assert (await stage(stand, change, *keys)).is_success
+    assert (await make(stand, change)).status_code == 204
+    after = await _all_records(stand)
+    assert (len(before), after.keys()) == (6, before.keys())
+    kek, news = bytes(8) + b"\x02", {memory.bytes: wrap for memory, _, wrap in keys}
+    owners = {forge.hash_of(each[0]) for each in (*made, created)}
+    for seq, (header, envelope, *wrapped) in before.items():
+        memory = forge.identity_of(header)[0].bytes
+        is_owners = forge.hash_of(header) in owners
+        expected = [kek, news[memory]] if is_owners else wrapped
+        assert after[seq] == [header, envelope, *expected]
+
+
+async def _all_records(stand: Stand) -> dict[int, list[bytes]]:
+    """Every record that is stored, by its place in the log."""
+
+    async def read(tx: Tx) -> dict[int, list[bytes]]:
+        rows = await tx.all("SELECT seq, record FROM entries WHERE record IS NOT NULL")
+        assert all(isinstance(row[1], bytes) for row in rows)
+        return {row[0]: msgspec.msgpack.decode(row[1]) for row in rows}
+
+    found: dict[int, list[bytes]] = await stand.app.state.services.storage.query(read)
+    return found

@@ -1,10 +1,9 @@
 """Key changes: a new generation of every key of an account, in one step."""
 
-from collections.abc import Sequence
 from hashlib import sha256
+from typing import Final
 from uuid import UUID
 
-import msgspec
 from pydantic import Field
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -39,16 +38,36 @@ from coffret_server.schema import (
 )
 from coffret_server.signatures import Verifier
 from coffret_server.storage import Tx, session_tx
-from coffret_server.storage.base import Row
 from coffret_server.wire import identity, records
 
 keys = router("keys")
-_PAGE = 32
-"""Records in memory at a time: each may have 2 MiB."""
+_STEP: Final = 500
+"""Entries of one statement, which has a minute on PostgreSQL: each may have 2 MiB."""
+_BIN_9: Final = b"\xc4\x09"
+_BIN_113: Final = b"\xc4\x71"
+"""How MessagePack marks bytes of these lengths: of a kek of the owner's, and of a wrap."""
+# A record ends with its kek and its wrap: 9 or 17 bytes and 113, each with its mark. It is of a
+# grant if that very one stands in the place of a longer kek, as it does from when an app wrote it
+# until it is accepted; every other one is of the owner.
+_UNSTAGED: Final = (
+    "SELECT 1 FROM entries e"
+    " WHERE e.account_id = ? AND e.seq >= ? AND e.seq < ? AND e.record IS NOT NULL"
+    " AND (e.grant_id IS NULL OR SUBSTR(e.record, LENGTH(e.record) - 130, 16) <> e.grant_id)"
+    " AND NOT EXISTS (SELECT 1 FROM rewraps r WHERE r.account_id = e.account_id"
+    " AND r.session_id = ? AND r.memory_id = e.subject AND r.key_number = e.key_number"
+    " AND r.change_id = ?) LIMIT 1"
+)
+_REWRAP: Final = (
+    "UPDATE entries AS e SET record = CAST(SUBSTR(e.record, 1, LENGTH(e.record) - 126) || ? ||"
+    " (SELECT r.wrap FROM rewraps r WHERE r.account_id = e.account_id"
+    " AND r.session_id = ? AND r.memory_id = e.subject AND r.key_number = e.key_number"
+    " AND r.change_id = ?) AS BLOB)"
+    " WHERE e.account_id = ? AND e.seq >= ? AND e.seq < ? AND e.record IS NOT NULL"
+    " AND (e.grant_id IS NULL OR SUBSTR(e.record, LENGTH(e.record) - 130, 16) <> e.grant_id)"
+)
 _REVOKED = "revoked"
 GENERATIONS_LIMIT = 1_000
 """More than anybody needs; all steps between them are one answer, which every device reads."""
-_packed = msgspec.msgpack.Encoder().encode
 
 
 class GrantWrap(Body):
@@ -127,7 +146,7 @@ async def change_keys(body: ChangeBody, owner: CurrentOwner, services: CurrentSe
         _replace_account(account, card, body)
         tx = await session_tx(session)
         await apply(tx, ready, expected, now=services.clock())
-        await _rewrap(tx, owner, body)
+        await _rewrap(tx, owner, body, ready.head.size)
         session.add(_step(owner.account, body, before))
         await _end_the_rest(session, owner.account, owner.session)
     services.principals.forget_account(owner.account)
@@ -219,58 +238,23 @@ def _step(account: bytes, body: ChangeBody, before: bytes) -> Succession:
     )
 
 
-async def _rewrap(tx: Tx, owner: Owner, body: ChangeBody) -> None:
+async def _rewrap(tx: Tx, owner: Owner, body: ChangeBody, size: int) -> None:
     """Put the staged wraps into the records that are wrapped for the owner; those of grants go.
 
     Those that this session staged: another one of the account can be shown the change's id, and
-    may be in other hands.
+    may be in other hands. The database does it by itself, for others may wait for its writer.
     """
     account = owner.account
-    rows = await tx.all(
-        "SELECT memory_id, key_number, wrap FROM rewraps"
-        " WHERE account_id = ? AND session_id = ? AND change_id = ?",
-        account,
-        owner.session,
-        body.change_id,
-    )
-    staged = {(row[0], row[1]): row[2] for row in rows}
-    kek = bytes(1) + body.identity.generation.to_bytes(8, "big")
-    at = -1
-    while True:
-        page = await tx.all(
-            "SELECT seq, subject, key_number, record FROM entries WHERE account_id = ?"
-            " AND seq > ? AND record IS NOT NULL ORDER BY seq LIMIT ?",
-            account,
-            at,
-            _PAGE,
-        )
-        if not page:
-            break
-        at = page[-1][0]
-        await _rewrap_page(tx, account, page, staged, kek)
+    kek = _BIN_9 + bytes(1) + body.identity.generation.to_bytes(8, "big") + _BIN_113
+    staged, statement = (owner.session, body.change_id), _REWRAP.replace("BLOB", tx.bytes_type)
+    for start in range(0, size, _STEP):
+        these = account, start, start + _STEP
+        if await tx.one(_UNSTAGED, *these, *staged) is not None:
+            refuse("conflict", "a memory key has no new wrap")
+        await tx.run(statement, kek, *staged, *these)
     await tx.run("DELETE FROM rewraps WHERE account_id = ?", account)
     # Every grant is over. Whoever has its key would open what was written since that was taken.
     await tx.run("DELETE FROM grant_wraps WHERE account_id = ?", account)
-
-
-async def _rewrap_page(
-    tx: Tx,
-    account: bytes,
-    page: Sequence[Row],
-    staged: dict[tuple[bytes, int], bytes],
-    kek: bytes,
-) -> None:
-    changed: list[tuple[bytes, bytes, int]] = []
-    for seq, memory, key_number, record in page:
-        parts: list[bytes] = msgspec.msgpack.decode(record, type=list[bytes])
-        if records.parse_kek(parts[2]) is not None:
-            continue
-        wrap = staged.get((memory, key_number))
-        if wrap is None:
-            refuse("conflict", "a memory key has no new wrap")
-        changed.append((_packed([*parts[:2], kek, wrap]), account, seq))
-    if changed:
-        await tx.many("UPDATE entries SET record = ? WHERE account_id = ? AND seq = ?", changed)
 
 
 async def _end_the_rest(session: AsyncSession, account: bytes, kept: bytes) -> None:

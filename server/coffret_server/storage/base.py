@@ -28,9 +28,15 @@ class DuplicateRowError(Exception):
 
 
 class Tx(Protocol):
-    """Statements inside one transaction."""
+    """Statements inside one transaction.
+
+    Attributes:
+        for_update: what locks the rows of a query, where that is needed.
+        bytes_type: the name of the type of bytes.
+    """
 
     for_update: str
+    bytes_type: str
 
     async def all(self, sql: str, *values: Value) -> Sequence[Row]:
         """Every row of a query."""
@@ -105,6 +111,7 @@ class SessionTx:
         self._connection = connection
         self._is_sqlite = connection.dialect.name == "sqlite"
         self.for_update = "" if self._is_sqlite else " FOR UPDATE"
+        self.bytes_type = "BLOB" if self._is_sqlite else "BYTEA"
 
     def _sql(self, sql: str) -> str:
         return sql if self._is_sqlite else numbered(sql)

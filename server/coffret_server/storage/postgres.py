@@ -46,6 +46,7 @@ class PostgresTx:
     """Statements on one connection."""
 
     for_update = " FOR UPDATE"
+    bytes_type = "BYTEA"
 
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 - asyncpg ships no types
         self._connection = connection

@@ -60,6 +60,7 @@ class SqliteTx:
     """Statements on one connection. They never suspend."""
 
     for_update = ""
+    bytes_type = "BLOB"
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._execute = connection.execute
