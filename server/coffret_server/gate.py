@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from fastapi.exceptions import RequestValidationError
@@ -297,7 +297,7 @@ def as_problem(error: Exception, info: Info) -> ProblemError:
     if isinstance(error, ProblemError):
         return error
     if isinstance(error, RequestValidationError):
-        where = {".".join(str(part) for part in item["loc"]) for item in error.errors()}
+        where = {".".join(map(str, _known_place(item))) for item in error.errors()}
         return ProblemError("invalid-input", f"check {', '.join(sorted(where))[:300]}")
     if isinstance(error, HTTPException) and isinstance(error.__cause__, ProblemError):
         return error.__cause__  # raised while FastAPI read the body
@@ -308,6 +308,12 @@ def as_problem(error: Exception, info: Info) -> ProblemError:
     if reason(error):
         return _later()
     return ProblemError("server-error", "the failure was recorded under this request id")
+
+
+def _known_place(item: "Mapping[str, Any]") -> "tuple[int | str, ...]":
+    """Where an error is; of a field that nobody knows, in what: its name is the sender's own."""
+    found: tuple[int | str, ...] = item["loc"]
+    return found[:-1] if item["type"] == "extra_forbidden" else found
 
 
 def _later() -> ProblemError:

@@ -231,3 +231,13 @@ async def test_a_forwarded_address_is_taken_only_when_told(tmp_path: Path, clock
                 for n in range(2)
             ]
             assert seen == [200, expected]
+
+
+async def test_a_refusal_repeats_no_name_of_the_sender_s(sqlite_stand: Stand) -> None:
+    """A field that nobody knows is told by where it is; what a known one lacks, by its name."""
+    body = {"username": "ada", "kind": "passphrase", "hunter2": 1}
+    answer = await sqlite_stand.post("/auth/challenge", body)
+    assert code(answer) == (422, "invalid-input")
+    assert answer.json()["detail"] == "check body"
+    answer = await sqlite_stand.post("/auth/challenge", {"kind": "x"})
+    assert answer.json()["detail"] == "check body.kind, body.username"
