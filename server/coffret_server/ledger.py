@@ -38,6 +38,7 @@ from coffret_server.rows import (
     Target,
     check_digest,
     check_key_number,
+    check_length,
     check_quota,
     check_same_key,
     conflict,
@@ -70,6 +71,7 @@ class Ledger:
         self._unlisted: set[bytes] = set()
         self._memory_count = state.memories
         self._bytes = state.bytes
+        self._writer: str | None = None
 
     async def load(self, memories: Iterable[bytes]) -> None:
         """Read where these memories stand."""
@@ -245,6 +247,7 @@ class Ledger:
         self.seq += 1
         if put:
             self._bytes += len(put.record)
+            self._writer = "owner" if put.grant is None else "app"
 
     async def target(self, memory: bytes, version: int) -> Target | None:
         """A stored put or delete of a memory."""
@@ -363,6 +366,8 @@ class Ledger:
         """
         await self._list_pending()
         check_quota(self.state, self._memory_count, self._bytes)
+        if self._writer:
+            check_length(self.state, self.seq, by_app=self._writer == "app")
         account = self.account
         fresh = [m.row(account) for m in self._memories.values() if m.fresh and m.dirty]
         changed = [m.row(account) for m in self._memories.values() if m.dirty and not m.fresh]

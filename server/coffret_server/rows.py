@@ -10,6 +10,12 @@ from coffret_server.storage.base import Tx, Value
 from coffret_server.wire import records
 from coffret_server.wire.log import Entry
 
+LENGTH: Final = 1_000_000
+LENGTH_A_MEMORY: Final = 64
+"""Entries of a log in which versions are written: so many, or as many for each memory of a quota.
+
+With the quotas that are usual they take as much room as the records may.
+"""
 ADD_ENTRY: Final = (
     "INSERT INTO entries (account_id, seq, leaf, kind, subject, version, status, grant_id,"
     " key_number, changed, record_seq, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -216,6 +222,19 @@ def check_digest(memory: Memory, entry: Entry) -> None:
     if entry.digest != memory.digest:
         message = "the digest is not that of the newest version"
         raise conflict(message, memory)
+
+
+def check_length(state: State, size: int, *, by_app: bool) -> None:
+    """Refuse a version more in a log that is longer than any use of its account makes it.
+
+    What was deleted leaves its entries: of no quota, they would be stored without end. Deletions,
+    refusals, revocations and all else go on. Half of it is out of reach for apps, so that none
+    fills what the owner writes in.
+    """
+    most = max(LENGTH, LENGTH_A_MEMORY * state.quota_memories)
+    if size > (most // 2 if by_app else most):
+        code, detail = "quota-exceeded", "the log is too long: begin a new vault with what is here"
+        raise ProblemError(code, detail, retry_after=3600)
 
 
 def check_quota(state: State, memories: int, size: int) -> None:
