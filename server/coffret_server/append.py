@@ -240,7 +240,7 @@ async def apply(
         return _once(Applied(state.size, repeated=True), expected)
     _check_expected(prepared, expected)
     if not prepared.leaves and parse_head(state.head).size == prepared.base:
-        raise _log_moved(state)  # another device covered these entries: one head of a size
+        raise log_moved(state, prepared)  # another device covered these entries: one head of a size
     ledger = Ledger(tx, prepared.account, state)
     wanted = prepared.memories()
     if wanted:
@@ -256,12 +256,20 @@ async def apply(
 def _moved(state: State, prepared: Prepared) -> Applied:
     if state.base == prepared.base and state.head == prepared.text:
         return Applied(prepared.head.size, repeated=True)
-    raise _log_moved(state)
+    raise log_moved(state, prepared)
 
 
-def _log_moved(state: State) -> ProblemError:
+def log_moved(state: State, prepared: Prepared) -> ProblemError:
+    """The refusal of an append that builds on less than there is.
+
+    If it builds on all that the owner covered, only apps were quicker (spec 7, Grants).
+    An append that was heard once, and is sent again, builds on less as soon as there is another.
+    """
     code, current = "log-moved", {"size": state.size, "head": state.head}
-    return ProblemError(code, "read what is new and try again", current=current)
+    problem = ProblemError(code, "read what is new and try again", current=current)
+    if parse_head(state.head).size <= prepared.base < state.size:
+        problem.overtaken = prepared.account
+    return problem
 
 
 def _once(repeated: Applied, expected: Sequence[Expected]) -> Applied:

@@ -256,6 +256,8 @@ class Gate:
                 _report(info, error)
                 return
             problem = self._counted(scope, info, as_problem(error, info))
+            if problem.overtaken is not None:
+                self._limits.quiet.begin(problem.overtaken)
             await answer_problem(problem, info, send)
 
     def _admit(self, scope: "Scope", info: Info) -> None:

@@ -60,6 +60,7 @@ class ProblemError(Exception):
         retry_after: for 429, whole seconds to wait.
         authenticate: for 401, what `WWW-Authenticate` says behind `DPoP`, or instead of it.
         nonce: for 401, what the next proof may carry (RFC 9449 §8).
+        overtaken: for `log-moved`, the account whose owner apps were quicker than.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class ProblemError(Exception):
         self.retry_after = retry_after
         self.authenticate = authenticate
         self.nonce = nonce
+        self.overtaken: bytes | None = None
 
     @property
     def status(self) -> int:

@@ -104,4 +104,5 @@ async def test_no_entry_of_an_app_follows_its_revocation(stand: Stand) -> None:
         if answer.is_success:
             assert msgspec.msgpack.decode(answer.content)["indexes"][0] < len(items) - 1
         else:
-            assert code(answer) == (403, "grant-revoked")
+            # Or told to wait, while the owner who came too late comes again.
+            assert code(answer) in {(403, "grant-revoked"), (429, "rate-limited")}

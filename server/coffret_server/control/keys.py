@@ -9,7 +9,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from coffret_server.append import Expected, Prepared, Vault, apply, prepare
+from coffret_server.append import Expected, Prepared, Vault, apply, log_moved, prepare
 from coffret_server.control.accounts import Identity, keyslot_changes, read_keyslots, slot_rows
 from coffret_server.control.web import (
     Answer,
@@ -25,7 +25,7 @@ from coffret_server.control.web import (
     router,
 )
 from coffret_server.principals import Owner
-from coffret_server.problems import ProblemError, refuse
+from coffret_server.problems import refuse
 from coffret_server.rows import load_state
 from coffret_server.schema import (
     AccessRequest,
@@ -157,8 +157,7 @@ async def _check_unmoved(tx: Tx, account: bytes, ready: Prepared) -> None:
     """Say that others wrote before anything is compared with what they may have changed."""
     state = await load_state(tx, account)
     if state.size != ready.base:
-        code, current = "log-moved", {"size": state.size, "head": state.head}
-        raise ProblemError(code, "read what is new and try again", current=current)
+        raise log_moved(state, ready)
 
 
 def _check_card(account: Account, card: identity.Card) -> None:

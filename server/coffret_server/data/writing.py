@@ -61,6 +61,7 @@ async def write_records(call: Call) -> Reply:
         earlier = await _written_before(ledger, writing)
         if earlier:
             return state.size, earlier
+        call.limits.quiet.check(account)
         _check_tail(state, len(writing.leaves))
         await _check_times(tx, grant, writing, now)
         await _write(ledger, writing, grant_id, app.app)

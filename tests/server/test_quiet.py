@@ -1,0 +1,67 @@
+"""An app that writes all the time, and an owner whose appends have to build on what is there."""
+
+import uuid
+
+import pytest
+
+from server import forge
+from server.stand import Clock, Stand, code
+
+pytestmark = pytest.mark.asyncio
+
+
+async def write(stand: Stand, owner: forge.Owner, app: forge.App, grant: uuid.UUID) -> list[bytes]:
+    """The app writes, and the owner has not heard of it; what was taken."""
+    body = app.put(owner.account, app.memory(owner.account, grant))
+    answer = await stand.send("POST", f"/grants/{grant}/memory-blobs", body, app.token)
+    if answer.is_success:
+        return [*body["leaves"]]
+    assert code(answer) == (429, "rate-limited")
+    assert int(answer.headers["retry-after"]) == 3
+    return []
+
+
+@pytest.mark.attack(61)
+@pytest.mark.parametrize("change", ["put", "revoke"])
+async def test_an_app_that_never_stops_writing_keeps_no_owner_from_it(
+    stand: Stand, clock: Clock, change: str
+) -> None:
+    """Between what the owner reads and what they send it writes once more, and then not again.
+
+    A log takes what builds on all of it: an app that is always quicker would put off whatever the
+    owner does, a revocation too, for as many tries as a device makes. Others' logs are as ever.
+    """
+    owner, other, app = await stand.sign_up(), await stand.sign_up("grace"), await stand.new_app()
+    grant, elsewhere = await stand.grant(owner, app), await stand.grant(other, app)
+
+    async def send() -> int:
+        if change == "put":
+            return (await stand.append(owner, owner.put(owner.memory()))).status_code
+        return (await stand.set_state(owner, grant, "revoked", 2)).status_code
+
+    owner.follow(await write(stand, owner, app, grant))
+    unheard = await write(stand, owner, app, grant)
+    assert await send() == 409
+    owner.follow(unheard)
+    assert await write(stand, owner, app, grant) == []
+    assert await write(stand, other, app, elsewhere)
+    assert await send() == 200
+    clock.advance(3)
+    if change == "put":
+        assert await write(stand, owner, app, grant)
+
+
+async def test_what_is_sent_again_silences_no_app(stand: Stand) -> None:
+    """An append that was heard, and devices that are quicker than each other, stop no app."""
+    owner, app = await stand.sign_up(), await stand.new_app()
+    grant = await stand.grant(owner, app)
+    heard = [owner.put(owner.memory()) for _ in range(2)]
+    assert (await stand.append(owner, heard[0])).is_success
+    for append in heard[1:]:
+        assert code(await stand.send("POST", "/log", append, owner.token)) == (409, "log-moved")
+    owner.follow(await write(stand, owner, app, grant))
+    cover = owner.append()
+    assert (await stand.append(owner, cover)).is_success
+    again = {**cover, "head": owner.sign_head(owner.tree, at=9_001)}
+    assert code(await stand.send("POST", "/log", again, owner.token)) == (409, "log-moved")
+    assert await write(stand, owner, app, grant)
