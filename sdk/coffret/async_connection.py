@@ -18,6 +18,7 @@ from coffret.connection import (
     as_httpx,
     headers_of,
     is_readable,
+    not_reached,
     reached,
     trusted,
 )
@@ -234,10 +235,8 @@ class AsyncSockets:
                 _, line = await loop.create_connection(
                     _Line, sock=plain, ssl=self._context, server_hostname=name
                 )
-        except (TimeoutError, TimedOutError):
-            raise WireTimeoutError from None
-        except (OSError, UnicodeError):
-            raise WireError from None
+        except (OSError, UnicodeError, TimedOutError) as error:
+            raise not_reached(error) from None
         return line
 
     def keep(self, line: _Line) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -19,12 +20,18 @@ from typing import TYPE_CHECKING, Protocol, cast
 import httpx
 
 from coffret.flows.http import Response
-from coffret.http1 import Answer, Outgoing, WireError, WireTimeoutError, add_header
+from coffret.http1 import (
+    Answer,
+    NotReachedError,
+    Outgoing,
+    WireError,
+    WireTimeoutError,
+    add_header,
+)
 from coffret.lookups import Lookups
 from coffret_vault.errors import TimedOutError
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import AsyncIterator, Iterator
 
     from coffret.http1 import Address
@@ -41,6 +48,13 @@ _SHORT = 16 << 10
 
 ERRORS = (WireError, httpx.HTTPError)
 TIMEOUTS = (WireTimeoutError, httpx.TimeoutException)
+_REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (ssl.SSLCertVerificationError, "its certificate is not one that this device trusts"),
+    (ssl.SSLError, "it does not speak TLS as this device does"),
+    (socket.gaierror, "nobody knows a host of that name"),
+    (UnicodeError, "nobody knows a host of that name"),
+    (ConnectionRefusedError, "nothing listens there"),
+)
 
 
 class Incoming(Protocol):
@@ -142,7 +156,7 @@ class _Line:
                 self._socket = context.wrap_socket(self._socket, server_hostname=address.host)
             self._socket.settimeout(SILENT_SECONDS)
         except (OSError, UnicodeError, TimedOutError) as error:
-            raise _failure(error) from None
+            raise not_reached(error) from None
 
     def is_fresh(self) -> bool:
         """Whether it can be used again: what came unasked, or its end, makes it worthless."""
@@ -182,6 +196,22 @@ def is_readable(line: socket.socket) -> bool:
 def _failure(error: Exception) -> WireError:
     late = isinstance(error, TimeoutError | TimedOutError)
     return WireTimeoutError() if late else WireError()
+
+
+def not_reached(error: Exception) -> WireError:
+    """The same where no connection was made."""
+    late = isinstance(error, TimeoutError | TimedOutError)
+    return WireTimeoutError() if late else NotReachedError()
+
+
+def reason_of(error: BaseException | None) -> str:
+    """Why there is no connection, in words that a person can use; nothing of it is the server's."""
+    while error is not None:  # what happened is wrapped, by httpx twice
+        for kind, reason in _REASONS:
+            if isinstance(error, kind):
+                return reason
+        error = error.__context__
+    return ""
 
 
 class Sockets:

@@ -19,6 +19,10 @@ class WireError(Exception):
     """A connection was lost, or what came over it is not HTTP."""
 
 
+class NotReachedError(WireError):
+    """No connection was made."""
+
+
 class WireTimeoutError(WireError):
     """The other side was silent for too long."""
 

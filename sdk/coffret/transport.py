@@ -25,9 +25,9 @@ import msgspec
 
 from coffret.async_connection import connect_async
 from coffret.bodies import Body
-from coffret.connection import ERRORS, TIMEOUTS, Incoming, connect, first_of
+from coffret.connection import ERRORS, TIMEOUTS, Incoming, connect, first_of, reason_of
 from coffret.flows.http import Request, Response, retry_after
-from coffret.http1 import Address, Outgoing
+from coffret.http1 import Address, NotReachedError, Outgoing
 from coffret.leaving import within
 from coffret.origins import check_url, proxy_of
 from coffret.threads import in_thread
@@ -68,8 +68,14 @@ def _backoff(request: Request, attempt: int, failure: NetworkError) -> float:
     return _FIRST_BACKOFF * 2.0**attempt
 
 
-def _failure(error: Exception) -> NetworkError:
-    return TimedOutError() if isinstance(error, TIMEOUTS) else NetworkError()
+def _failure(error: Exception, origin: str) -> NetworkError:
+    if isinstance(error, (*TIMEOUTS, TimedOutError)):
+        message = f"the server at {origin} did not answer in time"
+        return TimedOutError(message)
+    unreached = isinstance(error, NotReachedError | httpx.ConnectError)
+    why = reason_of(error) if unreached else ""
+    message = f"the server at {origin} could not be reached"
+    return NetworkError(f"{message}: {why}" if why else message)
 
 
 @lru_cache(maxsize=64)
@@ -116,8 +122,8 @@ def probe(url: str, *, transport: httpx.BaseTransport | None = None) -> Response
     network = transport or httpx.HTTPTransport(proxy=proxy_of(origin))
     try:
         return within(2 * _PROBE_SECONDS, partial(first_of, network, request, _PROBE_SECONDS))
-    except httpx.HTTPError as error:
-        raise _failure(error) from None
+    except (httpx.HTTPError, TimedOutError) as error:
+        raise _failure(error, origin) from None
 
 
 def _discard(coming: Future[Incoming]) -> None:
@@ -254,7 +260,7 @@ class SyncDriver:
         try:
             return self._connection.send(_build(self._origin, request), sent)
         except ERRORS as error:
-            raise _failure(error) from None
+            raise _failure(error, self._origin) from None
 
     def _read(self, answer: Incoming) -> Response:
         try:
@@ -265,7 +271,7 @@ class SyncDriver:
             finally:
                 answer.close()
         except ERRORS as error:
-            raise _failure(error) from None
+            raise _failure(error, self._origin) from None
         return body.response()
 
 
@@ -381,5 +387,5 @@ class AsyncDriver:
             finally:
                 await answer.aclose()
         except ERRORS as error:
-            raise _failure(error) from None
+            raise _failure(error, self._origin) from None
         return body.response()

@@ -126,11 +126,13 @@ def test_a_broken_answer_is_our_error(run: Callable[..., list[Response]], answer
 
 
 def test_nobody_there_is_our_error(run: Callable[..., list[Response]]) -> None:
-    """A port where nobody listens."""
+    """A port where nobody listens, or a name of no host: the error says which, and where."""
     with listening(Listener(OK)) as port:
         pass
-    with pytest.raises(NetworkError):
+    with pytest.raises(NetworkError, match=rf"127\.0\.0\.1:{port} .*: nothing listens there$"):
         run(f"http://127.0.0.1:{port}", one())
+    with pytest.raises(NetworkError, match=r"https://no-such\.invalid .*: nobody knows a host"):
+        run("https://no-such.invalid", one())
 
 
 def test_a_name_that_is_not_found_in_time_is_our_error(
@@ -296,6 +298,6 @@ def test_a_server_is_known_by_its_certificate(
             assert found.body == b"ok"
             assert listener.reads[0].endswith(b"\r\n\r\nbody")
         else:
-            with pytest.raises(NetworkError):
+            with pytest.raises(NetworkError, match="its certificate is not one that this device"):
                 run(f"https://localhost:{port}", one())
             assert listener.reads == []

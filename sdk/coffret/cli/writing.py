@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from coffret.sharing import shown
-from coffret_vault.errors import ConflictError, NotFoundError, StoreError
+from coffret_vault.errors import (
+    ConflictError,
+    NetworkError,
+    NotFoundError,
+    StoreError,
+    TimedOutError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -32,7 +38,7 @@ _LABELS = {
     "sealing": "Sealing memories",
     "deletions": "Deleting memories",
 }
-_SAYS_ALL = frozenset((ConflictError, NotFoundError))
+_SAYS_ALL = frozenset((ConflictError, NetworkError, NotFoundError, TimedOutError))
 """Errors of many causes, of which a particular one needs no sentence before it."""
 
 
