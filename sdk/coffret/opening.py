@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -41,8 +43,6 @@ from coffret_vault.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
-
 
 STORE_FILE = "store.db"
 INDEX_FILE = "index.sealed"
@@ -66,6 +66,22 @@ def read_secret_key(code: str) -> SecretBytes:
 def read_recovery_code(code: str) -> SecretBytes:
     """The recovery code's secret. Errors as :func:`read_secret_key`."""
     return SecretBytes(read_code(RECOVERY_CODE, code))
+
+
+def check_place(folder: Path) -> None:
+    """Find out that a vault can be kept in a folder. Nothing is left there, whatever comes of it.
+
+    Raises:
+        ConflictError: there is a vault in this folder already.
+        StoreError: it cannot be written.
+    """
+    if (folder / STORE_FILE).exists():
+        new_store(folder).close()
+        return
+    _make_private(folder)
+    # Not under the name that it will have: another process may be making a vault here.
+    with TemporaryDirectory(dir=folder, prefix=".new-") as trial:
+        Store(Path(trial) / STORE_FILE).close()
 
 
 def new_store(folder: Path) -> Store:
@@ -127,8 +143,12 @@ def join(folder: Path, entered: Entered, ambient: Ambient) -> VaultState:
     state = VaultState(store, entered.place, entered.account, ambient)
     state.unlock(entered.keys)
     state.session = entered.session
-    with store.known.set_aside():  # there is nothing yet
-        store.take_over((), account_meta(entered.account) | dict([entered_note()]), anew=True)
+    try:
+        with store.known.set_aside():  # there is nothing yet
+            store.take_over((), account_meta(entered.account) | dict([entered_note()]), anew=True)
+    except BaseException:
+        discard(state)
+        raise
     return state
 
 

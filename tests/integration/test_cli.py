@@ -60,9 +60,29 @@ def test_init_refuses(owner: Cli, url: str, tmp_path: Path, request: pytest.Fixt
     assert "coffret login" in taken.err
     other("init", "--server", url, "--username", "UPPER CASE", code=2)
     other("init", "--server", "http://example.org", "--username", "fine", code=2)
-    other("init", "--server", "http://127.0.0.1:9", "--username", "fine", code=10)
+    away = other("init", "--server", "http://127.0.0.1:9", "--username", "fine", code=10)
+    said = "coffret: The server at http://127.0.0.1:9 could not be reached: nothing listens there."
+    assert away.err.strip() == said
     other("init", "--username", "fine", code=2)
     other("init", "--server", url, "--username", "fine", "--secret-key-store", "keyring", code=2)
+    assert not [path for path in other.home.glob("data/**/*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code", "named"),
+    [
+        (("--username", "UPPER"), 2, "A username is 3 to 64"),
+        (("--server", "http://127.0.0.1:9"), 10, "http://127.0.0.1:9 could not be reached"),
+    ],
+)
+@pytest.mark.parametrize("command", ["init", "login", "recover"])
+def test_a_secret_is_asked_for_when_the_rest_is_right(
+    tmp_path: Path, url: str, command: str, wrong: tuple[str, str], code: int, named: str
+) -> None:
+    """Nobody types a passphrase before a wrong username or address is named."""
+    right = {"--server": url, "--username": "fine"}
+    words = [word for pair in (right | dict([wrong])).items() for word in pair]
+    assert named in Cli(tmp_path)(command, *words, COFFRET_PASSPHRASE_FILE="gone", code=code).err
 
 
 def test_login_brings_everything_and_says_it_cannot_know_the_past(

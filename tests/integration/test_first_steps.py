@@ -11,7 +11,8 @@ import pytest
 import coffret
 from coffret import App, AsyncApp, AsyncVault, Vault, register_developer
 from coffret.testing import cheap
-from coffret_vault.errors import ConflictError, InputError
+from coffret_vault.errors import CoffretError, ConflictError, InputError
+from coffret_vault.formats.codes import SECRET_KEY, write_code
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,6 +53,26 @@ def test_a_vault_has_a_passphrase(url: str, tmp_path: Path, empty: str) -> None:
         vault.lock()
         vault.unlock("right", kit.secret_key_code())
         vault.remember("all the same")
+
+
+def test_what_could_not_be_made_leaves_nothing(url: str, tmp_path: Path) -> None:
+    """After a wrong username, address or secret no file is there, and it can be put right."""
+    folder, code = tmp_path / "vault", write_code(SECRET_KEY, bytes(20))
+    nowhere = "http://127.0.0.1:9"
+    for make in (
+        lambda: Vault.create(url, "WRONG", "pw", folder, ambient=cheap()),
+        lambda: Vault.create(nowhere, "ana", "pw", folder, ambient=cheap()),
+        lambda: Vault.login(url, "nobody-here", "pw", code, folder, ambient=cheap()),
+        lambda: asyncio.run(AsyncVault.create(url, "WRONG", "pw", folder, ambient=cheap())),
+        lambda: asyncio.run(AsyncVault.login(nowhere, "a", "pw", code, folder, ambient=cheap())),
+    ):
+        with pytest.raises(CoffretError):
+            make()
+        assert list(folder.iterdir()) == []
+    vault, _ = Vault.create(url, "made-after-all", "pw", folder, ambient=cheap())
+    vault.close()
+    with pytest.raises(ConflictError, match="already"):
+        Vault.create(url, "another-one", "pw", folder, ambient=cheap())
 
 
 def test_what_is_asked_wrongly_is_named(url: str, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def create(
 
     In this order a full disk is noticed while nobody knows of the vault yet.
     """
-    opening.new_store(folder).close()
+    opening.check_place(folder)
     yield from _check_known(origin)
     settings = Settings(sealed=True) if sealed else None
     make = partial(prepare_vault, origin, username, passphrase, ambient, settings)
@@ -100,7 +100,7 @@ def login(
     ambient: Ambient,
 ) -> Flow[VaultState]:
     """Enter a vault and sync it. Errors as ``Vault.login``."""
-    opening.new_store(folder).close()
+    opening.check_place(folder)
     yield from _check_known(origin)
     entered = yield from enter_with_passphrase(origin, username, passphrase, secret_key, ambient)
     state = opening.join(folder, entered, ambient)
@@ -134,7 +134,7 @@ def recover(
 
     Where there is a ``kit``, its account and its head are compared before anything is changed.
     """
-    opening.new_store(folder).close()
+    opening.check_place(folder)
     printed = read_kit(kit) if kit else None
     yield from _check_known(origin)
     entered = yield from enter_with_recovery(origin, username, recovery_code, ambient)

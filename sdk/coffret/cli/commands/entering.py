@@ -26,8 +26,9 @@ from coffret_vault.errors import (
     CredentialsError,
     InputError,
     LockedError,
-    NetworkError,
+    TimedOutError,
 )
+from coffret_vault.formats.account import check_username
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -244,7 +245,7 @@ def _read(path: Path) -> str:
 def _where(desk: Desk, server: str | None, username: str | None) -> tuple[str, str]:
     url = server or desk.environment.get("COFFRET_SERVER") or desk.asker.text("Server")
     _check_known(url)
-    return url, username or desk.asker.text("Username")
+    return url, check_username(username or desk.asker.text("Username"))
 
 
 def _check_known(url: str) -> None:
@@ -252,13 +253,14 @@ def _check_known(url: str) -> None:
 
     Raises:
         InputError: the server says that it is known by other addresses.
+        NetworkError: there is none.
     """
     from coffret.transport import probe  # noqa: PLC0415 - loads httpx: only for this
 
     try:
         told = told_origins(probe(url).body)
-    except NetworkError:
-        return  # the call that follows says so
+    except TimedOutError:
+        return  # a slow server; the call that follows has more patience
     if other := elsewhere(url, told):
         raise InputError(other, hint=ANOTHER_ADDRESS)
 
