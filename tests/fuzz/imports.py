@@ -26,6 +26,7 @@ from coffret_vault.ingest import (
 from coffret_vault.ingest.detection import READERS, SourceKind
 from coffret_vault.ingest.errors import IngestError
 from coffret_vault.ingest.front_matter import split_front_matter
+from coffret_vault.ingest.html_text import text_of
 from coffret_vault.ingest.limits import Limits
 from coffret_vault.records.seal import Stamp, seal_version
 from fuzz.target import Target
@@ -184,12 +185,54 @@ _JSON: dict[SourceKind, tuple[object, ...]] = {
         ],
     ),
 }
-_IN_ARCHIVES = (SourceKind.CHATGPT, SourceKind.CLAUDE, SourceKind.CLAUDE_MEMORY)
+_JSON |= {
+    SourceKind.GEMINI: (
+        [
+            {
+                "header": "Gemini Apps",
+                "title": "Prompted\u00a0Where do figs grow?",
+                "time": "2024-05-02T10:00:00.123Z",
+                "products": ["Gemini Apps"],
+                "safeHtmlItem": [{"html": "<h2>Figs</h2><p>In <b>Porto</b> &amp; &#101;lse.</p>"}],
+            },
+            {"header": "YouTube", "title": "Watched figs", "products": ["YouTube"]},
+        ],
+    ),
+    SourceKind.MCP_MEMORY: (
+        {
+            "entities": [
+                {"name": "Ana", "entityType": "person", "observations": ["Likes figs"]},
+            ],
+            "relations": [{"from": "Ana", "to": "Porto", "relationType": "lives in"}],
+        },
+        {"type": "relation", "from": "Ana", "to": "Porto", "relationType": "lives in"},
+    ),
+    SourceKind.SUPERMEMORY: (
+        {
+            "memories": [
+                {
+                    "id": "1",
+                    "title": "Figs",
+                    "content": "Ana likes figs.",
+                    "summary": "Figs.",
+                    "containerTags": ["ana", "food"],
+                    "metadata": {"a": 1},
+                    "createdAt": "2024-05-02T10:00:00.000Z",
+                    "memoryEntries": [{"id": "2", "memory": "Figs are liked.", "isLatest": True}],
+                }
+            ],
+            "pagination": {"currentPage": 1, "totalPages": 2},
+        },
+        [{"id": "3", "memory": "Gone", "isForgotten": True, "containerTag": "ana"}],
+    ),
+}
+_IN_ARCHIVES = (SourceKind.CHATGPT, SourceKind.CLAUDE, SourceKind.CLAUDE_MEMORY, SourceKind.GEMINI)
 _NOTES = (
     "---\ntitle: Tea\ntags: [a, b]\ncreated: 2024-05-02\nimportance: 0.5\nmore: {x: [1, ~]}\n---\n"
     "# Tea\n\nI like tea. #green\n\n## Later\n\n" + "Long text about tea. " * 8,
     "# One\n\n```\n# not\n```\n\n- item\n\n## 2024-05-02\n\ntext\n\nSetext\n===\n\nend\n",
     "---\ntitle: Re: the boat\n---\nwords",
+    '+++\ntitle = "Tea"\ndate = 2024-05-02T10:00:00Z\ntags = ["a"]\n[b]\nx.y = [1, 0.5]\n+++\nText',
 )
 
 
@@ -205,6 +248,7 @@ def _seeds(kind: SourceKind) -> Iterator[bytes]:
     if kind is SourceKind.TEXT:
         yield from (note.encode() for note in _NOTES)
         yield "\ufeffBOM".encode("utf-16")
+        yield "Un café à Besançon".encode("cp1252")
     if kind is SourceKind.EXPORT:
         whole = ExportedMemory(
             key="k", source="s", content="c", title="t", tags=("a",), importance=0.5,
@@ -225,6 +269,22 @@ def _seeds(kind: SourceKind) -> Iterator[bytes]:
     yield from (msgspec.json.encode(value) for value in _JSON.get(kind, ()))
 
 
+def _check_html(data: bytes) -> None:
+    """Any HTML gives text that no reference or tag of ours is left in, in time."""
+    try:
+        source = data.decode()
+    except UnicodeDecodeError:
+        return
+    text = text_of(source, len(source))
+    assert text == text.strip("\n")
+    assert len(text) <= 8 * len(source)
+
+
+def _html_seeds() -> Iterator[bytes]:
+    yield b"<p>a &lt; <b>b</b></p><ul><li>c</li></ul><pre><code>d\n  e</code></pre><script>f"
+    yield b"<table><tr><td>1</td></tr></table><h1>x</h1><br/>&#0;&#1114112;&bogus;<!-- c --><"
+
+
 def _front_matter_seeds() -> Iterator[bytes]:
     yield from (note.encode() for note in _NOTES)
     yield b"---\na: |\n  text\nb: !!set {1, 2}\nc: 0x10\n? d\n: !!binary aGk=\n...\n"
@@ -239,5 +299,6 @@ TARGETS = (
         for kind in READERS
         if kind is not SourceKind.FOLDER
     ),
+    Target("html-text", _check_html, _html_seeds, 4096),
     Target("front-matter", _check_front_matter, _front_matter_seeds, 1024),
 )

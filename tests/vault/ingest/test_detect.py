@@ -48,6 +48,13 @@ KINDS: list[tuple[str, object, SourceKind]] = [
     ("a.zip", "x", SourceKind.ARCHIVE),
     ("a.json", {"results": []}, SourceKind.MEM0),
     ("a.json", [{"id": "x", "memory": "y"}], SourceKind.MEM0),
+    ("a.json", [{"header": "Gemini Apps", "title": "Prompted x"}], SourceKind.GEMINI),
+    ("a.jsonl", {"type": "entity", "name": "x", "observations": []}, SourceKind.MCP_MEMORY),
+    ("memory.json", '{"type":"relation"}\n{"type":"entity"}\n', SourceKind.MCP_MEMORY),
+    ("a.json", {"entities": [], "relations": []}, SourceKind.MCP_MEMORY),
+    ("a.json", {"memories": [], "pagination": {}}, SourceKind.SUPERMEMORY),
+    ("a.json", {"memoryEntries": []}, SourceKind.SUPERMEMORY),
+    ("a.json", [{"id": "x", "memory": "y", "containerTags": []}], SourceKind.SUPERMEMORY),
 ]
 
 

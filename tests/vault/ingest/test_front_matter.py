@@ -34,6 +34,37 @@ def test_values_stay_as_written(block: str, fields: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("block", "fields"),
+    [
+        ('title = "Figs"\ntags = ["a", "b"]', {"title": "Figs", "tags": ["a", "b"]}),
+        ("date = 2024-05-02\nn = 5\nx = 0.5", {"date": "2024-05-02", "n": 5, "x": 0.5}),
+        (
+            "[a]\nb.c = true\nn = 9999999999999999999",
+            {"a": {"b": {"c": True}, "n": "9" * 19}},
+        ),
+        ("x = inf", {"x": "inf"}),
+        ("", {}),
+    ],
+)
+def test_toml_is_read_between_its_own_lines(block: str, fields: dict[str, object]) -> None:
+    """What a program such as Hugo writes is read as YAML is, days and odd numbers as text."""
+    assert split_front_matter(f"+++\n{block}\n+++\nBody") == (fields, "Body")
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "not toml", "a = 1\na = 2", "a = " + "[" * 4_000, "a = " + "[" * 20 + "]" * 20,
+        "a." * 1_900 + "a = 1", "x = " + "1" * 5_000, "---\na: 1\n---",
+    ],
+)  # fmt: skip
+def test_what_is_no_toml_stays_in_the_text(block: str) -> None:
+    """A block that cannot be read, or is too deep or long, is neither lost nor an error."""
+    text = f"+++\n{block}\n+++\nBody"
+    assert split_front_matter(text) == ({}, text)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "No block at all",

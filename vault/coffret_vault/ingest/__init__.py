@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     )
     from coffret_vault.ingest.everos import read_everos
     from coffret_vault.ingest.export import ExportedMemory, read_export, write_export
+    from coffret_vault.ingest.gemini import read_gemini
+    from coffret_vault.ingest.graph import read_graph
     from coffret_vault.ingest.limits import DEFAULT_LIMITS, Limits
     from coffret_vault.ingest.markdown import read_file, read_folder
     from coffret_vault.ingest.mem0 import read_mem0
     from coffret_vault.ingest.plan import Action, plan_import
+    from coffret_vault.ingest.supermemory import read_supermemory
 
 _HOMES = {
     "Action": "coffret_vault.ingest.plan",
@@ -48,6 +51,9 @@ _HOMES = {
     "read_export": "coffret_vault.ingest.export",
     "read_file": "coffret_vault.ingest.markdown",
     "read_folder": "coffret_vault.ingest.markdown",
+    "read_gemini": "coffret_vault.ingest.gemini",
+    "read_graph": "coffret_vault.ingest.graph",
+    "read_supermemory": "coffret_vault.ingest.supermemory",
     "read_mem0": "coffret_vault.ingest.mem0",
     "read_source": "coffret_vault.ingest.detection",
     "SourceDamagedError": "coffret_vault.ingest.errors",
@@ -83,8 +89,11 @@ __all__ = [
     "read_export",
     "read_file",
     "read_folder",
+    "read_gemini",
+    "read_graph",
     "read_mem0",
     "read_source",
+    "read_supermemory",
     "write_export",
 ]
 

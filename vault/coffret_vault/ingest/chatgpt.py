@@ -16,7 +16,7 @@ from coffret_vault.ingest.episodes import read_conversations
 from coffret_vault.ingest.errors import SourceEmptyError
 from coffret_vault.ingest.limits import DEFAULT_LIMITS, Limits
 from coffret_vault.ingest.names import printable_path
-from coffret_vault.ingest.reading import decode_json, read_bytes
+from coffret_vault.ingest.reading import decode_json, read_json
 from coffret_vault.ingest.times import parse_time
 from coffret_vault.ingest.turns import (
     Conversation,
@@ -83,7 +83,7 @@ def read_chatgpt(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Imp
         SourceDamagedError: the file is not a JSON list.
         SourceEmptyError: the list is empty.
     """
-    data = read_bytes(path, limits.max_json_bytes)
+    data = read_json(path, limits.max_json_bytes)
     return chatgpt_conversations(data, printable_path([path.name]), limits)
 
 

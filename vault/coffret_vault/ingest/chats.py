@@ -28,7 +28,7 @@ from coffret_vault.ingest.episodes import read_conversations, read_episodes
 from coffret_vault.ingest.errors import SourceDamagedError, SourceEmptyError
 from coffret_vault.ingest.limits import DEFAULT_LIMITS, Limits
 from coffret_vault.ingest.names import clean_tags, printable_path
-from coffret_vault.ingest.reading import decode_json, decode_top, json_lines, read_bytes
+from coffret_vault.ingest.reading import decode_json, decode_top, json_lines, read_json
 from coffret_vault.ingest.times import parse_time
 from coffret_vault.ingest.turns import (
     Conversation,
@@ -74,7 +74,7 @@ def read_chats(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Impor
             that is not is yielded as skipped instead.
         SourceEmptyError: it holds nothing.
     """
-    data = read_bytes(path, limits.max_json_bytes)
+    data = read_json(path, limits.max_json_bytes)
     name = printable_path([path.name])
     if path.suffix.lower() == ".jsonl":
         return _read_lines(data, name, limits)

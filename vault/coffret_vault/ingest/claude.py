@@ -15,7 +15,7 @@ from coffret_vault.ingest.episodes import read_conversations
 from coffret_vault.ingest.errors import SourceEmptyError
 from coffret_vault.ingest.limits import DEFAULT_LIMITS, Limits
 from coffret_vault.ingest.names import clean_line, printable_path
-from coffret_vault.ingest.reading import decode_json, read_bytes
+from coffret_vault.ingest.reading import decode_json, read_json
 from coffret_vault.ingest.times import parse_time
 from coffret_vault.ingest.turns import (
     Conversation,
@@ -68,7 +68,7 @@ def read_claude(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Impo
         SourceDamagedError: the file is not a JSON list.
         SourceEmptyError: the list is empty.
     """
-    data = read_bytes(path, limits.max_json_bytes)
+    data = read_json(path, limits.max_json_bytes)
     return claude_conversations(data, printable_path([path.name]), limits)
 
 

@@ -17,7 +17,7 @@ from coffret_vault.ingest.errors import SourceDamagedError, SourceEmptyError
 from coffret_vault.ingest.fits import check_fits
 from coffret_vault.ingest.limits import DEFAULT_LIMITS, Limits
 from coffret_vault.ingest.names import printable_path
-from coffret_vault.ingest.reading import decode_json, is_list, read_bytes
+from coffret_vault.ingest.reading import decode_json, is_list, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ def read_claude_memory(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Iterat
         SourceDamagedError: the file is not of that shape; one account that is not is skipped.
         SourceEmptyError: nothing is remembered in it.
     """
-    data = read_bytes(path, limits.max_json_bytes)
+    data = read_json(path, limits.max_json_bytes)
     return claude_memories(data, printable_path([path.name]), limits)
 
 

@@ -20,10 +20,13 @@ from coffret_vault.ingest.errors import (
 from coffret_vault.ingest.everos import read_everos
 from coffret_vault.ingest.export import is_export, read_export
 from coffret_vault.ingest.folders import TEXT_SUFFIXES
+from coffret_vault.ingest.gemini import gemini_activities, read_gemini
+from coffret_vault.ingest.graph import is_graph_line, read_graph
 from coffret_vault.ingest.limits import DEFAULT_LIMITS, Limits
 from coffret_vault.ingest.markdown import read_file, read_folder
 from coffret_vault.ingest.mem0 import read_mem0
-from coffret_vault.ingest.reading import decode_json, is_list, json_lines, read_bytes
+from coffret_vault.ingest.reading import decode_json, is_list, json_lines, read_json
+from coffret_vault.ingest.supermemory import LISTS, read_supermemory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,7 +46,10 @@ class SourceKind(StrEnum):
     CLAUDE = "claude"
     CLAUDE_MEMORY = "claude-memory"
     ARCHIVE = "archive"
+    GEMINI = "gemini"
     MEM0 = "mem0"
+    MCP_MEMORY = "mcp-memory"
+    SUPERMEMORY = "supermemory"
     EXPORT = "export"
 
 
@@ -62,6 +68,7 @@ _IN_ARCHIVES = {
     SourceKind.CHATGPT: chatgpt_conversations,
     SourceKind.CLAUDE: claude_conversations,
     SourceKind.CLAUDE_MEMORY: claude_memories,
+    SourceKind.GEMINI: gemini_activities,
 }
 READERS: Mapping[SourceKind, Reader] = {
     SourceKind.FOLDER: read_folder,
@@ -72,7 +79,10 @@ READERS: Mapping[SourceKind, Reader] = {
     SourceKind.CLAUDE: read_claude,
     SourceKind.CLAUDE_MEMORY: read_claude_memory,
     SourceKind.ARCHIVE: _read_archive,
+    SourceKind.GEMINI: read_gemini,
     SourceKind.MEM0: read_mem0,
+    SourceKind.MCP_MEMORY: read_graph,
+    SourceKind.SUPERMEMORY: read_supermemory,
     SourceKind.EXPORT: read_export,
 }
 
@@ -85,6 +95,9 @@ _OF_OBJECT = (
     ("chat_messages", SourceKind.CLAUDE),
     ("conversations_memory", SourceKind.CLAUDE_MEMORY),
     ("project_memories", SourceKind.CLAUDE_MEMORY),
+    ("entities", SourceKind.MCP_MEMORY),
+    ("relations", SourceKind.MCP_MEMORY),
+    *((name, SourceKind.SUPERMEMORY) for name in LISTS),
 )
 _OF_ITEM = (
     ("mapping", SourceKind.CHATGPT),
@@ -92,11 +105,18 @@ _OF_ITEM = (
     ("conversations_memory", SourceKind.CLAUDE_MEMORY),
     ("project_memories", SourceKind.CLAUDE_MEMORY),
     ("messages", SourceKind.CHAT),
+    ("containerTags", SourceKind.SUPERMEMORY),
+    ("containerTag", SourceKind.SUPERMEMORY),
+    ("spaceContainerTag", SourceKind.SUPERMEMORY),
+    ("memoryEntries", SourceKind.SUPERMEMORY),
     ("memory", SourceKind.MEM0),
     ("content", SourceKind.CHAT),
+    ("header", SourceKind.GEMINI),
 )
 
 
+_HTML = frozenset((".html", ".htm"))
+_OTHER_FORM = "where a program exports HTML or JSON, as Google Takeout does, choose JSON"
 _NONE = msgspec.Raw()
 
 
@@ -131,18 +151,20 @@ def detect(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> SourceKind:
     if suffix in TEXT_SUFFIXES:
         return SourceKind.TEXT
     if suffix == ".jsonl":
-        return _of_lines(read_bytes(path, limits.max_json_bytes))
+        return _of_lines(read_json(path, limits.max_json_bytes))
     if suffix == ".json":
-        return _of_json(read_bytes(path, limits.max_json_bytes))
+        return _of_json(read_json(path, limits.max_json_bytes))
     if suffix == ".zip":
         return SourceKind.ARCHIVE
-    raise SourceUnknownError
+    raise SourceUnknownError(hint=_OTHER_FORM if suffix in _HTML else "")
 
 
 def _of_lines(data: bytes) -> SourceKind:
     _, first = next(json_lines(data), (0, b""))
     if not first:
         raise SourceEmptyError
+    if is_graph_line(first):
+        return SourceKind.MCP_MEMORY
     return SourceKind.EXPORT if decode_json(first, _Members).format else SourceKind.CHAT
 
 
@@ -160,6 +182,15 @@ class _Members(msgspec.Struct, frozen=True):
     chat_messages: msgspec.Raw = _NONE
     conversations_memory: msgspec.Raw = _NONE
     project_memories: msgspec.Raw = _NONE
+    entities: msgspec.Raw = _NONE
+    relations: msgspec.Raw = _NONE
+    memories: msgspec.Raw = _NONE
+    documents: msgspec.Raw = _NONE
+    memoryEntries: msgspec.Raw = _NONE  # noqa: N815 - as it is called there
+    containerTags: msgspec.Raw = _NONE  # noqa: N815
+    containerTag: msgspec.Raw = _NONE  # noqa: N815
+    spaceContainerTag: msgspec.Raw = _NONE  # noqa: N815
+    header: msgspec.Raw = _NONE
     memory: msgspec.Raw = _NONE
     content: msgspec.Raw = _NONE
     format: msgspec.Raw = _NONE
@@ -173,6 +204,8 @@ class _First(msgspec.Struct, frozen=True, array_like=True):
 
 def _of_json(data: bytes) -> SourceKind:
     if not is_list(data):
+        if is_graph_line(next(json_lines(data), (0, b""))[1]):
+            return SourceKind.MCP_MEMORY  # lines, in a file that is called .json by default
         return _named(decode_json(data, _Members), _OF_OBJECT)
     first = decode_json(data, _First).item
     if not first:

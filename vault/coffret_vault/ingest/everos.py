@@ -12,7 +12,7 @@ from coffret_vault.ingest.episodes import read_conversations
 from coffret_vault.ingest.errors import SourceEmptyError
 from coffret_vault.ingest.limits import DEFAULT_LIMITS, Limits
 from coffret_vault.ingest.names import clean_tags, printable_path
-from coffret_vault.ingest.reading import decode_json, read_bytes
+from coffret_vault.ingest.reading import decode_json, read_json
 from coffret_vault.ingest.times import parse_time
 from coffret_vault.ingest.turns import (
     Conversation,
@@ -66,7 +66,7 @@ def read_everos(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Impo
         SourceDamagedError: the file as a whole is not of that shape.
         SourceEmptyError: it holds no message.
     """
-    data = read_bytes(path, limits.max_json_bytes)
+    data = read_json(path, limits.max_json_bytes)
     if not decode_json(data, _File).conversation_list:
         raise SourceEmptyError
     name = printable_path([path.name])

@@ -25,7 +25,7 @@ from coffret_vault.ingest.errors import SourceDamagedError, SourceMissingError, 
 from coffret_vault.ingest.fits import check_fits
 from coffret_vault.ingest.limits import DEFAULT_LIMITS, Limits
 from coffret_vault.ingest.names import printable_path
-from coffret_vault.ingest.reading import decode_json, json_lines, read_bytes, read_start
+from coffret_vault.ingest.reading import decode_json, json_lines, read_json, read_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -108,7 +108,7 @@ def read_export(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Impo
         SourceDamagedError: the first line is no header.
         SourceUnknownError: a version that this program does not know.
     """
-    lines = json_lines(read_bytes(path, limits.max_json_bytes))
+    lines = json_lines(read_json(path, limits.max_json_bytes))
     _, first = next(lines, (0, b""))
     header = decode_json(first, _Header)
     if header.format != FORMAT:

@@ -1,6 +1,6 @@
-"""The block of YAML between ``---`` lines at the top of a Markdown file.
+"""The block of YAML between ``---`` lines, or of TOML between ``+++``, that begins a Markdown file.
 
-Read with a loader that is narrower than YAML: no aliases (a few lines of them unfold to
+YAML is read with a loader that is narrower than YAML: no aliases (a few lines of them unfold to
 gigabytes), bounded depth, and only what JSON would call a number, ``true``, ``false`` or ``null``
 is more than text: a date, ``no``, ``12:30`` and ``007`` stay as their writer saw them. Tags such as
 ``!!int`` are not read: what their constructors do with other words is anybody's guess.
@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import math
 import re
+import tomllib
 
 import yaml
 
 _BLOCK = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*$\n?", re.DOTALL | re.MULTILINE)
+_TOML = re.compile(r"\A\+\+\+[ \t]*\n(.*?)^\+\+\+[ \t]*$\n?", re.DOTALL | re.MULTILINE)
 _NAME = re.compile(r"[A-Za-z][\w .-]*")
 _MAX_CHARS = 64 * 1024
+_MAX_TOML_CHARS = 4 * 1024
+"""Names with many dots take Python's reader the square of their length: this many a moment."""
 _MAX_DEPTH = 16
 _INT64 = 2**63
 _TAGS = frozenset((None, "!", *(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))))
@@ -62,12 +66,17 @@ for _tag, _words, _first in (
 def split_front_matter(text: str) -> tuple[dict[str, object], str]:
     """The fields of the front matter, and the text after it.
 
-    A block that is not YAML, such as ``title: Re: the boat``, is read line by line as plain
-    ``name: words`` pairs; one that is not that either stays in the text, so nothing is lost.
+    In TOML days and times are text. A block that is not YAML, such as ``title: Re: the boat``, is
+    read line by line as plain ``name: words`` pairs; what is not that either stays in the text, so
+    nothing is lost.
 
     Returns:
         JSON values by name, as written; empty, with the whole text, where there is no block.
     """
+    match = _TOML.match(text)
+    if match is not None and len(match[1]) <= _MAX_TOML_CHARS:
+        fields = _from_toml(match[1])
+        return (fields, text[match.end() :]) if fields is not None else ({}, text)
     match = _BLOCK.match(text)
     if match is None or len(match[1]) > _MAX_CHARS:
         return {}, text
@@ -80,8 +89,16 @@ def split_front_matter(text: str) -> tuple[dict[str, object], str]:
 def _from_yaml(block: str) -> dict[str, object] | None:
     try:
         loaded: object = yaml.load(block, Loader=_Loader)  # noqa: S506  (a narrowed SafeLoader)
-        value = {} if loaded is None else _json_value(loaded)
+        value = {} if loaded is None else _json_value(loaded, _MAX_DEPTH)
     except _LOADING:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _from_toml(block: str) -> dict[str, object] | None:
+    try:
+        value = _json_value(tomllib.loads(block), _MAX_DEPTH)
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
@@ -107,12 +124,18 @@ def _unquoted(words: str) -> str:
     return words[1:-1] if quoted else words
 
 
-def _json_value(value: object) -> object:
-    """What YAML loaded, as values that JSON and MessagePack both hold without loss."""
+def _json_value(value: object, depth: int) -> object:
+    """What was loaded, as values that JSON and MessagePack both hold without loss.
+
+    Raises:
+        RecursionError: it is nested deeper than that.
+    """
+    if depth < 0:
+        raise RecursionError
     if isinstance(value, dict):
-        return {str(name): _json_value(item) for name, item in value.items()}
+        return {str(name): _json_value(item, depth - 1) for name, item in value.items()}
     if isinstance(value, list | set | tuple):
-        return [_json_value(item) for item in value]
+        return [_json_value(item, depth - 1) for item in value]
     fits = (
         value is None
         or isinstance(value, str | bool)

@@ -16,7 +16,7 @@ from coffret_vault.ingest.errors import SourceDamagedError, SourceEmptyError
 from coffret_vault.ingest.fits import check_fits
 from coffret_vault.ingest.limits import DEFAULT_LIMITS, Limits
 from coffret_vault.ingest.names import printable_path
-from coffret_vault.ingest.reading import decode_json, decode_top, read_bytes
+from coffret_vault.ingest.reading import decode_json, decode_top, read_json
 from coffret_vault.ingest.times import day_of, not_before, parse_time
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def read_mem0(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Import
         SourceDamagedError: the file is not of that shape; a single memory that is not is skipped.
         SourceEmptyError: it holds no memory.
     """
-    data = read_bytes(path, limits.max_json_bytes)
+    data = read_json(path, limits.max_json_bytes)
     whole = decode_top(data)
     if isinstance(whole, dict):
         whole = decode_json(whole.get("results", msgspec.Raw(b"null")), list[msgspec.Raw])

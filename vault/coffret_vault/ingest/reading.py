@@ -24,6 +24,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_NOT_UTF8 = "it is not UTF-8 text"
+_BINARY = "it is a binary file"
+_CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+_LETTERS = re.compile(rb"[A-Za-z]")
+_ACCENTED = re.compile(rb"[\x8a\x8c\x8e\x9a\x9c\x9e\x9f\xc0-\xff]")
+_LETTERS_AN_ACCENT = 2
+_SIGN_IN_WORD = re.compile(  # but for apostrophes, dashes, ellipses, soft hyphens and l\xb7l
+    rb"[A-Za-z][\x80-\x84\x86-\x89\x8b\x95\x98\x99\x9b\xa1-\xac\xae-\xb3\xb5\xb6\xb8-\xbf][A-Za-z]"
+)
 _BEGINS_LIST = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[")
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -56,6 +65,25 @@ def read_bytes(path: Path, cap: int) -> bytes:
     return data
 
 
+def read_json(path: Path, cap: int) -> bytes:
+    """As :func:`read_bytes`, in UTF-8 where it is UTF-16 with a byte order mark.
+
+    That is how PowerShell saves what a program prints.
+    """
+    return as_utf8(read_bytes(path, cap))
+
+
+def as_utf8(data: bytes) -> bytes:
+    """The same text in UTF-8, if it begins with the mark of UTF-16; else what was given."""
+    if not data.startswith(_UTF16):
+        return data
+    try:
+        return data.decode("utf-16").encode()
+    except UnicodeError:
+        detail = "it is not UTF-16 text"
+        raise SourceDamagedError(detail) from None
+
+
 def read_start(path: Path, most: int) -> bytes:
     """How a regular file begins: its first ``most`` bytes.
 
@@ -76,20 +104,34 @@ def _size(count: int) -> str:
 
 
 def decode_text(data: bytes) -> str:
-    r"""Text from UTF-8, or UTF-16 with a byte order mark, with ``\n`` line ends.
+    r"""Text from UTF-8, UTF-16 with a byte order mark, or Windows-1252, with ``\n`` line ends.
+
+    Windows-1252, of which Latin-1 is a part, has no mark: it is what is not UTF-8 and reads as a
+    Western language would. Other old encodings would read as gibberish, and are refused.
 
     Raises:
         SourceDamagedError: it is in another encoding, or not text at all.
     """
     try:
         text = data.decode("utf-16") if data.startswith(_UTF16) else data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        detail = "it is not UTF-8 text"
-        raise SourceDamagedError(detail) from error
+    except UnicodeDecodeError:
+        text = _western(data)
     if "\0" in text:
-        detail = "it is a binary file"
-        raise SourceDamagedError(detail)
+        raise SourceDamagedError(_BINARY)
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _western(data: bytes) -> str:
+    """Text in Windows-1252: few letters have accents, and no sign stands within a word."""
+    if _CONTROLS.search(data):
+        raise SourceDamagedError(_BINARY)
+    letters, accented = len(_LETTERS.findall(data)), len(_ACCENTED.findall(data))
+    if accented * _LETTERS_AN_ACCENT > letters or _SIGN_IN_WORD.search(data):
+        raise SourceDamagedError(_NOT_UTF8, hint="save it as UTF-8")
+    try:
+        return data.decode("cp1252")
+    except UnicodeDecodeError:
+        raise SourceDamagedError(_NOT_UTF8, hint="save it as UTF-8") from None
 
 
 def decode_json(data: bytes | msgspec.Raw, kind: type[T]) -> T:
