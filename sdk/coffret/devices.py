@@ -1,23 +1,29 @@
-"""Which devices are logged in: the part of ``Vault`` and ``AsyncVault`` that sees to them."""
+"""What the server says of an account: the devices that are logged in, and how much it holds."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from coffret.flows import sessions as flows
+from coffret.flows import usage as usage_flows
 from coffret.local import LocalVault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from coffret.flows.sessions import SessionInfo
+    from coffret.flows.usage import Usage
     from coffret.transport import AsyncDriver, SyncDriver
 
 
 class Devices(LocalVault):
-    """What :class:`coffret.Vault` does about sessions."""
+    """What :class:`coffret.Vault` does about sessions, and its usage."""
 
     _driver: SyncDriver
+
+    def usage(self) -> Usage:
+        """How much the vault takes up at its server, and how much it may, as the server says."""
+        return self._driver.run(usage_flows.usage(self._state))
 
     def sessions(self) -> Sequence[SessionInfo]:
         """The devices that are logged in, the oldest first, as the server says."""
@@ -44,9 +50,13 @@ class Devices(LocalVault):
 
 
 class AsyncDevices(LocalVault):
-    """What :class:`coffret.AsyncVault` does about sessions."""
+    """What :class:`coffret.AsyncVault` does about sessions, and its usage."""
 
     _driver: AsyncDriver
+
+    async def usage(self) -> Usage:
+        """How much the vault takes up at its server, and how much it may, as the server says."""
+        return await self._driver.run(usage_flows.usage(self._state))
 
     async def sessions(self) -> Sequence[SessionInfo]:
         """The devices that are logged in, the oldest first, as the server says."""

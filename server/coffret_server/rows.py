@@ -239,8 +239,16 @@ def check_length(state: State, size: int, *, by_app: bool) -> None:
 
 def check_quota(state: State, memories: int, size: int) -> None:
     """Refuse to grow beyond a quota; what shrinks is fine."""
-    more = memories > state.memories and memories > state.quota_memories
-    if more or (size > state.bytes and size > state.quota_bytes):
-        detail = "delete memories, or ask for a larger quota"
+    full = [
+        f"{wanted:,} {what} of {quota:,}"
+        for what, wanted, before, quota in (
+            ("memories", memories, state.memories, state.quota_memories),
+            ("bytes", size, state.bytes, state.quota_bytes),
+        )
+        if wanted > before and wanted > quota
+    ]
+    if full:
+        have = f"with this the account would have {' and '.join(full)}"
+        detail = f"{have}: delete memories, or ask the operator for a larger quota"
         code = "quota-exceeded"
         raise ProblemError(code, detail, retry_after=3600)

@@ -304,6 +304,7 @@ async def test_a_quota_is_kept(tmp_path: Any, clock: Any) -> None:
         await stand.remember(owner)
         answer = await stand.append(owner, owner.put(owner.memory()))
         assert code(answer) == (429, "quota-exceeded")
+        assert "would have 3 memories of 2:" in answer.json()["detail"]
         assert int(answer.headers["retry-after"]) > 0
         memory = forge.identity_of(record[0])[0]
         gone = owner.append(owner.entry("delete", memory, 2, forge.digest_of(record)))

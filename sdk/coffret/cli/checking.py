@@ -14,7 +14,7 @@ import msgspec
 import coffret
 from coffret.cli.leftovers import leftovers
 from coffret.cli.secret_key import find_secret_key, keyring_name, load_profile
-from coffret.cli.showing import memories
+from coffret.cli.showing import memories, used
 from coffret.origins import elsewhere, told_origins
 from coffret_vault.errors import CoffretError, NotFoundError
 
@@ -29,6 +29,7 @@ WORTH_KNOWING = "note"
 BAD = "bad"
 _SKEW_SECONDS = 120
 _HEALTHY = 200
+_NEARLY = 0.95
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -59,6 +60,7 @@ def check_everything(desk: Desk, server: str | None) -> Iterator[Check]:
         yield _check_index(desk)
         yield _check_secret_key(desk)
         yield _check_agent(desk)
+        yield from _check_usage(desk)
     yield _check_keyring()
     yield _check_leftovers(desk)
     if origin:
@@ -139,6 +141,27 @@ def _check_agent(desk: Desk) -> Check:
         return Check("agent", BAD, f"{error}.", "Run coffret lock, which ends it.")
     state = "locked." if left is None else f"unlocked; locks in {round(left / 60)} minutes."
     return Check("agent", GOOD, state)
+
+
+def _check_usage(desk: Desk) -> Iterator[Check]:
+    """How much there is room for, where the agent has the keys: the doctor asks for no secret."""
+    try:
+        vault = desk.unlocked()
+        if vault is None:
+            return
+        usage = vault.usage()
+    except CoffretError as error:
+        yield Check("usage", WORTH_KNOWING, f"{error}.")
+        return
+    parts = (
+        (usage.memories, usage.quota_memories),
+        (usage.bytes, usage.quota_bytes),
+    )
+    if any(count >= _NEARLY * quota for count, quota in parts):
+        advice = "Forget what you do not need, or ask the server's operator for more."
+        yield Check("usage", BAD, f"nearly full: {used(usage)}.", advice)
+    else:
+        yield Check("usage", GOOD, f"{used(usage)}.")
 
 
 def _check_keyring() -> Check:

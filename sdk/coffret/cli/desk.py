@@ -115,6 +115,11 @@ class Desk:
             self.unlock(vault)
         return vault
 
+    def unlocked(self) -> Vault | None:
+        """The vault, unlocked by its agent; None where it has none, and nobody is asked."""
+        vault = self.locked()
+        return vault if self._unlock_by_agent(vault) else None
+
     def synced(self) -> Vault:
         """The vault, unlocked and up to date with the server."""
         vault = self.vault()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from coffret.finding import Found
     from coffret.flows.history import Version
     from coffret.flows.review import Pending
+    from coffret.flows.usage import Usage
     from coffret.sharing import AccessRequestInfo, AppInfo, GrantInfo
     from coffret_vault.records.memory import Memory
 
@@ -49,6 +50,21 @@ def one_line(text: str) -> str:
 def name_of(memory: Memory) -> str:
     """A memory's title, or how its content begins."""
     return one_line(memory.title) or snippet(memory.content, 60)
+
+
+def used(usage: Usage) -> str:
+    """What an account takes up at its server, of what it may."""
+    return (
+        f"{usage.memories:,} of {usage.quota_memories:,} memories, "
+        f"{_size(usage.bytes)} of {_size(usage.quota_bytes)}"
+    )
+
+
+def _size(count: int) -> str:
+    for unit, most in (("bytes", 1 << 10), ("KiB", 1 << 20), ("MiB", 1 << 30)):
+        if count < most:
+            return f"{count * 1024 / most:,.{0 if unit == 'bytes' else 1}f} {unit}"
+    return f"{count / (1 << 30):,.1f} GiB"
 
 
 def memories(count: int) -> str:

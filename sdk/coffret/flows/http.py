@@ -113,6 +113,10 @@ _SENTENCES = {
     "not-approved": "The owner has not approved this request.",
     "request-final": "This request has been decided already.",
 }
+_HINTS = {
+    "quota-exceeded": "See how full it is with coffret status --usage; forget what you do not "
+    "need, or ask the server's operator for more.",
+}
 _MOVED = frozenset(("log-moved", "version-moved"))
 _STATUS_OK = range(200, 300)
 _NEXT = re.compile(r'<\?(?:[^<>"]*&)?cursor=([0-9A-Za-z._~-]{1,128})>; rel="next"')
@@ -170,7 +174,7 @@ def problem(response: Response) -> errors.CoffretError:
     if kind is errors.RateLimitedError:
         return errors.RateLimitedError(retry_after=retry_after(response))
     if kind is not None:
-        return kind(_SENTENCES.get(code, ""))
+        return kind(_SENTENCES.get(code, ""), hint=_HINTS.get(code, ""))
     if response.status == errors.TooLargeError.http_status:
         return errors.TooLargeError()  # a proxy's limit, in words of its own: it never passes
     failure = errors.ServerError(f"The server answered with status {response.status}.")

@@ -9,6 +9,7 @@ import typer
 from coffret.cli.agent_client import check_possible
 from coffret.cli.desk import desk_of, wire_keys
 from coffret.cli.options import Json, span
+from coffret.cli.showing import used
 from coffret.cli.writing import plain
 from coffret_vault.errors import CoffretError
 
@@ -60,13 +61,22 @@ def _first_state(found: "VaultStatus") -> str:
     return f"confirmed up to entry {found.confirmed_entries}, then as the server showed it"
 
 
-def status(context: typer.Context, *, json: Json = False) -> None:
-    """Where the vault stands on this device; asks nobody for anything."""
+def status(
+    context: typer.Context,
+    *,
+    usage: Annotated[
+        bool, typer.Option("--usage", help="Ask the server how much it holds, and how much it may.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Where the vault stands on this device; without --usage, asks nobody for anything."""
     desk = desk_of(context, as_json=json)
-    found = desk.locked().status()
+    vault = desk.vault() if usage else desk.locked()
+    found, taken = vault.status(), vault.usage() if usage else None
     left = desk.agent.seconds_left()
     if desk.out.as_json:
         shape = {**plain(found), "locked": left is None, "seconds_left": left}
+        shape |= {} if taken is None else {"usage": plain(taken)}
         desk.out.data({**shape, "vault": desk.name, "folder": str(desk.folder)})
         return
     state = "locked" if left is None else f"unlocked for {timedelta(seconds=round(left))} more"
@@ -78,6 +88,7 @@ def status(context: typer.Context, *, json: Json = False) -> None:
         ("Memories", str(found.memories)),
         ("Waiting for you", f"{found.pending} written by apps"),
         ("Log", f"{found.entries} entries verified"),
+        *(() if taken is None else (("At the server", used(taken)),)),
         ("First state", _first_state(found)),
         ("Folder", str(desk.folder)),
     )
