@@ -89,7 +89,7 @@ def make_vault(stage: Stage, passphrase: str) -> tuple[Vault, RecoveryKit]:
     return vault, kit
 
 
-def import_memories(vault: Vault, sources: Sequence[Path]) -> list[Memory]:
+def import_memories(vault: Vault, sources: Sequence[Path]) -> Sequence[Memory]:
     """Part 2: real input, sealed here and uploaded."""
     show.heading(2, "Import")
     for source in sources:
@@ -98,7 +98,7 @@ def import_memories(vault: Vault, sources: Sequence[Path]) -> list[Memory]:
         show.say(f"    {report.created} memories, {len(report.skipped)} skipped")
         for item in report.skipped[:5]:
             show.say(f"    skipped {item.source}: {item.reason}")
-    memories = list(vault.list())
+    memories = vault.list()
     if not memories:
         message = "nothing was found to import"
         raise SystemExit(message)
@@ -281,7 +281,7 @@ def needles(
     vault: Vault, kit: RecoveryKit, passphrase: str, questions: Sequence[str]
 ) -> dict[str, list[bytes]]:
     """Everything that the server must not have, in the forms in which it could have it."""
-    memories = list(vault.list())
+    memories = vault.list()
     titles = " ".join(memory.title for memory in memories)
     wanted = {
         "passphrase": scan.text_forms(passphrase),

@@ -234,11 +234,11 @@ class LocalVault:
         return len(self._state.store.wanted()[1])
 
     @_at_once
-    def memory_ids(self) -> Iterator[str]:
+    def memory_ids(self) -> Sequence[str]:
         """The ids of every memory that is not deleted, unreviewed ones included; needs no keys."""
         store = self._state.store
         found = dict(store.states()) | dict(store.states(pending=True))
-        return map(id_text, sorted(found))
+        return tuple(map(id_text, sorted(found)))
 
     @_at_once
     def get(self, memory_id: str) -> Memory:
@@ -250,7 +250,7 @@ class LocalVault:
         return memory_flows.current(self._state, memory_id)
 
     @_at_once
-    def list(self, **wanted: Unpack[Listing]) -> Iterator[Memory]:
+    def list(self, **wanted: Unpack[Listing]) -> Sequence[Memory]:
         """The current memories, most lately changed first.
 
         Args:
@@ -261,7 +261,7 @@ class LocalVault:
             InputError: one of them is of another kind, out of its bounds, or blank.
         """
         narrow = listing_of("list", wanted)
-        return iter(narrow(current_memories(self._state)))
+        return narrow(current_memories(self._state))
 
     @_at_once
     def imports(self) -> Sequence[ImportInfo]:

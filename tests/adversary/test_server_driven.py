@@ -301,7 +301,7 @@ def test_nothing_that_was_opened_goes_out_though_fields_change_places(world: Wor
             assert by
         else:
             device.search("picture")
-            device.update(next(device.list()).id, title="Changed")
+            device.update(device.list()[0].id, title="Changed")
         assert {request.url.host for request in network.requests} == {"127.0.0.1"}
         assert traces(secrets, {"requests": network.sent()}) == []
 
@@ -312,5 +312,5 @@ def test_a_client_that_fetches_pictures_gives_them_away(world: World) -> None:
     owner, network = world.owner(), Recorder()
     owner.vault.remember("text", source=f"{world.url}/favicon?of={PICTURE}")
     device = world.device(owner, transport=network)
-    network.handle_request(httpx.Request("GET", next(device.list()).source))
+    network.handle_request(httpx.Request("GET", device.list()[0].source))
     assert traces({"picture": PICTURE.encode()}, {"requests": network.sent()})

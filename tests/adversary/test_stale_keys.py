@@ -282,7 +282,7 @@ def test_who_wrote_it_is_known_for_good(world: World, tmp_path: Path) -> None:
     owner.vault.update(memory_id, content="in the owner's words")
     assert owner.vault.get(memory_id).provenance["written_by"] == app_id
     taken_in(owner, other, tmp_path / "export.jsonl")
-    assert next(iter(other.vault.list())).provenance["written_by"] == app_id
+    assert other.vault.list()[0].provenance["written_by"] == app_id
 
 
 def test_what_was_never_written_again_is_marked_in_an_export(world: World, tmp_path: Path) -> None:
@@ -292,4 +292,4 @@ def test_what_was_never_written_again_is_marked_in_an_export(world: World, tmp_p
     app_id = access.remember("by an app").author
     owner.vault.sync()
     taken_in(owner, other, tmp_path / "export.jsonl")
-    assert next(iter(other.vault.list())).provenance["written_by"] == app_id
+    assert other.vault.list()[0].provenance["written_by"] == app_id

@@ -364,3 +364,13 @@ def test_status_says_where_the_vault_stands(either: World) -> None:
     assert status.entries == 4
     assert status.fingerprint == owner.kit.fingerprint
     assert not status.locked
+
+
+def test_a_list_is_one(either: World) -> None:
+    """What is listed has a length and places, and is there when it is looked through again."""
+    vault = either.owner().vault
+    made = [vault.remember(text).id for text in ("first", "second")]
+    found, ids = vault.list(), vault.memory_ids()
+    assert (len(found), found[0].content) == (2, "second")
+    assert [memory.id for memory in found] == [memory.id for memory in found] == made[::-1]
+    assert list(ids) == sorted(made) == list(ids)

@@ -41,6 +41,8 @@ from coffret_vault.errors import InputError, NotFoundError
 from coffret_vault.records.memory import Fields
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from coffret.local import VaultSettings
     from coffret.vault import Vault
     from coffret_vault.records.memory import Memory
@@ -150,10 +152,10 @@ def list_memories(  # noqa: PLR0913 - each option is an argument
     wanted = narrowed(tag, any_tag, kind, author, label, importance, since, until, source)
     wanted |= {"limit": limit}
     listing_of("list", wanted)  # what is wrong is said before the passphrase is asked for
-    print_memories(desk, list(desk.vault().list(**wanted)))
+    print_memories(desk, desk.vault().list(**wanted))
 
 
-def print_memories(desk: Desk, memories: "list[Memory]") -> None:
+def print_memories(desk: Desk, memories: "Sequence[Memory]") -> None:
     """A table, or an array of whole memories."""
     if desk.out.as_json:
         desk.out.data(memories)
