@@ -103,11 +103,15 @@ class Access:
         self.refresh()
         return self._shelf.one(memory_id).memory
 
-    def search(self, question: str, **wanted: Unpack[Wanted]) -> Sequence[Found]:
+    def search(
+        self, question: str, progress: Progress = silent, **wanted: Unpack[Wanted]
+    ) -> Sequence[Found]:
         """Search what the grant covers, by meaning and by words, in this process.
 
         Args:
             question: in plain words.
+            progress: told how many memories are embedded, of those that a first search, or one
+                after changes, has to embed.
             wanted: see ``Wanted``: as for :meth:`memories`, and how a memory may match.
 
         Raises:
@@ -117,7 +121,7 @@ class Access:
         """
         search = asked(question, wanted)
         self.refresh()
-        return self._shelf.search(question, search)
+        return self._shelf.search(question, search, progress)
 
     def remember(
         self,

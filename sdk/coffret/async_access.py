@@ -104,11 +104,15 @@ class AsyncAccess:
         await self.refresh()
         return self._shelf.one(memory_id).memory
 
-    async def search(self, question: str, **wanted: Unpack[Wanted]) -> Sequence[Found]:
+    async def search(
+        self, question: str, progress: Progress = silent, **wanted: Unpack[Wanted]
+    ) -> Sequence[Found]:
         """Search what the grant covers, by meaning and by words, in this process.
 
         Args:
             question: in plain words.
+            progress: told how many memories are embedded, of those that a first search, or one
+                after changes, has to embed.
             wanted: see ``Wanted``: as for :meth:`memories`, and how a memory may match.
 
         Raises:
@@ -118,7 +122,7 @@ class AsyncAccess:
         """
         search = asked(question, wanted)
         await self.refresh()
-        return await to_thread(self._shelf.search, question, search)
+        return await to_thread(self._shelf.search, question, search, progress)
 
     async def remember(
         self,

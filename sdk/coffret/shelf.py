@@ -9,6 +9,7 @@ from coffret.arguments import check_names, many
 from coffret.finding import Found, Search, document, find
 from coffret.flows.apps import Ask
 from coffret.flows.readable import Readable, one
+from coffret.flows.sync import silent
 from coffret.sharing import Selection, app_info
 from coffret_vault.errors import CoffretError, InputError
 from coffret_vault.formats.layout import id_text, parse_id
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from coffret.flows.apps import Held
     from coffret.flows.appstate import AppState
+    from coffret.flows.sync import Progress
     from coffret.indexes import GrantIndexes
     from coffret.sharing import AppInfo
     from coffret_vault.records.memory import Memory
@@ -138,12 +140,12 @@ class Shelf:
         """
         return one(self._readable, memory_id)
 
-    def search(self, question: str, search: Search) -> list[Found]:
+    def search(self, question: str, search: Search, progress: Progress = silent) -> list[Found]:
         """Search what is there now, one thread after the other; the index follows it first."""
         kept = self._indexes.of(self._request_id)
         with kept.turn:
             try:
-                return _search(kept.get(), self._readable, question, search)
+                return _search(kept.get(), self._readable, (question, search), progress)
             except CoffretError:
                 raise
             except BaseException:  # Ctrl-C in a notebook, say: it may be between two tables
@@ -152,7 +154,10 @@ class Shelf:
 
 
 def _search(
-    index: SearchIndex, readable: Mapping[str, Readable], question: str, search: Search
+    index: SearchIndex,
+    readable: Mapping[str, Readable],
+    asked_for: tuple[str, Search],
+    progress: Progress,
 ) -> list[Found]:
     def read(keys: Iterable[bytes]) -> Iterator[Memory]:
         return (readable[id_text(key)].memory for key in keys)
@@ -162,5 +167,8 @@ def _search(
     }
     stale = index.stale(known)
     index.remove(stale.to_remove)
-    index.put(map(document, read(stale.to_put)))
-    return find(index, question, search, read)
+    index.put(
+        map(document, read(stale.to_put)),
+        progress=lambda count: progress("index", count, len(stale.to_put)),
+    )
+    return find(index, *asked_for, read)

@@ -56,6 +56,10 @@ class Asker:
         """Whether a file is named for a secret."""
         return bool(self._files.get(what) or self._environment.get(what.variable))
 
+    def asks(self, what: Secret) -> bool:
+        """Whether a person is asked for a secret, and can be asked again."""
+        return self.interactive and not self.has_file(what)
+
     def secret(self, what: Secret) -> str:
         """A secret that exists.
 

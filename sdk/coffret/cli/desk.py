@@ -16,7 +16,7 @@ from coffret.cli.naming import full_id
 from coffret.cli.places import DEFAULT, Places, check_name, find_places
 from coffret.cli.secret_key import find_secret_key
 from coffret.cli.writing import Writer
-from coffret_vault.errors import CoffretError, CredentialsError, NotFoundError
+from coffret_vault.errors import CoffretError, CredentialsError, KeysChangedError, NotFoundError
 from coffret_vault.primitives.secret import SecretBytes
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from coffret.flows.state import Ambient
     from coffret.opening import HeldKeys
     from coffret.vault import Vault
+
+_TRIES = 3
 
 
 class Desk:
@@ -128,9 +130,16 @@ class Desk:
         return vault
 
     def unlock(self, vault: Vault) -> None:
-        """Unlock a vault with what the person knows and has."""
-        passphrase = self.asker.secret(PASSPHRASE)
-        vault.unlock(passphrase, self.secret_key())
+        """Unlock a vault with what the person knows and has, who may mistype it at a terminal."""
+        for left in reversed(range(_TRIES if self.asker.asks(PASSPHRASE) else 1)):
+            passphrase = self.asker.secret(PASSPHRASE)
+            try:
+                vault.unlock(passphrase, self.secret_key())
+                break
+            except CredentialsError as error:
+                if not left or isinstance(error, KeysChangedError):
+                    raise
+                self.out.note("That does not open this vault. Once more:")
         self.log_out_at_end(vault)
 
     def log_out_at_end(self, vault: Vault) -> None:

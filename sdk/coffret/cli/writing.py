@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -38,6 +39,7 @@ _LABELS = {
     "sealing": "Sealing memories",
     "deletions": "Deleting memories",
 }
+_LONG_SECONDS = 10.0
 _SAYS_ALL = frozenset((ConflictError, NetworkError, NotFoundError, TimedOutError))
 """Errors of many causes, of which a particular one needs no sentence before it."""
 
@@ -117,11 +119,24 @@ class Writer:
         error = {"code": code, "message": message, "hint": hint, "exit_code": exit_code}
         sys.stderr.write(json.dumps({"error": error}) + "\n")
 
+    def _lines(self) -> Progress:
+        """Progress in a log: what is over in a few seconds says nothing."""
+        begun = last = monotonic()
+
+        def show(what: str, done: int, of: int) -> None:
+            nonlocal last
+            now = monotonic()
+            if now - begun >= _LONG_SECONDS and now - last >= _LONG_SECONDS:
+                last = now
+                self.note(f"{_LABELS.get(what, what)}: {done} of {of}")
+
+        return show
+
     @contextmanager
     def progress(self) -> Iterator[Progress]:
-        """Bars on a terminal while something takes long; nothing elsewhere."""
+        """Bars on a terminal while something takes long; elsewhere a line now and then."""
         if self.as_json or not sys.stderr.isatty():
-            yield _nothing
+            yield self._lines()
             return
         from rich.console import Console  # noqa: PLC0415 - takes 0.1 s: only for bars
         from rich.progress import Progress as Bars  # noqa: PLC0415 - the same
@@ -140,10 +155,6 @@ class Writer:
             yield show
         finally:
             bars.stop()
-
-
-def _nothing(_what: str, _done: int, _of: int) -> None:
-    return
 
 
 def _sentence(text: str) -> str:

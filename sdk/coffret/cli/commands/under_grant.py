@@ -95,7 +95,7 @@ def list_granted(  # noqa: PLR0913 - each option is an argument
     desk = desk_of(context, as_json=json)
     wanted = narrowed(tag, any_tag, kind, author, label, importance, since, until, source)
     found = _access(desk, app, file, request).memories(**wanted, limit=limit)
-    print_memories(desk, list(found))
+    print_memories(desk, found)
 
 
 def show_granted(
@@ -137,9 +137,16 @@ def search_granted(  # noqa: PLR0913 - each option is an argument
     """Search what the grant covers, on this machine."""
     desk = desk_of(context, as_json=json)
     wanted = narrowed(tag, any_tag, kind, author, label, importance, since, until, source)
-    found = _access(desk, app, file, request).search(
-        question, **wanted, limit=limit, mode=mode.value, min_similarity=min_similarity
-    )
+    access = _access(desk, app, file, request)
+    with desk.out.progress() as progress:
+        found = access.search(
+            question,
+            progress,
+            **wanted,
+            limit=limit,
+            mode=mode.value,
+            min_similarity=min_similarity,
+        )
     print_found(desk, found, None)
 
 
