@@ -112,6 +112,7 @@ class Session(Base):
     created: Mapped[int]
     last_seen: Mapped[int]
     expires: Mapped[int]
+    name: Mapped[bytes | None]
 
 
 class LoginFailure(Base):

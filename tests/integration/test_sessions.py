@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import platform
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
+from coffret.testing import cheap
 from coffret_vault.errors import (
     KeysChangedError,
     LockedError,
@@ -13,7 +16,7 @@ from coffret_vault.errors import (
     NotFoundError,
     SessionEndedError,
 )
-from harness.network import Losing, Recorder
+from harness.network import Evil, Losing, Recorder
 from harness.world import PASSPHRASE
 
 if TYPE_CHECKING:
@@ -105,3 +108,49 @@ def test_what_was_opened_goes_with_an_ended_session(world: World) -> None:
     with pytest.raises(SessionEndedError):
         other.sync()
     assert other._finder._index is None
+
+
+def test_devices_are_told_apart_by_names_that_the_server_cannot_read(world: World) -> None:
+    """A session has the name of its device on the owner's devices, and nowhere else."""
+    named = msgspec.structs.replace(cheap(), device=lambda: "kitchen laptop")
+    network = Recorder()
+    owner = world.owner(ambient=named, transport=network)
+    owner.vault.remember("x")
+    other = world.device(owner)
+    assert [item.name for item in other.sessions()] == ["kitchen laptop", ""]
+    sent = b"".join(request.content for request in network.requests)
+    assert b'"name":' in sent
+    assert b"kitchen" not in sent
+    assert "kitchen" not in repr(owner.vault.server_view())
+
+
+def test_a_device_says_what_it_is_called(either: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is its own name in the network, unless its owner says another; after a login at once."""
+    owner = either.owner()
+    owner.vault.sync()
+    monkeypatch.setenv("COFFRET_DEVICE", "bed-side tablet")
+    other = either.device(owner)
+    other.log_out()
+    other.unlock(PASSPHRASE, owner.secret_key)
+    other.sync()
+    names = [item.name for item in owner.vault.sessions()]
+    assert names == [" ".join(platform.node().split()), "bed-side tablet"]
+
+
+def test_a_server_gives_no_session_the_name_of_another(world: World) -> None:
+    """A name that is shown beside another session, or is none, is no name; the list is one."""
+    network = Evil()
+    owner = world.owner(transport=network)
+    owner.vault.remember("x")
+    other = world.device(owner)
+    other.lock()
+    other.unlock(PASSPHRASE, owner.secret_key)
+    other.sync()
+    honest = owner.vault.sessions()
+    assert [bool(item.name) for item in honest] == [True, False, True]
+
+    def exchanged(rows: list[dict[str, Any]]) -> None:
+        rows[0]["name"], rows[1]["name"], rows[2]["name"] = rows[2]["name"], "AAAA", "%"
+
+    network.rewrite["/auth/sessions"] = exchanged
+    assert [item.name for item in owner.vault.sessions()] == ["", "", ""]

@@ -128,6 +128,22 @@ async def test_sessions_are_listed_and_ended(stand: Stand) -> None:
     assert (await stand.get("/accounts/me", owner.token)).status_code == 200
 
 
+async def test_a_name_is_kept_as_it_came_and_is_short(stand: Stand) -> None:
+    """What a device says of itself is bytes to the server; without it a session has no name."""
+    owner = await stand.sign_up()
+    body = {"username": owner.username, "kind": "passphrase"}
+    for name, status in ((b"n" * 256, 200), (None, 200), (b"n" * 257, 422), (5, 422)):
+        challenge = (await stand.post("/auth/challenge", body)).json()
+        signed = owner.login_body(challenge, ORIGIN)
+        said = forge.b64(name) if isinstance(name, bytes) else name
+        answer = await stand.post("/auth/login", {**signed, "name": said})
+        assert answer.status_code == status
+    rows = (await stand.get("/auth/sessions", owner.token)).json()
+    assert [row["name"] for row in rows] == [None, forge.b64(b"n" * 256), None]
+    key = forge.b64(forge.public(owner.session))
+    assert {row["session_public_key"] for row in rows} == {key}
+
+
 async def test_logging_out_ends_the_token_at_once(stand: Stand) -> None:
     """After a logout the token is refused although it was in use a moment ago."""
     owner = await stand.sign_up()

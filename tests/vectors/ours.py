@@ -33,6 +33,7 @@ from coffret_vault.grants.words import check_words, fingerprint
 from coffret_vault.keyring import Keyring, open_identity
 from coffret_vault.keyring.keyring import identity_from_seeds
 from coffret_vault.keyslots.kdf import PUBLISHED
+from coffret_vault.keyslots.session_names import open_session_name
 from coffret_vault.keyslots.slots import (
     Place,
     derive,
@@ -205,6 +206,11 @@ def _open_identity(given: Values) -> Values:
     return {"seeds": known.hex()}
 
 
+def _open_session_name(given: Values) -> Values:
+    session, envelope = _hex(given["session"]), _hex(given["envelope"])
+    return {"name": open_session_name(_keyring(given), session, envelope)}
+
+
 def _public_keys(given: Values) -> Values:
     pair = identity_from_seeds(_hex(given["signing"]) + _hex(given["sealing"]))
     publics = {"signing": pair.signing.public.hex(), "sealing": pair.sealing.public.hex()}
@@ -350,6 +356,7 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "kdf": _kdf,
     "open-keyslot": _open_keyslot,
     "open-identity": _open_identity,
+    "open-session-name": _open_session_name,
     "lineage": _lineage,
     "settings": _settings,
     "settings-log": _settings_log,

@@ -35,12 +35,14 @@ from coffret_vault.formats.account import KEYSLOT, LOGIN, Kdf
 from coffret_vault.formats.account import Login as LoginStatement
 from coffret_vault.formats.layout import id_text, parse_id
 from coffret_vault.formats.unshown import Unshown
+from coffret_vault.keyslots.session_names import seal_session_name
 from coffret_vault.primitives.identity import SigningKey
 from coffret_vault.primitives.symmetric import generate_key
 
 if TYPE_CHECKING:
     from coffret.flows.http import Flow
     from coffret.flows.state import AccountFile, Ambient, Login, VaultState
+    from coffret_vault.keyring import Keyring
     from coffret_vault.keyslots.slots import Place
 
 
@@ -109,10 +111,17 @@ _TRIES = 3
 
 
 def answer_challenge(
-    place: Place, username: str, asked: Challenge, login: Login, ambient: Ambient
+    place: Place,
+    username: str,
+    asked: Challenge,
+    login: Login,
+    ambient: Ambient,
+    *,
+    keyring: Keyring | None = None,
 ) -> Flow[Session]:
     """Sign a challenge and give the session, with a key made for it.
 
+    With a keyring, which a device that enters has not yet, the session is named after this device.
     A challenge works once, so where the answer is lost another one is asked for.
 
     Raises:
@@ -120,9 +129,10 @@ def answer_challenge(
         TrustError: asked again, the server challenges for something else.
     """
     key = SigningKey(generate_key(ambient.random))
+    named = _named(keyring, key.public, ambient)
     for _ in range(_TRIES - 1):
         try:
-            response = yield _signed(place, asked, login.key, key.public)
+            response = yield _signed(place, asked, login.key, key.public, named)
         except NetworkError:
             again = yield from challenge(username, login.kind)
             if msgspec.structs.replace(again, nonce=asked.nonce) != asked:
@@ -131,14 +141,24 @@ def answer_challenge(
             asked = again
         else:
             return _session(response, key, ambient)
-    return _session((yield _signed(place, asked, login.key, key.public)), key, ambient)
+    return _session((yield _signed(place, asked, login.key, key.public, named)), key, ambient)
 
 
 def _session(response: Response, key: SigningKey, ambient: Ambient) -> Session:
     return Session(decode_json(succeed(response), _LoginAnswer).token, Prover(key, ambient))
 
 
-def _signed(place: Place, asked: Challenge, login: SigningKey, session: bytes) -> Request:
+def _named(keyring: Keyring | None, session: bytes, ambient: Ambient) -> dict[str, str]:
+    """What a login says of the device, for the owner's other devices alone."""
+    if keyring is None:
+        return {}
+    sealed = seal_session_name(keyring, session, ambient.device(), random=ambient.random)
+    return {"name": b64(sealed)}
+
+
+def _signed(
+    place: Place, asked: Challenge, login: SigningKey, session: bytes, named: dict[str, str]
+) -> Request:
     statement = LOGIN.serialize(
         LoginStatement(place.origin, place.account_id, asked.slot_id, asked.nonce, session)
     )
@@ -149,6 +169,7 @@ def _signed(place: Place, asked: Challenge, login: SigningKey, session: bytes) -
             "nonce": b64(asked.nonce),
             "session_public_key": b64(session),
             "signature": b64(sign_statement(login, "login", statement)),
+            **named,
         }
     )
     return Request("POST", "/auth/login", body, repeatable=False)
@@ -168,7 +189,9 @@ def log_in(state: VaultState) -> Flow[None]:
         raise TrustError(message)
     _check_slot(state, asked, login)
     username = state.account.username
-    state.session = yield from answer_challenge(state.place, username, asked, login, state.ambient)
+    state.session = yield from answer_challenge(
+        state.place, username, asked, login, state.ambient, keyring=state.keys.keyring
+    )
 
 
 def _check_slot(state: VaultState, asked: Challenge, login: Login) -> None:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret.flows.http import Count, Request, decode_json, succeed
+from coffret.flows.http import Count, Request, decode_json, succeed, unb64
 from coffret.flows.memories import read_id
 from coffret.flows.proof import proved
 from coffret.flows.session import get, in_session, send
-from coffret_vault.errors import SessionError
+from coffret_vault.errors import FormatError, OpenError, SessionError
 from coffret_vault.formats.layout import id_text, parse_id
+from coffret_vault.keyslots.session_names import open_session_name
 from coffret_vault.records.memory import from_micros
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class _Row(msgspec.Struct, frozen=True):
     last_seen: Count
     address: str
     current: bool
+    session_public_key: str = ""
+    name: str | None = None
 
 
 class SessionInfo(msgspec.Struct, frozen=True):
@@ -39,6 +42,8 @@ class SessionInfo(msgspec.Struct, frozen=True):
         last_seen: when it was last there, within five minutes.
         address: the network address from which it logged in.
         current: whether it is this device's.
+        name: what the device calls itself, which no server can read or exchange; empty where it
+            has not said so yet, as when it has just entered.
     """
 
     session_id: str
@@ -46,6 +51,7 @@ class SessionInfo(msgspec.Struct, frozen=True):
     last_seen: datetime
     address: str
     current: bool
+    name: str = ""
 
 
 _LONGEST_ADDRESS = 64
@@ -65,9 +71,21 @@ def sessions(state: VaultState) -> Flow[Sequence[SessionInfo]]:
             last_seen=from_micros(row.last_seen),
             address=_shown(row.address),
             current=row.current,
+            name=_name(state, row),
         )
         for row in rows
     )
+
+
+def _name(state: VaultState, row: _Row) -> str:
+    """The name that one of the owner's devices gave itself; nothing for what does not open."""
+    if row.name is None:
+        return ""
+    try:
+        keys = unb64(row.session_public_key), unb64(row.name)
+        return open_session_name(state.keys.keyring, *keys)
+    except (FormatError, OpenError):
+        return ""
 
 
 def _shown(address: str) -> str:

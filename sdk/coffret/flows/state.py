@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -37,16 +38,23 @@ def _micros() -> int:
     return time.time_ns() // 1_000
 
 
+def _device() -> str:
+    """What this device is called: as its owner says, or else as it calls itself in a network."""
+    return os.environ.get("COFFRET_DEVICE") or platform.node()
+
+
 class Ambient(msgspec.Struct, frozen=True):
     """What the core never looks up itself: randomness, the clock, and limits on passphrases.
 
-    ``web`` asks the domain of an app for the file of its apps; the real one when None.
+    ``web`` asks the domain of an app for the file of its apps; the real one when None. ``device``
+    is what this device is called, for its owner's list of sessions.
     """
 
     random: Random = os.urandom
     now: Callable[[], int] = _micros
     limits: KdfLimits = PUBLISHED
     web: Callable[[str], Response] | None = None
+    device: Callable[[], str] = _device
 
     def new_id(self) -> bytes:
         """A UUIDv7 (RFC 9562): 48 bits of milliseconds, then randomness."""

@@ -4,10 +4,11 @@ import hmac
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID, uuid4
 
 from fastapi import Request
+from pydantic import Field
 from sqlalchemy import delete, select, update
 from starlette.responses import Response
 
@@ -39,6 +40,9 @@ from coffret_server.wire import pae
 from coffret_server.wire.identity import LOGIN, SALT_SIZE, check_username, parse_keyslot
 
 auth = router("auth")
+
+_NAME_LIMIT: Final = 256
+"""Of a device's name, which is sealed: nothing is made of it here."""
 
 
 class ChallengeBody(Body):
@@ -76,6 +80,7 @@ class LoginBody(Body):
     nonce: Bytes
     session_public_key: Bytes
     signature: Bytes
+    name: Annotated[Bytes, Field(max_length=_NAME_LIMIT)] | None = None
 
 
 class LoginAnswer(Answer):
@@ -94,6 +99,8 @@ class SessionAnswer(Answer):
     last_seen: int
     address: str
     current: bool
+    session_public_key: str
+    name: str | None
 
 
 class TokenBody(Body):
@@ -133,7 +140,7 @@ _FIND_SLOT: Final = "SELECT keyslot FROM keyslots WHERE account_id = ? AND slot_
 _HOLD_ACCOUNT: Final = "SELECT 1 FROM accounts WHERE account_id = ?"
 _ADD_SESSION: Final = (
     "INSERT INTO sessions (account_id, session_id, token_hash, session_key, address, network,"
-    " created, last_seen, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " created, last_seen, expires, name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 SESSIONS_LIMIT: Final = 500
@@ -248,7 +255,7 @@ async def login(request: Request, body: LoginBody, services: CurrentServices) ->
         await failures.take_back(tx, tried)
         await purge(tx, "sessions", now)
         found = (body.account_id, session_id.bytes, tokens.digest(token), body.session_public_key)
-        await tx.run(_ADD_SESSION, *found, address, tried.network, now, now, expires)
+        await tx.run(_ADD_SESSION, *found, address, tried.network, now, now, expires, body.name)
         await tx.run(_END_UNSEEN, *found[:2], _AT_ONCE, SESSIONS_LIMIT - 1)
         return True
 
@@ -317,6 +324,8 @@ async def sessions(owner: CurrentOwner, services: CurrentServices) -> Response:
                 "last_seen": row.last_seen,
                 "address": row.address,
                 "current": row.session_id == owner.session,
+                "session_public_key": row.session_key,
+                "name": row.name,
             }
             for row in rows
         ]

@@ -20,6 +20,11 @@ from coffret_vault.formats.memory import KEK, Kek, memory_key_wrap_header
 from coffret_vault.formats.sharing import grant_key_info, grant_key_wrap_header
 from coffret_vault.grants.approve import open_owner_wrap
 from coffret_vault.keyring.keyring import Keyring, open_identity, seal_identity
+from coffret_vault.keyslots.session_names import (
+    open_session_name,
+    seal_session_name,
+    session_name_header,
+)
 from coffret_vault.keyslots.slots import Place, SlotKeys, SlotPlan, make_keyslot, open_keyslot
 from coffret_vault.primitives.identity import seal_to
 from coffret_vault.records.memory import Fields
@@ -109,6 +114,7 @@ def headers() -> dict[str, tuple[str, bytes]]:
         "grant key by owner": ("grant-key", grant_key_wrap_header(ACCOUNT_ID, GRANT_ID, 1)),
         "identity": ("identity", identity_seeds_header(ACCOUNT_ID, 1, *public)),
         "note": ("note", note_header(ACCOUNT_ID, 1, _NOTE)),
+        "session name": ("session-name", session_name_header(ACCOUNT_ID, 1, public[0])),
         **{
             name: ("account-key", account_key_wrap_header(slot, ORIGIN))
             for name, slot in slots.items()
@@ -179,9 +185,17 @@ def _index(folder: Path) -> Table:
 
 
 def _notes() -> Table:
-    """What a device noted down, behind the generation of its keys."""
+    """What a device noted down, behind the generation of its keys, and what it calls itself."""
     note = seal_note(RING, _NOTE, b"what is intended", random=os.urandom)
-    return Table({"note": note}, {"note": reader(partial(open_note, RING, _NOTE), "note")})
+    session = ONE.signing.public
+    name = seal_session_name(RING, session, "laptop", random=os.urandom)
+    return Table(
+        {"note": note, "session name": name},
+        {
+            "note": reader(partial(open_note, RING, _NOTE), "note"),
+            "session name": reader(partial(open_session_name, RING, session), "session name"),
+        },
+    )
 
 
 def bound() -> dict[str, bytes]:

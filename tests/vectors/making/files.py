@@ -28,6 +28,7 @@ def books() -> Iterator[Book]:
     yield keys.kdf_book()
     yield keys.keyslot_book()
     yield keys.identity_book()
+    yield keys.session_name_book()
     yield lineage.lineage_book()
     yield log.leaf_book()
     yield log.tree_book()

@@ -13,6 +13,7 @@ from coffret_vault.formats.codes import RECOVERY_CODE, SECRET_KEY, write_code
 from coffret_vault.formats.pae import pack_list, u64
 from coffret_vault.grants.words import fingerprint
 from coffret_vault.keyring import Keyring
+from coffret_vault.keyslots.session_names import seal_session_name, session_name_header
 from coffret_vault.keyslots.slots import (
     Place,
     SlotPlan,
@@ -258,4 +259,33 @@ def identity_book() -> Book:
         ("cut", {"envelope": sealed[:-1].hex()}),
     ):
         book.refuse(name, "open-identity", good | changes, "cannot-open")
+    return book
+
+
+def session_name_book() -> Book:
+    """The name of a session, opened beside its key."""
+    book = Book("session-name", "3-keys", "What a device calls itself, bound to its session's key.")
+    keyring, session = Keyring(ACCOUNT_ID, 2, secret("account key")), CARD.signing_public
+    sealed = seal_session_name(keyring, session, "Ana\u2019s laptop", random=Steady("session name"))
+    good = {
+        "account_key": steady("account key", 32).hex(),
+        "generation": 2,
+        "account_id": ACCOUNT_ID.hex(),
+        "session": session.hex(),
+        "envelope": sealed.hex(),
+    }
+    book.accept("as usual", "open-session-name", good, name="Ana\u2019s laptop")
+    unnamed = seal_session_name(keyring, session, "", random=Steady("no name"))
+    book.accept("without a name", "open-session-name", good | {"envelope": unnamed.hex()}, name="")
+    kek, header = keyring.kek("local"), session_name_header(ACCOUNT_ID, 2, session)
+    for name, inside in (("not UTF-8", b"\xff" * 64), ("not 64 bytes", b"laptop")):
+        odd = seal("session-name", kek, header, inside, random=Steady(name)).hex()
+        book.refuse(name, "open-session-name", good | {"envelope": odd}, "cannot-open")
+    for name, changes in (
+        ("another session", {"session": CARD.sealing_public[:32].hex()}),
+        ("another generation", {"generation": 1}),
+        ("another account", {"account_id": bytes(16).hex()}),
+        ("cut", {"envelope": sealed[:-1].hex()}),
+    ):
+        book.refuse(name, "open-session-name", good | changes, "cannot-open")
     return book

@@ -306,3 +306,19 @@ def open_identity(
     if [ed25519_public(seeds[:32]), xwing_public(seeds[32:])] != publics:
         raise Refused(UNTRUSTWORTHY)
     return seeds
+
+
+def open_session_name(
+    account_key: bytes, generation: int, account: bytes, session: bytes, envelope: bytes
+) -> str:
+    """What a device calls itself."""
+    header = pae("session-name", account, u64(generation), session)
+    key = kek(account_key, "local", account, generation)
+    padded = open_envelope("session-name", key, header, envelope)
+    try:
+        name = padded.rstrip(b"\0").decode()
+    except UnicodeDecodeError:
+        raise Refused(CANNOT_OPEN) from None
+    if len(padded) != 64:
+        raise Refused(CANNOT_OPEN)
+    return name

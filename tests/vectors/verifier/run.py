@@ -128,6 +128,14 @@ def _open_keyslot(given: Values) -> Values:
     return {"account_key": key.hex()}
 
 
+def _session_name(given: Values) -> Values:
+    account_key, account, session, envelope = (
+        bytes.fromhex(given[name]) for name in ("account_key", "account_id", "session", "envelope")
+    )
+    name = keys.open_session_name(account_key, given["generation"], account, session, envelope)
+    return {"name": name}
+
+
 def _identity(given: Values) -> Values:
     account_key, account = _hex(given["account_key"]), _hex(given["account_id"])
     card, envelope = _hex(given["card"]), _hex(given["envelope"])
@@ -246,6 +254,7 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "kdf": _kdf,
     "open-keyslot": _open_keyslot,
     "open-identity": _identity,
+    "open-session-name": _session_name,
     "lineage": lineage,
     "settings": settings,
     "settings-log": settings_log,

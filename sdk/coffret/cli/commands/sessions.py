@@ -22,6 +22,7 @@ def list_sessions(context: typer.Context, *, json: Json = False) -> None:
     rows = [
         (
             item.session_id,
+            item.name,
             local_minute(item.created),
             local_minute(item.last_seen),
             item.address,
@@ -29,7 +30,7 @@ def list_sessions(context: typer.Context, *, json: Json = False) -> None:
         )
         for item in found
     ]
-    desk.out.table(("ID", "SINCE", "LAST SEEN", "FROM", ""), rows)
+    desk.out.table(("ID", "DEVICE", "SINCE", "LAST SEEN", "FROM", ""), rows)
 
 
 def end(
