@@ -119,6 +119,10 @@ async def migrate(url: str) -> Upgrade | None:
 
 
 async def _bring(address: Address) -> Upgrade | None:
+    if address.path is not None:
+        # What cannot be opened is found here: of the driver, a thread would go on to tell it to a
+        # loop that may have ended by then, and print that beside our sentence.
+        sqlite3.connect(address.path).close()
     before, newest = await _revision(address), newest_revision()
     if before != newest:
         await _upgrade(address)
