@@ -127,7 +127,8 @@ def check_names(call: str, given: Mapping[str, Any], known: type) -> None:
         TypeError: there is one, as for any other function.
     """
     if unknown := sorted(given.keys() - known.__annotations__.keys()):
-        message = f"{call}() got an unexpected keyword argument {unknown[0]!r}"
+        takes = ", ".join(sorted(known.__annotations__))
+        message = f"{call}() got an unexpected keyword argument {unknown[0]!r}; it takes {takes}"
         raise TypeError(message)
 
 

@@ -98,7 +98,7 @@ def test_sessions_are_listed_and_ended(owner: Cli) -> None:
     owner.process("unlock")
     owner("sync")
     (mine,) = [item for item in owner("sessions", "--json").data() if item["current"]]
-    assert mine["session_id"] in owner("sessions").out
+    assert mine["session_id"][-8:] in owner("sessions").out
     ended = owner("sessions", "end", mine["session_id"][-8:], "--json").data()
     assert ended == {"ended": mine["session_id"]}
     wait_until_locked(owner)

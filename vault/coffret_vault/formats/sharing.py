@@ -87,7 +87,10 @@ def _check_selector(selector: Selector) -> None:
     given = bool(selector.tags or selector.types or selector.ids)
     given = given or selector.importance is not None or selector.since is not None
     if given == selector.everything:
-        message = "a selector names either everything or at least one thing"
+        message = (
+            "what is asked for is either everything, or at least one of tags, types, memories, "
+            "importance and since"
+        )
         raise FormatError(message)
     if selector.importance is not None and selector.importance > IMPORTANCE_ONE:
         message = "importance is between 0 and 1"

@@ -191,7 +191,7 @@ class mapped:  # noqa: N801 - used as the function that it could be
         if isinstance(error, sqlite3.OperationalError):
             raise _operational(error) from None
         if isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
-            message = "it was closed before"  # by our caller: nothing is the matter with it
+            message = "this vault was closed before"  # by our caller: nothing is the matter with it
             raise StoreError(message) from None
         if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_AUTH:
             raise StoreAlteredError(_NOT_OUR_TABLES, hint=_ENTER_ANEW) from None

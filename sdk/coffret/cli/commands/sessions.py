@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from coffret.cli.desk import desk_of
-from coffret.cli.naming import full_id
+from coffret.cli.naming import full_id, short
 from coffret.cli.options import Json
 from coffret.cli.showing import local_minute
 
@@ -21,7 +21,7 @@ def list_sessions(context: typer.Context, *, json: Json = False) -> None:
         return
     rows = [
         (
-            item.session_id,
+            short(item.session_id),
             item.name,
             local_minute(item.created),
             local_minute(item.last_seen),
