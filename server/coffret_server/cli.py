@@ -1,4 +1,4 @@
-"""The command `coffret-server`: `serve` and `migrate`."""
+"""The command `coffret-server`: `serve`, `migrate` and `quota`."""
 
 import argparse
 import asyncio
@@ -15,6 +15,7 @@ from coffret_server import __version__, origins
 from coffret_server.app import create_app
 from coffret_server.joined import JoinedProtocol
 from coffret_server.lines import BatchedHandler, PlainFormatter
+from coffret_server.quotas import UnknownAccountError, quota
 from coffret_server.settings import Settings, unknown_names
 from coffret_server.storage.addresses import DatabaseError
 from coffret_server.storage.open import Upgrade, check, migrate
@@ -23,6 +24,7 @@ DEFAULT_DATABASE: Final = "sqlite:///coffret.db"
 EXIT_SETTINGS: Final = 2
 EXIT_DATABASE: Final = 3
 _HIGHEST_PORT: Final = 65_535
+_MOST: Final = 10**18
 _BACKLOG: Final = 2_048
 
 
@@ -40,7 +42,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--trust-forwarded", action="store_true", default=None)
     bring = commands.add_parser("migrate", help="bring the database's tables up to date")
-    for command in (serve, bring):
+    asked = commands.add_parser("quota", help="show or change what an account may have")
+    asked.add_argument("username")
+    asked.add_argument("--memories", type=_count)
+    asked.add_argument("--bytes", type=_count)
+    for command in (serve, bring, asked):
         command.add_argument("--database", help=f"URL, by default {DEFAULT_DATABASE}")
     return parser
 
@@ -48,6 +54,13 @@ def _parser() -> argparse.ArgumentParser:
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) <= _HIGHEST_PORT):
         message = f"a port is a whole number up to {_HIGHEST_PORT}"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= _MOST):
+        message = f"a quota is a whole number up to {_MOST}"
         raise argparse.ArgumentTypeError(message)
     return int(text)
 
@@ -134,6 +147,17 @@ def serve(arguments: argparse.Namespace) -> int:
     return 0 if server.started else EXIT_DATABASE
 
 
+def _quota(arguments: argparse.Namespace) -> int:
+    database, name = _settings(arguments).database, arguments.username
+    wanted = quota(database, name, memories=arguments.memories, size=arguments.bytes)
+    try:
+        _say(asyncio.run(wanted))
+    except UnknownAccountError:
+        _say(f"nobody is called {name!a} here")
+        return EXIT_SETTINGS
+    return 0
+
+
 def _say_state(settings: Settings, done: Upgrade | None) -> None:
     _say(f"devices know this server as {' '.join(settings.origins)}")
     for origin in settings.origins:
@@ -163,6 +187,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments.command == "serve":
             return serve(arguments)
+        if arguments.command == "quota":
+            return _quota(arguments)
         _say(_told(asyncio.run(migrate(_settings(arguments).database))))
     except DatabaseError as error:
         _say(str(error))
