@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from coffret.async_vault import AsyncVault
     from coffret.developer import Developer
     from coffret.finding import Found
+    from coffret.flows.deletion import AccountDeleted
     from coffret.flows.history import Version
     from coffret.flows.keychange import KeyChange
     from coffret.flows.memories import NewMemory
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Access": "coffret.access",
     "AccessRequestInfo": "coffret.sharing",
+    "AccountDeleted": "coffret.flows.deletion",
     "App": "coffret.app",
     "AppCheck": "coffret.sharing",
     "AppInfo": "coffret.sharing",
@@ -81,6 +83,7 @@ _HOMES = {
 __all__ = [
     "Access",
     "AccessRequestInfo",
+    "AccountDeleted",
     "App",
     "AppCheck",
     "AppInfo",

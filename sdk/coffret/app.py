@@ -151,7 +151,8 @@ class App(LocalApp):
     def grant_status(self, request_id: str) -> str | None:
         """Where the grant stands: ``active``, ``paused``, ``revoked``, ``over``, ``activating``.
 
-        None where the owner has not approved the request.
+        ``gone`` where the owner has deleted their account; None where the owner has not approved
+        the request.
 
         Raises:
             TrustError: what the server shows is not the owner's answer.

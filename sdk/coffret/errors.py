@@ -61,6 +61,7 @@ from coffret_vault.errors import (
     WeakKeyError,
     WordsError,
 )
+from coffret_vault.formats.deletion import AccountDeletedError, OwnerGoneError
 from coffret_vault.ingest.errors import (
     IngestError,
     SourceDamagedError,
@@ -82,6 +83,7 @@ _HOMES = {
 """Where those are whose modules load numbers or ciphers: they are loaded when asked for."""
 
 __all__ = [
+    "AccountDeletedError",
     "AppDomainError",
     "AppKeyChangedError",
     "AppUnconfirmedError",
@@ -108,6 +110,7 @@ __all__ = [
     "NetworkError",
     "NotFoundError",
     "OpenError",
+    "OwnerGoneError",
     "OwnerKeyChangedError",
     "QuotaError",
     "RateLimitedError",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from coffret import opening
+from coffret.flows.deletion import delete_account
 from coffret.flows.keychange import change_keys
 from coffret.flows.passphrase import replace_passphrase
 from coffret.flows.reentry import log_in_again
@@ -14,6 +15,7 @@ from coffret.local import LocalVault
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from coffret.flows.deletion import AccountDeleted
     from coffret.flows.keychange import KeyChange
     from coffret.flows.sync import Progress, SyncReport
     from coffret.kit import RecoveryKit
@@ -94,3 +96,27 @@ class KeyKeeping(LocalVault):
         key = opening.read_secret_key(secret_key)
         flow = log_in_again(self._state, passphrase, key, progress)
         return self._driver.run(flow)
+
+    def delete_account(self, passphrase: str, secret_key: str) -> AccountDeleted:
+        """Delete the account at the server, with all that it keeps of it, for good.
+
+        All sessions and grants end when this returns; the server erases the rest right after, and
+        then lets anybody have the username. What is on this device stays, to be read and exported
+        without the server; so it is with the owner's other devices, which are told when they next
+        ask the server. What apps have read stays with them. :meth:`export` first.
+
+        Args:
+            passphrase: the owner's, though the vault is unlocked: whoever finds it so does not
+                know it.
+            secret_key: the Secret Key's code.
+
+        Raises:
+            CodeTypoError: the Secret Key was mistyped.
+            CredentialsError: passphrase and Secret Key are not this vault's; nothing was deleted.
+            LockedError: the vault is locked.
+            KeysChangedError: they were changed on another device; nothing was deleted.
+            AccountDeletedError: it was deleted before.
+            TrustError: the server says that it did, and does not show the owner's word for it.
+        """
+        key = opening.read_secret_key(secret_key)
+        return self._driver.run(delete_account(self._state, passphrase, key))

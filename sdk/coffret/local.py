@@ -12,6 +12,7 @@ from coffret import opening
 from coffret.arguments import listing_of
 from coffret.confirming import confirm
 from coffret.finding import Finder, default_embedder
+from coffret.flows import gone
 from coffret.flows import grants as grant_flows
 from coffret.flows import memories as memory_flows
 from coffret.flows import review as review_flows
@@ -62,6 +63,7 @@ class VaultStatus(msgspec.Struct, frozen=True):
         confirmed_entries: up to which entry; what came behind it when this device entered the vault
             is by the server's word.
         locked: whether the keys are out of memory.
+        deleted: whether the account was deleted at the server, by its own keys.
     """
 
     origin: str
@@ -75,6 +77,7 @@ class VaultStatus(msgspec.Struct, frozen=True):
     confirmed: bool
     confirmed_entries: int
     locked: bool
+    deleted: bool
 
 
 class VaultSettings(msgspec.Struct, frozen=True):
@@ -177,6 +180,7 @@ class LocalVault:
             confirmed=account.confirmed,
             confirmed_entries=_confirmed_entries(state) if account.confirmed else 0,
             locked=state.is_locked,
+            deleted=gone.kept(state) is not None,
         )
 
     @_at_once

@@ -19,6 +19,7 @@ from coffret_server.control.auth import auth
 from coffret_server.control.developers import developers
 from coffret_server.control.grants import grants
 from coffret_server.control.keys import keys
+from coffret_server.control.leaving import leaving
 from coffret_server.control.listing import listing
 from coffret_server.control.requests import requests
 from coffret_server.control.viewing import viewing
@@ -78,7 +79,7 @@ def create_app(
     )
     app.state.limits = Limits(settings, monotonic)
     app.router.routes.extend(data_routes())
-    for part in (auth, accounts, keys, listing, developers, requests, grants, viewing):
+    for part in (auth, accounts, keys, leaving, listing, developers, requests, grants, viewing):
         app.include_router(part)
     app.openapi = functools.cache(lambda: describe(app))  # type: ignore[method-assign]
     app.add_api_route("/api/v1/openapi.json", _document(app), include_in_schema=False)

@@ -1,4 +1,4 @@
-"""The command `coffret-server`: `serve`, `migrate` and `quota`."""
+"""The command `coffret-server`: `serve`, `migrate`, `quota` and `delete-account`."""
 
 import argparse
 import asyncio
@@ -11,7 +11,7 @@ from typing import Final
 
 import uvicorn
 
-from coffret_server import __version__, origins
+from coffret_server import __version__, deleting, origins
 from coffret_server.app import create_app
 from coffret_server.joined import JoinedProtocol
 from coffret_server.lines import BatchedHandler, PlainFormatter
@@ -46,7 +46,12 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_argument("username")
     asked.add_argument("--memories", type=_count)
     asked.add_argument("--bytes", type=_count)
-    for command in (serve, bring, asked):
+    delete = commands.add_parser(
+        "delete-account", help="delete an account, and all that is kept of it"
+    )
+    delete.add_argument("username")
+    delete.add_argument("--yes", action="store_true", help="do not ask for the name again")
+    for command in (serve, bring, asked, delete):
         command.add_argument("--database", help=f"URL, by default {DEFAULT_DATABASE}")
     return parser
 
@@ -180,6 +185,8 @@ def _told(done: Upgrade | None) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit code is 0, or 3 if the database cannot be served.
 
+    It is 1 if an account that was to be deleted was not.
+
     Raises:
         SystemExit: with 2, for arguments and settings that are none.
     """
@@ -189,6 +196,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return serve(arguments)
         if arguments.command == "quota":
             return _quota(arguments)
+        if arguments.command == "delete-account":
+            return deleting.run(_settings(arguments), arguments.username, yes=arguments.yes)
         _say(_told(asyncio.run(migrate(_settings(arguments).database))))
     except DatabaseError as error:
         _say(str(error))

@@ -4,6 +4,7 @@ from typing import Final
 
 import msgspec
 
+from coffret_server.bygone import refuse_missing
 from coffret_server.principals import AppCaller
 from coffret_server.problems import refuse
 from coffret_server.storage import Tx
@@ -40,10 +41,10 @@ def state_at(stored: str, expires: int, now: int) -> str:
 
 
 async def find_grant(tx: Tx, grant: bytes, now: int) -> Grant | None:
-    """A grant by its id."""
+    """A grant by its id, of an account that was not deleted."""
     row = await tx.one(
-        "SELECT account_id, app_id, state, scopes, expires, last_read FROM grants"
-        " WHERE grant_id = ?",
+        "SELECT g.account_id, g.app_id, g.state, g.scopes, g.expires, g.last_read FROM grants g"
+        " JOIN accounts a ON a.account_id = g.account_id WHERE g.grant_id = ?",
         grant,
     )
     if row is None:
@@ -56,11 +57,11 @@ async def usable_grant(tx: Tx, grant: bytes, app: AppCaller, now: int) -> Grant:
     """The active grant of an app, with the scopes that the app's API key is good for as well.
 
     Raises:
-        ProblemError: `not-found`, or the `grant-…` code of its state.
+        ProblemError: `not-found`, `owner-gone`, or the `grant-…` code of its state.
     """
     found = await find_grant(tx, grant, now)
     if found is None or found.app != app.app:
-        refuse("not-found", "there is no such grant")
+        await refuse_missing(tx, grant, app.app, "grant")
     if found.state != ACTIVE:
         refuse(*_REFUSALS[found.state])
     return msgspec.structs.replace(found, scopes=found.scopes & app.scopes)

@@ -22,3 +22,8 @@ async def spend(tx: Tx, account: bytes, value: bytes, expires: int, now: int) ->
     """Let a nonce or a proof work, if it never did."""
     await purge(tx, "used_nonces", now)
     return await tx.one(_SPEND, account, value, expires) is not None
+
+
+def of_new_account(account: bytes) -> bytes:
+    """Who an account is, among callers whose calls are kept to be repeated, while it is made."""
+    return b"new:" + account

@@ -42,7 +42,7 @@ _CREATES: Final = frozenset({"/memory-blobs", "/memory-blobs/batch", "/grants/{i
 _OPEN: Final = frozenset(
     {"/healthz", "/readyz"}
     | {f"{BASE}{path}" for path in ("/auth/challenge", "/auth/login", "/auth/token")}
-    | {f"{BASE}{path}" for path in ("/accounts", "/developers")}
+    | {f"{BASE}{path}" for path in ("/accounts", "/developers", "/accounts/{id}/deletion")}
 )
 _DEVELOPERS: Final = ("create_app_", "create_key_", "list_keys_", "delete_key_")
 _PROOF: Final = (

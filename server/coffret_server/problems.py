@@ -27,6 +27,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "log-moved": (409, "The log has moved on"),
     "not-approved": (409, "The request is not approved"),
     "request-final": (409, "The request is decided already"),
+    "owner-gone": (410, "The owner's account was deleted"),
     "version-moved": (412, "The memory has a newer version"),
     "too-large": (413, "The request is too large"),
     "invalid-input": (422, "The request breaks a rule"),

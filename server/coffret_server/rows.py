@@ -171,8 +171,16 @@ async def load_state(tx: Tx, account: bytes, session: bytes | None = None) -> St
         session: the session that must not have ended; None if that was looked up.
 
     Raises:
-        ProblemError: `session-ended`.
+        ProblemError: `session-ended`; so is every one whose account was deleted meanwhile.
     """
+    found = await find_state(tx, account, session)
+    if found is None:
+        refuse(*SESSION_ENDED)
+    return found
+
+
+async def find_state(tx: Tx, account: bytes, session: bytes | None = None) -> State | None:
+    """As `load_state`; None where there is no such account, or its session has ended."""
     row = await tx.one(
         "SELECT (SELECT signing_key FROM accounts a WHERE a.account_id = logs.account_id),"  # noqa: S608 - no value is put into the text
         " size, frontier, head, base, memories, bytes, quota_memories, quota_bytes,"
@@ -182,10 +190,8 @@ async def load_state(tx: Tx, account: bytes, session: bytes | None = None) -> St
         session or b"",
         account,
     )
-    if row is None:
-        refuse("not-found", "there is no such account")
-    if session is not None and not row[-1]:
-        refuse(*SESSION_ENDED)
+    if row is None or (session is not None and not row[-1]):
+        return None
     return State(*row[:-1])
 
 

@@ -84,6 +84,39 @@ class Rewrap(Base):
     wrap: Mapped[bytes]
 
 
+class Departure(Base):
+    """An account that was deleted: no other one gets its id, and so its devices can be told.
+
+    `statement` and `signature` are the owner's, empty where the operator deleted it. The name is
+    kept, and taken, until the last row of the account is gone, at `erased`.
+    """
+
+    __tablename__ = "departures"
+    __table_args__ = (
+        Index(
+            "ix_departures_open",
+            "begun",
+            sqlite_where=text("erased IS NULL"),
+            postgresql_where=text("erased IS NULL"),
+        ),
+    )
+    account_id: Mapped[bytes] = mapped_column(primary_key=True)
+    username: Mapped[str | None]
+    statement: Mapped[bytes]
+    signature: Mapped[bytes]
+    begun: Mapped[int]
+    erased: Mapped[int | None]
+
+
+class Bygone(Base):
+    """A request or a grant that went with its owner's account, for its app to be told."""
+
+    __tablename__ = "bygones"
+    __table_args__ = (_COMPACT,)
+    app_id: Mapped[bytes] = mapped_column(primary_key=True)
+    thing_id: Mapped[bytes] = mapped_column(primary_key=True)
+
+
 class UsedNonce(Base):
     """A login nonce, or a proof, that has worked once, kept until it would have expired."""
 

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import select
 
 from coffret_server import tokens
+from coffret_server.erasing import Eraser
 from coffret_server.limits import AddressLimiter, Allowance, Limiter, network
 from coffret_server.principals import AppCaller, Owner, Principals
 from coffret_server.proofs import Proofs
@@ -50,6 +51,7 @@ class Services:
         self.principals = Principals(storage, secrets.jwt_key, secrets.nonce_key, clock)
         self.proofs = Proofs(settings.origins, secrets.nonce_key, clock)
         self.readiness = Readiness(READY_SECONDS)
+        self.eraser = Eraser(storage, clock)
 
 
 class Tally(NamedTuple):
@@ -145,11 +147,22 @@ async def _secrets(storage: Storage, settings: Settings) -> Secrets:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings, clock: Callable[[], int]) -> AsyncIterator[Services]:
-    """Services on an open database."""
+async def opened(settings: Settings, clock: Callable[[], int]) -> AsyncIterator[Services]:
+    """Services on an open database, for a command."""
     async with contextlib.AsyncExitStack() as stack:
         storage = await open_storage(settings.database)
         stack.push_async_callback(storage.close)
         services = Services(settings, storage, await _secrets(storage, settings), clock)
         stack.push_async_callback(services.readiness.close)
         yield services
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings, clock: Callable[[], int]) -> AsyncIterator[Services]:
+    """The same for a server, which erases what is left of deleted accounts meanwhile."""
+    async with opened(settings, clock) as services:
+        services.eraser.start()
+        try:
+            yield services
+        finally:
+            await services.eraser.close()

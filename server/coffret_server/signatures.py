@@ -29,6 +29,7 @@ _LAYOUTS: Final = {
         "access-request",
         "grant",
         "succession",
+        "account-deletion",
     )
 }
 

@@ -25,6 +25,7 @@ _SERVERS: dict[str, Callable[[bytes], object]] = {
     "account": identity.parse_card,
     "keyslot": identity.parse_keyslot,
     "succession": identity.parse_succession,
+    "account-deletion": identity.parse_deletion,
     "app-manifest": apps.parse_manifest,
     "selector": apps.check_selector,
     "access-request": apps.parse_request,

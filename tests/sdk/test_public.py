@@ -20,14 +20,16 @@ from coffret.async_access import AsyncAccess
 from coffret.async_app import register_developer_async
 from coffret.flows.http import LogMovedError, Response, VersionConflictError, b64, problem, succeed
 from coffret_vault import errors
+from coffret_vault.formats.deletion import OwnerGoneError
 
 NAMES = {
-    "Access", "AccessRequestInfo", "App", "AppCheck", "AppInfo", "Approving", "AsyncAccess",
-    "AsyncApp", "AsyncVault", "Changes", "CoffretError", "Details", "Developer", "Embedder",
-    "Fields", "Found", "Gone", "GrantInfo", "ImportInfo", "ImportReport", "ImportUndone",
-    "KeyChange", "Listing", "Memory", "MessagesReport", "NewMemory", "Pending", "RecoveryKit",
-    "Review", "Selection", "SessionInfo", "SyncReport", "Talk", "Vault", "VaultSettings",
-    "VaultStatus", "Version", "Wanted", "register_developer", "register_developer_async",
+    "Access", "AccessRequestInfo", "AccountDeleted", "App", "AppCheck", "AppInfo", "Approving",
+    "AsyncAccess", "AsyncApp", "AsyncVault", "Changes", "CoffretError", "Details", "Developer",
+    "Embedder", "Fields", "Found", "Gone", "GrantInfo", "ImportInfo", "ImportReport",
+    "ImportUndone", "KeyChange", "Listing", "Memory", "MessagesReport", "NewMemory", "Pending",
+    "RecoveryKit", "Review", "Selection", "SessionInfo", "SyncReport", "Talk", "Vault",
+    "VaultSettings", "VaultStatus", "Version", "Wanted", "register_developer",
+    "register_developer_async",
 }  # fmt: skip
 
 
@@ -116,6 +118,7 @@ EXPECTED: dict[str, type[errors.CoffretError]] = {
     "grant-paused": errors.GrantPausedError,
     "grant-revoked": errors.GrantRevokedError,
     "grant-expired": errors.GrantExpiredError,
+    "owner-gone": OwnerGoneError,
     "not-found": errors.NotFoundError,
     "conflict": errors.ConflictError,
     "username-taken": errors.ConflictError,

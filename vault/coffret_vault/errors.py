@@ -24,6 +24,7 @@
      │   ├─ AppDomainError    an app's own domain names other apps than this one
      │   └─ OwnerKeyChangedError an owner shows other keys than this app knew
      ├─ NotFoundError         no such memory, grant, request, app or account
+     ├─ AccountDeletedError   the account is no more at the server (formats.deletion)
      ├─ ConflictError         someone else changed it first, or it exists already
      │   ├─ RequestPendingError an owner has not decided about a request
      │   └─ RequestEndedError a request that led to no grant; carries ``state``
@@ -31,7 +32,8 @@
      │   ├─ GrantActivatingError
      │   ├─ GrantExpiredError
      │   ├─ GrantPausedError
-     │   └─ GrantRevokedError
+     │   ├─ GrantRevokedError
+     │   └─ OwnerGoneError    its owner deleted their account (formats.deletion)
      ├─ StoreError            the local store cannot be read or written
      │   ├─ StoreDamagedError
      │   │   └─ StoreAlteredError something in it that this vault did not put there

@@ -38,6 +38,7 @@ from coffret_vault.errors import (
     TrustError,
 )
 from coffret_vault.formats.account import check_username, keys_hash
+from coffret_vault.formats.deletion import OwnerGoneError
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.sharing import AccessRequest, Grant
 from coffret_vault.formats.unshown import Unshown
@@ -70,6 +71,7 @@ _NOT_IN_FORCE: dict[type[GrantError], str] = {
     GrantPausedError: "paused",
     GrantRevokedError: "revoked",
     GrantExpiredError: "over",
+    OwnerGoneError: "gone",
 }
 _ENDED = {
     "denied": "the owner has denied this request",
@@ -239,18 +241,23 @@ def _owner(state: AppState, username: str) -> Flow[tuple[Signed, AccountCard]]:
 def status(state: AppState, request_id: str) -> Flow[str]:
     """Where a request stands.
 
-    ``pending``, ``approved``, ``denied``, ``cancelled``, ``lapsed`` or ``superseded``.
+    ``pending``, ``approved``, ``denied``, ``cancelled``, ``lapsed``, ``superseded``, or ``gone``
+    where the owner has deleted their account.
     """
     path = f"/access-requests/{state.asked(request_id).id}"
-    answer = yield from send(state, Request("GET", path))
+    try:
+        answer = yield from send(state, Request("GET", path))
+    except OwnerGoneError:
+        return "gone"
     return decode_json(answer, _StateAnswer).state
 
 
 def grant_status(state: AppState, request_id: str) -> Flow[str | None]:
     """Where the grant stands that came of a request.
 
-    ``active``, ``paused``, ``revoked``, ``over``, or ``activating`` while the owner's device hands
-    its keys over; None where the request is not approved.
+    ``active``, ``paused``, ``revoked``, ``over``, ``gone`` with its owner's account, or
+    ``activating`` while the owner's device hands its keys over; None where the request is not
+    approved.
 
     Raises:
         TrustError: as for :func:`take_up`.

@@ -12,6 +12,7 @@ import msgspec
 
 from coffret.flows.proof import Prover
 from coffret_vault import errors
+from coffret_vault.formats.deletion import OwnerGoneError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -92,6 +93,7 @@ _BY_CODE: dict[str, type[errors.CoffretError]] = {
     "grant-paused": errors.GrantPausedError,
     "grant-revoked": errors.GrantRevokedError,
     "grant-expired": errors.GrantExpiredError,
+    "owner-gone": OwnerGoneError,
     "not-found": errors.NotFoundError,
     "username-taken": errors.ConflictError,
     "not-approved": errors.ConflictError,

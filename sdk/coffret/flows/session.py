@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
+from coffret.flows.gone import check_gone, check_kept
 from coffret.flows.http import (
     JSON,
     MSGPACK,
@@ -181,20 +182,29 @@ def log_in(state: VaultState) -> Flow[None]:
     Raises:
         TrustError: the server's challenge is for another account than ours.
         KeysChangedError: the slot was replaced: log in again with the new passphrase.
+        AccountDeletedError: the account was deleted, as its keys or the server say.
     """
     login = state.keys.login
+    check_kept(state)
     asked = yield from challenge(state.account.username, login.kind)
     if asked.account_id != state.account_id:
+        yield from check_gone(state)
         message = "the server answers for another account than the one on this device"
         raise TrustError(message)
-    _check_slot(state, asked, login)
+    check_slot(state, asked, login)
     username = state.account.username
     state.session = yield from answer_challenge(
         state.place, username, asked, login, state.ambient, keyring=state.keys.keyring
     )
 
 
-def _check_slot(state: VaultState, asked: Challenge, login: Login) -> None:
+def check_slot(state: VaultState, asked: Challenge, login: Login) -> None:
+    """Refuse a challenge for another keyslot than the one at hand.
+
+    Raises:
+        KeysChangedError: the slot was replaced: log in again with the new passphrase.
+        CredentialsError: its replacement never reached the server.
+    """
     if asked.slot_id != login.slot_id:
         intended = load_intended(state.store)
         here = intended is not None and login.slot_id in _slots(intended)
@@ -215,6 +225,7 @@ def send(state: VaultState, request: Request) -> Flow[Response]:
     Raises:
         SessionEndedError: the owner ended the session elsewhere; the vault is locked then.
         KeysChangedError: the owner did so by changing the keys.
+        AccountDeletedError: or by deleting the account; the vault stays as it is.
     """
     response = yield from _as_owner(state, request)
     if response.status == SessionError.http_status:
@@ -230,7 +241,10 @@ def _locked(state: VaultState) -> Flow[NoReturn]:
     login = state.keys.login
     asked = yield from challenge(state.account.username, login.kind)
     if asked.account_id == state.account_id:
-        _check_slot(state, asked, login)
+        check_slot(state, asked, login)
+    else:
+        state.session = None
+        yield from check_gone(state)
     state.lock()
     raise SessionEndedError
 

@@ -12,8 +12,9 @@ from starlette.responses import Response
 
 from coffret_server import gate
 from coffret_server.append import Expected, Prepared, Vault, apply, prepare
+from coffret_server.bygone import check_free
 from coffret_server.control.auth import limit_address
-from coffret_server.control.repeats import CurrentRepeat, of_new_account
+from coffret_server.control.repeats import CurrentRepeat
 from coffret_server.control.web import (
     Answer,
     AppendBody,
@@ -29,8 +30,9 @@ from coffret_server.control.web import (
     router,
     uuid,
 )
+from coffret_server.once import of_new_account
 from coffret_server.principals import Owner
-from coffret_server.problems import ProblemError, refuse
+from coffret_server.problems import SESSION_ENDED, ProblemError, refuse
 from coffret_server.rows import load_state
 from coffret_server.schema import Account, Keyslot, Log
 from coffret_server.services import Services
@@ -162,6 +164,7 @@ async def create(
             found = await repeat.earlier(session, caller)
             if found is None:
                 await _store(session, services, body, card, slots)
+                await check_free(await session_tx(session), card.account.bytes, card.username)
                 await _begin_log(session, ready, body, card, slots, services.clock())
                 await repeat.keep(session, caller, {"account_id": str(card.account)})
     except IntegrityError:
@@ -244,7 +247,7 @@ async def _explain(services: Services, card: identity.Card) -> None:
 async def read_own(owner: CurrentOwner, services: CurrentServices) -> Response:
     """The account, with its keyslots and its sealed identity."""
     async with services.storage.read() as session:
-        account = await session.get_one(Account, owner.account)
+        account = await own_account(session, owner)
         log = await session.get_one(Log, owner.account)
         slots = await session.scalars(
             select(Keyslot.keyslot)
@@ -264,6 +267,18 @@ async def read_own(owner: CurrentOwner, services: CurrentServices) -> Response:
             },
         }
     return answer(found)
+
+
+async def own_account(session: AsyncSession, owner: Owner, *, lock: bool = False) -> Account:
+    """The account of an owner who was there when the call came.
+
+    Raises:
+        ProblemError: `session-ended`: it was deleted since.
+    """
+    account = await session.get(Account, owner.account, with_for_update=lock)
+    if account is None:
+        refuse(*SESSION_ENDED)
+    return account
 
 
 def _card(account: Account) -> dict[str, object]:
@@ -301,7 +316,7 @@ async def replace_keyslots(
     ready = prepared(body.append, owner)
     async with services.storage.write() as session:
         tx = await session_tx(session)
-        account = await session.get_one(Account, owner.account, with_for_update=True)
+        account = await own_account(session, owner, lock=True)
         kept = await session.scalars(select(Keyslot).where(Keyslot.account_id == owner.account))
         before = {row.slot_id: row.keyslot for row in kept}
         expected = keyslot_changes(before, body.keyslots, slots)

@@ -5,10 +5,11 @@ from typing import Final, Literal
 from uuid import UUID
 
 from fastapi import Query
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
+from coffret_server import bygone
 from coffret_server import grants as rules
 from coffret_server.append import Expected, apply
 from coffret_server.control import paging
@@ -78,12 +79,6 @@ class GrantAnswer(StateAnswer):
     manifest_signature: str | None = None
 
 
-def _mine(caller: Owner | AppCaller) -> ColumnElement[bool]:
-    if isinstance(caller, Owner):
-        return Grant.account_id == caller.account
-    return Grant.app_id == caller.app
-
-
 async def _shown(
     session: AsyncSession, row: Grant, caller: Owner | AppCaller, now: int
 ) -> tuple[int, dict[str, object]]:
@@ -139,7 +134,7 @@ async def list_grants(
     order = [key.desc() for key in keys]
     size = func.length(Grant.grant) + func.length(AccessRequest.request)
     same = AccessRequest.request_id == Grant.request_id
-    chosen = select(*keys, size).join(AccessRequest, same).where(_mine(caller))
+    chosen = select(*keys, size).join(AccessRequest, same).where(bygone.of(caller, Grant))
     if cursor is not None:
         chosen = chosen.where(paging.behind(keys, paging.place_of(cursor)))
     async with services.storage.read() as session:
@@ -166,9 +161,11 @@ async def read_grant(
 ) -> Response:
     """One grant."""
     async with services.storage.read() as session:
-        row = await session.scalar(select(Grant).where(Grant.grant_id == grant_id, _mine(caller)))
+        row = await session.scalar(
+            select(Grant).where(Grant.grant_id == grant_id, bygone.of(caller, Grant))
+        )
         if row is None:
-            refuse("not-found", "there is no such grant")
+            await bygone.refuse_shown(session, grant_id, caller, "grant")
         _, found = await _shown(session, row, caller, services.clock())
     return answer(found)
 

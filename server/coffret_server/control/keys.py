@@ -10,7 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from coffret_server.append import Expected, Prepared, Vault, apply, log_moved, prepare
-from coffret_server.control.accounts import Identity, keyslot_changes, read_keyslots, slot_rows
+from coffret_server.control.accounts import (
+    Identity,
+    keyslot_changes,
+    own_account,
+    read_keyslots,
+    slot_rows,
+)
 from coffret_server.control.web import (
     Answer,
     AppendBody,
@@ -133,7 +139,7 @@ async def change_keys(body: ChangeBody, owner: CurrentOwner, services: CurrentSe
     slots = read_keyslots(body.keyslots, owner.account_id, body.identity.generation)
     ready = prepare(decode_append(body.append), Vault.of(owner.account_id, verifier))
     async with services.storage.write() as session:
-        account = await session.get_one(Account, owner.account, with_for_update=True)
+        account = await own_account(session, owner, lock=True)
         if account.card == body.account_card:
             return nothing()  # the answer to this very call was lost
         before = account.card

@@ -82,11 +82,6 @@ class Repeat:
             await tx.run(_ANSWER, msgspec.msgpack.encode(answer), caller, self._hash())
 
 
-def of_new_account(account: bytes) -> bytes:
-    """The caller that an account is while it is made."""
-    return b"new:" + account
-
-
 async def _repeat(
     request: Request, idempotency_key: Annotated[str | None, Header()] = None
 ) -> Repeat:

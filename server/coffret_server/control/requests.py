@@ -7,11 +7,12 @@ from uuid import UUID
 
 from fastapi import Query
 from pydantic import Field
-from sqlalchemy import ColumnElement, case, func, select, update
+from sqlalchemy import case, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
+from coffret_server import bygone
 from coffret_server import grants as rules
 from coffret_server.append import Expected, apply
 from coffret_server.control import paging
@@ -189,13 +190,6 @@ def _check_may_ask(app: AppCaller) -> None:
         refuse("forbidden", "the API key is not good for requests")
 
 
-def _mine(caller: Owner | AppCaller) -> ColumnElement[bool]:
-    """Which requests a caller may see."""
-    if isinstance(caller, Owner):
-        return AccessRequest.account_id == caller.account
-    return AccessRequest.app_id == caller.app
-
-
 def _shown(row: AccessRequest, app: App, now: int) -> dict[str, object]:
     return {
         "request_id": uuid(row.request_id),
@@ -225,7 +219,7 @@ async def list_requests(
     keys = case((is_open(now), 1), else_=0), AccessRequest.created, AccessRequest.request_id
     order = [key.desc() for key in keys]
     size, same = func.length(AccessRequest.request), App.app_id == AccessRequest.app_id
-    chosen = select(*keys, size).where(_mine(caller))
+    chosen = select(*keys, size).where(bygone.of(caller, AccessRequest))
     if state is not None:
         clocked = {"pending": is_open(now), "lapsed": is_lapsed(now)}
         chosen = chosen.where(clocked.get(state, AccessRequest.state == state))
@@ -256,10 +250,12 @@ async def read_request(
 async def _find(
     session: AsyncSession, request_id: bytes, caller: Owner | AppCaller, *, lock: bool = False
 ) -> AccessRequest:
-    chosen = select(AccessRequest).where(AccessRequest.request_id == request_id, _mine(caller))
+    chosen = select(AccessRequest).where(
+        AccessRequest.request_id == request_id, bygone.of(caller, AccessRequest)
+    )
     row = await session.scalar(chosen.with_for_update() if lock else chosen)
     if row is None:
-        refuse("not-found", "there is no such request")
+        await bygone.refuse_shown(session, request_id, caller, "request")
     return row
 
 

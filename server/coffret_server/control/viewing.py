@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from coffret_server import failures, gate
-from coffret_server.control.repeats import of_new_account
 from coffret_server.control.web import CurrentOwner, CurrentServices, answer, router
 from coffret_server.data.call import PAGE_BYTES
 from coffret_server.limits import network
+from coffret_server.once import of_new_account
 from coffret_server.problems import refuse
 from coffret_server.schema import Base, Entry, Idempotency, Log, LoginFailure, Session
 from coffret_server.services import Services

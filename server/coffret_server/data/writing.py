@@ -11,11 +11,12 @@ import msgspec
 
 from coffret_server import grants
 from coffret_server.append import RECORDS_LIMIT, Record, check_pairs, prepare_puts
+from coffret_server.bygone import refuse_missing
 from coffret_server.data.call import Call, Reply
 from coffret_server.ledger import Ledger
 from coffret_server.principals import AppCaller
 from coffret_server.problems import ProblemError, refuse
-from coffret_server.rows import Memory, Put, State, conflict, load_state
+from coffret_server.rows import Memory, Put, State, conflict, find_state
 from coffret_server.storage import Tx
 from coffret_server.wire.log import Entry, parse_entry, parse_head, split_leaf
 from coffret_server.wire.records import check_assigned
@@ -52,7 +53,9 @@ async def write_records(call: Call) -> Reply:
     now = call.services.clock()
 
     async def job(tx: Tx) -> tuple[int, list[int]]:
-        state = await load_state(tx, account)  # first its lock: a revocation may be on its way
+        state = await find_state(tx, account)  # first its lock: a revocation may be on its way
+        if state is None:
+            await refuse_missing(tx, grant_id, app.app, "account")
         grant = await grants.usable_grant(tx, grant_id, app, now)
         if grant.account != account:
             refuse("not-found", "there is no such grant")

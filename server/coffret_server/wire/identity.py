@@ -14,6 +14,7 @@ CARD: Final = pae.Layout("account", 5)
 KEYSLOT: Final = pae.Layout("keyslot", 8)
 LOGIN: Final = pae.Layout("login", 5)
 SUCCESSION: Final = pae.Layout("succession", 6)
+DELETION: Final = pae.Layout("account-deletion", 6)
 KEYS: Final = pae.Layout("identity-keys", 2)
 SEALING_KEY_SIZE: Final = 1216
 WRAP_SIZE: Final = 113
@@ -23,6 +24,7 @@ KEYSLOTS_LIMIT: Final = 16
 SLOT_KINDS: Final = ("passphrase", "recovery")
 _USERNAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{2,63}")
 _KDF_ITEMS: Final = 5
+_ORIGIN_LIMIT: Final = 300
 
 
 class Card(msgspec.Struct, frozen=True):
@@ -134,6 +136,29 @@ def parse_succession(data: bytes) -> Succession:
     if parsed.generation < 2 or parsed.before == parsed.after:  # noqa: PLR2004 - the first follows none
         refuse("malformed", "a succession begins with generation 2, and changes the card")
     return parsed
+
+
+class Deletion(msgspec.Struct, frozen=True):
+    """An owner's word that an account is to be deleted, at one server."""
+
+    origin: str
+    account: UUID
+    slot: UUID
+    nonce: bytes
+    card: bytes
+
+
+def parse_deletion(data: bytes) -> Deletion:
+    """Read a deletion."""
+    origin, account, slot, nonce, card, created = DELETION.split(data)
+    pae.read_time(created)
+    return Deletion(
+        origin=pae.read_text(origin, _ORIGIN_LIMIT),
+        account=pae.read_id(account),
+        slot=pae.read_id(slot),
+        nonce=pae.read_fixed(nonce, pae.KEY_SIZE),
+        card=pae.read_fixed(card, pae.DIGEST_SIZE),
+    )
 
 
 def check_identity(envelope: bytes) -> None:

@@ -28,7 +28,16 @@ from harness.kinds.table import MANIFEST, ONE, Table, reader
 from vectors.making.samples import ACCOUNT_ID, ORIGIN, UPDATED
 
 _ADDRESS = f"{ORIGIN}/api/v1/sync"
-KINDS = "account", "login", "app-entry", "app-manifest", "access-request", "grant", "succession"
+KINDS = (
+    "account",
+    "login",
+    "app-entry",
+    "app-manifest",
+    "access-request",
+    "grant",
+    "succession",
+    "account-deletion",
+)
 
 
 def statements() -> dict[str, bytes]:

@@ -144,6 +144,7 @@ SERVER: dict[str, Any] = {
     "keyslot": identity.parse_keyslot,
     "login": identity.LOGIN.split,
     "succession": identity.parse_succession,
+    "account-deletion": identity.parse_deletion,
     "identity-keys": identity.KEYS.split,
     "memory-header": records.parse_header,
     "record": records.RECORD.split,

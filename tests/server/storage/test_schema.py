@@ -22,7 +22,9 @@ from server.stand import Clock, code, serving
 from server.storage.going_back import go_back
 
 pytestmark = pytest.mark.asyncio
-GLOBAL = {"settings", "developers", "apps", "api_keys", "idempotency", "login_failures"}
+GLOBAL = {
+    "settings", "developers", "apps", "api_keys", "bygones", "idempotency", "login_failures"
+}  # fmt: skip
 
 
 async def test_migrations_build_the_models(database: str) -> None:

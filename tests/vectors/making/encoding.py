@@ -22,6 +22,7 @@ _PAGES = {
     "account": "3-keys",
     "succession": "3-keys",
     "login": "3-keys",
+    "account-deletion": "3-keys",
     "memory-header": "4-records",
     "log-entry": "5-log",
     "app-manifest": "6-grants",
@@ -92,6 +93,7 @@ _VARIANTS: dict[str, dict[str, Any]] = {
     "account": {"the shortest username": _replace("account", username="0._")},
     "succession": {"a later one": _replace("succession", generation=2**63 - 1)},
     "login": {"a port": _replace("login", origin="http://127.0.0.1:8300")},
+    "account-deletion": {"a port": _replace("account-deletion", origin="http://127.0.0.1:8300")},
     "memory-header": {
         "sealed": _replace(
             "memory-header", sealed=True, title="", importance=None, tags=frozenset()
@@ -178,6 +180,14 @@ _BAD: dict[str, dict[str, tuple[bytes, ...]]] = {
         "created": _BAD_NUMBERS,
     },
     "login": {"origin": (*_BAD_TEXTS, b"h" * 301), "nonce": _KEY, "session_public": _KEY},
+    "account-deletion": {
+        "origin": (*_BAD_TEXTS, b"h" * 301),
+        "account_id": _ID,
+        "slot_id": _ID,
+        "nonce": _KEY,
+        "card": _KEY,
+        "created": _BAD_NUMBERS,
+    },
     "memory-header": {
         "memory_id": _ID,
         "version": (*_BAD_NUMBERS, u64(0)),

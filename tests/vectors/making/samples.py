@@ -19,6 +19,7 @@ from coffret_vault.formats.account import (
     Login,
 )
 from coffret_vault.formats.author import Author
+from coffret_vault.formats.deletion import DELETION, Deletion
 from coffret_vault.formats.entry import ENTRY, PUT, Entry
 from coffret_vault.formats.memory import HEADER, Header
 from coffret_vault.formats.sharing import (
@@ -106,6 +107,14 @@ LOGIN_SAMPLE = Login(
     nonce=steady("nonce", 32),
     session_public=identity("stranger").signing.public,
 )
+DELETION_SAMPLE = Deletion(
+    origin=ORIGIN,
+    account_id=ACCOUNT_ID,
+    slot_id=SLOT_ID,
+    nonce=steady("nonce", 32),
+    card=hashlib.sha256(ACCOUNT_CARD.serialize(CARD)).digest(),
+    created=UPDATED,
+)
 HEADER_SAMPLE = Header(
     account_id=ACCOUNT_ID,
     memory_id=MEMORY_ID,
@@ -179,6 +188,7 @@ LAYOUTS: dict[str, Layout[Any]] = {
         ACCOUNT_CARD,
         SUCCESSION,
         LOGIN,
+        DELETION,
         HEADER,
         ENTRY,
         MANIFEST,
@@ -192,6 +202,7 @@ SAMPLES: dict[str, Any] = {
     "account": CARD,
     "succession": SUCCESSION_SAMPLE,
     "login": LOGIN_SAMPLE,
+    "account-deletion": DELETION_SAMPLE,
     "memory-header": HEADER_SAMPLE,
     "log-entry": ENTRY_SAMPLE,
     "app-manifest": MANIFEST_SAMPLE,

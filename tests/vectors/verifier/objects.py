@@ -90,6 +90,14 @@ _LAYOUTS: dict[str, dict[str, Reader]] = {
         "nonce": _KEY,
         "session_public": _KEY,
     },
+    "account-deletion": {
+        "origin": text(300),
+        "account_id": _ID,
+        "slot_id": _ID,
+        "nonce": _KEY,
+        "card": _HASH,
+        "created": _TIME,
+    },
     "memory-header": {
         "account_id": _ID,
         "memory_id": _ID,
