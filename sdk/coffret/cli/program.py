@@ -17,6 +17,7 @@ from coffret.cli.commands import (
     granting,
     keeping,
     keys,
+    leaving,
     locking,
     looking,
     moving,
@@ -57,6 +58,7 @@ def commands() -> dict[str, dict[str, Callable[..., None]]]:
             "passphrase": keeping.passphrase,
             "change-keys": keeping.change_keys,
             "settings": settling.settings,
+            "delete-account": leaving.delete_account,
         },
         "Memories": {
             "remember": remembering.remember,

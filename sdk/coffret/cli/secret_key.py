@@ -140,3 +140,36 @@ def _from_file(places: Places, name: str) -> str | None:
     except (OSError, UnicodeDecodeError):
         message = "the file of the Secret Key cannot be read"
         raise StoreError(message) from None
+
+
+def forget_secret_key(places: Places, name: str) -> bool:
+    """Remove a vault's Secret Key from this device; whether it was kept here.
+
+    Raises:
+        StoreError: it cannot be removed.
+    """
+    profile = load_profile(places, name)
+    if profile is None or profile.kept_in == "none":
+        return False
+    if profile.kept_in == "keyring":
+        _out_of_keyring(profile.account_id)
+    try:
+        places.secret_key(name).unlink(missing_ok=True)
+    except OSError:
+        message = f"the Secret Key cannot be removed: delete {places.secret_key(name)}"
+        raise StoreError(message) from None
+    write_private(places.profile(name), [msgspec.json.encode(Profile(profile.account_id, "none"))])
+    return True
+
+
+def _out_of_keyring(account_id: str) -> None:
+    import keyring  # noqa: PLC0415 - as above
+    from keyring.errors import KeyringError, PasswordDeleteError  # noqa: PLC0415 - as above
+
+    try:
+        keyring.delete_password(_SERVICE, account_id)
+    except PasswordDeleteError:
+        return  # it was not there
+    except KeyringError:
+        message = "the keyring does not let go of the Secret Key: remove coffret's entry there"
+        raise StoreError(message) from None

@@ -83,7 +83,7 @@ def status(
     rows = (
         ("Vault", f"{desk.name}, {state}"),
         ("Owner", f"{found.username} at {found.origin}"),
-        ("Account", found.account_id),
+        ("Account", f"{found.account_id}, deleted" if found.deleted else found.account_id),
         ("Fingerprint", found.fingerprint),
         ("Memories", str(found.memories)),
         ("Waiting for you", f"{found.pending} written by apps"),
