@@ -76,8 +76,12 @@ def _revoked(developer_key: str, app_id: str, key_id: str) -> Flow[None]:
     succeed((yield Request("DELETE", path, token=developer_key)))
 
 
+def _deleted(developer_key: str, path: str) -> Flow[None]:
+    succeed((yield Request("DELETE", path, token=developer_key)))
+
+
 class Developer:
-    """A developer at a server, by their key: sees to the API keys of their apps."""
+    """A developer at a server, by their key: sees to their apps and the API keys of these."""
 
     def __init__(
         self,
@@ -146,3 +150,22 @@ class Developer:
             NotFoundError: there is no such key.
         """
         self._driver.run(_revoked(self._key, app_id, key_id))
+
+    def delete_app(self, app_id: str) -> None:
+        """End an app for good: all its API keys and tokens, and what it has asked for and waits.
+
+        Owners still see what it is, and what they had granted it; what it wrote is theirs. Delete
+        what the app keeps of them, and its file: nothing opens for it any more.
+
+        Raises:
+            NotFoundError: this developer has no such app.
+        """
+        self._driver.run(_deleted(self._key, f"/apps/{id_text(parse_id(app_id))}"))
+
+    def delete_developer(self) -> None:
+        """Have the server forget this developer, name, contact and key.
+
+        Raises:
+            ConflictError: there are apps; delete them first.
+        """
+        self._driver.run(_deleted(self._key, "/developers/me"))

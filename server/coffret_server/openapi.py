@@ -44,7 +44,9 @@ _OPEN: Final = frozenset(
     | {f"{BASE}{path}" for path in ("/auth/challenge", "/auth/login", "/auth/token")}
     | {f"{BASE}{path}" for path in ("/accounts", "/developers", "/accounts/{id}/deletion")}
 )
-_DEVELOPERS: Final = ("create_app_", "create_key_", "list_keys_", "delete_key_")
+_DEVELOPERS: Final = (
+    "create_app_", "delete_app_", "delete_developer_", "create_key_", "list_keys_", "delete_key_"
+)  # fmt: skip
 _PROOF: Final = (
     "A session's or an app's token, with a proof in the header DPoP (RFC 9449), which has to have"
     " the claim bdg as well. An owner's append needs none: it carries a head that they signed."

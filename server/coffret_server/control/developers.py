@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from fastapi import Depends, Request
 from pydantic import Field
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
@@ -29,7 +29,7 @@ from coffret_server.control.web import (
     uuid,
 )
 from coffret_server.problems import BEARER, ProblemError, refuse
-from coffret_server.schema import ApiKey, App, Developer
+from coffret_server.schema import AccessRequest, ApiKey, App, Bygone, Developer, Idempotency
 from coffret_server.services import Services
 from coffret_server.signatures import Verifier
 from coffret_server.wire import apps as wire
@@ -37,6 +37,8 @@ from coffret_server.wire import pae
 
 developers = router("developers and apps")
 KEYS_LIMIT = 20
+_NOBODY: Final = b""
+"""Whose an app is that was deleted: no developer's id is that."""
 _TEXT: Final = r"^[^\x00]*$"
 """What both databases take as text."""
 EVERYTHING: Final = ("create", "delete", "read", "request", "update")
@@ -213,6 +215,44 @@ def _key_row(app: bytes, key_id: UUID, key: str, now: int, limits: KeyBody) -> A
         scopes=" ".join(sorted(set(limits.scopes))),
         expires=None if limits.seconds is None else now + limits.seconds * 1_000_000,
     )
+
+
+@developers.delete("/developers/me", status_code=204)
+async def delete_developer(developer: CurrentDeveloper, services: CurrentServices) -> Response:
+    """Forget a developer, whose apps were deleted before."""
+    async with services.storage.write() as session:
+        if await session.scalar(select(App.app_id).where(App.developer_id == developer).limit(1)):
+            refuse("conflict", "there are apps of yours: delete them first")
+        await session.execute(delete(Developer).where(Developer.developer_id == developer))
+        await session.execute(delete(Idempotency).where(Idempotency.caller == developer))
+    return nothing()
+
+
+@developers.delete("/apps/{id}", status_code=204)
+async def delete_app(
+    app_id: PathId, developer: CurrentDeveloper, services: CurrentServices
+) -> Response:
+    """End an app: its API keys and their tokens, and what it asks for.
+
+    Its manifest stays, for owners to see what they had granted to whom, and so does its id, which
+    is given once.
+    """
+    async with services.storage.write() as session:
+        app = await _own_app(session, app_id, developer, lock=True)
+        gone = await session.scalars(
+            delete(ApiKey).where(ApiKey.app_id == app_id).returning(ApiKey.key_id)
+        )
+        await session.execute(
+            update(AccessRequest)
+            .where(AccessRequest.app_id == app_id, AccessRequest.state == "pending")
+            .values(state="cancelled", decided=services.clock())
+        )
+        await session.execute(delete(Bygone).where(Bygone.app_id == app_id))
+        app.developer_id = _NOBODY
+        ended = gone.all()
+    for key_id in ended:
+        services.principals.forget(key_id)
+    return nothing()
 
 
 @developers.get("/apps/{id}", response_model=AppAnswer)

@@ -44,7 +44,8 @@ For = Annotated[
 _LONGEST_WAIT = timedelta(days=8)  # a day longer than any request waits for its owner
 
 
-def _server(desk: Desk, server: str | None) -> str:
+def server_of(desk: Desk, server: str | None) -> str:
+    """The address of the server that is meant."""
     return server or desk.environment.get("COFFRET_SERVER") or desk.asker.text("Server")
 
 
@@ -64,7 +65,7 @@ def register_developer(
     desk = desk_of(context, as_json=json)
     if key_file is not None:
         check_new(key_file)
-    key = coffret.register_developer(_server(desk, server), name, contact)
+    key = coffret.register_developer(server_of(desk, server), name, contact)
     if key_file is not None:
         write_private(key_file, [key.encode(), b"\n"], replace=False)
         desk.out.done(f"The developer key is in {key_file}.", {"key_file": str(key_file)})
@@ -90,7 +91,7 @@ def register(  # noqa: PLR0913 - each option is an argument
     path = file or desk.places.app(check_name(app))
     _check_free(path)
     desk.asker.use_file(DEVELOPER_KEY, key_file)
-    url = _server(desk, server)
+    url = server_of(desk, server)
     key = desk.asker.secret(DEVELOPER_KEY)
     with coffret.App.register(url, key, name, homepage, path, ambient=desk.ambient) as made:
         _print_info(desk, made, path)

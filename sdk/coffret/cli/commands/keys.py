@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 KeyFile = Annotated[str | None, typer.Option("--key-file", help="The file with the developer key.")]
 
 
-def _developer(
+def developer_of(
     desk: Desk, app: str, file: Path | None, key_file: str | None
 ) -> "tuple[Developer, str]":
+    """The developer of an app that was registered here, by the key that is given; and its id."""
     made = desk.app(app, file)
     desk.asker.use_file(DEVELOPER_KEY, key_file)
     key = desk.asker.secret(DEVELOPER_KEY)
@@ -39,7 +40,7 @@ def list_keys(
 ) -> None:
     """List the app's API keys; the keys themselves are shown once, when they are made."""
     desk = desk_of(context, as_json=json)
-    developer, app_id = _developer(desk, app, file, key_file)
+    developer, app_id = developer_of(desk, app, file, key_file)
     with developer:
         found = developer.api_keys(app_id)
     if desk.out.as_json:
@@ -83,7 +84,7 @@ def new(  # noqa: PLR0913 - each option is an argument
     desk = desk_of(context, as_json=json)
     if output is not None:
         check_new(output)
-    developer, app_id = _developer(desk, app, file, key_file)
+    developer, app_id = developer_of(desk, app, file, key_file)
     with developer:
         lasts = None if days is None else in_days(days)
         limits = {"scopes": scope} if scope else {}
@@ -110,7 +111,7 @@ def revoke(
 ) -> None:
     """Take an API key back, and the tokens that were given for it."""
     desk = desk_of(context, as_json=json)
-    developer, app_id = _developer(desk, app, file, key_file)
+    developer, app_id = developer_of(desk, app, file, key_file)
     with developer:
         identifier = full_id(key, (item.key_id for item in developer.api_keys(app_id)), "API key")
         developer.revoke_api_key(app_id, identifier)

@@ -1,0 +1,60 @@
+"""A developer ends an app, and is forgotten."""
+
+from __future__ import annotations
+
+import pytest
+
+from server import forge
+from server.leaving import dump, holding
+from server.stand import Stand, code, request_id
+
+pytestmark = pytest.mark.asyncio
+MISSING = (404, "not-found")
+
+
+async def test_an_app_is_ended(stand: Stand) -> None:
+    """Its keys and tokens are good for nothing at once; its owner still sees what it was."""
+    owner, app, other = await stand.sign_up(), await stand.new_app(), await stand.new_app()
+    grant = await stand.grant(owner, app)
+    request = await stand.ask(app, owner)
+    path = f"/apps/{app.app}"
+    assert code(await stand.delete(path, other.developer_key)) == MISSING
+    assert (await stand.get("/grants", app.token)).is_success
+    assert (await stand.delete(path, app.developer_key)).status_code == 204
+    assert code(await stand.get("/grants", app.token)) == (401, "unauthenticated")
+    assert code(await stand.take_token(app)) == (401, "wrong-credentials")
+    assert code(await stand.delete(path, app.developer_key)) == MISSING
+    assert code(await stand.post(f"{path}/keys", {}, app.developer_key)) == MISSING
+    assert (await stand.get(path, owner.token)).json()["manifest"] == forge.b64(app.manifest())
+    asked = (await stand.get(f"/access-requests/{request_id(request)}", owner.token)).json()
+    assert asked["state"] == "cancelled"
+    assert [row["grant_id"] for row in (await stand.get("/grants", owner.token)).json()] == [
+        str(grant)
+    ]
+    assert (await stand.set_state(owner, grant, "revoked", 2)).is_success
+
+
+async def test_a_developer_is_forgotten(stand: Stand) -> None:
+    """Not while there are apps; then name, contact and key are gone, and of nobody else."""
+    app, other = await stand.new_app(), await stand.new_app()
+    busy = await stand.delete("/developers/me", app.developer_key)
+    assert code(busy) == (409, "conflict")
+    assert (await stand.delete(f"/apps/{app.app}", app.developer_key)).status_code == 204
+    assert (await stand.delete("/developers/me", app.developer_key)).status_code == 204
+    assert len((await dump(stand))["developers"]) == 1
+    again = await stand.delete("/developers/me", app.developer_key)
+    assert code(again) == (401, "unauthenticated")
+    assert (await stand.delete(f"/apps/{other.app}", other.developer_key)).is_success
+    assert (await stand.delete("/developers/me", other.developer_key)).is_success
+    assert not holding(await dump(stand), b"hello@wayfarer.example")
+
+
+@pytest.mark.attack(45)
+async def test_no_other_token_ends_an_app(stand: Stand) -> None:
+    """An owner's and the app's own token, and none, end neither app nor developer."""
+    owner, app = await stand.sign_up(), await stand.new_app()
+    for path in (f"/apps/{app.app}", "/developers/me"):
+        for token in (owner.token, app.token):
+            assert code(await stand.delete(path, token)) == (401, "unauthenticated")
+        assert code(await stand.request("DELETE", path, b"")) == (401, "unauthenticated")
+    assert (await stand.get("/grants", app.token)).is_success
