@@ -1,0 +1,31 @@
+"""What a step of erasing reads: the rows that it erases, however many more there are."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from coffret_server.departing import AT_ONCE, PARTS
+
+if TYPE_CHECKING:
+    from coffret_server.departing import _Part
+
+
+def _plan(url: str, sql: str) -> list[str]:
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database:
+        values = (b"",) * sql.count("?")
+        return [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.delete.split()[2])
+def test_a_step_reads_what_it_erases(sqlite_url: str, part: _Part) -> None:
+    """Rows are chosen in the order of their key, as many as go; each is found by its whole key."""
+    (chosen,) = _plan(sqlite_url, part.choose)  # nothing is sorted, which would read all of them
+    assert chosen.endswith("(account_id=?)")
+    assert part.choose.endswith(f"LIMIT {AT_ONCE}")
+    (erased,) = _plan(sqlite_url, part.delete)
+    assert erased.count("=?") == part.keys + 1 or "INDEX ux_" in erased
+    assert "<?" not in erased
