@@ -154,17 +154,25 @@ def test_a_challenge_for_another_account_logs_nobody_in(world: World, owner: Own
 
 
 def test_a_device_knows_its_account_when_it_logs_in_again(world: World, owner: Owner) -> None:
-    """A device that is told another account or keyslot than its own sends no proof."""
+    """A device that is told another account or keyslot than its own sends no proof.
+
+    Of another account it asks, as anybody may, whether its own was deleted.
+    """
     evil = Evil()
     vault = login(world, owner, evil)
     other = world.owner().vault.status().account_id
-    for field, error in (("account_id", TrustError), ("slot_id", CredentialsError)):
+    asked = f"/accounts/{vault.status().account_id}/deletion"
+    for field, error, more in (
+        ("account_id", TrustError, [asked]),
+        ("slot_id", CredentialsError, []),
+    ):
         vault._state.session = None
         before = len(evil.requests)
         evil.rewrite["/auth/challenge"] = updating({field: other})
         with pytest.raises(error):
             vault.sync()
-        assert evil.paths[before:] == ["/auth/challenge"]
+        assert evil.paths[before:] == ["/auth/challenge", *more]
+        assert not any("authorization" in each.headers for each in evil.requests[before:])
 
 
 @pytest.mark.attack(43)

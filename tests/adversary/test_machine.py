@@ -332,7 +332,8 @@ def run(examples: int, steps: int, *, derandomize: bool) -> None:
     with (
         folder_in_memory() as folder,
         Server(f"sqlite:///{folder}/server.db", clock=clock.now) as server,
-        patch("coffret.transport._TRIES", 1),
+        patch("coffret.transport._TRIES", 1),  # nobody waits, so nobody is asked to:
+        patch("coffret_server.quiet.SECONDS", 0.0),
     ):
         Machine.url, Machine.clock = server.url, clock
         Machine.database = Database(folder / "server.db")
