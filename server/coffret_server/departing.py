@@ -30,7 +30,10 @@ _DEPART: Final = (
     " VALUES (?, ?, ?, ?, ?, NULL)"
 )
 _AT_ONCE_GONE: Final = ("accounts", "keyslots", "sessions", "logs")
-_FORGET_FAILURES: Final = "DELETE FROM login_failures WHERE subject = ?"
+_FORGET_FAILURES: Final = (
+    "DELETE FROM login_failures WHERE subject IN"
+    " (SELECT subject FROM login_failures WHERE subject = ?"
+)
 _FORGET_REPEATS: Final = "DELETE FROM idempotency WHERE caller = ?"
 _NEXT: Final = (
     "SELECT account_id FROM departures WHERE erased IS NULL ORDER BY begun, account_id LIMIT 1"
@@ -110,11 +113,20 @@ async def depart(
 
 
 async def _forget_failures(tx: Tx, account: bytes, nonce_key: bytes) -> None:
-    """Forget the failed logins that are counted for it, as far as their networks are known."""
+    """Forget the failed logins that are counted for it, as far as their networks are known.
+
+    Not those that a login holds: it waits for the account, and neither may wait for the other.
+    """
     networks = [row[0] for row in await tx.all(_NETWORKS, account)] or [""]
     tries = [failures.attempt(nonce_key, account, network, 1) for network in networks]
     subjects = {subject for tried in tries for subject in tried.of_account()}
-    await tx.many(_FORGET_FAILURES, [(subject,) for subject in sorted(subjects)])
+    forget = f"{_FORGET_FAILURES}{_skip(tx)})"
+    await tx.many(forget, [(subject,) for subject in sorted(subjects)])
+
+
+def _skip(tx: Tx) -> str:
+    """What leaves out, where rows are locked one by one, those that others hold."""
+    return f"{tx.for_update} SKIP LOCKED" if tx.for_update else ""
 
 
 async def erase_some(tx: Tx, now: int) -> bool:
@@ -122,8 +134,7 @@ async def erase_some(tx: Tx, now: int) -> bool:
 
     Processes that do this side by side take different accounts.
     """
-    skip = f"{tx.for_update} SKIP LOCKED" if tx.for_update else ""
-    found = await tx.one(_NEXT + skip)
+    found = await tx.one(_NEXT + _skip(tx))
     if found is None:
         return False
     account = bytes(found[0])

@@ -8,12 +8,14 @@ from uuid import UUID
 import httpx
 import pytest
 
-from coffret_server.control import keys
+from coffret_server import departing
+from coffret_server.control import auth, keys
 from coffret_server.storage import Storage, Tx
 from coffret_server.storage.trouble import reason
 from server import forge
 from server.changes import Change, make
-from server.stand import Stand, code, decision, request_id
+from server.leaving import leave
+from server.stand import ORIGIN, Stand, code, decision, request_id
 
 pytestmark = pytest.mark.asyncio
 PAUSE = 0.3
@@ -61,6 +63,36 @@ async def test_a_key_change_and_what_is_decided_meanwhile_wait_for_each_other(
     assert (await changing).status_code == 204
     assert late.status_code < 500, late.text
     assert code(late)[0] in {409, 422}
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+async def test_a_login_and_a_deletion_wait_for_each_other(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who logs in while the account is deleted is refused, and neither is taken back for it.
+
+    A login holds what is counted of those that failed before it waits for the account.
+    """
+    owner = await stand.sign_up()
+    body = {"username": owner.username, "kind": "passphrase"}
+    challenge = (await stand.post("/auth/challenge", body)).json()
+    check, departs, hold = departing._forget_failures, asyncio.Event(), auth._is_right
+
+    async def after_login(*given: Any) -> None:
+        departs.set()
+        await asyncio.sleep(PAUSE)
+        await check(*given)
+
+    async def after_deletion(*given: Any) -> bool:
+        await departs.wait()
+        return await hold(*given)
+
+    monkeypatch.setattr(departing, "_forget_failures", after_login)
+    monkeypatch.setattr(auth, "_is_right", after_deletion)
+    entering = asyncio.create_task(stand.post("/auth/login", owner.login_body(challenge, ORIGIN)))
+    left = await leave(stand, owner)
+    assert left.status_code == 204, left.text
+    assert code(await entering) == (401, "wrong-credentials")
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
