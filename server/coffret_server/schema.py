@@ -277,6 +277,14 @@ class AccessRequest(Base):
     __table_args__ = (
         Index("ux_access_requests_id", "request_id", unique=True),
         Index("ix_access_requests_app", "app_id"),
+        Index(
+            "ix_access_requests_pending",
+            "app_id",
+            "account_id",
+            "request_id",
+            sqlite_where=text("state = 'pending'"),
+            postgresql_where=text("state = 'pending'"),
+        ),
         Index("ix_access_requests_created", "account_id", "created"),
     )
     account_id: Mapped[bytes] = mapped_column(primary_key=True)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import asyncpg  # type: ignore[import-untyped]
 import pytest
 
 from server import forge
 from server.leaving import dump, holding
 from server.stand import Stand, code, request_id
+
+if TYPE_CHECKING:
+    from coffret_server.services import Services
+    from coffret_server.storage import Tx
 
 pytestmark = pytest.mark.asyncio
 MISSING = (404, "not-found")
@@ -47,6 +54,34 @@ async def test_a_developer_is_forgotten(stand: Stand) -> None:
     assert (await stand.delete(f"/apps/{other.app}", other.developer_key)).is_success
     assert (await stand.delete("/developers/me", other.developer_key)).is_success
     assert not holding(await dump(stand), b"hello@wayfarer.example")
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+async def test_what_an_app_asked_of_many_is_cancelled_in_steps(stand: Stand) -> None:
+    """However many owners an app asked, no transaction cancels more than a few of its requests."""
+    owner, app = await stand.sign_up(), await stand.new_app()
+    await stand.ask(app, owner)
+    services: Services = stand.app.state.services
+    copy = (
+        "INSERT INTO access_requests"
+        " (account_id, request_id, app_id, request, signature, state, created)"
+        " SELECT CAST(? AS BYTEA), CAST(? AS BYTEA), app_id, request, signature, state, created"
+        " FROM access_requests WHERE account_id = ?"
+    )
+
+    async def job(tx: Tx) -> None:
+        for _ in range(201):
+            await tx.run(copy, forge.new_id().bytes, forge.new_id().bytes, owner.account.bytes)
+
+    await services.storage.submit(job)
+    assert (await stand.delete(f"/apps/{app.app}", app.developer_key)).status_code == 204
+    connection = await asyncpg.connect(stand.database)
+    steps = await connection.fetch(
+        "SELECT count(*) FROM access_requests WHERE state = 'cancelled' GROUP BY xmin::text"
+    )
+    await connection.close()
+    assert sum(row[0] for row in steps) == 202
+    assert max(row[0] for row in steps) <= 50
 
 
 @pytest.mark.attack(45)

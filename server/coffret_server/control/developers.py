@@ -7,12 +7,12 @@ from uuid import UUID, uuid4
 
 from fastapi import Depends, Request
 from pydantic import Field
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from coffret_server import tokens
+from coffret_server import ending, tokens
 from coffret_server.control.auth import counted, limit_address
 from coffret_server.control.repeats import CurrentRepeat, Repeat
 from coffret_server.control.web import (
@@ -29,9 +29,10 @@ from coffret_server.control.web import (
     uuid,
 )
 from coffret_server.problems import BEARER, ProblemError, refuse
-from coffret_server.schema import AccessRequest, ApiKey, App, Bygone, Developer, Idempotency
+from coffret_server.schema import ApiKey, App, Developer, Idempotency
 from coffret_server.services import Services
 from coffret_server.signatures import Verifier
+from coffret_server.storage import session_tx
 from coffret_server.wire import apps as wire
 from coffret_server.wire import pae
 
@@ -235,24 +236,23 @@ async def delete_app(
     """End an app: its API keys and their tokens, and what it asks for.
 
     Its manifest stays, for owners to see what they had granted to whom, and so does its id, which
-    is given once.
+    is given once. Until nothing is left to cancel it is its developer's, who can end it again.
     """
-    async with services.storage.write() as session:
-        app = await _own_app(session, app_id, developer, lock=True)
-        gone = await session.scalars(
-            delete(ApiKey).where(ApiKey.app_id == app_id).returning(ApiKey.key_id)
-        )
-        await session.execute(
-            update(AccessRequest)
-            .where(AccessRequest.app_id == app_id, AccessRequest.state == "pending")
-            .values(state="cancelled", decided=services.clock())
-        )
-        await session.execute(delete(Bygone).where(Bygone.app_id == app_id))
-        app.developer_id = _NOBODY
-        ended = gone.all()
-    for key_id in ended:
-        services.principals.forget(key_id)
-    return nothing()
+    while True:
+        async with services.storage.write() as session:
+            app = await _own_app(session, app_id, developer, lock=True)
+            gone = await session.scalars(
+                delete(ApiKey).where(ApiKey.app_id == app_id).returning(ApiKey.key_id)
+            )
+            ended = gone.all()
+            is_left = await ending.is_left(await session_tx(session), app_id)
+            if not is_left:
+                app.developer_id = _NOBODY
+        for key_id in ended:
+            services.principals.forget(key_id)
+        if not is_left:
+            return nothing()
+        await ending.clear(services.storage, app_id, services.clock())
 
 
 @developers.get("/apps/{id}", response_model=AppAnswer)

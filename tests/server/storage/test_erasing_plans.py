@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from coffret_server import ending
 from coffret_server.departing import AT_ONCE, PARTS
 
 if TYPE_CHECKING:
@@ -29,3 +30,11 @@ def test_a_step_reads_what_it_erases(sqlite_url: str, part: _Part) -> None:
     (erased,) = _plan(sqlite_url, part.delete)
     assert erased.count("=?") == part.keys + 1 or "INDEX ux_" in erased
     assert "<?" not in erased
+
+
+@pytest.mark.parametrize("sql", [ending._PENDING, ending._BYGONES])
+def test_a_step_of_ending_an_app_reads_what_it_ends(sqlite_url: str, sql: str) -> None:
+    """What is left to cancel or forget is chosen by an index that has nothing else, unsorted."""
+    (chosen,) = _plan(sqlite_url, sql)
+    assert chosen.endswith("(app_id=?)")
+    assert "ix_access_requests_app" not in chosen
