@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 import asyncpg  # type: ignore[import-untyped]
@@ -9,9 +11,13 @@ import pytest
 
 from server import forge
 from server.leaving import dump, holding
-from server.stand import Stand, code, request_id
+from server.stand import Stand, code, request_id, signed_request
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+
     from coffret_server.services import Services
     from coffret_server.storage import Tx
 
@@ -82,6 +88,39 @@ async def test_what_an_app_asked_of_many_is_cancelled_in_steps(stand: Stand) -> 
     await connection.close()
     assert sum(row[0] for row in steps) == 202
     assert max(row[0] for row in steps) <= 50
+
+
+class _Late:
+    """Makes a call that has come wait before what it writes, until another one is answered."""
+
+    def __init__(self, stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.came, self.done = asyncio.Event(), asyncio.Event()
+        self._storage = stand.app.state.services.storage
+        self._write, self._patch = self._storage.write, monkeypatch
+        monkeypatch.setattr(self._storage, "write", self._begin)
+
+    @contextlib.asynccontextmanager
+    async def _begin(self) -> AsyncIterator[AsyncSession]:
+        self._patch.setattr(self._storage, "write", self._write)
+        self.came.set()
+        await self.done.wait()
+        async with self._write() as session:
+            yield session
+
+
+async def test_no_request_is_placed_for_an_app_that_ended(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that came before the end of its API key asks for nothing behind it."""
+    owner, app = await stand.sign_up(), await stand.new_app()
+    late = _Late(stand, monkeypatch)
+    asking = signed_request(app, app.request(owner, created=stand.clock.now))
+    asked = asyncio.create_task(stand.post("/access-requests", asking, app.token))
+    await late.came.wait()
+    assert (await stand.delete(f"/apps/{app.app}", app.developer_key)).status_code == 204
+    late.done.set()
+    assert code(await asked) == (401, "unauthenticated")
+    assert (await stand.get("/access-requests", owner.token)).json() == []
 
 
 @pytest.mark.attack(45)

@@ -10,8 +10,10 @@ from typing import Final
 from sqlalchemy import ColumnElement, Select, and_, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from coffret_server.principals import AppCaller
 from coffret_server.problems import ProblemError
-from coffret_server.schema import AccessRequest
+from coffret_server.schema import AccessRequest, ApiKey
+from coffret_server.tokens import unauthenticated
 
 SECOND: Final = 1_000_000
 HOUR: Final = 3_600  # seconds, as an answer says them; below, as times are kept: µs
@@ -40,6 +42,19 @@ def state_of(row: AccessRequest, now: int) -> str:
     if row.state == "pending" and row.created + LAPSE <= now:
         return "lapsed"
     return row.state
+
+
+async def check_stands(session: AsyncSession, app: AppCaller) -> None:
+    """Refuse an app whose API key ended since the call came; it cannot end before this is done.
+
+    What an ended app has pending is cancelled, so nothing of it must come behind that.
+
+    Raises:
+        ProblemError: `unauthenticated`.
+    """
+    key = select(ApiKey.key_id).where(ApiKey.app_id == app.app, ApiKey.key_id == app.key.bytes)
+    if await session.scalar(key.with_for_update(read=True, key_share=True)) is None:
+        raise unauthenticated()
 
 
 async def check_rate(

@@ -21,6 +21,7 @@ from coffret_server.control.asking import (
     LARGEST,
     OPEN_LIMIT,
     check_rate,
+    check_stands,
     forget_old,
     is_lapsed,
     is_open,
@@ -142,6 +143,7 @@ async def create(
         refuse("wrong-clock", "the request's time is far from the server's")
     try:
         async with services.storage.write() as session:
+            await check_stands(session, app)
             if await repeat.earlier(session, app.app) is None:
                 await _place(session, body, asked, now, services.settings.request_rate)
                 await repeat.keep(session, app.app, {"request_id": str(asked.request)})
