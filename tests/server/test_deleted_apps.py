@@ -123,6 +123,23 @@ async def test_no_request_is_placed_for_an_app_that_ended(
     assert (await stand.get("/access-requests", owner.token)).json() == []
 
 
+async def test_nobody_who_was_forgotten_has_an_app(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A developer's call that came before they were forgotten makes no app: none could end it."""
+    gone, app = await stand.new_app(), forge.App("Wayfarer")
+    assert (await stand.delete(f"/apps/{gone.app}", gone.developer_key)).status_code == 204
+    late, manifest = _Late(stand, monkeypatch), app.manifest()
+    signature = forge.sign(app.key, "app-manifest", manifest)
+    body = {"manifest": forge.b64(manifest), "signature": forge.b64(signature)}
+    made = asyncio.create_task(stand.post("/apps", body, gone.developer_key))
+    await late.came.wait()
+    assert (await stand.delete("/developers/me", gone.developer_key)).status_code == 204
+    late.done.set()
+    assert code(await made) == (401, "unauthenticated")
+    assert not holding(await dump(stand), app.app.bytes)
+
+
 @pytest.mark.attack(45)
 async def test_no_other_token_ends_an_app(stand: Stand) -> None:
     """An owner's and the app's own token, and none, end neither app nor developer."""

@@ -192,6 +192,9 @@ async def create_app(
     )
     try:
         async with services.storage.write() as session:
+            # Held, so that they are not forgotten before they have it.
+            if not await session.get(Developer, developer, with_for_update={"read": True}):
+                raise _unknown_developer()
             if await repeat.earlier(session, developer) is None:
                 session.add(app)
                 session.add(_key_row(manifest.app.bytes, uuid4(), key, services.clock(), KeyBody()))
@@ -222,6 +225,7 @@ def _key_row(app: bytes, key_id: UUID, key: str, now: int, limits: KeyBody) -> A
 async def delete_developer(developer: CurrentDeveloper, services: CurrentServices) -> Response:
     """Forget a developer, whose apps were deleted before."""
     async with services.storage.write() as session:
+        await session.get(Developer, developer, with_for_update=True)  # first, as a new app does
         if await session.scalar(select(App.app_id).where(App.developer_id == developer).limit(1)):
             refuse("conflict", "there are apps of yours: delete them first")
         await session.execute(delete(Developer).where(Developer.developer_id == developer))
