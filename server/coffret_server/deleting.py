@@ -10,10 +10,12 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from coffret_server.departing import depart, erase_some
+from coffret_server.problems import ProblemError
 from coffret_server.services import Services, opened, system_clock
 from coffret_server.settings import Settings
 from coffret_server.storage import Tx
 from coffret_server.storage.base import Row
+from coffret_server.storage.open import check_there
 
 NOTHING_DELETED: Final = 1
 _FIND: Final = (
@@ -45,6 +47,7 @@ def run(settings: Settings, username: str, *, yes: bool) -> int:
 
 
 async def _delete(settings: Settings, username: str, *, yes: bool) -> int:
+    check_there(settings.database)
     async with opened(settings, system_clock) as services:
         begun = await services.storage.one(_FIND_BEGUN, username)
         if begun is not None:
@@ -64,8 +67,12 @@ async def _delete(settings: Settings, username: str, *, yes: bool) -> int:
             key = services.secrets.nonce_key
             await depart(tx, found.account, b"", b"", key, services.clock())
 
-        await services.storage.submit(job)
-        _say("it is gone for its owner and for apps; its rows are erased")
+        try:
+            await services.storage.submit(job)
+        except ProblemError:
+            _say("its owner deleted it meanwhile; what is left of it is erased")
+        else:
+            _say("it is gone for its owner and for apps; its rows are erased")
         return await _erase(services, found.account)
 
 

@@ -3,8 +3,7 @@
 from sqlalchemy import select
 
 from coffret_server.schema import Account, Log
-from coffret_server.storage.addresses import DatabaseError, parse
-from coffret_server.storage.open import open_storage
+from coffret_server.storage.open import check_there, open_storage
 
 
 class UnknownAccountError(Exception):
@@ -22,10 +21,7 @@ async def quota(
         UnknownAccountError: there is no such account.
         DatabaseError: the database cannot be opened.
     """
-    path = parse(database).path
-    if path is not None and not path.exists():
-        message = "there is no database in that place"
-        raise DatabaseError(message)
+    check_there(database)
     storage = await open_storage(database)
     try:
         async with storage.write() as session:

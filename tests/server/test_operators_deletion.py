@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from coffret_server import deleting
+from coffret_server import deleting, services
+from coffret_server.cli import EXIT_DATABASE
 from coffret_server.settings import Settings
 from server.leaving import dump, eraser, holding, known, leave, step
 from server.process import told
 from server.stand import Clock, Stand, code, serving
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from coffret_server.services import Services
 
 ENDED = (401, "session-ended")
 
@@ -88,3 +93,38 @@ async def test_the_command_asks_and_says(sqlite_url: str, clock: Clock, tmp_path
     assert (done.returncode, done.stdout) == (0, "")
     again = told(tmp_path, *words, "--yes")
     assert (again.returncode, "no account of that name" in again.stderr) == (1, True)
+
+
+def test_it_is_of_a_database_that_is_there(tmp_path: Path) -> None:
+    """Asked in a wrong folder, nothing is made there, and nobody is told that the name is gone."""
+    ended = told(tmp_path, "delete-account", "ana", "--yes")
+    assert ended.returncode == EXIT_DATABASE
+    assert len(ended.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.asyncio
+async def test_an_owner_may_be_quicker(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An account that its owner deletes meanwhile is erased all the same, by the owner's word."""
+    owner = await stand.sign_up("ana")
+
+    @contextlib.asynccontextmanager
+    async def opened(*given: Any) -> AsyncIterator[Services]:
+        async with services.opened(*given) as found:
+            submit = found.storage.submit
+
+            async def late(job: Any) -> Any:
+                found.storage.submit = submit  # type: ignore[method-assign]
+                assert (await leave(stand, owner)).status_code == 204
+                return await submit(job)
+
+            found.storage.submit = late  # type: ignore[method-assign]
+            yield found
+
+    monkeypatch.setattr(deleting, "opened", opened)
+    assert await _delete(stand, "ana", yes=True) == 0
+    assert "its owner deleted it" in capsys.readouterr().err
+    shown = (await known(stand, owner)).json()
+    assert (bool(shown["deletion"]), shown["erased"]) == (True, True)

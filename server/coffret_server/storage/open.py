@@ -198,6 +198,18 @@ def _private(path: Path) -> None:
     path.chmod(0o600)
 
 
+def check_there(url: str) -> None:
+    """Refuse a file that is not there: a command about an account must not make an empty one.
+
+    Raises:
+        DatabaseError: there is none, or the address is none.
+    """
+    path = parse(url).path
+    if path is not None and not path.exists():
+        message = "there is no database in that place"
+        raise DatabaseError(message)
+
+
 async def open_storage(url: str) -> "Storage":
     """Open a database. SQLite is brought up to date; PostgreSQL must be so already.
 
