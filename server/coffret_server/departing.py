@@ -39,7 +39,11 @@ _NEXT: Final = (
     "SELECT account_id FROM departures WHERE erased IS NULL ORDER BY begun, account_id LIMIT 1"
 )
 _DONE: Final = "UPDATE departures SET username = NULL, erased = ? WHERE account_id = ?"
-_KEEP_BYGONE: Final = "INSERT INTO bygones (thing_id, app_id) VALUES (?, ?) ON CONFLICT DO NOTHING"
+_KEEP_BYGONE: Final = (
+    "INSERT INTO bygones (thing_id, app_id) SELECT CAST(? AS BLOB), app_id FROM apps"
+    " WHERE app_id = ? AND LENGTH(developer_id) > 0 ON CONFLICT DO NOTHING"
+)
+"""Of an app that was ended nothing is kept: it cannot ask."""
 
 
 class _Part(NamedTuple):
@@ -154,5 +158,6 @@ def _fitting(rows: Sequence[Row]) -> Sequence[Row]:
 
 async def _erase(tx: Tx, account: bytes, part: _Part, rows: Sequence[Row]) -> None:
     if part.is_of_apps:
-        await tx.many(_KEEP_BYGONE, [(row[0], row[1]) for row in rows])
+        keep = _KEEP_BYGONE.replace("BLOB", tx.bytes_type)
+        await tx.many(keep, [(row[0], row[1]) for row in rows])
     await tx.many(part.delete, [(account, *row[: part.keys]) for row in rows])

@@ -10,7 +10,7 @@ import asyncpg  # type: ignore[import-untyped]
 import pytest
 
 from server import forge
-from server.leaving import dump, holding
+from server.leaving import dump, erased, holding, leave
 from server.stand import Stand, code, request_id, signed_request
 
 if TYPE_CHECKING:
@@ -88,6 +88,22 @@ async def test_what_an_app_asked_of_many_is_cancelled_in_steps(stand: Stand) -> 
     await connection.close()
     assert sum(row[0] for row in steps) == 202
     assert max(row[0] for row in steps) <= 50
+
+
+async def test_nothing_is_kept_for_an_app_that_ended(stand: Stand) -> None:
+    """What it had of an account is forgotten, be the account deleted before or behind its end."""
+    app, other = await stand.new_app(), await stand.new_app()
+    for first in (True, False):
+        owner = await stand.sign_up(f"owner-{int(first)}")
+        for one in (app, other):
+            await stand.grant(owner, one)
+        if not first:
+            assert (await stand.delete(f"/apps/{app.app}", app.developer_key)).is_success
+        assert (await leave(stand, owner)).status_code == 204
+        await erased(stand, owner)
+    kept = (await dump(stand))["bygones"]
+    assert {row[0] for row in kept} == {other.app.bytes}
+    assert len(kept) == 4
 
 
 class _Late:
