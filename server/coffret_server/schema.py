@@ -369,6 +369,7 @@ class App(Base):
     """An app's public identity."""
 
     __tablename__ = "apps"
+    __table_args__ = (Index("ix_apps_developer", "developer_id"),)
     app_id: Mapped[bytes] = mapped_column(primary_key=True)
     developer_id: Mapped[bytes]
     manifest: Mapped[bytes]

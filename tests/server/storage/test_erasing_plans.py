@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import event
 
 from coffret_server import ending
 from coffret_server.departing import AT_ONCE, PARTS
 
 if TYPE_CHECKING:
     from coffret_server.departing import _Part
+    from server.stand import Stand
 
 
 def _plan(url: str, sql: str) -> list[str]:
@@ -38,3 +40,21 @@ def test_a_step_of_ending_an_app_reads_what_it_ends(sqlite_url: str, sql: str) -
     (chosen,) = _plan(sqlite_url, sql)
     assert chosen.endswith("(app_id=?)")
     assert "ix_access_requests_app" not in chosen
+
+
+@pytest.mark.asyncio
+async def test_a_developer_is_forgotten_by_indexes(sqlite_stand: Stand) -> None:
+    """Whether a developer has an app is seen without a look at everybody's."""
+    app, said = await sqlite_stand.new_app(), set[str]()
+
+    def note(*given: Any) -> None:
+        said.add(given[2])
+
+    engine = sqlite_stand.app.state.services.storage._write_engine.sync_engine
+    event.listen(engine, "before_cursor_execute", note)
+    answer = await sqlite_stand.delete("/developers/me", app.developer_key)
+    assert answer.status_code == 409
+    asked = [sql for sql in said if "FROM apps" in sql]
+    assert asked
+    for sql in asked:
+        assert all("SCAN" not in step for step in _plan(sqlite_stand.database, sql))

@@ -1,4 +1,4 @@
-"""What an app has pending is found by an index."""
+"""What an app has pending, and which apps a developer has, is found by an index."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,7 +12,7 @@ _PENDING = sa.text("state = 'pending'")
 
 
 def upgrade() -> None:
-    """Index what there is of it."""
+    """Index what there is of both."""
     op.create_index(
         "ix_access_requests_pending",
         "access_requests",
@@ -20,8 +20,10 @@ def upgrade() -> None:
         sqlite_where=_PENDING,
         postgresql_where=_PENDING,
     )
+    op.create_index("ix_apps_developer", "apps", ["developer_id"])
 
 
 def downgrade() -> None:
-    """Look through every request again."""
+    """Look through every request and app again."""
+    op.drop_index("ix_apps_developer", "apps")
     op.drop_index("ix_access_requests_pending", "access_requests")
