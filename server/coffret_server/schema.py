@@ -4,7 +4,7 @@ Ids are 16 bytes, times microseconds, and everything sealed is kept as it came. 
 `migrations/` build exactly these tables; a test compares the two.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import BigInteger, Index, LargeBinary, SmallInteger, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -15,6 +15,7 @@ REJECTED: Final = 2
 STATUS_NAMES: Final = ("accepted", "pending", "rejected")
 
 _COMPACT: Final = {"sqlite_with_rowid": False}
+_PENDING: Any = dict.fromkeys(("sqlite_where", "postgresql_where"), text("state = 'pending'"))
 
 
 class Base(DeclarativeBase):
@@ -277,14 +278,7 @@ class AccessRequest(Base):
     __table_args__ = (
         Index("ux_access_requests_id", "request_id", unique=True),
         Index("ix_access_requests_app", "app_id"),
-        Index(
-            "ix_access_requests_pending",
-            "app_id",
-            "account_id",
-            "request_id",
-            sqlite_where=text("state = 'pending'"),
-            postgresql_where=text("state = 'pending'"),
-        ),
+        Index("ix_access_requests_pending", "app_id", "account_id", "request_id", **_PENDING),
         Index("ix_access_requests_created", "account_id", "created"),
     )
     account_id: Mapped[bytes] = mapped_column(primary_key=True)
