@@ -89,6 +89,7 @@ class KeyKeeping(LocalVault):
         Everything on this device stays. The vault is unlocked afterwards.
 
         Raises:
+            AccountDeletedError: the account was deleted, as its keys or the server say.
             CodeTypoError: the Secret Key was mistyped.
             CredentialsError: they do not open the vault as it is now.
             TrustError: the server shows something that cannot be true.

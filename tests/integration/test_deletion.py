@@ -92,6 +92,27 @@ def test_other_devices_are_told_and_lose_nothing(either: World) -> None:
     assert "octopus" in exported(other)
 
 
+def test_a_device_that_enters_again_is_told(either: World) -> None:
+    """It says that the account was deleted, and not that the passphrase is wrong; nor is it lost.
+
+    So it does when it has seen the owner's word, and where the name is somebody else's by then.
+    """
+    owner = either.owner()
+    owner.vault.remember("octopus in Lisbon")
+    other = either.device(owner)
+    with pytest.raises(CredentialsError):
+        other.log_in_again("not the passphrase", owner.secret_key)
+    owner.vault.delete_account(PASSPHRASE, owner.secret_key)
+    for heirs in (0, 1):
+        if heirs:
+            newcomer(either, owner.username)
+        with pytest.raises(AccountDeletedError) as caught:
+            other.log_in_again(PASSPHRASE, owner.secret_key)
+        assert caught.value.signed
+        assert other.status().deleted
+        assert "octopus" in exported(other)
+
+
 def test_a_new_device_finds_no_account(either: World) -> None:
     """To whoever has no device of it there is no account: as if the passphrase were wrong."""
     owner = either.owner()

@@ -15,6 +15,7 @@ import msgspec
 
 from coffret.flows.aside import aside
 from coffret.flows.entrance import sync_all
+from coffret.flows.gone import check_gone, check_kept
 from coffret.flows.keychange import MOST_PAGES, key_name, keys_page
 from coffret.flows.signup import enter_with_passphrase, unlock_with_passphrase
 from coffret.flows.state import AccountFile, Entering, intended_meta
@@ -42,15 +43,14 @@ def log_in_again(
     stays with the keys of before: they alone open what the server has lost, or withholds.
 
     Raises:
+        AccountDeletedError: the account was deleted, as its keys or the server say.
         CredentialsError: they do not open the vault as it is now.
         TrustError: the server shows another vault, an older one, wraps that do not open, or new
             keys that open with the Secret Key of before.
         LockedError: the vault was locked meanwhile, and is.
     """
     account, locks = state.account, state.locks
-    entered = yield from enter_with_passphrase(
-        account.origin, account.username, passphrase, secret_key, state.ambient
-    )
+    entered = yield from _entered(state, passphrase, secret_key)
     _check_same_vault(account, entered.account)
     if entered.account.generation > account.generation:
         yield from aside(partial(_check_made_anew, state, passphrase, secret_key))
@@ -75,6 +75,21 @@ def log_in_again(
         raise TrustError(message)
     state.store.take_over((), intended_meta(None))
     return report
+
+
+def _entered(state: VaultState, passphrase: str, secret_key: SecretBytes) -> Flow[Entered]:
+    """Enter as a new device would, to which a name that is nobody's is as a wrong passphrase."""
+    check_kept(state)
+    here = state.account
+    try:
+        return (
+            yield from enter_with_passphrase(
+                here.origin, here.username, passphrase, secret_key, state.ambient
+            )
+        )
+    except CredentialsError:
+        yield from check_gone(state)
+        raise
 
 
 def _go_back(state: VaultState, keys: Unlocked | None, *, is_locked: bool) -> None:
