@@ -135,6 +135,17 @@ def test_apps_are_told(either: World) -> None:
     assert app.status(request) == app.grant_status(request) == "gone"
 
 
+def test_who_waits_for_an_owner_is_told(either: World) -> None:
+    """An app that waits for a decision learns that there will be none, by the same code."""
+    owner, app = either.owner(), either.app()
+    request = ask(app, owner)
+    owner.vault.delete_account(PASSPHRASE, owner.secret_key)
+    with pytest.raises(OwnerGoneError):
+        app.access(request)
+    with pytest.raises(OwnerGoneError):
+        app.wait(request, timeout=5)
+
+
 def test_the_name_is_another_account_then(either: World) -> None:
     """Whoever takes the name is a stranger to the devices and apps of before, and they say so."""
     owner, app = either.owner(), either.app()

@@ -22,6 +22,7 @@ from coffret.flows.owners import check_asked, check_owner
 from coffret.flows.proof import proved
 from coffret.sharing import Selection
 from coffret_vault.errors import (
+    CoffretError,
     ConflictError,
     CredentialsError,
     FormatError,
@@ -293,6 +294,7 @@ def take_up(state: AppState, request_id: str, owner_words: str | None = None) ->
         OwnerKeyChangedError: the owner who was asked is not the one that this app knows now.
         RequestPendingError: the owner has not decided about it.
         RequestEndedError: it was denied, withdrawn, superseded, or has lapsed.
+        OwnerGoneError: the owner deleted their account.
         GrantError: the grant is paused, revoked, expired, or not ready yet.
         TrustError: what the server shows is not that owner's answer to that request.
     """
@@ -303,8 +305,10 @@ def take_up(state: AppState, request_id: str, owner_words: str | None = None) ->
         raise undecided((yield from status(state, request_id))) from None
 
 
-def undecided(standing: str) -> ConflictError:
+def undecided(standing: str) -> CoffretError:
     """Why a request of such a status has no grant."""
+    if standing == "gone":
+        return OwnerGoneError()
     if standing == "pending":
         return RequestPendingError()
     if standing in _ENDED:
