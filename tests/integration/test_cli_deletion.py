@@ -81,7 +81,27 @@ def test_another_device_finishes_what_is_its_own(cli: Cli, url: str, tmp_path: P
     cli("delete-account", "--yes")
     done = other("delete-account", "--yes", "--json").data()
     assert done["secret_key_removed"]
+    assert done["erased"] is None
     assert not list(other.home.rglob("secret-key"))
+    again = other("delete-account", "--yes", stdin=f"{code_in(kit, 'CF1')}\n").out
+    assert "left there" not in again  # the server was not asked
+
+
+def test_the_error_says_it_once(cli: Cli, url: str, tmp_path: Path) -> None:
+    """One sentence says that it was deleted, and by whom; the doctor's line has one full stop."""
+    key = f"{code_in(cli.init(url, 'once'), 'CF1')}\n"
+    other = Cli(tmp_path / "other")
+    other("login", "--server", url, "--username", "once", stdin=key)
+    cli.process("unlock")
+    try:
+        other("delete-account", "--yes")
+        refused = cli("sync", code=6).err
+        assert refused.count("was deleted") == 1
+        assert "with its own keys" in refused
+        (line,) = (line for line in cli("doctor").out.splitlines() if "usage" in line)
+        assert line.endswith("stays.")
+    finally:
+        cli("lock")
 
 
 def test_a_secret_key_leaves_the_keyring(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,7 +151,7 @@ def _check_usage(desk: Desk) -> Iterator[Check]:
             return
         usage = vault.usage()
     except CoffretError as error:
-        yield Check("usage", WORTH_KNOWING, f"{error}.")
+        yield Check("usage", WORTH_KNOWING, f"{str(error).rstrip('.')}.")
         return
     parts = (
         (usage.memories, usage.quota_memories),

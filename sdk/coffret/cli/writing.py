@@ -22,6 +22,7 @@ from coffret_vault.errors import (
     StoreError,
     TimedOutError,
 )
+from coffret_vault.formats.deletion import AccountDeletedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -40,7 +41,9 @@ _LABELS = {
     "deletions": "Deleting memories",
 }
 _LONG_SECONDS = 10.0
-_SAYS_ALL = frozenset((ConflictError, NetworkError, NotFoundError, TimedOutError))
+_SAYS_ALL = frozenset(
+    (AccountDeletedError, ConflictError, NetworkError, NotFoundError, TimedOutError)
+)
 """Errors of many causes, of which a particular one needs no sentence before it."""
 
 

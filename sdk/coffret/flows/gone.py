@@ -33,7 +33,7 @@ _BY_THE_SERVER = (
     "The server says that this account was deleted, and shows nothing that this device's keys "
     "signed: its operator did it, or it lies. What is on this device stays."
 )
-_EXPORT = "coffret export takes everything out of this device, and needs no server."
+_EXPORT = "Take everything out of this device with coffret export, which needs no server."
 
 
 class Gone(msgspec.Struct, frozen=True):

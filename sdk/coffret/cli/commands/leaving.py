@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from coffret.vault import Vault
 
 _OVER = frozenset(("revoked", "ended"))
+_LEFT = {
+    True: "Nothing of it is left there, as the server says. ",
+    False: "The server still erases what it kept, as it says. ",
+    None: "",  # it was deleted before: it is not asked again
+}
 _FIRST = "If you have not yet: coffret export FILE takes everything out of this device first."
 
 
@@ -60,24 +65,22 @@ def _agree(desk: Desk, vault: "Vault", *, yes: bool) -> None:
         raise InputError(message)
 
 
-def _delete(desk: Desk, vault: "Vault", passphrase: str, code: str) -> bool:
-    """Delete it, or find that it was; whether the server says that nothing is left."""
+def _delete(desk: Desk, vault: "Vault", passphrase: str, code: str) -> bool | None:
+    """Delete it, or find that it was; whether the server says that nothing is left, if asked."""
     try:
         return vault.delete_account(passphrase, code).erased
     except AccountDeletedError as error:
         if not error.signed:
             raise
         desk.out.note(str(error))  # the answer was lost, or another device did it: the rest is here
-        return True
+        return None
 
 
-def _say_deleted(desk: Desk, vault: "Vault", *, erased: bool, forgotten: bool) -> None:
-    left = "Nothing of it is left there, as the server says."
-    if not erased:
-        left = "The server still erases what it kept, as it says."
-    key = " The Secret Key was removed from this device: your kit has it." if forgotten else ""
+def _say_deleted(desk: Desk, vault: "Vault", *, erased: bool | None, forgotten: bool) -> None:
+    left = _LEFT[erased]
+    key = "The Secret Key was removed from this device: your kit has it. " if forgotten else ""
     desk.out.done(
-        f"Deleted. {left}{key} What is on this device stays in {desk.folder} until you delete that"
+        f"Deleted. {left}{key}What is on this device stays in {desk.folder} until you delete that"
         " folder.",
         {
             "deleted": vault.status().account_id,
