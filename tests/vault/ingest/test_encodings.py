@@ -34,6 +34,7 @@ def test_western_texts_are_read_in_what_they_are_written_in(text: str, encoding:
         "今日は日本語です".encode("shift-jis"),
         "你好世界".encode("gbk"),
         "Zażółć gęślą jaźń: było mało".encode("cp1250"),
+        "In Moscow people say Привет to each other, and often".encode("cp1251"),
         b"caf\xe9 \x81",
         b"caf\xe9\x00",
         b"\xff\xd8\xff\xe0\x01\x02",
@@ -45,6 +46,29 @@ def test_what_would_read_as_gibberish_is_refused(data: bytes) -> None:
     """Other old encodings, binary files and broken UTF-16 are not guessed at."""
     with pytest.raises(SourceDamagedError):
         decode_text(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "Un café, une idée".encode() + b" et un \xff",
+        "It's nice at the café\u2026".encode()[:-1],
+        "Very good \U0001f600 and".encode() + b" caf\xe9",
+        "Grüße aus Köln".encode() + " und Düsseldorf".encode("cp1252"),
+    ],
+)
+def test_damaged_utf8_is_not_taken_for_another_encoding(data: bytes) -> None:
+    """A wrong byte, or an end that was cut off, does not make two letters of each accent."""
+    with pytest.raises(SourceDamagedError, match="UTF-8"):
+        decode_text(data)
+
+
+@pytest.mark.parametrize(
+    "text", ["»Das ist sein Fuß«, sagte er", "« Voilà »", "Sõna jäääär, São Paulo"]
+)
+def test_what_looks_like_utf8_in_one_place_is_still_western(text: str) -> None:
+    """A mark behind an accent, as quotations have it, makes no damaged UTF-8."""
+    assert decode_text(text.encode("cp1252")) == text
 
 
 def test_a_file_in_an_old_encoding_is_imported_with_its_folder(tmp_path: Path) -> None:

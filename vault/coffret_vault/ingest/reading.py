@@ -33,6 +33,10 @@ _LETTERS_AN_ACCENT = 2
 _SIGN_IN_WORD = re.compile(  # but for apostrophes, dashes, ellipses, soft hyphens and l\xb7l
     rb"[A-Za-z][\x80-\x84\x86-\x89\x8b\x95\x98\x99\x9b\xa1-\xac\xae-\xb3\xb5\xb6\xb8-\xbf][A-Za-z]"
 )
+_HIGH = re.compile(rb"[\x80-\xff]")
+_IN_UTF8 = re.compile(rb"[\xc2-\xc5\xce-\xd1][\x80-\xbf]|\xe2[\x80-\xbf]{2}|\xf0\x9f[\x80-\xbf]{2}")
+"""European letters, signs and emoji as UTF-8 has them; in Windows-1252 words hardly end so."""
+_MANY_ACCENTED = re.compile(rb"[\xc0-\xff]{5}")
 _BEGINS_LIST = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[")
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -122,16 +126,26 @@ def decode_text(data: bytes) -> str:
 
 
 def _western(data: bytes) -> str:
-    """Text in Windows-1252: few letters have accents, and no sign stands within a word."""
+    """Text in Windows-1252: few letters have accents, and no sign stands within a word.
+
+    UTF-8 in which a byte is wrong, or that was cut off, is not: every accent of it would be two.
+    """
     if _CONTROLS.search(data):
         raise SourceDamagedError(_BINARY)
     letters, accented = len(_LETTERS.findall(data)), len(_ACCENTED.findall(data))
-    if accented * _LETTERS_AN_ACCENT > letters or _SIGN_IN_WORD.search(data):
+    foreign = _SIGN_IN_WORD.search(data) or _MANY_ACCENTED.search(data) or _is_damaged_utf8(data)
+    if accented * _LETTERS_AN_ACCENT > letters or foreign:
         raise SourceDamagedError(_NOT_UTF8, hint="save it as UTF-8")
     try:
         return data.decode("cp1252")
     except UnicodeDecodeError:
         raise SourceDamagedError(_NOT_UTF8, hint="save it as UTF-8") from None
+
+
+def _is_damaged_utf8(data: bytes) -> bool:
+    """Whether at least half of the bytes that are not ASCII make characters in UTF-8."""
+    fitting = sum(map(len, _IN_UTF8.findall(data)))
+    return fitting > 0 and 2 * fitting >= len(_HIGH.findall(data))
 
 
 def decode_json(data: bytes | msgspec.Raw, kind: type[T]) -> T:
