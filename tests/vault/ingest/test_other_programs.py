@@ -145,6 +145,14 @@ def test_a_question_with_its_answer_is_a_memory(tmp_path: Path) -> None:
     assert found.created is not None
 
 
+@pytest.mark.parametrize("title", ["Demandé : was I Asked out?", "Prompted Was I Asked out?"])
+def test_only_the_word_before_a_question_goes(tmp_path: Path, title: str) -> None:
+    """The same word further on is the person's, in whatever language the account is."""
+    (found,) = _read(tmp_path / "MyActivity.json", [_asked(title, "<p>No</p>")])
+    assert isinstance(found, Draft)
+    assert found.content == f"Me: {title.removeprefix('Prompted ')}\n\nGemini: No"
+
+
 def test_activities_that_are_no_questions_are_named(tmp_path: Path) -> None:
     """Other products, feedback and damage cost themselves; a question may be unanswered."""
     whole = [
@@ -185,6 +193,7 @@ def test_a_takeout_is_read_in_its_archive(tmp_path: Path) -> None:
         ("<ul><li>a</li><li>b  c</li></ul>", "- a\n- b c"),
         ("x<br>y<script>alert(1)</script>z", "x\nyz"),
         ("<pre><code>if a:\n    b</code></pre>", "```\nif a:\n    b\n```"),
+        ("<pre>a<br>b</pre>", "```\na\nb\n```"),
         ("run <code>ls</code>", "run `ls`"),
         ("1 &lt; 2 &bogus; &#x66; 3 < 4", "1 < 2 &bogus; f 3 < 4"),
         ("<a href='x'>link</a><!-- no -->", "link"),

@@ -88,11 +88,11 @@ def _exchange(activity: _Activity, limits: Limits) -> Conversation | None:
     """
     if not any(map(_OF_GEMINI.search, (activity.header, *activity.products))):
         return None
-    asked = _PROMPTED.sub("", activity.title, count=1) if activity.title else ""
+    prompted = _PROMPTED.match(activity.title)
+    asked = activity.title[prompted.end() :] if prompted else activity.title
     answers = [text_of(item.html, limits.max_content_bytes) for item in activity.safe_html_item]
     answer = "\n\n".join(filter(str.strip, answers))
-    is_asked = answer or _PROMPTED.match(activity.title)
-    if not asked.strip() or not is_asked:
+    if not asked.strip() or not (answer or prompted):
         return None
     time = parse_time(activity.time)
     said = (("user", None, asked), ("assistant", "Gemini", answer))

@@ -71,7 +71,7 @@ class _Reader:
             self.found.append("\n```\n")
         elif name == "code" and not self._is_code:
             self.found.append("`")
-        elif not self._is_code:
+        elif not self._is_code or name == "br":
             self.found.append(self._mark(name, is_end=is_end))
 
     @staticmethod
