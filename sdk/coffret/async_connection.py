@@ -21,6 +21,7 @@ from coffret.connection import (
     not_reached,
     reached,
     trusted,
+    usable_proxy,
 )
 from coffret.http1 import Answer, WireError, WireTimeoutError
 from coffret_vault.errors import TimedOutError
@@ -65,7 +66,8 @@ def connect_async(
 ) -> AsyncConnection:
     """A connection to an origin, made when the first request goes out."""
     if given is not None or proxy is not None:
-        return _Through(given or httpx.AsyncHTTPTransport(proxy=proxy))
+        with usable_proxy():
+            return _Through(given or httpx.AsyncHTTPTransport(proxy=proxy))
     return AsyncSockets(trusted(origin))
 
 

@@ -14,6 +14,7 @@ import ssl
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -29,7 +30,7 @@ from coffret.http1 import (
     add_header,
 )
 from coffret.lookups import Lookups
-from coffret_vault.errors import TimedOutError
+from coffret_vault.errors import InputError, TimedOutError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -87,8 +88,29 @@ class Connection(Protocol):
 def connect(origin: str, proxy: str | None, given: httpx.BaseTransport | None) -> Connection:
     """A connection to an origin, made when the first request goes out."""
     if given is not None or proxy is not None:
-        return _Through(given or httpx.HTTPTransport(proxy=proxy))
+        return _Through(given or through(proxy))
     return Sockets(trusted(origin))
+
+
+def through(proxy: str | None) -> httpx.HTTPTransport:
+    """A transport of httpx, by way of a proxy if there is one."""
+    with usable_proxy():
+        return httpx.HTTPTransport(proxy=proxy)
+
+
+@contextmanager
+def usable_proxy() -> Iterator[None]:
+    """Say of a proxy that cannot be used no more than that: its address may hold a password.
+
+    Raises:
+        InputError: it is none, or one that nothing installed here speaks to.
+    """
+    try:
+        yield
+    except (ImportError, ValueError, httpx.InvalidURL):
+        message = "the proxy that this machine's settings name cannot be used"
+        hint = "HTTPS_PROXY and ALL_PROXY look like http://host:port; SOCKS needs httpx[socks]."
+        raise InputError(message, hint=hint) from None
 
 
 def trusted(origin: str) -> ssl.SSLContext | None:
@@ -210,7 +232,7 @@ def reason_of(error: BaseException | None) -> str:
         for kind, reason in _REASONS:
             if isinstance(error, kind):
                 return reason
-        error = error.__context__
+        error = error.__cause__ or error.__context__
     return ""
 
 

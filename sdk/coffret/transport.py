@@ -25,7 +25,7 @@ import msgspec
 
 from coffret.async_connection import connect_async
 from coffret.bodies import Body
-from coffret.connection import ERRORS, TIMEOUTS, Incoming, connect, first_of, reason_of
+from coffret.connection import ERRORS, TIMEOUTS, Incoming, connect, first_of, reason_of, through
 from coffret.flows.http import Request, Response, retry_after
 from coffret.http1 import Address, NotReachedError, Outgoing
 from coffret.leaving import within
@@ -74,7 +74,8 @@ def _failure(error: Exception, origin: str) -> NetworkError:
         return TimedOutError(message)
     unreached = isinstance(error, NotReachedError | httpx.ConnectError)
     why = reason_of(error) if unreached else ""
-    message = f"the server at {origin} could not be reached"
+    way = "" if proxy_of(origin) is None else " through this machine's proxy"
+    message = f"the server at {origin} could not be reached{way}"
     return NetworkError(f"{message}: {why}" if why else message)
 
 
@@ -119,7 +120,7 @@ def probe(url: str, *, transport: httpx.BaseTransport | None = None) -> Response
     origin = check_url(url)
     extensions = {"timeout": httpx.Timeout(_PROBE_SECONDS).as_dict()}
     request = httpx.Request("GET", f"{origin}/readyz", headers=_ALWAYS, extensions=extensions)
-    network = transport or httpx.HTTPTransport(proxy=proxy_of(origin))
+    network = transport or through(proxy_of(origin))
     try:
         return within(2 * _PROBE_SECONDS, partial(first_of, network, request, _PROBE_SECONDS))
     except (httpx.HTTPError, TimedOutError) as error:

@@ -345,6 +345,7 @@ def test_doctor_says_what_is_well_and_what_is_not(owner: Cli, tmp_path: Path) ->
         "Is http://127.0.0.1:9 running"
         in owner("doctor", "--server", "http://127.0.0.1:9", code=1).out
     )
+    assert "a1b2" not in owner("doctor", "--server", "http://u:a1b2@127.0.0.1:9", code=1).out
     (owner.home / "data/vaults/default/store.db").write_bytes(b"not a database" * 1000)
     assert "damaged" in owner("doctor", code=1).out
     owner("list", code=9)

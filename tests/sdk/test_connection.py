@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from coffret import async_connection, bodies, connection, transport
 from coffret.http1 import Address
 from coffret.lookups import Lookups
-from coffret_vault.errors import FormatError, NetworkError, TimedOutError
+from coffret_vault.errors import FormatError, InputError, NetworkError, TimedOutError
 from harness.listening import OK, Listener, listening, one, run_async, run_sync
 
 if TYPE_CHECKING:
@@ -123,6 +124,34 @@ def test_a_broken_answer_is_our_error(run: Callable[..., list[Response]], answer
     with listening(Listener(answer, hang_up=True)) as port, pytest.raises(NetworkError) as found:
         run(f"http://127.0.0.1:{port}", one())
     assert found.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    "proxy", ["socks5://pu:a1b2@127.0.0.1:1", "ftp://pu:a1b2@h.invalid", "http://pu:a1@b2:a1b2"]
+)
+def test_a_proxy_that_cannot_be_used_is_our_error(
+    run: Callable[..., list[Response]], monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    """Its scheme or its port is none that is known here; what it is stays unsaid."""
+    monkeypatch.setattr("coffret.origins.getproxies", lambda: {"https": proxy})
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    with pytest.raises(InputError, match="proxy") as caught:
+        run("https://h.invalid", one())
+    assert "a1b2" not in f"{caught.value} {caught.value.hint}"
+    with pytest.raises(InputError, match="proxy"):
+        transport.probe("https://h.invalid")
+
+
+def test_a_proxy_that_is_away_is_named_as_such(
+    run: Callable[..., list[Response]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a proxy does not answer, nobody says that the server does not."""
+    with listening(Listener(OK)) as port:
+        pass
+    away = {"https": f"http://pu:a1b2@127.0.0.1:{port}"}
+    monkeypatch.setattr("coffret.origins.getproxies", lambda: away)
+    with pytest.raises(NetworkError, match=r"this machine's proxy: nothing listens there$"):
+        run("https://h.invalid", one())
 
 
 def test_nobody_there_is_our_error(run: Callable[..., list[Response]]) -> None:

@@ -16,7 +16,7 @@ from coffret.cli.leftovers import leftovers
 from coffret.cli.secret_key import find_secret_key, keyring_name, load_profile
 from coffret.cli.showing import memories, used
 from coffret.origins import elsewhere, told_origins
-from coffret_vault.errors import CoffretError, NotFoundError
+from coffret_vault.errors import CoffretError, InputError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -186,7 +186,9 @@ def _check_server(origin: str) -> Iterator[Check]:
     try:
         response = probe(origin)
     except CoffretError as error:
-        yield _failed("server", error, f"Is {origin} running, and right?")
+        # What is no address is not repeated: there may be a password in it.
+        advice = "" if isinstance(error, InputError) else f"Is {origin} running, and right?"
+        yield _failed("server", error, advice)
         return
     if response.status != _HEALTHY:
         found = f"{origin} answers with status {response.status}."
