@@ -78,10 +78,14 @@ def check_place(folder: Path) -> None:
     if (folder / STORE_FILE).exists():
         new_store(folder).close()
         return
-    _make_private(folder)
-    # Not under the name that it will have: another process may be making a vault here.
-    with TemporaryDirectory(dir=folder, prefix=".new-") as trial:
-        Store(Path(trial) / STORE_FILE).close()
+    try:
+        _make_private(folder)
+        # Not under the name that it will have: another process may be making a vault here.
+        with TemporaryDirectory(dir=folder, prefix=".new-") as trial:
+            Store(Path(trial) / STORE_FILE).close()
+    except OSError:
+        message = f"no vault can be kept in the folder {folder}"
+        raise StoreError(message) from None
 
 
 def new_store(folder: Path) -> Store:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from coffret.opening import new_store
+from coffret.opening import check_place, new_store
+from coffret_vault.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,3 +48,24 @@ def test_a_folder_with_other_things_stays_open(tmp_path: Path) -> None:
     new_store(folder).close()
     assert _mode(folder) == 0o777
     assert _mode(folder / "store.db") == 0o600
+
+
+@pytest.mark.parametrize("inside", ["", "vault"])
+def test_a_place_that_is_no_folder_is_our_error(tmp_path: Path, inside: str) -> None:
+    """Where no folder can be made, or nothing in it, the error is one of the store."""
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="no vault can be kept"):
+        check_place(tmp_path / "file" / inside)
+
+
+def test_a_place_that_takes_no_file_is_our_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that is there, and is another user's or full, is the store's error as well."""
+    monkeypatch.setattr("coffret.opening.TemporaryDirectory", _refused)
+    with pytest.raises(StoreError, match="no vault can be kept"):
+        check_place(tmp_path)
+
+
+def _refused(**_: object) -> None:
+    raise PermissionError
