@@ -21,6 +21,7 @@ from harness.world import PASSPHRASE, ask
 if TYPE_CHECKING:
     from typing import Any
 
+    from coffret import RecoveryKit
     from harness.world import World
 
 
@@ -111,6 +112,19 @@ def test_a_device_that_enters_again_is_told(either: World) -> None:
         assert caught.value.signed
         assert other.status().deleted
         assert "octopus" in exported(other)
+
+
+def test_a_device_that_missed_a_key_change_accuses_nobody(either: World) -> None:
+    """A deletion under keys that it has not seen proves nothing to it, and may be the owner's."""
+    owner = either.owner()
+    other = either.device(owner)
+    kits: list[RecoveryKit] = []
+    owner.vault.change_keys("another long passphrase", kits.append)
+    owner.vault.delete_account("another long passphrase", kits[0].secret_key_code())
+    with pytest.raises(AccountDeletedError, match="yours that had changed the keys") as caught:
+        other.sync()
+    assert not caught.value.signed
+    assert not other.status().deleted
 
 
 def test_a_new_device_finds_no_account(either: World) -> None:

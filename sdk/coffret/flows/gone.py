@@ -31,7 +31,8 @@ _BY_ITS_KEYS = (
 )
 _BY_THE_SERVER = (
     "The server says that this account was deleted, and shows nothing that this device's keys "
-    "signed: its operator did it, or it lies. What is on this device stays."
+    "signed: its operator did it, or a device of yours that had changed the keys, or it lies. "
+    "What is on this device stays."
 )
 _EXPORT = "Take everything out of this device with coffret export, which needs no server."
 
