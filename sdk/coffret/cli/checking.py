@@ -43,6 +43,7 @@ class Check(msgspec.Struct, frozen=True):
 
 def check_everything(desk: Desk, server: str | None) -> Iterator[Check]:
     """Look at everything, the next thing whatever the last one was like."""
+    left = _check_leftovers(desk)  # before the vault is used, which removes them
     yield _check_version()
     yield _check_search()
     origin = server
@@ -62,7 +63,7 @@ def check_everything(desk: Desk, server: str | None) -> Iterator[Check]:
         yield _check_agent(desk)
         yield from _check_usage(desk)
     yield _check_keyring()
-    yield _check_leftovers(desk)
+    yield left
     if origin:
         yield from _check_server(origin)
 
