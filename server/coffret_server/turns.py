@@ -37,11 +37,10 @@ class _Line:
 
     def join(self, way: object) -> "asyncio.Future[None]":
         """Wait behind those that came the same way."""
-        waiting = self.ways.setdefault(way, deque())
-        if len(waiting) >= WAITING or self.waiting >= WAITING_OF_ALL:
+        if len(self.ways.get(way, ())) >= WAITING or self.waiting >= WAITING_OF_ALL:
             raise _refuse()
         found = asyncio.get_running_loop().create_future()
-        waiting.append(found)
+        self.ways.setdefault(way, deque()).append(found)
         self.waiting += 1
         return found
 

@@ -88,6 +88,22 @@ async def test_each_device_has_its_turn() -> None:
     assert not line._lines
 
 
+async def test_who_is_refused_holds_up_nobody_of_the_line() -> None:
+    """Where as many wait as may of all devices, one more by a new way leaves no trace."""
+    line = Turns()
+    for _ in range(AT_ONCE):
+        await line.enter("ada")
+    ways = range(turns.WAITING_OF_ALL // WAITING)
+    waiting = [asyncio.create_task(line.enter("ada", n)) for n in ways for _ in range(WAITING)]
+    await asyncio.sleep(0)
+    with pytest.raises(ProblemError):
+        await line.enter("ada", "one more")
+    for _ in (*waiting, *range(AT_ONCE)):
+        line.leave("ada")
+    assert all(await asyncio.gather(*waiting))
+    assert not line._lines
+
+
 async def test_a_turn_that_nobody_is_there_for_is_the_next_one_s() -> None:
     """Who hangs up in the moment in which the turn is theirs holds up nobody, and frees it once."""
     line = Turns()
