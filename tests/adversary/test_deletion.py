@@ -117,7 +117,7 @@ def test_an_unlocked_device_deletes_nothing_after_the_passphrase_was_changed(wor
     owner.vault.change_passphrase(PASSPHRASE, "another passphrase", owner.secret_key)
     with pytest.raises(CredentialsError):
         other.delete_account(PASSPHRASE, owner.secret_key)
-    with patch("coffret.flows.deletion.check_slot"), pytest.raises(CredentialsError):
+    with patch("coffret.flows.session._check_slot"), pytest.raises(CredentialsError):
         other.delete_account(PASSPHRASE, owner.secret_key)
     owner.vault.sync()
 

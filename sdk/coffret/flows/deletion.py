@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.aside import aside
-from coffret.flows.gone import check_gone, check_kept, look
+from coffret.flows.gone import check_kept, look
 from coffret.flows.http import Request, b64, encode_json, succeed
-from coffret.flows.session import challenge, check_slot, send
+from coffret.flows.session import own_challenge, send
 from coffret.flows.signup import unlock_with_passphrase
 from coffret_vault.envelope.signature import sign_statement
 from coffret_vault.errors import TrustError
@@ -72,12 +72,7 @@ def delete_account(
 def _signed(state: VaultState, keys: Unlocked) -> Flow[Request]:
     """The call, signed over a challenge for the passphrase's keyslot."""
     login, ambient = keys.login, state.ambient
-    asked = yield from challenge(state.account.username, login.kind)
-    if asked.account_id != state.account_id:
-        yield from check_gone(state)
-        message = "the server answers for another account than the one on this device"
-        raise TrustError(message)
-    check_slot(state, asked, login)
+    asked = yield from own_challenge(state, login)
     card = hashlib.sha256(state.account.card).digest()
     word = DELETION.serialize(
         Deletion(

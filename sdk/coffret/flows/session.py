@@ -186,25 +186,32 @@ def log_in(state: VaultState) -> Flow[None]:
     """
     login = state.keys.login
     check_kept(state)
-    asked = yield from challenge(state.account.username, login.kind)
-    if asked.account_id != state.account_id:
-        yield from check_gone(state)
-        message = "the server answers for another account than the one on this device"
-        raise TrustError(message)
-    check_slot(state, asked, login)
+    asked = yield from own_challenge(state, login)
     username = state.account.username
     state.session = yield from answer_challenge(
         state.place, username, asked, login, state.ambient, keyring=state.keys.keyring
     )
 
 
-def check_slot(state: VaultState, asked: Challenge, login: Login) -> None:
-    """Refuse a challenge for another keyslot than the one at hand.
+def own_challenge(state: VaultState, login: Login) -> Flow[Challenge]:
+    """Ask for a challenge to this account's owner, for the keyslot at hand.
 
     Raises:
+        TrustError: the server's challenge is for another account than ours.
         KeysChangedError: the slot was replaced: log in again with the new passphrase.
         CredentialsError: its replacement never reached the server.
+        AccountDeletedError: the account was deleted, as its keys or the server say.
     """
+    asked = yield from challenge(state.account.username, login.kind)
+    if asked.account_id != state.account_id:
+        yield from check_gone(state)
+        message = "the server answers for another account than the one on this device"
+        raise TrustError(message)
+    _check_slot(state, asked, login)
+    return asked
+
+
+def _check_slot(state: VaultState, asked: Challenge, login: Login) -> None:
     if asked.slot_id != login.slot_id:
         intended = load_intended(state.store)
         here = intended is not None and login.slot_id in _slots(intended)
@@ -241,7 +248,7 @@ def _locked(state: VaultState) -> Flow[NoReturn]:
     login = state.keys.login
     asked = yield from challenge(state.account.username, login.kind)
     if asked.account_id == state.account_id:
-        check_slot(state, asked, login)
+        _check_slot(state, asked, login)
     else:
         state.session = None
         yield from check_gone(state)
