@@ -64,7 +64,7 @@ def test_a_full_vault_says_so_and_what_helps(server: Server, tmp_path: Path) -> 
     assert " of 20.0 GiB" in told
     _allow(tmp_path, 1)
     full = cli("remember", "second", code=11)
-    assert full.err.startswith("coffret: The account has reached its quota. See how full it is")
+    assert full.err.startswith("coffret: The account has reached its quota. Its owner sees how")
     cli.process("unlock")
     assert "nearly full: 1 of 1 memories" in cli("doctor", code=1).out
     assert cli("status", "--usage", "--json").data()["usage"]["quota_memories"] == 1

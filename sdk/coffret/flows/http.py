@@ -116,8 +116,9 @@ _SENTENCES = {
     "request-final": "This request has been decided already.",
 }
 _HINTS = {
-    "quota-exceeded": "See how full it is with coffret status --usage; forget what you do not "
-    "need, or ask the server's operator for more.",
+    # Whoever asks may be an app: what helps is its owner's to do.
+    "quota-exceeded": "Its owner sees how full it is with coffret status --usage, can forget what "
+    "is not needed, decide about what apps wrote, or ask the server's operator for more.",
 }
 _MOVED = frozenset(("log-moved", "version-moved"))
 _STATUS_OK = range(200, 300)
