@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from coffret_vault.errors import (
+    AccountDeletedError,
     AppDomainError,
     AppKeyChangedError,
     AppUnconfirmedError,
@@ -39,6 +40,7 @@ from coffret_vault.errors import (
     NetworkError,
     NotFoundError,
     OpenError,
+    OwnerGoneError,
     OwnerKeyChangedError,
     QuotaError,
     RateLimitedError,
@@ -61,7 +63,6 @@ from coffret_vault.errors import (
     WeakKeyError,
     WordsError,
 )
-from coffret_vault.formats.deletion import AccountDeletedError, OwnerGoneError
 from coffret_vault.ingest.errors import (
     IngestError,
     SourceDamagedError,

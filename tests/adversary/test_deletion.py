@@ -20,8 +20,8 @@ from coffret.flows import gone
 from coffret.testing import Server
 from coffret_server import cli as operator
 from coffret_vault.envelope.signature import sign_statement
-from coffret_vault.errors import CredentialsError, TrustError
-from coffret_vault.formats.deletion import DELETION, AccountDeletedError, Deletion
+from coffret_vault.errors import AccountDeletedError, CredentialsError, TrustError
+from coffret_vault.formats.deletion import DELETION, Deletion
 from coffret_vault.primitives.identity import SigningKey
 from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.store import Store

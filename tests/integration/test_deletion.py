@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from coffret_vault.errors import (
+    AccountDeletedError,
     CodeTypoError,
     ConflictError,
     CredentialsError,
     LockedError,
     NetworkError,
+    OwnerGoneError,
     OwnerKeyChangedError,
 )
-from coffret_vault.formats.deletion import AccountDeletedError, OwnerGoneError
 from harness.network import Losing
 from harness.world import PASSPHRASE, ask
 

@@ -20,7 +20,6 @@ from coffret.async_access import AsyncAccess
 from coffret.async_app import register_developer_async
 from coffret.flows.http import LogMovedError, Response, VersionConflictError, b64, problem, succeed
 from coffret_vault import errors
-from coffret_vault.formats.deletion import OwnerGoneError
 
 NAMES = {
     "Access", "AccessRequestInfo", "AccountDeleted", "App", "AppCheck", "AppInfo", "Approving",
@@ -118,7 +117,7 @@ EXPECTED: dict[str, type[errors.CoffretError]] = {
     "grant-paused": errors.GrantPausedError,
     "grant-revoked": errors.GrantRevokedError,
     "grant-expired": errors.GrantExpiredError,
-    "owner-gone": OwnerGoneError,
+    "owner-gone": errors.OwnerGoneError,
     "not-found": errors.NotFoundError,
     "conflict": errors.ConflictError,
     "username-taken": errors.ConflictError,

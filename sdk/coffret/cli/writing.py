@@ -16,13 +16,13 @@ import msgspec
 
 from coffret.sharing import shown
 from coffret_vault.errors import (
+    AccountDeletedError,
     ConflictError,
     NetworkError,
     NotFoundError,
     StoreError,
     TimedOutError,
 )
-from coffret_vault.formats.deletion import AccountDeletedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -33,13 +33,13 @@ from coffret_vault.errors import (
     GrantRevokedError,
     InputError,
     NotFoundError,
+    OwnerGoneError,
     RequestEndedError,
     RequestPendingError,
     SessionError,
     TrustError,
 )
 from coffret_vault.formats.account import check_username, keys_hash
-from coffret_vault.formats.deletion import OwnerGoneError
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.sharing import AccessRequest, Grant
 from coffret_vault.formats.unshown import Unshown

@@ -15,8 +15,8 @@ from coffret.flows.http import Request, b64, encode_json, succeed
 from coffret.flows.session import own_challenge, send
 from coffret.flows.signup import unlock_with_passphrase
 from coffret_vault.envelope.signature import sign_statement
-from coffret_vault.errors import TrustError
-from coffret_vault.formats.deletion import DELETION, AccountDeletedError, Deletion
+from coffret_vault.errors import AccountDeletedError, TrustError
+from coffret_vault.formats.deletion import DELETION, Deletion
 from coffret_vault.formats.layout import id_text
 
 if TYPE_CHECKING:

@@ -14,8 +14,14 @@ import msgspec
 
 from coffret.flows.http import Request, decode_json, succeed, unb64
 from coffret_vault.envelope.signature import verify_statement
-from coffret_vault.errors import FormatError, NotFoundError, StoreError, TrustError
-from coffret_vault.formats.deletion import DELETION, AccountDeletedError, Deletion
+from coffret_vault.errors import (
+    AccountDeletedError,
+    FormatError,
+    NotFoundError,
+    StoreError,
+    TrustError,
+)
+from coffret_vault.formats.deletion import DELETION, Deletion
 from coffret_vault.formats.layout import id_text
 from coffret_vault.records.memory import from_micros
 

@@ -12,7 +12,6 @@ import msgspec
 
 from coffret.flows.proof import Prover
 from coffret_vault import errors
-from coffret_vault.formats.deletion import OwnerGoneError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -93,7 +92,7 @@ _BY_CODE: dict[str, type[errors.CoffretError]] = {
     "grant-paused": errors.GrantPausedError,
     "grant-revoked": errors.GrantRevokedError,
     "grant-expired": errors.GrantExpiredError,
-    "owner-gone": OwnerGoneError,
+    "owner-gone": errors.OwnerGoneError,
     "not-found": errors.NotFoundError,
     "username-taken": errors.ConflictError,
     "not-approved": errors.ConflictError,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def every_error(
     kind: type[errors.CoffretError] = errors.CoffretError,
 ) -> Iterator[type[errors.CoffretError]]:
-    """Every class of the tree in errors.py."""
+    """Every class of the tree of errors."""
     yield kind
     for below in kind.__subclasses__():
         if below.__module__ == errors.__name__:

@@ -4,28 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from coffret_vault.errors import CoffretError, GrantError
 from coffret_vault.formats.account import MAX_ORIGIN
 from coffret_vault.formats.layout import HASH, ID, KEY32, TIME, Layout, text
-
-
-class AccountDeletedError(CoffretError):
-    """This account was deleted at the server; what is on this device stays."""
-
-    code = "account-deleted"
-    exit_code = 6
-
-    def __init__(self, detail: str = "", *, hint: str = "", signed: bool = False) -> None:
-        """Args as for every error, and ``signed``: whether the account's own keys said so."""
-        super().__init__(detail, hint=hint)
-        self.signed = signed
-
-
-class OwnerGoneError(GrantError):
-    """The owner deleted their account, and with it the grant; forget what you keep of theirs."""
-
-    code = "owner-gone"
-    http_status = 410
 
 
 class Deletion(msgspec.Struct, frozen=True):

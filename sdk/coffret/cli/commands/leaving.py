@@ -10,8 +10,7 @@ from coffret.cli.options import Json, Yes
 from coffret.cli.secret_key import forget_secret_key
 from coffret.cli.showing import memories as so_many
 from coffret.cli.showing import one_line
-from coffret_vault.errors import InputError
-from coffret_vault.formats.deletion import AccountDeletedError
+from coffret_vault.errors import AccountDeletedError, InputError
 
 if TYPE_CHECKING:
     from coffret.vault import Vault
