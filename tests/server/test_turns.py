@@ -228,10 +228,16 @@ class Caller:
         self.answer = b""
         self.may_end = asyncio.Event()
         self.began = asyncio.Event()
+        self.stands = asyncio.Event()
+        self.running: asyncio.Task[None] | None = None
+
+    async def _wait(self) -> None:
+        self.stands.set()
+        await self.may_end.wait()
 
     async def _receive(self) -> dict[str, Any]:
         if self.began.is_set() and self.body:
-            await self.may_end.wait()
+            await self._wait()
             return {"type": "http.disconnect"}
         self.began.set()
         return {"type": "http.request", "body": self.body, "more_body": bool(self.body)}
@@ -242,19 +248,29 @@ class Caller:
             return
         self.answer += message.get("body", b"")
         if not message.get("body"):  # uvicorn waits here until what was sent before is taken
-            await self.may_end.wait()
+            await self._wait()
 
-    async def run(self) -> None:
-        """Ask, and take the answer."""
+    async def _run(self) -> None:
         await self.app(self.scope, self._receive, self._send)
+        self.stands.set()
+
+    async def begin(self) -> int:
+        """Ask; the status, as soon as this is done or stands until it may end."""
+        self.running = asyncio.create_task(self._run())
+        await asyncio.wait_for(self.stands.wait(), SECONDS)
+        return self.status
+
+    async def end(self) -> None:
+        """Let it move to its end."""
+        self.may_end.set()
+        if self.running is not None:
+            await asyncio.wait_for(self.running, SECONDS)
 
 
 async def _moving(callers: list[Caller]) -> AsyncIterator[int]:
-    """The statuses that come while nothing else moves, and then let all end."""
+    """The statuses that come while nothing else moves."""
     for caller in callers:
-        running = asyncio.create_task(caller.run())
-        await asyncio.wait((running,), timeout=0.3)
-        yield caller.status
+        yield await caller.begin()
 
 
 @pytest.mark.attack(61)
@@ -276,8 +292,7 @@ async def test_bodies_on_their_way_have_a_bound(
     assert json.loads(callers[3].answer)["code"] == "rate-limited"
     assert [status async for status in _moving([elsewhere])] == [0]
     for caller in (*callers, elsewhere):
-        caller.may_end.set()
-    await asyncio.sleep(0.1)
+        await caller.end()
     assert not stand.app.state.limits.room._taken
 
 
@@ -300,9 +315,8 @@ async def test_answers_that_nobody_takes_have_a_bound(
     theirs = Caller(stand, "GET", "sync", other.token, b"")
     assert [status async for status in _moving([theirs])] == [200]
     for caller in (*callers, theirs):
-        caller.may_end.set()
-    await asyncio.sleep(0.1)
+        await caller.end()
     again = Caller(stand, "GET", "sync", owner.token, b"")
-    again.may_end.set()
     assert [status async for status in _moving([again])] == [200]
+    await again.end()
     assert not stand.app.state.limits.room._taken
