@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -338,11 +337,11 @@ def test_other_threads_have_their_turn_while_one_waits(world: World) -> None:
     owner, app = world.owner(), world.app()
     request_id = ask(app, owner)
     heard: list[BaseException] = []
-    resting = threading.Event()
+    resting, rested, held = threading.Event(), threading.Event(), []
 
-    def sleep(seconds: float) -> None:
+    def sleep(_seconds: float) -> None:
         resting.set()
-        time.sleep(seconds)
+        held.append(not rested.wait(10))
 
     def wait() -> None:
         try:
@@ -354,11 +353,11 @@ def test_other_threads_have_their_turn_while_one_waits(world: World) -> None:
         thread = threading.Thread(target=wait)
         thread.start()
         assert resting.wait(10)
-        began = time.monotonic()
         assert app.status(request_id) == "pending"
         app.cancel(request_id)
-        assert time.monotonic() - began < 0.4  # a rest is longer than that
+        rested.set()
         thread.join(10)
+    assert held == [False]
     assert [getattr(error, "state", "") for error in heard] == ["cancelled"]
 
 
@@ -368,15 +367,24 @@ def test_a_task_that_waits_can_be_cancelled(world: World) -> None:
     request_id = ask(made, owner)
 
     async def run() -> None:
-        async with AsyncApp.load(made._state.path, **world.around()) as app:
-            waiting = asyncio.create_task(app.wait(request_id))
-            await asyncio.sleep(0.2)
-            async with asyncio.timeout(0.4):  # a rest is longer than that
+        resting = asyncio.Event()
+
+        async def sleep(_seconds: float) -> None:
+            resting.set()
+            await asyncio.Event().wait()
+
+        async with (
+            asyncio.timeout(30),
+            AsyncApp.load(made._state.path, **world.around()) as app,
+        ):
+            with patch("coffret.async_app.sleep", sleep):
+                waiting = asyncio.create_task(app.wait(request_id))
+                await resting.wait()
                 assert await app.status(request_id) == "pending"
-            assert not waiting.done()
-            waiting.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await waiting
+                assert not waiting.done()
+                waiting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.3):
                     await app.wait(request_id)
