@@ -135,6 +135,7 @@ def begin(folder: Path, prepared: Prepared, ambient: Ambient) -> VaultState:
         meta = slots.meta(prepared.account) | settled_meta(prepared.settled)
         with store.known.set_aside():  # there is nothing yet
             store.commit(prepared.verified, meta=meta)
+        state.know(prepared.kit.secret_key)
     except BaseException:
         discard(state)
         raise
@@ -206,6 +207,7 @@ def unlock(state: VaultState, passphrase: str, secret_key: SecretBytes) -> None:
         if intended.generation != state.account.generation:
             raise KeysChangedError(hint=LOG_IN_AGAIN) from None
         state.unlock(keys)
+    state.know(secret_key)
     if state.store.meta(REPLACED):
         with suppress(StoreError):  # it is a word of help, and no reason to stay locked
             state.store.set_meta(REPLACED, b"")

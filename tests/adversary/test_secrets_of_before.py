@@ -10,6 +10,7 @@ import httpx
 import msgspec
 import pytest
 
+from coffret import Vault
 from coffret.flows import newkeys, reentry
 from coffret.flows.grantfeed import grant_wrapping
 from coffret.flows.session import get
@@ -22,7 +23,9 @@ from harness.thief import proved_again, session_of
 from harness.world import PASSPHRASE as OLD
 
 if TYPE_CHECKING:
-    from coffret import RecoveryKit, Vault
+    from collections.abc import Callable
+
+    from coffret import RecoveryKit
     from coffret_vault.records.seal import Wrapping
     from harness.world import Owner, World
 
@@ -44,7 +47,7 @@ def rows(vault: Vault, table: str) -> list[dict[str, Any]]:
     return [dict(zip(kept["columns"], row, strict=True)) for row in kept["rows"]]
 
 
-def forged(owner: Owner) -> None:
+def forged(owner: Owner, passphrase: str = OLD) -> None:
     """A thief's key change, under the passphrase and Secret Key that the owner has: both known."""
     known = owner.kit.secret_key
 
@@ -52,7 +55,7 @@ def forged(owner: Owner) -> None:
         return derive_passphrase_keys(passphrase, known, *rest, **more)
 
     with patch.object(newkeys, "derive_passphrase_keys", slots):
-        change(owner.vault, OLD)
+        change(owner.vault, passphrase)
 
 
 @pytest.mark.attack(2, 57)
@@ -69,6 +72,60 @@ def test_secrets_of_before_take_no_device_to_new_keys(world: World) -> None:
         other.log_in_again(OLD, owner.secret_key)
     assert list(other._state.store._database.iterdump()) == before
     assert [memory.content for memory in other.list()] == ["before"]
+
+
+def _as_it_was_entered(_world: World, _owner: Owner, other: Vault) -> Vault:
+    return other
+
+
+def _opened_anew(world: World, owner: Owner, other: Vault) -> Vault:
+    """As in a folder in which nothing says yet what the Secret Key is."""
+    other._state.store.set_meta("opened by", b"")
+    other.close()
+    again: Vault = world.closing(Vault.open(other.folder, **world.around()))
+    again.unlock(OLD, owner.secret_key)
+    return again
+
+
+def _after_a_change(_world: World, owner: Owner, other: Vault) -> Vault:
+    owner.kit = change(owner.vault, OLD)
+    other.log_in_again(OLD, owner.secret_key)
+    return other
+
+
+def _which_changed_them(_world: World, owner: Owner, other: Vault) -> Vault:
+    owner.kit = change(other, OLD)
+    owner.vault.log_in_again(OLD, owner.secret_key)
+    return other
+
+
+@pytest.mark.attack(2, 57)
+@pytest.mark.parametrize(
+    "before", [_as_it_was_entered, _opened_anew, _after_a_change, _which_changed_them]
+)
+def test_a_new_passphrase_makes_no_secrets_of_before_new(
+    world: World, before: Callable[[World, Owner, Vault], Vault]
+) -> None:
+    """A device that was away when the passphrase was replaced knows its Secret Key all the same."""
+    owner = world.owner()
+    owner.vault.remember("before")
+    other = before(world, owner, world.device(owner))
+    owner.vault.change_passphrase(OLD, NEW, owner.secret_key)
+    forged(owner, NEW)
+    with pytest.raises(TrustError):
+        other.log_in_again(NEW, owner.secret_key)
+    assert [memory.content for memory in other.list()] == ["before"]
+    assert other.status().fingerprint != owner.vault.status().fingerprint
+
+
+def test_new_keys_are_followed_behind_a_new_passphrase(world: World) -> None:
+    """A device that missed the new passphrase and the owner's own key change after it follows."""
+    owner = world.owner()
+    other = world.device(owner)
+    owner.vault.change_passphrase(OLD, NEW, owner.secret_key)
+    kit = change(owner.vault, NEW)
+    other.log_in_again(NEW, kit.secret_key_code())
+    assert other.status().fingerprint == owner.vault.status().fingerprint
 
 
 @pytest.mark.control(2, 57)

@@ -105,6 +105,7 @@ def login(
     entered = yield from enter_with_passphrase(origin, username, passphrase, secret_key, ambient)
     state = opening.join(folder, entered, ambient)
     with _kept_if_whole(state):
+        state.know(secret_key)
         yield from _first_sync(state)
     return state
 

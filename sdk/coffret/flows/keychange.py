@@ -325,6 +325,7 @@ def _keep(state: VaultState, made: NewKeys, sent: Sent, wraps: Wraps) -> None:
     except StoreMovedError:
         raise KeysChangedError(hint=LOG_IN_AGAIN) from None
     state.adopt(account, made.keys)
+    state.know(made.kit.secret_key)
 
 
 def _leave_session(state: VaultState) -> Flow[None]:

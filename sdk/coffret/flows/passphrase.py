@@ -70,3 +70,4 @@ def replace_passphrase(state: VaultState, passphrase: str, secret_key: SecretByt
     state.reload()
     login = Login(new.slot_id, new.kind, keys.login)
     state.unlock(msgspec.structs.replace(state.keys, login=login))
+    state.know(secret_key)

@@ -74,6 +74,7 @@ def log_in_again(
         message = "the server withholds the keys of memories that are on this device"
         raise TrustError(message)
     state.store.take_over((), intended_meta(None))
+    state.know(secret_key)
     return report
 
 
@@ -123,13 +124,15 @@ def _check_made_anew(state: VaultState, passphrase: str, secret_key: SecretBytes
 
     A key change makes a new Secret Key, always. Whoever knows the one of before could make keys
     that open with it, and have a server show them to an owner who changed nothing, or who types
-    what was theirs before.
+    what was theirs before. What is here need not open with the passphrase of before: that may have
+    been replaced meanwhile, which is why its owner logs in again.
     """
-    try:
-        known = unlock_with_passphrase(state.account, passphrase, secret_key, state.ambient)
-    except CredentialsError:
-        return
-    known.keyring.wipe()
+    if not state.knows(secret_key):
+        try:
+            known = unlock_with_passphrase(state.account, passphrase, secret_key, state.ambient)
+        except CredentialsError:
+            return
+        known.keyring.wipe()
     message = "the new keys open with the Secret Key of before, which no change of yours keeps"
     raise TrustError(message)
 

@@ -6,6 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
@@ -14,12 +15,13 @@ import msgspec
 from msgspec.structs import replace
 
 from coffret.flows.http import Response
-from coffret_vault.errors import FormatError, LockedError, StoreDamagedError
+from coffret_vault.errors import FormatError, LockedError, StoreDamagedError, StoreError
 from coffret_vault.formats.account import ACCOUNT_CARD, AccountCard
 from coffret_vault.formats.memory import Kek
 from coffret_vault.formats.pae import u64
 from coffret_vault.keyring import Identity, Keyring
 from coffret_vault.keyslots.kdf import PUBLISHED, KdfLimits
+from coffret_vault.keyslots.slots import secret_key_mark
 from coffret_vault.log.lineage import Reign
 from coffret_vault.primitives.identity import SigningKey
 from coffret_vault.primitives.symmetric import Random
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from coffret.sharing import AppCheck
     from coffret_vault.keyslots.slots import Place
     from coffret_vault.log.verify import Position
+    from coffret_vault.primitives.secret import SecretBytes
     from coffret_vault.store import Store, StoredRecord
 
 
@@ -108,6 +111,7 @@ _COVERED = "covered"
 WHOLE = 2**63 - 1
 """More entries than a log has."""
 _INTENDED = "intended account"
+_OPENED_BY = "opened by"
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(AccountFile).decode
 
@@ -296,6 +300,20 @@ class VaultState:
         self.store.let_go()
         self.session = None
         self.locked()
+
+    def know(self, secret_key: SecretBytes) -> None:
+        """Note by which Secret Key the vault opens. docs/spec/3-keys.md, Key change.
+
+        What cannot be noted now is at the next unlocking; no other check goes by it alone.
+        """
+        mark = secret_key_mark(secret_key, self.place)
+        with suppress(StoreError):
+            if self.store.meta(_OPENED_BY) != mark:
+                self.store.set_meta(_OPENED_BY, mark)
+
+    def knows(self, secret_key: SecretBytes) -> bool:
+        """Whether that is the Secret Key by which the vault was last opened here."""
+        return self.store.meta(_OPENED_BY) == secret_key_mark(secret_key, self.place)
 
     def position(self) -> Position:
         """How far this device has verified the log."""

@@ -84,6 +84,12 @@ def derive_recovery_keys(recovery_code: SecretBytes, place: Place) -> SlotKeys:
     return SlotKeys(RECOVERY, None, login, derive(root, "recovery-key", *fields))
 
 
+def secret_key_mark(secret_key: SecretBytes, place: Place) -> bytes:
+    """By which a device knows a Secret Key again, and nobody who has not got it learns anything."""
+    fields = (write_text(place.origin), place.account_id)
+    return derive(secret_key.reveal(), "secret-key-mark", *fields).reveal()
+
+
 class SlotPlan(msgspec.Struct, frozen=True):
     """What a new keyslot is called: id, account key generation, time (microseconds)."""
 
