@@ -144,6 +144,82 @@ def test_what_was_accepted_plain_is_sealed_at_the_next_write(
     assert _shown(owner.vault, memory_id).sealed
 
 
+def _remembered(owner: Owner) -> str:
+    return owner.vault.remember("note", title="sealed", sealed=True).id
+
+
+def _imported(world: World, owner: Owner) -> str:
+    folder = world.place()
+    folder.mkdir()
+    (folder / "note.md").write_text("note")
+    owner.vault.import_paths([folder], sealed=True)
+    return owner.vault.list()[0].id
+
+
+def _accepted(vault: Vault, _memory_id: str) -> None:
+    vault.accept(vault.pending()[0].memory_id)
+
+
+def _overtaken(vault: Vault, memory_id: str) -> None:
+    vault.update(memory_id, content="meanwhile")
+    _accepted(vault, memory_id)
+
+
+def _unseen(_vault: Vault, _memory_id: str) -> None:
+    """The sync has accepted it."""
+
+
+@pytest.mark.attack(13, 37)
+@pytest.mark.parametrize("taken", [_accepted, _overtaken, _unseen])
+@pytest.mark.parametrize("imported", [False, True])
+def test_no_app_shows_what_its_owner_sealed(
+    world: World, taken: Callable[[Vault, str], None], *, imported: bool
+) -> None:
+    """A memory that was sealed stays so, and the server sees no title that its owner gives it."""
+    wire = Recorder()
+    owner = world.owner(transport=wire)
+    memory_id = _imported(world, owner) if imported else _remembered(owner)
+    access = _app(world, owner, automatic=taken is _unseen)
+    access.update(memory_id, content="changed", title="an app's title", sealed=False)
+    owner.vault.sync()
+    taken(owner.vault, memory_id)
+    assert not owner.vault.pending()
+    assert owner.vault.get(memory_id).content == "changed"
+    header = _named(owner.vault, memory_id)
+    assert (header.sealed, header.title, header.tags) == (True, "", frozenset())
+    assert TITLE.encode() not in wire.sent()
+    assert TAG.encode() not in wire.sent()
+
+
+@pytest.mark.control(13, 37)
+def test_a_device_that_takes_an_apps_word_for_it_shows_the_next_title(world: World) -> None:
+    """Control: accepted as it is, the app's version leaves the memory plain for what follows."""
+    owner = world.owner()
+    memory_id = _remembered(owner)
+    access = _app(world, owner)
+    access.update(memory_id, content="changed", sealed=False)
+    owner.vault.sync()
+    with patch("coffret.flows.review._is_hidden", return_value=False):
+        owner.vault.accept(memory_id)
+    assert _named(owner.vault, memory_id).title == TITLE
+
+
+def test_a_memory_that_was_sealed_can_be_shown_by_its_owner(world: World) -> None:
+    """What its owner says of a memory that an app wrote again holds, and so does an app's seal."""
+    owner = world.owner()
+    memory_id = _remembered(owner)
+    access = _app(world, owner)
+    access.update(memory_id, content="changed", sealed=False)
+    owner.vault.sync()
+    owner.vault.accept(memory_id)
+    owner.vault.update(memory_id, sealed=False)
+    assert _shown(owner.vault, memory_id).title == "sealed"
+    access.update(memory_id, content="more")
+    owner.vault.sync()
+    owner.vault.accept(memory_id)
+    assert _shown(owner.vault, memory_id).title == "sealed"
+
+
 def test_an_owner_can_show_what_an_app_wrote(world: World) -> None:
     """In a sealed vault, too, the owner's own word that it is to be shown holds."""
     owner = world.owner()

@@ -29,7 +29,7 @@ from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.author import OWNER
 from coffret_vault.formats.entry import Entry
 from coffret_vault.formats.layout import id_text
-from coffret_vault.formats.memory import KEK, Record
+from coffret_vault.formats.memory import KEK, Record, parse_header
 from coffret_vault.log.replay import advance
 from coffret_vault.records.marks import import_marks
 from coffret_vault.records.memory import Fields, Memory
@@ -126,9 +126,9 @@ def accept(state: VaultState, memory_id: str, version: int | None = None) -> Flo
 
     A version that was overtaken by a later one is written again as the owner's, since versions
     never go back; so is one under a key that was replaced since, which others may still have; and
-    so is one that shows its title in a vault that keeps titles sealed, one of a memory that was
-    imported, and one of before the owner's keys were changed, since who knew those knows the key of
-    the grant that it came by.
+    so is one that shows its title in a vault that keeps titles sealed, or of a memory that was
+    sealed; one of a memory that was imported; and one of before the owner's keys were changed,
+    since who knew those knows the key of the grant that it came by.
 
     Returns:
         The memory as it is now; None when what was accepted is its deletion.
@@ -208,14 +208,14 @@ def acceptance(state: VaultState, identifier: bytes, items: Sequence[Proposal]) 
     view = to_memory(last.header, last.payload)
     wraps = tuple(grant_wraps(state, live, view, last.header, last.key, number))
     marks = _import_marks(state, identifier, memory)
-    hide = not view.sealed and sealed_by_default(state)
+    hide = not view.sealed and _is_hidden(state, identifier, memory)
     if not (marks or hide or _is_known_to_others(state, memory, items, wraps)):
         back = tuple(_given_back(state, live, opened[0], memory))
         return Change(entries=entries, accepts=accepts, wraps=wraps + back)
     after = memory
     for entry in entries:
         after = advance(after, entry, state.store.size())
-    written = seal_next(state, last, after, partial(_marked, marks))
+    written = seal_next(state, last, after, partial(_written_again, marks, hide))
     put = put_change(state, [written])
     return msgspec.structs.replace(put, entries=(*entries, *put.entries), accepts=accepts)
 
@@ -264,8 +264,21 @@ def _import_marks(state: VaultState, identifier: bytes, memory: MemoryState) -> 
     return marks if sum(len(text.encode()) for text in marks.values()) <= _MARKS else {}
 
 
-def _marked(marks: Mapping[str, str], fields: Fields) -> Fields:
-    return msgspec.structs.replace(fields, provenance={**fields.provenance, **marks})
+def _is_hidden(state: VaultState, identifier: bytes, memory: MemoryState) -> bool:
+    """Whether what an app wrote plain is to be sealed as it is accepted.
+
+    The vault is, or the version before: that a memory shows again is its owner's word, never an
+    app's, since what its owner writes later is as the version before was.
+    """
+    record = state.store.record(identifier, memory.current) if memory.current else None
+    was_sealed = record is not None and parse_header(record.header).sealed
+    return was_sealed or sealed_by_default(state)
+
+
+def _written_again(marks: Mapping[str, str], hide: bool, fields: Fields) -> Fields:  # noqa: FBT001 - for partial
+    """What an app wrote, as the owner's device writes it again."""
+    marked = msgspec.structs.replace(fields, provenance={**fields.provenance, **marks})
+    return hidden(marked) if hide else marked
 
 
 def _opened(state: VaultState, identifier: bytes, version: int) -> Opened:
@@ -314,9 +327,9 @@ def _replacement(state: VaultState, identifier: bytes, item: Proposal) -> Change
     opened = _opened(state, identifier, item.version)
     fields = to_memory(opened.header, opened.payload).fields()
     fields = with_author(fields, opened.header.author)
-    fields = _marked(_import_marks(state, identifier, memory), fields)
-    if sealed_by_default(state):
-        fields = hidden(fields)
+    marks = _import_marks(state, identifier, memory)
+    hide = _is_hidden(state, identifier, memory)
+    fields = _written_again(marks, hide, fields)
     current = _opened(state, identifier, memory.current)
     written = seal_next(state, current, memory, lambda _: fields)
     put = put_change(state, [written])
