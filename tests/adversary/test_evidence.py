@@ -209,6 +209,29 @@ def test_a_kit_is_an_alarm_where_a_device_that_recovers_is_shown_less(world: Wor
         Vault.recover(world.url, owner.username, code, "new", place, kit=kit, **around)
 
 
+@pytest.mark.attack(17, 59)
+def test_nothing_is_signed_in_a_log_that_a_kit_tells_is_turned_back(world: World) -> None:
+    """What a grant of then would have accepted unseen, or given, is not before the kit says so."""
+    owner, evil = world.owner(), Evil()
+    grant_id, access = world.granted(owner, world.app(), auto_accept=True)
+    early = owner.vault.status()
+    size = early.entries + 1
+    access.remember("poison")
+    owner.vault.revoke(grant_id)
+    kit = msgspec.structs.replace(owner.kit, head=owner.vault.status().head).text()
+
+    def rewrite(page: list[Any]) -> None:
+        page[:] = [size, early.head, page[2][:size] if len(page[2]) > size else []]
+
+    evil.rewrite["/sync"] = rewrite
+    code, place = owner.kit.recovery_code_text(), world.place()
+    around = world.around(transport=evil)
+    with pytest.raises(TrustError):
+        Vault.recover(world.url, owner.username, code, "new", place, kit=kit, **around)
+    changes = [path for path in evil.paths if path.startswith(("/log", "/memory-blobs"))]
+    assert changes == []
+
+
 @pytest.mark.attack(19)
 def test_two_heads_over_one_log_are_shown_to_be_just_that(victim: Victim) -> None:
     """The same entries signed twice prove two signatures, and no other entry."""

@@ -110,15 +110,21 @@ def login(
     return state
 
 
-def _first_sync(state: VaultState) -> Flow[None]:
+def _first_sync(state: VaultState, kit: str = "") -> Flow[None]:
     """Read a vault that is new here, and note up to which head it is by the server's word.
 
-    Before this device signs heads of its own, which no other device has to compare.
+    Before this device signs heads of its own, which no other device has to compare: and where there
+    is a kit, its head first, so that nothing is accepted, or given to an app, in a log that was
+    turned back to before it.
     """
+    if kit:
+        await_head(state, kit)
     waiting = awaited(state)
     report = yield from sync(state)
     read_since(state, waiting)
     state.store.set_meta(*entered_note(state.position().frontier.size))
+    if kit:
+        confirm(state, kit)
     yield from _tidy(state, report)
 
 
@@ -145,11 +151,7 @@ def recover(
     state = opening.join(folder, entered, ambient)
     secret_key = SecretBytes(ambient.random(SECRET_KEY_BYTES))
     with _kept_if_whole(state):
-        if kit:
-            await_head(state, kit)
-        yield from _first_sync(state)
-        if kit:
-            confirm(state, kit)
+        yield from _first_sync(state, kit)
         yield from replace_passphrase(state, passphrase, secret_key)
     return state, write_code(SECRET_KEY, secret_key.reveal())
 
