@@ -80,6 +80,24 @@ def test_a_change_that_was_sent_is_kept_when_it_can_be(world: World) -> None:
     assert len(list(owner.vault.list())) == 2
 
 
+@pytest.mark.attack(45)
+@pytest.mark.parametrize("path", ["/auth/challenge", "/auth/login"])
+def test_a_login_under_way_leaves_no_session(world: World, path: str) -> None:
+    """Locked while it logs in, a vault has no token and no key of a session afterwards."""
+    network = Locking()
+    owner = world.owner(transport=network)
+    owner.vault.lock()
+    owner.vault.unlock(PASSPHRASE, owner.secret_key)
+    network.path, network.then = path, owner.vault.lock
+    with pytest.raises(LockedError):
+        owner.vault.sync()
+    assert owner.vault._state.session is None
+    with pytest.raises(LockedError):
+        owner.vault.sessions()
+    network.then = lambda: None
+    assert unlocked_again(owner, owner.vault) == set()
+
+
 class Slow(HashingEmbedder):
     """A model that takes so long that something happens before it is there, or is done."""
 

@@ -27,6 +27,7 @@ from coffret_vault.errors import (
     CredentialsError,
     FormatError,
     KeysChangedError,
+    LockedError,
     NetworkError,
     SessionEndedError,
     SessionError,
@@ -183,14 +184,18 @@ def log_in(state: VaultState) -> Flow[None]:
         TrustError: the server's challenge is for another account than ours.
         KeysChangedError: the slot was replaced: log in again with the new passphrase.
         AccountDeletedError: the account was deleted, as its keys or the server say.
+        LockedError: the vault was locked meanwhile; it has no session then.
     """
-    login = state.keys.login
+    login, locks = state.keys.login, state.locks
     check_kept(state)
     asked = yield from own_challenge(state, login)
     username = state.account.username
-    state.session = yield from answer_challenge(
+    session = yield from answer_challenge(
         state.place, username, asked, login, state.ambient, keyring=state.keys.keyring
     )
+    if state.locks != locks:
+        raise LockedError
+    state.session = session
 
 
 def own_challenge(state: VaultState, login: Login) -> Flow[Challenge]:
