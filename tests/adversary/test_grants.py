@@ -20,6 +20,7 @@ from coffret_vault.errors import (
     GrantError,
     GrantExpiredError,
     GrantRevokedError,
+    InputError,
     OpenError,
     TrustError,
 )
@@ -155,6 +156,21 @@ def test_what_was_kept_opens_nothing_written_after_a_revocation(world: World, ho
     assert HEADER.parse(after.header).key_number > HEADER.parse(before.header).key_number
     assert opens(access, keys, before, wraps)
     assert not opens(access, keys, after, wraps)
+
+
+@pytest.mark.attack(37, 38)
+def test_what_a_standing_grant_covers_no_longer_is_taken_out_of_it(world: World) -> None:
+    """An owner who took the tag away can take the memory out: what is written then opens not."""
+    owner, _, shared, _, grant_id, access = granted(world, standing=True, approve_standing=True)
+    keys = hoard(access)
+    with pytest.raises(InputError, match="whatever matches"):
+        owner.vault.narrow(grant_id, [shared.id])
+    owner.vault.update(shared.id, tags=["other"])
+    assert owner.vault.narrow(grant_id, [shared.id]) == 1
+    owner.vault.update(shared.id, content="after it was taken out")
+    assert not access.memories()
+    wraps = _all_wraps(owner.vault, grant_id)
+    assert not opens(access, keys, record_of(owner.vault, shared.id), wraps)
 
 
 def _all_wraps(vault: Vault, grant_id: str) -> list[bytes]:

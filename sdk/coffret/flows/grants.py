@@ -10,7 +10,7 @@ from coffret.flows.freshness import exposed, is_stale, maker
 from coffret.flows.grantfeed import ACTIVE, PAUSED, REVOKED, move_grant
 from coffret.flows.http import Request, encode_json
 from coffret.flows.memories import read_id
-from coffret.flows.reach import may_be_exposed, may_hold
+from coffret.flows.reach import covers, may_be_exposed, may_hold
 from coffret.flows.rekeying import rekey_all, rekey_each
 from coffret.flows.sync import silent
 from coffret.flows.unsent import settle
@@ -138,15 +138,16 @@ def narrow(state: VaultState, grant_id: str, remove: Iterable[str]) -> Flow[int]
 
     Raises:
         NotFoundError: there is no such grant.
-        InputError: it is a standing grant: the next change of the memory would hand it over again.
+        InputError: it is a standing grant, and a memory matches it: the next change of that would
+            hand it over again.
         ConflictError: some cannot be written again, and stay in it; the others are out.
     """
     identifier = read_id(grant_id)
     row = _row(state, identifier)
-    if row.statement().standing:
-        message = "a standing grant covers whatever matches; it cannot leave memories out"
-        raise InputError(message)
     named = state.store.states_of([read_id(item) for item in remove])
+    if row.statement().standing and any(covers(state, row, *item) for item in named.items()):
+        message = "a standing grant covers whatever matches; it cannot leave such memories out"
+        raise InputError(message, hint="Take away what it matches by, such as a tag, first.")
     gone = [
         memory_id
         for memory_id, memory in named.items()

@@ -45,10 +45,11 @@ def may_hold(state: VaultState, row: GrantRow, memory_id: bytes, memory: MemoryS
         return False
     if row.statement().grant_id in state.store.grants.holders(memory_id):
         return True
-    return _covers(state, row, memory_id, memory)
+    return covers(state, row, memory_id, memory)
 
 
-def _covers(state: VaultState, row: GrantRow, memory_id: bytes, memory: MemoryState) -> bool:
+def covers(state: VaultState, row: GrantRow, memory_id: bytes, memory: MemoryState) -> bool:
+    """Whether a grant's statement covers a memory as it stands."""
     selector = row.statement().selector
     if selector.ids:
         return memory_id in selector.ids
