@@ -184,6 +184,63 @@ def test_yesterday_s_server_gets_no_title(restored: Stage) -> None:
     assert not is_told(wire)
 
 
+def shown_and_sealed_since(stage: Stage) -> str:
+    """A memory that shows at a server that went back to before its owner sealed it."""
+    device = stage.world.device(stage.owner)
+    device.confirm(stage.owner.vault.status().head)
+    memory_id: str = device.remember("x", title="harmless").id
+    yesterday = stage.database.copy()
+    device.update(memory_id, sealed=True)
+    stage.database.turn_back(yesterday)
+    return memory_id
+
+
+@pytest.mark.attack(17)
+def test_yesterday_s_server_gets_no_title_of_what_was_sealed(restored: Stage) -> None:
+    """What shows on a new device may have been sealed since, so it is when it is written again."""
+    memory_id, wire = shown_and_sealed_since(restored), Recorder()
+    fresh = restored.world.device(restored.owner, transport=wire)
+    assert not fresh.get(memory_id).sealed
+    assert fresh.update(memory_id, title=TITLE, tags=["telltale-tag"]).sealed
+    assert not is_told(wire)
+    fresh.update(memory_id, title=TITLE, sealed=False)
+    assert is_told(wire)
+
+
+@pytest.mark.control(17)
+def test_a_new_client_that_believes_what_shows_goes_on_showing_it(restored: Stage) -> None:
+    """Control: one to which a later version is as the one before was, before it was confirmed."""
+    memory_id, wire = shown_and_sealed_since(restored), Recorder()
+    fresh = restored.world.device(restored.owner, transport=wire)
+    with patch("coffret.flows.memories.is_confirmed", return_value=True):
+        assert not fresh.update(memory_id, title=TITLE).sealed
+    assert is_told(wire)
+
+
+@pytest.mark.attack(13, 55)
+def test_what_another_device_has_sealed_is_not_shown_by_one_that_was_away(victim: Victim) -> None:
+    """Behind a version that shows, a device looks whether that is the newest before it writes."""
+    memory_id = victim.owner.vault.remember("x", title="harmless").id
+    victim.vault.sync()
+    victim.vault.confirm(victim.owner.vault.status().head)
+    victim.owner.vault.update(memory_id, sealed=True)
+    victim.world.clock.forward(minutes=6)
+    assert victim.vault.update(memory_id, title=TITLE, tags=["telltale-tag"]).sealed
+    assert not is_told(victim.evil)
+
+
+@pytest.mark.control(13, 55)
+def test_a_client_that_does_not_look_first_shows_the_title(victim: Victim) -> None:
+    """Control: refused as it is, the version that does not follow has told the title already."""
+    memory_id = victim.owner.vault.remember("x", title="harmless").id
+    victim.vault.sync()
+    victim.vault.confirm(victim.owner.vault.status().head)
+    victim.owner.vault.update(memory_id, sealed=True)
+    with patch("coffret.flows.visibility.LOOK_AGAIN", 1 << 60):
+        assert victim.vault.update(memory_id, title=TITLE).sealed
+    assert is_told(victim.evil)
+
+
 @pytest.mark.control(17)
 def test_a_new_client_that_believes_yesterday_s_server_shows_its_titles(restored: Stage) -> None:
     """Control: one that goes by the log that it is shown, before that was compared."""

@@ -13,9 +13,9 @@ from coffret.flows.http import MSGPACK, Request, encode_msgpack
 from coffret.flows.ids import given_id
 from coffret.flows.keys import grant_wraps, next_key, open_memory, open_record
 from coffret.flows.same import chosen_id, same_memory, taken
-from coffret.flows.settled import sealed_by_default
+from coffret.flows.settled import is_confirmed, sealed_by_default
 from coffret.flows.unsent import settle
-from coffret.flows.visibility import hidden, look
+from coffret.flows.visibility import hidden, look, look_before
 from coffret_vault.errors import (
     ConflictError,
     FormatError,
@@ -226,7 +226,9 @@ def update(
         ConflictError: the memory has moved on since that version.
         NotFoundError: there is no such memory, or nothing of it was accepted yet.
     """
-    identifier, _ = find(state, memory_id)
+    identifier, memory = find(state, memory_id)
+    if memory.current:
+        yield from look_before(state, _record(state, identifier, memory.current).header)
     made: list[Written] = []
 
     def describe() -> Change:
@@ -273,7 +275,8 @@ def seal_next(
     """Seal the version that follows a memory's current one, which was opened.
 
     What an app wrote plain is sealed now where the vault keeps titles sealed, unless the change
-    says otherwise: that it shows was not the owner's word.
+    says otherwise: that it shows was not the owner's word. So is whatever shows, on a device that
+    is not confirmed: its owner may have sealed it since.
     """
     key, number = next_key(state, opened, memory, fresh=fresh)
     author = opened.header.author
@@ -287,7 +290,7 @@ def seal_next(
         updated=max(state.ambient.now(), opened.header.created),
     )
     before = to_memory(opened.header, opened.payload).fields()
-    if not author.is_owner and sealed_by_default(state):
+    if sealed_by_default(state) and not (author.is_owner and is_confirmed(state)):
         before = hidden(before)
     fields = with_author(checked(change(before), sealed=before.sealed), author)
     written = _seal(state, stamp, fields, key)

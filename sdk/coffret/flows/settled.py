@@ -55,14 +55,20 @@ def follow_settings(state: VaultState, leaves: Iterable[Leaf]) -> dict[str, byte
     return settled_meta(settle(settled(state), (leaf.entry for leaf in leaves)))
 
 
-def sealed_by_default(state: VaultState) -> bool:
-    """Whether a memory of which nobody says it shows neither title, tags nor importance.
+def is_confirmed(state: VaultState) -> bool:
+    """Whether this device knows that all it was shown when it entered is of the owner's log.
 
-    So it is as well while this device does not know that all it was shown when it entered is of
-    the owner's log: a server could have left out the entry that says so. A head confirms what it
-    covers; behind that of an old recovery kit anything can have been left out.
+    A head confirms what it covers; behind that of an old recovery kit a server can have left out
+    anything: that the vault keeps titles sealed, and that a memory was sealed.
     """
     if not state.is_covered:
         state.is_covered = covered(state.store) >= entered(state.store)
-    known = state.account.confirmed and state.is_covered and not state.store.known.aside
-    return not known or settings(state).sealed
+    return state.account.confirmed and state.is_covered and not state.store.known.aside
+
+
+def sealed_by_default(state: VaultState) -> bool:
+    """Whether a memory of which nobody says it shows neither title, tags nor importance.
+
+    So it is as well while this device is not confirmed.
+    """
+    return not is_confirmed(state) or settings(state).sealed

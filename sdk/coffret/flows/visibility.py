@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret.flows.settled import sealed_by_default
+from coffret.flows.settled import is_confirmed, sealed_by_default
 from coffret.flows.sync import sync
+from coffret_vault.formats.memory import parse_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,8 +37,21 @@ def look(state: VaultState, many: Iterable[Fields]) -> Flow[None]:
     """
     if state.store.is_lost():
         yield from sync(state)
-    if sealed_by_default(state) or all(fields.sealed is not None for fields in many):
-        return
+    if not sealed_by_default(state) and any(fields.sealed is None for fields in many):
+        yield from _catch_up(state)
+
+
+def look_before(state: VaultState, header: bytes) -> Flow[None]:
+    """The same before a version is written behind the one with this header, which may show.
+
+    What nobody says is then as it was: but another device may have sealed the memory since.
+    """
+    if is_confirmed(state) and not parse_header(header).sealed:
+        yield from _catch_up(state)
+
+
+def _catch_up(state: VaultState) -> Flow[None]:
+    """Read the log, if this was not done a short while ago."""
     now = state.ambient.now()
     if 0 <= now - state.looked < LOOK_AGAIN:
         return
