@@ -1,17 +1,24 @@
-"""The numbers of keys in a server's list of what a grant holds, beside wraps that are right."""
+"""The numbers that a server tells: of keys that a grant holds, beside wraps, and of versions."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+import httpx
+import msgspec
 import pytest
 
 from adversary.test_what_grants_hold import AFTER, BEFORE, Liar, contents, liar
+from coffret.flows.http import b64
 from coffret_vault.errors import ConflictError, OpenError
+from harness.network import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from coffret import Access
+    from harness.world import Owner, World
 
 __all__ = ["liar"]
 
@@ -77,3 +84,91 @@ def test_what_does_not_open_counts_as_covered(liar: Liar) -> None:
         pytest.raises(ConflictError, match=liar.memory),
     ):
         liar.device.rotate(grant_id)
+
+
+class Foretelling(Gate):
+    """A server that tells an app of a version to come, and holds what it writes until then."""
+
+    def __init__(self) -> None:
+        """Honest, until there is something to wait for."""
+        super().__init__()
+        self.newest = 0
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Say that there is a newer version; when the app has written behind that, wait for it."""
+        if request.method != "POST" or not request.url.path.endswith("/memory-blobs"):
+            return super().handle_request(request)
+        if self.newest:
+            current = {"version": self.newest, "digest": b64(bytes(32))}
+            self.newest = 0
+            problem = msgspec.json.encode({"code": "conflict", "current": current})
+            media = {"content-type": "application/problem+json"}
+            return httpx.Response(409, content=problem, headers=media)
+        self.meanwhile()
+        return super().handle_request(request)
+
+
+def _foretold(world: World) -> tuple[Owner, str, Access, Foretelling]:
+    """A memory that an app may change unseen, by a server that foretells."""
+    owner, server = world.owner(), Foretelling()
+    memory_id = owner.vault.remember(BEFORE).id
+    asking: dict[str, Any] = {"scopes": {"read", "update"}, "auto_accept": True}
+    _, access = world.granted(owner, world.app(transport=server), **asking)
+    server.newest = 3
+
+    def write() -> None:
+        owner.vault.update(memory_id, content="meanwhile")
+        owner.vault.update(memory_id, content=AFTER)
+
+    server.meanwhile = write
+    return owner, memory_id, access, server
+
+
+@pytest.mark.attack(18, 39)
+def test_no_server_turns_a_memory_back_by_an_app_that_it_told_of_a_version_to_come(
+    world: World,
+) -> None:
+    """What an app wrote of an older version waits for its owner, though it needs no review."""
+    owner, memory_id, access, server = _foretold(world)
+    assert access.update(memory_id, tags=["t"]).version == 4
+    owner.vault.sync()
+    assert owner.vault.get(memory_id).content == AFTER
+    (waiting,) = owner.vault.pending()
+    assert waiting.proposed is not None
+    assert waiting.proposed.content == BEFORE
+    owner.vault.reject(memory_id)
+    server.meanwhile = lambda: None
+    access.refresh()
+    access.update(memory_id, tags=["t"])
+    owner.vault.sync()
+    assert (owner.vault.get(memory_id).tags, owner.vault.pending()) == (("t",), [])
+    assert owner.vault.get(memory_id).content == AFTER
+
+
+@pytest.mark.control(18, 39)
+def test_a_device_that_does_not_ask_when_it_was_written_turns_it_back(world: World) -> None:
+    """Control: by its number alone the app's version is the newest, and takes their place."""
+    owner, memory_id, access, _ = _foretold(world)
+    access.update(memory_id, tags=["t"])
+    with patch("coffret.flows.unseen._is_later", return_value=True):
+        owner.vault.sync()
+    assert owner.vault.get(memory_id).content == BEFORE
+
+
+@pytest.mark.parametrize(("ahead", "waits"), [(4, 0), (-4, 0), (60, 2)])
+def test_an_app_by_another_clock_than_its_owner_s_is_not_made_to_wait(
+    world: World, ahead: int, waits: int
+) -> None:
+    """Minutes between the clocks keep nothing back; an hour does, and refuses nothing."""
+    owner = world.owner()
+    memory_id = owner.vault.remember(BEFORE).id
+    asking: dict[str, Any] = {"scopes": {"read", "update"}, "auto_accept": True}
+    _, access = world.granted(owner, world.app(), **asking)
+    world.clock.forward(minutes=ahead)
+    owner.vault.update(memory_id, content=AFTER)
+    world.clock.forward(minutes=-ahead)
+    access.update(memory_id, tags=["t"])
+    access.update(memory_id, tags=["u"])
+    owner.vault.sync()
+    assert len(owner.vault.pending()) == waits

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from coffret.flows.append import Change
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
+    from coffret_vault.formats.memory import Header
     from coffret_vault.formats.sharing import Grant
-    from coffret_vault.log.replay import Proposal
+    from coffret_vault.log.replay import MemoryState, Proposal
 
 _TOGETHER = 100
 """So many versions of one memory are accepted in one append at the most."""
@@ -30,8 +31,8 @@ _TOGETHER = 100
 def accept_automatically(state: VaultState) -> Flow[int]:
     """Accept what apps wrote under grants for which the owner chose that; give how many.
 
-    What does not open stays pending, and so do deletions and what was overtaken: they are the
-    owner's to look at.
+    What does not open stays pending, and so do deletions, what was overtaken, and what was written
+    before the version that it would take the place of: they are the owner's to look at.
     """
     accepted, trusted = 0, _trusted(state)
     if not trusted or state.is_locked:
@@ -84,7 +85,7 @@ def _allows(state: VaultState, grant: Grant, memory_id: bytes, item: Proposal) -
 
     The log does not say under which: the record does, in a part that the server could exchange for
     another grant's, so the grant has to be of the app that signed the entry, and has to hold the
-    memory that an update is of.
+    memory that an update is of. An update has to be of the memory as it stands.
     """
     memory = state.store.state(memory_id)
     if memory is None or grant.app_id != item.app_id:
@@ -93,8 +94,21 @@ def _allows(state: VaultState, grant: Grant, memory_id: bytes, item: Proposal) -
         return CREATE in grant.scopes
     number = state.store.grants.holders(memory_id).get(grant.grant_id)
     record = state.store.record(memory_id, item.version)
-    holds = record is not None and number == parse_header(record.header).key_number
-    return UPDATE in grant.scopes and holds and not overtaken(state, memory_id, memory, item)
+    if record is None or UPDATE not in grant.scopes:
+        return False
+    header = parse_header(record.header)
+    seen = header.key_number == number and _is_later(state, memory_id, memory, header)
+    return seen and not overtaken(state, memory_id, memory, item)
+
+
+def _is_later(state: VaultState, memory_id: bytes, memory: MemoryState, header: Header) -> bool:
+    """Whether a version was written when the current one was there already, as its app says.
+
+    An app is told by the server which number comes next. One that was told of a number to come has
+    written for the place behind versions that it never saw, and is put there later.
+    """
+    current = state.store.record(memory_id, memory.current)
+    return current is not None and header.updated >= parse_header(current.header).updated
 
 
 def _written_under(state: VaultState, memory_id: bytes, item: Proposal) -> bytes | None:
