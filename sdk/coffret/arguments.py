@@ -75,8 +75,9 @@ class Wanted(Listing, total=False):
 class Approving(TypedDict, total=False):
     """How a request is approved; what is left out stays as it was asked.
 
-    ``scopes`` and ``memories``: only these; ``exclude``: not these memories; ``duration``: for no
-    longer; ``standing``: also memories that match and are written later; ``auto_accept``: what the
+    ``scopes`` and ``memories``: only these; without ``memories``, those that were shown with the
+    request and match still; ``exclude``: not these of them; ``duration``: for no longer;
+    ``standing``: all that match, also memories that are written later; ``auto_accept``: what the
     app writes needs no review.
 
     An app that was not approved before, by this name and homepage, has to be told from others by

@@ -13,21 +13,22 @@ import msgspec
 import pytest
 
 from cli_harness import Cli
+from coffret import Vault
 from coffret.cli.showing import request_lines
 from coffret.cli.writing import clean
 from coffret.flows.http import b64
-from coffret_vault.errors import InputError, OpenError, TrustError
+from coffret_vault.errors import InputError, NetworkError, OpenError, TrustError
 from coffret_vault.formats.layout import parse_id
 from coffret_vault.formats.sharing import ACCESS_REQUEST
 from coffret_vault.grants.approve import CheckedRequest, check_request
 from coffret_vault.records.seal import open_version
-from harness.network import Evil
-from harness.world import MONTH, ask
+from harness.network import Evil, Losing
+from harness.world import MONTH, PASSPHRASE, ask
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from coffret import Vault
     from coffret_vault.grants.apps import Signed
     from coffret_vault.primitives.secret import SecretBytes
     from harness.world import World
@@ -283,3 +284,81 @@ def test_with_one_key_for_ever_a_hoard_opens_what_is_written_later(world: World)
         for memory in memories:
             owner.vault.update(memory.id, content="changed")
     assert opened(owner.vault, keys) == {memory.id for memory in memories}
+
+
+def _as_asked(_shown: str) -> dict[str, Any]:
+    return {}
+
+
+def _but_one(shown: str) -> dict[str, Any]:
+    return {"exclude": [shown]}
+
+
+@pytest.mark.attack(36, 37)
+@pytest.mark.parametrize("terms", [_as_asked, _but_one])
+@pytest.mark.parametrize("alone", [False, True])
+def test_what_comes_behind_the_list_is_not_shared(
+    world: World, terms: Callable[[str], dict[str, Any]], *, alone: bool
+) -> None:
+    """A memory that a server shows the device between looking and approving joins no grant."""
+    owner, app = world.owner(), world.app()
+    first, second = (owner.vault.remember(text, tags=["t"]).id for text in ("first", "second"))
+    device = world.device(owner)
+    request_id = ask(app, owner, tags=["t"])
+    shown = device.request(request_id) if alone else device.requests()[0]
+    assert {memory.id for memory in shown.matching} == {first, second}
+    owner.vault.remember("written meanwhile", tags=["t"])
+    tagged = owner.vault.remember("tagged meanwhile").id
+    owner.vault.update(tagged, tags=["t"])
+    how = terms(first)
+    grant_id = device.approve(request_id, words=app.words, **how)
+    wanted = {first, second} - {*how.get("exclude", ())}
+    assert {memory.id for memory in app.access(request_id).memories()} == wanted
+    assert device.grant(grant_id).memories == len(wanted)
+
+
+@pytest.mark.control(36, 37)
+def test_without_the_list_that_was_shown_a_server_adds_to_it(world: World) -> None:
+    """Control: a device that shares whatever matches when it is decided shares what nobody saw."""
+    owner, app = world.owner(), world.app()
+    device = world.device(owner)
+    request_id = ask(app, owner, tags=["t"])
+    assert device.requests()[0].matching == ()
+    later = owner.vault.remember("written meanwhile", tags=["t"]).id
+    with patch("coffret.flows.approval.was_shown", return_value=None):
+        device.approve(request_id, words=app.words)
+    assert [memory.id for memory in app.access(request_id).memories()] == [later]
+
+
+def test_who_lets_a_grant_stand_or_names_memories_shares_these(world: World) -> None:
+    """What the owner says in so many words holds, whatever was shown with the request."""
+    owner, app = world.owner(), world.app()
+    request_id = ask(app, owner, tags=["t"], standing=True)
+    owner.vault.requests()
+    later = owner.vault.remember("written meanwhile", tags=["t"]).id
+    owner.vault.approve(request_id, words=app.words, standing=True)
+    assert [memory.id for memory in app.access(request_id).memories()] == [later]
+    again = ask(app, owner, tags=["t"])
+    owner.vault.requests()
+    last = owner.vault.remember("written last", tags=["t"]).id
+    owner.vault.approve(again, memories=[last])
+    assert [memory.id for memory in app.access(again).memories()] == [last]
+
+
+def test_an_interrupted_approval_that_leaves_some_out_goes_on(world: World) -> None:
+    """Said again by a device that was started anew, it finds what it had decided."""
+    network = Losing()
+    owner, app = world.owner(transport=network), world.app()
+    first, second = (owner.vault.remember(text, tags=["t"]).id for text in ("first", "second"))
+    request_id = ask(app, owner, tags=["t"])
+    owner.vault.requests()
+    network.lose = lambda request: request.url.path.endswith("/activate")
+    network.reaching = False
+    with pytest.raises(NetworkError):
+        owner.vault.approve(request_id, words=app.words, exclude=[first])
+    owner.vault.close()
+    again = world.closing(Vault.open(owner.vault.folder, **world.around()))
+    again.unlock(PASSPHRASE, owner.secret_key)
+    again.requests(None)
+    again.approve(request_id, exclude=[first])
+    assert [memory.id for memory in app.access(request_id).memories()] == [second]

@@ -17,6 +17,7 @@ from coffret.flows.requests import (
     fetch_request,
     matching_ids,
     shown_digest,
+    was_shown,
 )
 from coffret.flows.sync import silent, sync
 from coffret.flows.unsent import settle
@@ -81,7 +82,8 @@ def approve(
     elif answer.state == PENDING:
         _check_shown(state, asked)
         yield from confirm_app(state, asked, given)
-        grant_id = yield from _decide(state, asked, _terms(state, asked, narrowing))
+        terms = _terms(state, asked, narrowing, was_shown(state, asked.request.request_id))
+        grant_id = yield from _decide(state, asked, terms, named=narrowing.memories is not None)
     else:
         message = "this request has been decided or withdrawn"
         raise ConflictError(message)
@@ -106,7 +108,8 @@ def _check_interrupted(
     made = (grant.scopes, grant.standing, grant.auto_accept, grant.expires, grant.selector)
     if narrowing == Narrowing():
         return
-    terms = _terms(state, asked, narrowing)
+    shared = grant.selector.ids or frozenset(matching_ids(state, grant.selector))
+    terms = _terms(state, asked, narrowing, shared)
     expires = grant.created + terms.seconds * _MICROS
     if made != (terms.scopes, terms.standing, terms.auto_accept, expires, terms.selector):
         message = "an approval of this request on other terms was interrupted"
@@ -124,7 +127,9 @@ def _check_shown(state: VaultState, asked: CheckedRequest) -> None:
         raise TrustError(message)
 
 
-def _terms(state: VaultState, asked: CheckedRequest, narrowing: Narrowing) -> Terms:
+def _terms(
+    state: VaultState, asked: CheckedRequest, narrowing: Narrowing, shown: frozenset[bytes]
+) -> Terms:
     request = asked.request
     listed = narrowing.memories is not None or bool(narrowing.exclude)
     if listed and narrowing.standing:
@@ -135,16 +140,20 @@ def _terms(state: VaultState, asked: CheckedRequest, narrowing: Narrowing) -> Te
         seconds = int(narrowing.duration.total_seconds())
     return Terms(
         scopes=request.scopes if narrowing.scopes is None else narrowing.scopes,
-        selector=_listed(state, request.selector, narrowing) if listed else request.selector,
+        selector=_listed(state, request.selector, narrowing, shown) if listed else request.selector,
         seconds=seconds,
         standing=narrowing.standing,
         auto_accept=narrowing.auto_accept,
     )
 
 
-def _listed(state: VaultState, selector: Selector, narrowing: Narrowing) -> Selector:
+def _listed(
+    state: VaultState, selector: Selector, narrowing: Narrowing, shown: frozenset[bytes]
+) -> Selector:
     found = set(map(id_text, matching_ids(state, selector)))
-    chosen = found if narrowing.memories is None else narrowing.memories
+    chosen = narrowing.memories
+    if chosen is None:
+        chosen = frozenset(map(id_text, shown)) & found
     unknown = (chosen | narrowing.exclude) - found
     if unknown:
         message = f"{len(unknown)} of the memories named are not among those asked for"
@@ -156,7 +165,7 @@ def _listed(state: VaultState, selector: Selector, narrowing: Narrowing) -> Sele
     return Selector(ids=frozenset(parse_id(item) for item in left))
 
 
-def _decide(state: VaultState, asked: CheckedRequest, terms: Terms) -> Flow[bytes]:
+def _decide(state: VaultState, asked: CheckedRequest, terms: Terms, *, named: bool) -> Flow[bytes]:
     keys, ambient = state.keys, state.ambient
     try:
         made = make_grant(
@@ -183,7 +192,8 @@ def _decide(state: VaultState, asked: CheckedRequest, terms: Terms) -> Flow[byte
         decision = {"decision": "approve", "grant": grant, "append": body}
         return Request("POST", path, encode_json(decision))
 
-    chosen = _chosen(state, terms)
+    shown = None if named or terms.standing else was_shown(state, asked.request.request_id)
+    chosen = _chosen(state, terms, shown)
     # Before it is sent: should the answer be lost, the sync that finds it goes on from here.
     for name, note in sharing_note(state, made.grant.grant_id, chosen).items():
         state.store.set_meta(name, note)
@@ -191,9 +201,16 @@ def _decide(state: VaultState, asked: CheckedRequest, terms: Terms) -> Flow[byte
     return made.grant.grant_id
 
 
-def _chosen(state: VaultState, terms: Terms) -> Iterable[bytes]:
-    """The memories that are shared: settled when it is decided."""
-    return matching_ids(state, terms.selector) if terms.scopes & NEED_KEYS else ()
+def _chosen(state: VaultState, terms: Terms, shown: frozenset[bytes] | None) -> Iterable[bytes]:
+    """The memories that are shared: settled when it is decided.
+
+    Of those that match, the ones that were ``shown`` with the request: others may have come since,
+    with the sync before it is decided, and a server chooses when. None is all that match.
+    """
+    if not terms.scopes & NEED_KEYS:
+        return ()
+    found = matching_ids(state, terms.selector)
+    return found if shown is None else (item for item in found if item in shown)
 
 
 def _grant_change(state: VaultState, asked: CheckedRequest, made: MadeGrant) -> Change:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
@@ -48,9 +48,10 @@ if TYPE_CHECKING:
     from coffret_vault.grants.approve import CheckedRequest
     from coffret_vault.records.memory import Memory
 
-    _Meant = dict[Selector, tuple[Memory, ...]]
+    _Meant = dict[Selector, "_Matching"]
 
 _MOST = 500
+_ID = 16
 PENDING = "pending"
 APPROVED = "approved"
 
@@ -67,6 +68,13 @@ class _RequestAnswer(msgspec.Struct, frozen=True):
     manifest: str
     manifest_signature: str
     grant_id: str | None = None
+
+
+class _Matching(NamedTuple):
+    """The memories that a selector means now, and their ids, one after another."""
+
+    memories: tuple[Memory, ...]
+    ids: bytes
 
 
 class Narrowing(msgspec.Struct, frozen=True):
@@ -205,6 +213,8 @@ def _info(
     if asked is None:
         return unreadable(id_text(parse_id(answer.request_id)), where)
     request = asked.request
+    matching = meant[request.selector] if where == PENDING else _Matching((), b"")
+    state.matched[request.request_id] = matching.ids
     return AccessRequestInfo(
         request_id=id_text(request.request_id),
         app=app_info(asked.manifest, known=is_pinned(state, asked.manifest)),
@@ -216,7 +226,7 @@ def _info(
         duration=timedelta(seconds=request.seconds),
         standing=request.standing,
         created=from_micros(request.created),
-        matching=meant[request.selector] if where == PENDING else (),
+        matching=matching.memories,
         warnings=tuple(warnings_about(state, asked.manifest)),
     )
 
@@ -228,6 +238,7 @@ def _matching(state: VaultState, selectors: set[Selector]) -> _Meant:
     requests as can be open would take the whole vault that often.
     """
     meant: dict[Selector, list[Memory]] = {selector: [] for selector in selectors}
+    ids = {selector: bytearray() for selector in selectors}
     for row in state.store.current_records() if meant else ():
         header = parse_header(row.record.header)
         maybe = [pair for pair in meant.items() if matches_unopened(pair[0], header) is not False]
@@ -238,7 +249,17 @@ def _matching(state: VaultState, selectors: set[Selector]) -> _Meant:
         for selector, memories in maybe:
             if matches(selector, memory):
                 memories.append(memory)
-    return {selector: tuple(memories) for selector, memories in meant.items()}
+                ids[selector] += row.memory_id
+    return {
+        selector: _Matching(tuple(memories), bytes(ids[selector]))
+        for selector, memories in meant.items()
+    }
+
+
+def was_shown(state: VaultState, request_id: bytes) -> frozenset[bytes]:
+    """The memories that matched when a request was last shown."""
+    ids = state.matched.get(request_id, b"")
+    return frozenset(ids[at : at + _ID] for at in range(0, len(ids), _ID))
 
 
 def matching_ids(state: VaultState, selector: Selector) -> Iterator[bytes]:

@@ -249,6 +249,8 @@ class VaultState:
         self.locked: Callable[[], None] = _nothing
         """Called when the keys are forgotten: others may hold what was opened with them."""
         self.asked: dict[bytes, bytes] = {}
+        self.matched: dict[bytes, bytes] = {}
+        """The ids of the memories that were shown with each of them, one after another."""
         """The digest of each access request that was shown, by its id: that one is approved."""
         self.checked: dict[bytes, AppCheck] = {}
         """What the domains of apps said since requests were looked at, by the manifest's hash."""
