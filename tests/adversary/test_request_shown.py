@@ -21,6 +21,7 @@ from coffret_vault.errors import InputError, NetworkError, OpenError, TrustError
 from coffret_vault.formats.layout import parse_id
 from coffret_vault.formats.sharing import ACCESS_REQUEST
 from coffret_vault.grants.approve import CheckedRequest, check_request
+from coffret_vault.grants.apps import sign_request
 from coffret_vault.records.seal import open_version
 from harness.network import Evil, Losing
 from harness.world import MONTH, PASSPHRASE, ask
@@ -362,3 +363,37 @@ def test_an_interrupted_approval_that_leaves_some_out_goes_on(world: World) -> N
     again.requests(None)
     again.approve(request_id, exclude=[first])
     assert [memory.id for memory in app.access(request_id).memories()] == [second]
+
+
+@pytest.mark.attack(33, 36)
+@pytest.mark.parametrize("last", [True, False])
+def test_no_request_takes_the_place_of_another_by_its_id(world: World, *, last: bool) -> None:
+    """An app that was approved before is not approved for what another one asks, by the same id."""
+    owner, evil = world.owner(), Evil()
+    honest, other = world.app("A", "https://a.example"), world.app("B", "https://b.example")
+    for app in (honest, other):
+        world.granted(owner, app, tags=["old"])
+    device = world.device(owner, transport=evil)
+    request_id = ask(honest, owner, tags=["food"], scopes=["read"])
+    wide = other._state.asked(ask(other, owner)).parse()
+    named = msgspec.structs.replace(wide, request_id=parse_id(request_id))
+    signed = sign_request(other._state.identity, named)
+
+    def exchange(answer: dict[str, Any]) -> None:
+        answer["request_id"] = request_id
+        answer["request"], answer["signature"] = b64(signed.message), b64(signed.signature)
+
+    def listed(answers: list[dict[str, Any]]) -> None:
+        (theirs,) = (item for item in answers if item["request_id"] != request_id)
+        exchange(theirs)
+        shown.update(theirs)
+        answers.sort(key=lambda item: (item is theirs) is last)
+
+    shown: dict[str, Any] = {}
+    evil.rewrite["/access-requests"] = listed
+    evil.rewrite[f"/access-requests/{request_id}"] = lambda _: shown
+    with pytest.raises(TrustError, match="one id"):
+        device.requests()
+    with pytest.raises(InputError, match="look at the request"):
+        device.approve(request_id)
+    assert not [item for item in evil.requests if item.url.path.endswith("/decision")]

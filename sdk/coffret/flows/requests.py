@@ -39,7 +39,7 @@ from coffret_vault.records.memory import from_micros
 from coffret_vault.records.seal import to_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
@@ -105,7 +105,8 @@ def requests(state: VaultState, which: str | None = PENDING) -> Flow[list[Access
     What does not parse here is shown as that: one app keeps no owner from what others ask.
 
     Raises:
-        TrustError: the server shows a request that no app signed, or that is to someone else.
+        TrustError: the server shows a request that no app signed, or that is to someone else, or
+            two by one id.
     """
     answers = yield from _answers(state, which)
     if any(which not in (None, answer.state) for answer in answers):
@@ -116,12 +117,28 @@ def requests(state: VaultState, which: str | None = PENDING) -> Flow[list[Access
         for answer in answers
         if not (answer.state == PENDING and _asks_before(state, answer))
     ]
+    _check_ids(state, [asked for _, asked in found if asked])
     state.checked.clear()
     for answer, asked in found:
         yield from _look(state, answer, asked)
     pending = [asked for answer, asked in found if asked and answer.state == PENDING]
     meant = _matching(state, {asked.request.selector for asked in pending})
     return [_info(state, answer, asked, meant) for answer, asked in found]
+
+
+def _check_ids(state: VaultState, shown: Iterable[CheckedRequest]) -> None:
+    """See that no two requests have one id: by its id alone the one that is meant is approved.
+
+    Raises:
+        TrustError: two have. Apps choose the ids, and no honest server takes one twice.
+    """
+    digests: dict[bytes, bytes] = {}
+    for asked in shown:
+        identifier, digest = asked.request.request_id, shown_digest(asked)
+        if digests.setdefault(identifier, digest) != digest:
+            state.asked.pop(identifier, None)
+            message = "the server shows two requests by one id"
+            raise TrustError(message)
 
 
 def _look(state: VaultState, answer: _RequestAnswer, asked: CheckedRequest | None) -> Flow[None]:
