@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from coffret.flows.append import settle
 from coffret.flows.keys import open_memory
 from coffret.flows.many import remember_many
 from coffret.flows.memories import NewMemory, update
 from coffret.flows.settled import sealed_by_default
 from coffret.flows.sync import silent, sync
-from coffret.flows.unsent import settle
 from coffret.flows.visibility import decided
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.memory import IMPORTANCE_ONE

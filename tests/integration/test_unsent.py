@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from coffret import Vault
-from coffret.flows.unsent import WAITS
+from coffret.flows.unsent import BEGUN_WAITS, WAITS
 from coffret_vault.errors import (
     ConflictError,
     InputError,
@@ -44,7 +44,7 @@ def _lost(owner: Owner, network: Signed, *, before: bool) -> None:
     network.lose = _on
     with pytest.raises(NetworkError) as raised:
         owner.vault.remember("lost", tags=["t"])
-    assert raised.value.hint == WAITS
+    assert raised.value.hint == BEGUN_WAITS
     network.left, network.lose = -1, lambda _: False
 
 
@@ -132,18 +132,105 @@ def test_another_process_of_the_device_sends_it(
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_it_is_given_up_when_the_log_has_grown_past_it(
+@pytest.mark.parametrize("how", ["sync", "remember", "update"])
+def test_a_memory_that_was_overtaken_is_written_on_top(
+    world: World, owner: Owner, network: Signed, how: str, *, before: bool
+) -> None:
+    """Where another device wrote first, what was remembered offline is there once all the same."""
+    other = world.device(owner)
+    (first,) = owner.vault.list()
+    _lost(owner, network, before=before)
+    other.remember("by another device")
+    if how == "update":
+        owner.vault.update(first.id, title="changed")
+    elif how == "remember":
+        owner.vault.remember("later")
+    owner.vault.sync()
+    expected = ["by another device", "first", "lost", *(["later"] if how == "remember" else [])]
+    assert _contents(owner.vault) == sorted(expected)
+    (lost,) = owner.vault.list(tags={"t"})
+    other.sync()
+    assert other.get(lost.id) == lost
+    owner.vault.check()
+    owner.vault.sync()
+    assert len(_contents(owner.vault)) == len(expected)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_the_same_call_again_gives_the_memory_that_was_overtaken(
     world: World, owner: Owner, network: Signed, *, before: bool
 ) -> None:
-    """Where another device wrote, a change that did not arrive can never: it is not sent again."""
+    """Who tries again after others wrote has one memory, with the time of the first try."""
     other = world.device(owner)
     _lost(owner, network, before=before)
     other.remember("by another device")
+    memory = owner.vault.remember("lost", tags=["t"])
+    assert _contents(owner.vault) == ["by another device", "first", "lost"]
+    assert owner.vault.get(memory.id).created == memory.created == memory.updated
+
+
+def test_what_was_overtaken_shows_no_title_that_the_vault_hides_by_now(
+    world: World, owner: Owner, network: Signed
+) -> None:
+    """Where another device settled that titles are sealed, the server is shown none of it."""
+    other = world.device(owner)
+    other.confirm(owner.vault.status().head)
+    _lost(owner, network, before=True)
+    other.set_settings(sealed=True)
     owner.vault.sync()
-    expected = ["by another device", "first"] + ([] if before else ["lost"])
-    assert _contents(owner.vault) == sorted(expected)
-    owner.vault.remember("later")
-    assert len(_contents(owner.vault)) == len(expected) + 1
+    (lost,) = owner.vault.list(tags={"t"})
+    assert (lost.content, lost.sealed) == ("lost", True)
+
+
+def test_what_was_overtaken_is_shared_as_grants_are_by_then(
+    world: World, owner: Owner, network: Signed
+) -> None:
+    """A standing grant gets its key when it is written, and one that was revoked since does not."""
+    other = world.device(owner)
+    app, gone = world.app(), world.app()
+    wanted = {"tags": ["t"], "standing": True, "approve_standing": True}
+    _, access = world.granted(owner, app, **wanted)
+    ended, _ = world.granted(owner, gone, **wanted)
+    other.sync()
+    _lost(owner, network, before=True)
+    other.revoke(ended)
+    owner.vault.sync()
+    assert [memory.content for memory in access.memories()] == ["lost"]
+    owner.vault.check()
+
+
+def test_a_change_of_a_memory_that_was_overtaken_is_given_up(
+    world: World, owner: Owner, network: Signed
+) -> None:
+    """A new version was made for what the log was: it is not made anew, and its maker was told."""
+    other = world.device(owner)
+    (first,) = owner.vault.list()
+    network.left = 0
+    with pytest.raises(NetworkError) as raised:
+        owner.vault.update(first.id, content="changed")
+    assert raised.value.hint == WAITS
+    network.left = -1
+    other.remember("by another device")
+    owner.vault.sync()
+    assert _contents(owner.vault) == ["by another device", "first"]
+
+
+def test_what_was_overtaken_and_is_refused_does_not_stay_in_the_way(world: World) -> None:
+    """Where the server takes no more of it, the next command goes on without it."""
+    network = Refusing()
+    owner = world.owner(transport=network)
+    other = world.device(owner)
+    network.left = 0
+    with pytest.raises(NetworkError):
+        owner.vault.remember("lost")
+    network.left = -1
+    other.remember("by another device")
+    network.path, network.answer = "/api/v1/log", _refusing(429, "quota-exceeded")
+    owner.vault.sync()
+    assert _contents(owner.vault) == ["by another device"]
+    network.answer = None
+    owner.vault.remember("fits")
+    assert _contents(owner.vault) == ["by another device", "fits"]
 
 
 def _refusing(status: int, code: str) -> Callable[[httpx.Request], httpx.Response]:
@@ -158,10 +245,12 @@ class Refusing(Signed):
     """A server that answers creations its own way."""
 
     answer: Callable[[httpx.Request], httpx.Response] | None = None
+    path = CREATE
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """The answer that is given to creations."""
-        if self.answer is not None and _on(request):
+        """The answer that is given to creations, or to what else is posted to this path."""
+        posted = request.method == "POST" and request.url.path.startswith(self.path)
+        if self.answer is not None and posted:
             return self.answer(request)
         return super().handle_request(request)
 
@@ -173,7 +262,7 @@ def test_what_the_server_refuses_is_not_sent_again(world: World) -> None:
     network.answer = _refusing(429, "quota-exceeded")
     with pytest.raises(QuotaError) as raised:
         owner.vault.remember("too much")
-    assert raised.value.hint != WAITS
+    assert raised.value.hint not in {WAITS, BEGUN_WAITS}
     network.answer = None
     owner.vault.remember("fits")
     assert _contents(owner.vault) == ["fits"]

@@ -7,6 +7,7 @@ verified, and the change is described anew.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,15 +21,17 @@ from coffret.flows.http import (
     encode_msgpack,
     succeed,
 )
+from coffret.flows.overtaken import anew, opened_again
 from coffret.flows.session import send
 from coffret.flows.sync import sync
 from coffret.flows.unsent import (
+    REFUSED,
     SETTLED,
     give_up,
     given_up_if_refused,
     hold,
+    resend,
     said_to_wait,
-    settle,
 )
 from coffret_vault.envelope.signature import signed_head
 from coffret_vault.errors import ConflictError, StoreMovedError, TrustError
@@ -227,13 +230,14 @@ def append(
     """
     unmoved, going = 0, (yield from _begin(state, describe, submit or _plain))
     for lost in range(_ROUNDS):
-        with said_to_wait():
+        begins = _begins(going.sent.change)
+        with said_to_wait(begins):
             response = yield from send(state, going.request)
         try:
-            with said_to_wait(), given_up_if_refused(state, going.kept):
+            with said_to_wait(begins), given_up_if_refused(state, going.kept):
                 succeed(response)
         except LogMovedError:
-            with said_to_wait():
+            with said_to_wait(begins):
                 yield from back_off(state.ambient, lost)
                 yield from sync(state)
         else:
@@ -315,3 +319,31 @@ def _keep_or_read(state: VaultState, going: _Going) -> Flow[None]:
 
 def _plain(body: Append) -> Request:
     return Request("POST", "/log", encode_msgpack(body), media=MSGPACK, by_head=True)
+
+
+def settle(state: VaultState) -> Flow[bytes]:
+    """Find out what became of the last change: it is sent again, or what it began written anew.
+
+    Returns:
+        The id of the memory that it began, if it was one and the server has it now; else nothing.
+
+    Raises:
+        NetworkError: the server is still away; the change stays.
+        TrustError: the server says that the log has grown, and shows nothing of it.
+        StoreAlteredError: what waits is not this vault's; it is dropped, after a sync.
+    """
+    found = yield from resend(state)
+    if not found.overtaken:
+        return found.begun
+    opened = opened_again(state, found.overtaken)
+    memory_id = opened.header.memory_id
+
+    def describe() -> Change:
+        if state.store.state(memory_id) is not None:
+            raise ConflictError
+        made = anew(state, opened)
+        return Change((made.entry,), (made.row,), wraps=made.wraps)
+
+    with suppress(*REFUSED):  # as where it is sent again
+        yield from append(state, describe)
+    return memory_id if state.store.state(memory_id) else b""

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from coffret.flows.appcheck import confirm_app
-from coffret.flows.append import Append, Change, append
+from coffret.flows.append import Append, Change, append, settle
 from coffret.flows.freshness import NEED_KEYS
 from coffret.flows.grantfeed import ACTIVATING
 from coffret.flows.handover import hand_over, sharing_note
@@ -20,7 +20,6 @@ from coffret.flows.requests import (
     was_shown,
 )
 from coffret.flows.sync import silent, sync
-from coffret.flows.unsent import settle
 from coffret_vault.errors import (
     ConflictError,
     FormatError,

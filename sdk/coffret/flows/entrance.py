@@ -10,6 +10,7 @@ import msgspec
 
 from coffret import opening
 from coffret.confirming import await_head, awaited, confirm, read_since
+from coffret.flows.append import settle
 from coffret.flows.aside import aside
 from coffret.flows.covering import cover_tail
 from coffret.flows.grants import freshen
@@ -24,7 +25,6 @@ from coffret.flows.signup import (
 from coffret.flows.state import entered_note
 from coffret.flows.sync import SyncReport, silent, sync
 from coffret.flows.unseen import accept_automatically
-from coffret.flows.unsent import settle
 from coffret.kit import read_kit
 from coffret.origins import ANOTHER_ADDRESS, elsewhere, told_origins
 from coffret_vault.errors import InputError, ServerError, TrustError

@@ -6,7 +6,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from coffret.flows.append import Append, Change, append
+from coffret.flows.append import Append, Change, append, settle
 from coffret.flows.batches import Sealing
 from coffret.flows.freshness import standing_grants
 from coffret.flows.http import MSGPACK, Request, encode_msgpack
@@ -14,7 +14,6 @@ from coffret.flows.memories import NewMemory, Written, put_change, seal_new
 from coffret.flows.same import Chosen, OvertakenError
 from coffret.flows.settled import sealed_by_default
 from coffret.flows.sync import silent
-from coffret.flows.unsent import settle
 from coffret.flows.visibility import look
 
 if TYPE_CHECKING:

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret.flows.append import Append, Change, append
+from coffret.flows.append import Append, Change, append, settle
 from coffret.flows.freshness import live_grants
 from coffret.flows.http import MSGPACK, Request, encode_msgpack
 from coffret.flows.ids import given_id
 from coffret.flows.keys import grant_wraps, next_key, open_memory, open_record
 from coffret.flows.same import chosen_id, same_memory, taken
 from coffret.flows.settled import is_confirmed, sealed_by_default
-from coffret.flows.unsent import settle
 from coffret.flows.visibility import hidden, look, look_before
 from coffret_vault.errors import (
     ConflictError,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret.flows.append import Append, Change, append
+from coffret.flows.append import Append, Change, append, settle
 from coffret.flows.batches import batches
 from coffret.flows.http import Request, encode_json
 from coffret.flows.memories import rewrite
@@ -14,7 +14,6 @@ from coffret.flows.rekeying import rewritten_size
 from coffret.flows.settled import settled, settled_meta
 from coffret.flows.signup import settings_entry
 from coffret.flows.sync import silent, sync
-from coffret.flows.unsent import settle
 from coffret.flows.visibility import hidden
 from coffret_vault.errors import NotFoundError
 from coffret_vault.formats.memory import parse_header

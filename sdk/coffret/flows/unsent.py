@@ -5,7 +5,8 @@ takes it. Were the answer lost, and the next change put upon the same log, two h
 would bear the owner's signature, as after a fork. So a change is kept before it leaves, and is sent
 again, the very same bytes, before anything else is signed; it is given up when it can never be
 accepted any more: the log has grown past it (or, where it is a head alone, another covers that
-log), or the server has refused it.
+log), or the server has refused it. A memory that it was to begin, and that the log outgrew, is
+written anew (``overtaken.py``).
 
 It is sealed, though all of it is public or sealed already: what is sent with the owner's authority
 is what this vault noted down, not what somebody put into a file (docs/adr/0025).
@@ -54,6 +55,10 @@ WAITS = (
     "The change is kept on this device, and may have arrived: the next command that reaches the "
     "server sends it again, unless another device has written by then, or the server refuses it. "
     "Look afterwards whether it was made."
+)
+BEGUN_WAITS = (
+    "The memory is kept on this device, and may have arrived: the next command that reaches the "
+    "server sends it again, unless the server refuses it."
 )
 SETTLED = {_NAME: _NONE}
 """What is kept with a change that the server took."""
@@ -142,14 +147,14 @@ def given_up_if_refused(state: VaultState, kept: bytes) -> Iterator[None]:
 
 
 @contextmanager
-def said_to_wait() -> Iterator[None]:
+def said_to_wait(begins: bytes = b"") -> Iterator[None]:
     """Tell who made a change that it is kept, where nobody knows what became of it."""
     try:
         yield
     except REFUSED:
         raise
     except (NetworkError, ServerError) as error:
-        error.hint = error.hint or WAITS
+        error.hint = error.hint or (BEGUN_WAITS if begins else WAITS)
         raise
 
 
@@ -164,11 +169,23 @@ def give_up(state: VaultState, kept: bytes) -> None:
     state.store.release(_NAME, kept, intended_meta(None) if own else ())
 
 
-def settle(state: VaultState) -> Flow[bytes]:
-    """Find out what became of the last change, by sending it again; nothing if none waits.
+class Resent(Unshown, msgspec.Struct, frozen=True):
+    """What became of the last change, where it was to begin one memory.
 
-    Returns:
-        The id of the memory that it began, if it was one and the server has it now; else nothing.
+    Attributes:
+        begun: the id of that memory, if the server has it now.
+        overtaken: the request, if others wrote first, so that it can never be accepted.
+    """
+
+    begun: bytes = b""
+    overtaken: bytes = b""
+
+
+_NOTHING = Resent()
+
+
+def resend(state: VaultState) -> Flow[Resent]:
+    """Find out what became of the last change, by sending it again; nothing if none waits.
 
     Raises:
         NetworkError: the server is still away; the change stays.
@@ -177,7 +194,7 @@ def settle(state: VaultState) -> Flow[bytes]:
     """
     kept = state.store.meta(_NAME) or _NONE
     if not kept:
-        return _NONE
+        return _NOTHING
     try:
         note = open_note(state.keys.keyring, _NAME, kept)
     except StoreAlteredError:
@@ -187,11 +204,15 @@ def settle(state: VaultState) -> Flow[bytes]:
         raise
     # None where the keys were changed since: then it is in the log, or never will be.
     unsent = None if note is None else _read(note)
+    refused = False
     if unsent is not None and not unsent.is_over(state.position()):
-        yield from _again(state, unsent, kept)
+        refused = yield from _again(state, unsent, kept)
     give_up(state, kept)
-    begins = _NONE if unsent is None else unsent.begins
-    return begins if begins and state.store.state(begins) else _NONE
+    if unsent is None or not unsent.begins or refused:
+        return _NOTHING
+    if state.store.state(unsent.begins):
+        return Resent(begun=unsent.begins)
+    return Resent(overtaken=unsent.body)
 
 
 def _read(note: bytes) -> _Unsent:
@@ -201,7 +222,8 @@ def _read(note: bytes) -> _Unsent:
         raise StoreDamagedError from None
 
 
-def _again(state: VaultState, unsent: _Unsent, kept: bytes) -> Flow[None]:
+def _again(state: VaultState, unsent: _Unsent, kept: bytes) -> Flow[bool]:
+    """Send it again; whether the server will not take it."""
     response = yield from send(state, unsent.request())
     try:
         with given_up_if_refused(state, kept):
@@ -209,8 +231,9 @@ def _again(state: VaultState, unsent: _Unsent, kept: bytes) -> Flow[None]:
     except LogMovedError:
         pass
     except REFUSED:
-        return  # whoever made the change was told then that it had failed
+        return True  # whoever made the change was told then that it had failed
     yield from sync(state)
     if not unsent.is_over(state.position()):
         message = "the server says that the log has grown, and shows nothing that is new"
         raise TrustError(message)
+    return False
