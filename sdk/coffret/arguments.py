@@ -58,6 +58,7 @@ class Listing(TypedDict, total=False):
     types: Collection[str]
     authors: Collection[str]
     labels: Mapping[str, str]
+    metadata: Mapping[str, str | float | bool]
     importance: float | None
     since: datetime | None
     until: datetime | None

@@ -16,6 +16,7 @@ from coffret_vault.errors import IndexDamagedError, LockedError, StoreError
 from coffret_vault.formats.layout import parse_id
 from coffret_vault.ingest.spaces import is_from
 from coffret_vault.records.memory import Memory, to_micros
+from coffret_vault.records.metadata import has_metadata
 from coffret_vault.store.snapshot import load_snapshot, save_snapshot
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
         types: one of these.
         authors: written by one of these (``owner`` or an app's id).
         labels: with these labels.
+        metadata: with these values in its metadata, or in a list there: texts, numbers, true or
+            false, compared as JSON writes them (2024 and "2024" are alike).
         importance: at least this much.
         since: created then or later.
         until: created before then.
@@ -88,6 +91,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     types: frozenset[str] = frozenset()
     authors: frozenset[str] = frozenset()
     labels: Mapping[str, str] = {}
+    metadata: Mapping[str, str | int | float | bool] = {}
     importance: float | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -96,14 +100,22 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     mode: Literal["fused", "semantic", "words"] = "fused"
     min_similarity: float | None = None
 
-    def filters(self, index: SearchIndex) -> Filters:
-        """The filters for an index."""
+    def filters(self, index: SearchIndex, every: Callable[[], Iterable[Memory]]) -> Filters:
+        """The filters for an index; ``every`` gives all that it holds, opened.
+
+        An index knows no metadata, which may be as long as what a memory says: where it is asked
+        for, the memories are opened, as for a list.
+        """
         from coffret_vault.search import Filters  # noqa: PLC0415 - loads numpy: only to search
 
-        sources = None
+        ids = sources = None
+        if self.metadata:
+            fit = (item.id for item in every() if has_metadata(item.metadata, self.metadata))
+            ids = frozenset(map(parse_id, fit))
         if self.source is not None:
             sources = frozenset(name for name in index.sources() if is_from(name, self.source))
         return Filters(
+            ids=ids,
             sources=sources,
             all_tags=frozenset(self.tags),
             any_tags=frozenset(self.any_tags) or None,
@@ -128,6 +140,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
                 and (not self.types or memory.type in self.types)
                 and (not self.authors or memory.author in self.authors)
                 and labels <= memory.labels.items()
+                and has_metadata(memory.metadata, self.metadata)
                 and (self.importance is None or _least(memory) >= self.importance)
                 and (since is None or created >= since)
                 and (until is None or created < until)
@@ -188,11 +201,15 @@ def find(
     question: str,
     search: Search,
     read: Callable[[Sequence[bytes]], Iterable[Memory]],
+    every: Callable[[], Iterable[Memory]],
 ) -> list[Found]:
-    """Search an index and open the hits; ``read`` gives the memories with these ids, in order."""
+    """Search an index and open the hits.
+
+    ``read`` gives the memories with these ids, in order, and ``every`` all that are indexed.
+    """
     hits = index.search(
         question,
-        filters=search.filters(index),
+        filters=search.filters(index, every),
         limit=search.limit,
         mode=search.mode,
         min_similarity=search.min_similarity,
@@ -235,7 +252,7 @@ class Finder:
             InputError: the question is blank.
         """
         index = self.ready(progress)
-        return find(index, question, search, self._read)
+        return find(index, question, search, self._read, self._every)
 
     def ready(self, progress: Progress) -> SearchIndex:
         """The index, caught up with the store.
@@ -309,6 +326,9 @@ class Finder:
         if before + count < total and monotonic() >= self._due:
             self._save(index, self._state.position().size)
         progress("index", before + count, total)
+
+    def _every(self) -> Iterator[Memory]:
+        return self._read(list(self._state.store.readable()))
 
     def _read(self, memory_ids: Sequence[bytes]) -> Iterator[Memory]:
         for first in range(0, len(memory_ids), _READ_TOGETHER):

@@ -171,4 +171,4 @@ def _search(
         map(document, read(stale.to_put)),
         progress=lambda count: progress("index", count, len(stale.to_put)),
     )
-    return find(index, *asked_for, read)
+    return find(index, *asked_for, read, lambda: read(map(parse_id, readable)))

@@ -23,7 +23,9 @@ def _three(world: World) -> Access:
     owner.vault.remember(
         "old fig", tags=["food", "t"], type="fact", importance=0.9, created=LONG_AGO
     )
-    owner.vault.remember("new fig", tags=["food"], type="goal", labels={"user": "ana"})
+    owner.vault.remember(
+        "new fig", tags=["food"], type="goal", labels={"user": "ana"}, metadata={"year": 2026}
+    )
     _, access = world.granted(owner, world.app(), scopes={"read", "create"})
     access.remember("own fig", tags=["t"], importance=0.2, source="a talk")
     return access
@@ -38,6 +40,8 @@ def _three(world: World) -> Access:
         ({"types": ("goal", "fact")}, ["new", "old"]),
         ({"labels": {"user": "ana"}}, ["new"]),
         ({"labels": {"user": "bob"}}, []),
+        ({"metadata": {"year": "2026"}}, ["new"]),
+        ({"metadata": {"year": 2025}}, []),
         ({"importance": 0.5}, ["old"]),
         ({"importance": 0}, ["own", "old"]),
         ({"authors": ["owner"]}, ["new", "old"]),
@@ -70,6 +74,7 @@ def test_a_grant_is_listed_as_it_is_wanted(
         ({"types": [["goal"]]}, InputError),
         ({"types": [None]}, InputError),
         ({"labels": ["user"]}, InputError),
+        ({"metadata": {"year": None}}, InputError),
         ({"importance": 2}, InputError),
         ({"since": "2024-01-01"}, InputError),
         ({"limit": -1}, InputError),

@@ -59,6 +59,25 @@ def test_search_leaves_out_what_does_not_fit(owner: Cli) -> None:
     owner("search", "x", "--min-similarity", "0.5", "--mode", "words", code=2)
 
 
+def test_what_notes_say_beside_narrows_and_is_shown(owner: Cli, tmp_path: Path) -> None:
+    """A front matter's other lines are metadata: a list and a search keep to it, show has it."""
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "a.md").write_text("---\nmood: happy\nyear: 2024\npeople: [Mila, Bo]\n---\nsnow\n")
+    (notes / "b.md").write_text("---\nmood: sad\n---\nsnow and rain\n")
+    owner("import", str(notes))
+    (listed,) = owner("list", "--metadata", "mood=happy", "--json").data()
+    for said in ("mood=happy", "year=2024", "people=Bo"):
+        assert owner("list", "--metadata", said, "--json").data() == [listed]
+        (hit,) = owner("search", "snow", "--metadata", said, "--json").data()["hits"]
+        assert listed["content"] == hit["memory"]["content"] == "snow"
+    assert owner("search", "snow", "--metadata", "mood=wild", "--json").data() == {"hits": []}
+    ran = owner("list", "--metadata", "mood", code=2)
+    assert "metadata is written name=value" in ran.err
+    shown = owner("show", listed["id"]).out
+    assert 'Metadata:    mood=happy, year=2024, people=["Mila", "Bo"]\n' in shown
+
+
 def test_search_keeps_to_labels(owner: Cli) -> None:
     """Whose a memory is, of which agent or session: all that are named have to fit."""
     for user in ("ana", "ben"):

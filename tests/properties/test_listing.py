@@ -20,6 +20,10 @@ TAGS = st.lists(st.sampled_from(("a", "b", "c")), unique=True).map(tuple)
 KINDS = st.sampled_from(("fact", "goal", ""))
 AUTHORS = st.sampled_from(("owner", "app"))
 SOURCES = st.sampled_from(("", "markdown:notes/a.md", "markdown:notes/sub/b.md", "chatgpt:1", "x"))
+WORDS = st.sampled_from(("1", 1, 1.0, True, "true", "x", 0.5))
+METADATA = st.dictionaries(
+    st.sampled_from("mn"), WORDS | st.lists(WORDS) | st.none() | st.just({"deep": 1})
+)
 LABELS = st.dictionaries(st.sampled_from("uv"), st.sampled_from("12"))
 SHARES = st.sampled_from((0.0, 0.25, 0.5, 1.0))
 DAYS = st.integers(0, 5).map(lambda days: START + timedelta(days=days))
@@ -39,6 +43,7 @@ def _memories(draw: st.DrawFn) -> list[Memory]:
             type=draw(KINDS),
             tags=draw(TAGS),
             labels=draw(LABELS),
+            metadata=draw(METADATA),
             importance=draw(st.none() | SHARES),
             source=draw(SOURCES),
         )
@@ -54,6 +59,7 @@ WANTED = st.fixed_dictionaries(
         "types": st.lists(KINDS),
         "authors": st.lists(AUTHORS),
         "labels": LABELS,
+        "metadata": st.dictionaries(st.sampled_from("mn"), WORDS),
         "importance": st.none() | SHARES,
         "source": st.sampled_from(["notes", "notes/sub", "markdown:notes/a.md", "chatgpt", "x"]),
         "since": st.none() | DAYS,
@@ -70,7 +76,9 @@ def test_a_list_has_what_a_search_may_answer(
     index = SearchIndex(HashingEmbedder())
     index.put(map(document, memories))
     search = search_of({**wanted, "limit": 50, "mode": "words"})
-    hits = index.search("memory", filters=search.filters(index), limit=50, mode="words")
+    hits = index.search(
+        "memory", filters=search.filters(index, lambda: memories), limit=50, mode="words"
+    )
     listed = listing_of("list", wanted)(memories)
     assert {UUID(memory.id).bytes for memory in listed} == {hit.id for hit in hits}
     assert listed == sorted(listed, key=lambda memory: memory.updated, reverse=True)

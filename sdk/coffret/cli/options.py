@@ -52,6 +52,12 @@ Labels = Annotated[
 WithLabels = Annotated[
     list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="With all of these.")
 ]
+WithMetadata = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metadata", metavar="NAME=VALUE", help="With all of these; of a list, with one like it."
+    ),
+]
 Types = Annotated[list[str] | None, typer.Option("--type", help="Of one of these types.")]
 AnyTags = Annotated[list[str] | None, typer.Option("--any-tag", help="With at least one of these.")]
 Authors = Annotated[
@@ -139,7 +145,7 @@ def in_days(days: float) -> timedelta:
         raise InputError(message) from None
 
 
-def labels_of(pairs: list[str] | None) -> dict[str, str]:
+def labels_of(pairs: list[str] | None, what: str = "a label") -> dict[str, str]:
     """Labels from ``name=value`` words.
 
     Raises:
@@ -149,7 +155,7 @@ def labels_of(pairs: list[str] | None) -> dict[str, str]:
     for pair in pairs or ():
         name, equals, value = pair.partition("=")
         if not name or not equals:
-            message = "a label is written name=value"
+            message = f"{what} is written name=value"
             raise InputError(message)
         labels[name] = value
     return labels
@@ -161,6 +167,7 @@ def narrowed(  # noqa: PLR0913, PLR0917 - each is an option, in the order in whi
     kind: list[str] | None,
     author: list[str] | None,
     label: list[str] | None,
+    metadata: list[str] | None,
     importance: float | None,
     since: str | None,
     until: str | None,
@@ -177,6 +184,7 @@ def narrowed(  # noqa: PLR0913, PLR0917 - each is an option, in the order in whi
         "types": kind or (),
         "authors": author or (),
         "labels": labels_of(label),
+        "metadata": labels_of(metadata, "a value of metadata"),
         "importance": importance,
         "since": moment(since),
         "until": moment(until),

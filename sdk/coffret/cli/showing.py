@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -104,15 +105,26 @@ def _head(memory: Memory) -> Iterator[tuple[str, str]]:
         ("Summary", memory.summary),
         ("Source", memory.source),
         ("Labels", ", ".join(f"{name}={value}" for name, value in memory.labels.items())),
+        ("Metadata", ", ".join(map(_said, memory.metadata.items()))),
         ("Importance", "" if memory.importance is None else f"{memory.importance:g}"),
         ("Confidence", "" if memory.confidence is None else f"{memory.confidence:g}"),
     )
     yield from ((name, value) for name, value in optional if value)
     yield "By", memory.author
     yield "Created", day(memory.created)
+    if memory.valid_from or memory.valid_until:
+        ends = (("from", memory.valid_from), ("until", memory.valid_until))
+        yield "Valid", " ".join(f"{word} {day(at)}" for word, at in ends if at)
     yield "Changed", f"{day(memory.updated)}, version {memory.version}"
     yield "Review", memory.review.status
     yield "Server sees", "sizes and times" if memory.sealed else "title, tags, importance"
+
+
+def _said(item: tuple[str, object]) -> str:
+    """A value of metadata as ``--metadata`` takes it; how it begins, where it is long."""
+    name, value = item
+    text = value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False)
+    return f"{name}={snippet(text)}"
 
 
 def version_rows(versions: Iterable[Version]) -> Iterator[tuple[str, ...]]:

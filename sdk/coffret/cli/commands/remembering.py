@@ -30,6 +30,7 @@ from coffret.cli.options import (
     Types,
     Until,
     WithLabels,
+    WithMetadata,
     Yes,
     labels_of,
     moment,
@@ -138,6 +139,7 @@ def list_memories(  # noqa: PLR0913 - each option is an argument
     kind: Types = None,
     author: Authors = None,
     label: WithLabels = None,
+    metadata: WithMetadata = None,
     importance: Least = None,
     since: Since = None,
     until: Until = None,
@@ -149,7 +151,7 @@ def list_memories(  # noqa: PLR0913 - each option is an argument
     from coffret.arguments import listing_of  # noqa: PLC0415 - loads ciphers: not to show help
 
     desk = desk_of(context, as_json=json)
-    wanted = narrowed(tag, any_tag, kind, author, label, importance, since, until, source)
+    wanted = narrowed(tag, any_tag, kind, author, label, metadata, importance, since, until, source)
     wanted |= {"limit": limit}
     listing_of("list", wanted)  # what is wrong is said before the passphrase is asked for
     print_memories(desk, desk.vault().list(**wanted))

@@ -22,6 +22,7 @@ from coffret.cli.options import (
     Types,
     Until,
     WithLabels,
+    WithMetadata,
     narrowed,
 )
 from coffret.cli.showing import found_lines, hit_shape
@@ -59,6 +60,7 @@ def search(  # noqa: PLR0913 - each option is an argument
     kind: Types = None,
     author: Authors = None,
     label: WithLabels = None,
+    metadata: WithMetadata = None,
     importance: Least = None,
     since: Since = None,
     until: Until = None,
@@ -73,7 +75,7 @@ def search(  # noqa: PLR0913 - each option is an argument
     from coffret.arguments import asked  # noqa: PLC0415 - loads ciphers: not to show help
 
     desk = desk_of(context, as_json=json)
-    wanted = narrowed(tag, any_tag, kind, author, label, importance, since, until, source)
+    wanted = narrowed(tag, any_tag, kind, author, label, metadata, importance, since, until, source)
     wanted |= {"limit": limit, "mode": mode.value, "min_similarity": min_similarity}
     asked(question, wanted)  # what is wrong is said before the passphrase is asked for
     steps = Steps()

@@ -43,6 +43,7 @@ from coffret.cli.options import (
     Types,
     Until,
     WithLabels,
+    WithMetadata,
     narrowed,
 )
 from coffret.cli.places import DEFAULT
@@ -81,6 +82,7 @@ def list_granted(  # noqa: PLR0913 - each option is an argument
     kind: Types = None,
     author: Authors = None,
     label: WithLabels = None,
+    metadata: WithMetadata = None,
     importance: Least = None,
     since: Since = None,
     until: Until = None,
@@ -93,7 +95,7 @@ def list_granted(  # noqa: PLR0913 - each option is an argument
 ) -> None:
     """List what the grant covers now, most lately changed first."""
     desk = desk_of(context, as_json=json)
-    wanted = narrowed(tag, any_tag, kind, author, label, importance, since, until, source)
+    wanted = narrowed(tag, any_tag, kind, author, label, metadata, importance, since, until, source)
     found = _access(desk, app, file, request).memories(**wanted, limit=limit)
     print_memories(desk, found)
 
@@ -122,6 +124,7 @@ def search_granted(  # noqa: PLR0913 - each option is an argument
     kind: Types = None,
     author: Authors = None,
     label: WithLabels = None,
+    metadata: WithMetadata = None,
     importance: Least = None,
     since: Since = None,
     until: Until = None,
@@ -136,7 +139,7 @@ def search_granted(  # noqa: PLR0913 - each option is an argument
 ) -> None:
     """Search what the grant covers, on this machine."""
     desk = desk_of(context, as_json=json)
-    wanted = narrowed(tag, any_tag, kind, author, label, importance, since, until, source)
+    wanted = narrowed(tag, any_tag, kind, author, label, metadata, importance, since, until, source)
     access = _access(desk, app, file, request)
     with desk.out.progress() as progress:
         found = access.search(
