@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -10,7 +11,7 @@ import httpx
 import pytest
 
 from coffret import Vault
-from coffret.flows.unsent import BEGUN_WAITS, WAITS
+from coffret.flows.unsent import BEGUN_WAITS, NOT_KEPT, WAITS
 from coffret_vault.errors import (
     ConflictError,
     InputError,
@@ -35,6 +36,10 @@ CREATE = "/api/v1/memory-blobs"
 
 def _on(request: httpx.Request) -> bool:
     return request.url.path.startswith(CREATE) and request.method == "POST"
+
+
+def _is_to(path: str, request: httpx.Request) -> bool:
+    return request.url.path.endswith(path)
 
 
 def _lost(owner: Owner, network: Signed, *, before: bool) -> None:
@@ -197,6 +202,31 @@ def test_what_was_overtaken_is_shared_as_grants_are_by_then(
     owner.vault.sync()
     assert [memory.content for memory in access.memories()] == ["lost"]
     owner.vault.check()
+
+
+def test_what_was_not_begun_is_said_not_to_be_kept(
+    world: World, owner: Owner, network: Signed
+) -> None:
+    """One change waits at a time: of a second one, or of one that cannot begin, nothing is kept."""
+    other = world.device(owner)
+    (first,) = owner.vault.list()
+    _lost(owner, network, before=True)
+    other.remember("by another device")
+    writes = (
+        lambda: owner.vault.remember("second"),
+        lambda: owner.vault.forget(first.id),
+        lambda: owner.vault.update(first.id, content="second"),
+    )
+    network.reaching = False
+    for gone in ("", "/log"):  # before the first is sent again, and while it is written anew
+        network.lose = partial(_is_to, gone)
+        for write in writes:
+            with pytest.raises(NetworkError) as raised:
+                write()
+            assert raised.value.hint == NOT_KEPT
+    network.lose = lambda _: False
+    owner.vault.sync()
+    assert _contents(owner.vault) == ["by another device", "first", "lost"]
 
 
 def test_a_change_of_a_memory_that_was_overtaken_is_given_up(

@@ -31,6 +31,7 @@ from coffret.flows.unsent import (
     given_up_if_refused,
     hold,
     resend,
+    said_not_kept,
     said_to_wait,
 )
 from coffret_vault.envelope.signature import signed_head
@@ -281,8 +282,9 @@ def _begin(
         covers = not sent.append.leaves
         kept = hold(state, sent.append.base, request, begins, beside, covers=covers)
         if kept is None:
-            yield from back_off(state.ambient, lost)
-            yield from settle(state)
+            with said_not_kept():
+                yield from back_off(state.ambient, lost)
+                yield from settle(state)
         elif _stands(state, sent):
             return _Going(sent, request, kept)
         else:  # another process of this device wrote meanwhile: no second head goes out

@@ -14,6 +14,7 @@ from coffret.flows.ids import given_id
 from coffret.flows.keys import grant_wraps, next_key, open_memory, open_record
 from coffret.flows.same import chosen_id, same_memory, taken
 from coffret.flows.settled import is_confirmed, sealed_by_default
+from coffret.flows.unsent import said_not_kept
 from coffret.flows.visibility import hidden, look, look_before
 from coffret_vault.errors import (
     ConflictError,
@@ -135,9 +136,10 @@ def remember(state: VaultState, new: NewMemory) -> Flow[Memory]:
         InputError: the fields cannot be a memory.
         ConflictError: there is a memory with that id that says something else.
     """
-    yield from look(state, (new.fields,))
-    written = [seal_new(state, new)]
-    begun, chosen = (yield from settle(state)), chosen_id(new.memory_id)
+    with said_not_kept():
+        yield from look(state, (new.fields,))
+        written = [seal_new(state, new)]
+        begun, chosen = (yield from settle(state)), chosen_id(new.memory_id)
     for identifier in filter(None, (begun, chosen)):
         there = same_memory(state, identifier, written[0].memory, new)
         if there is not None:

@@ -60,6 +60,7 @@ BEGUN_WAITS = (
     "The memory is kept on this device, and may have arrived: the next command that reaches the "
     "server sends it again, unless the server refuses it."
 )
+NOT_KEPT = "Nothing of this was written, here or there: say it again when the server is back."
 SETTLED = {_NAME: _NONE}
 """What is kept with a change that the server took."""
 
@@ -155,6 +156,16 @@ def said_to_wait(begins: bytes = b"") -> Iterator[None]:
         raise
     except (NetworkError, ServerError) as error:
         error.hint = error.hint or (BEGUN_WAITS if begins else WAITS)
+        raise
+
+
+@contextmanager
+def said_not_kept() -> Iterator[None]:
+    """Tell who wanted a change that it was not begun, where the server is away before that."""
+    try:
+        yield
+    except NetworkError as error:
+        error.hint = NOT_KEPT
         raise
 
 
