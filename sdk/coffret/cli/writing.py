@@ -18,6 +18,7 @@ from coffret.sharing import shown
 from coffret_vault.errors import (
     AccountDeletedError,
     ConflictError,
+    InputError,
     NetworkError,
     NotFoundError,
     StoreError,
@@ -41,8 +42,9 @@ _LABELS = {
     "deletions": "Deleting memories",
 }
 _LONG_SECONDS = 10.0
+_WORD = 16
 _SAYS_ALL = frozenset(
-    (AccountDeletedError, ConflictError, NetworkError, NotFoundError, TimedOutError)
+    (AccountDeletedError, ConflictError, InputError, NetworkError, NotFoundError, TimedOutError)
 )
 """Errors of many causes, of which a particular one needs no sentence before it."""
 
@@ -98,12 +100,19 @@ class Writer:
         sys.stderr.write(clean(text) + "\n")
 
     def table(self, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """A table on a terminal; lines of cells between tabs, without titles, elsewhere."""
+        """A table on a terminal; lines of cells between tabs, without titles, elsewhere.
+
+        A terminal is told where there are no rows, and has a row's cells below each other where
+        they would be torn side by side.
+        """
         cleaned = [[shown(cell.replace("\n", " ")) for cell in row] for row in rows]
         if not sys.stdout.isatty():
             sys.stdout.writelines("\t".join(row) + "\n" for row in cleaned)
             return
-        _pretty(titles, cleaned)
+        if cleaned:
+            _pretty(titles, cleaned)
+        else:
+            self.note("There are none.")
 
     def error(self, error: CoffretError) -> None:
         """An error: its sentence and its hint in one line, or as JSON."""
@@ -174,9 +183,27 @@ def _pretty(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.table import Table  # noqa: PLC0415 - the same
     from rich.text import Text  # noqa: PLC0415 - the same
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in titles:
-        table.add_column(title, overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))  # Text, not str: brackets in a title are no markup
-    Console(highlight=False, markup=False, emoji=False).print(table)
+    console = Console(highlight=False, markup=False, emoji=False)
+    if console.width < _least_width(titles, rows):
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for _ in range(2):
+            table.add_column(overflow="fold")
+        for row in rows:
+            for title, cell in zip(titles, row, strict=False):
+                if cell:
+                    table.add_row(Text(title, "bold"), Text(cell))
+            table.add_row()
+    else:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for title in titles:
+            table.add_column(title, overflow="fold", no_wrap=title == titles[0])
+        for row in rows:
+            table.add_row(*map(Text, row))  # Text, not str: brackets in a title are no markup
+    console.print(table)
+
+
+def _least_width(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """The columns that a table needs to be read: a word in a line, but for very long ones."""
+    columns = zip(titles, *rows, strict=False)
+    words = [[word for cell in column for word in cell.split()] for column in columns]
+    return sum(min(_WORD, max(map(len, of_one), default=0)) + 2 for of_one in words)
