@@ -78,6 +78,18 @@ def test_what_notes_say_beside_narrows_and_is_shown(owner: Cli, tmp_path: Path) 
     assert 'Metadata:    mood=happy, year=2024, people=["Mila", "Bo"]\n' in shown
 
 
+def test_a_list_says_that_there_are_more(owner: Cli) -> None:
+    """What is cut at the limit is no secret, neither to a person nor to a program."""
+    for text in ("one", "two", "three"):
+        owner("remember", text)
+    remark = "These are 2 of 3; --limit 3 shows all.\n"
+    for more in ((), ("--json",)):
+        ran = owner("list", "--limit", "2", *more)
+        assert ran.err == remark
+        assert "one" not in ran.out
+        assert not owner("list", "--limit", "3", *more).err
+
+
 def test_search_keeps_to_labels(owner: Cli) -> None:
     """Whose a memory is, of which agent or session: all that are named have to fit."""
     for user in ("ana", "ben"):

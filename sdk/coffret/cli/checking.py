@@ -217,4 +217,4 @@ def _check_clock(response: Response) -> Check:
 
 
 def _failed(name: str, error: CoffretError, advice: str) -> Check:
-    return Check(name, BAD, f"{error}", error.hint or advice)
+    return Check(name, BAD, f"{str(error).rstrip('.')}.", error.hint or advice)

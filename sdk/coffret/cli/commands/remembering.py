@@ -152,17 +152,20 @@ def list_memories(  # noqa: PLR0913 - each option is an argument
 
     desk = desk_of(context, as_json=json)
     wanted = narrowed(tag, any_tag, kind, author, label, metadata, importance, since, until, source)
-    wanted |= {"limit": limit}
     listing_of("list", wanted)  # what is wrong is said before the passphrase is asked for
-    print_memories(desk, desk.vault().list(**wanted))
+    print_memories(desk, desk.vault().list(**wanted), limit)
 
 
-def print_memories(desk: Desk, memories: "Sequence[Memory]") -> None:
-    """A table, or an array of whole memories."""
+def print_memories(desk: Desk, found: "Sequence[Memory]", limit: int) -> None:
+    """The first of them, as a table or an array of whole memories; a remark if there are more."""
+    memories = found[:limit]
     if desk.out.as_json:
         desk.out.data(memories)
-        return
-    desk.out.table(("ID", "CHANGED", "TYPE", "TITLE", "TAGS"), memory_rows(memories))
+    else:
+        desk.out.table(("ID", "CHANGED", "TYPE", "TITLE", "TAGS"), memory_rows(memories))
+    if len(memories) < len(found):
+        all_of_them = f"These are {limit} of {len(found)}; --limit {len(found)} shows all."
+        desk.out.note(all_of_them)
 
 
 def show(context: typer.Context, memory: MemoryId, *, json: Json = False) -> None:

@@ -96,8 +96,7 @@ def list_granted(  # noqa: PLR0913 - each option is an argument
     """List what the grant covers now, most lately changed first."""
     desk = desk_of(context, as_json=json)
     wanted = narrowed(tag, any_tag, kind, author, label, metadata, importance, since, until, source)
-    found = _access(desk, app, file, request).memories(**wanted, limit=limit)
-    print_memories(desk, found)
+    print_memories(desk, _access(desk, app, file, request).memories(**wanted), limit)
 
 
 def show_granted(
