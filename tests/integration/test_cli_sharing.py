@@ -272,6 +272,16 @@ def test_what_an_app_writes_waits_for_the_owner(two: Two) -> None:
     two.owner("reject", made.data()["id"], code=6)
 
 
+def test_an_export_says_what_is_not_in_it(two: Two, tmp_path: Path) -> None:
+    """What apps wrote and nobody decided is not exported: who leaves with the file is told."""
+    two.grant()
+    two.app("app", "remember", "a hostel", "-t", "travel")
+    two.owner("sync")
+    ran = two.owner("export", str(tmp_path / "all.jsonl"))
+    assert "1 written by apps wait for you, and are not in it: coffret pending." in ran.err
+    assert "hostel" not in (tmp_path / "all.jsonl").read_text("utf-8")
+
+
 def test_a_rejected_memory_was_not_taken_in(two: Two) -> None:
     """One that an app created and the owner rejects is said to be none; the app sealed it."""
     two.grant()

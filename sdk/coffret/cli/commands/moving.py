@@ -118,6 +118,10 @@ def export(
         return
     size = write_private(path, vault.export(), replace=force)
     count = vault.status().memories
+    if waiting := len(vault.pending()):
+        desk.out.note(
+            f"{waiting} written by apps wait for you, and are not in it: coffret pending."
+        )
     desk.out.note("That file is plaintext: whoever has it can read every memory in it.")
     desk.out.done(
         f"Exported {memories(count)} to {path}.",
