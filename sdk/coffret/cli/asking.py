@@ -160,7 +160,11 @@ class Asker:
         if self._stdin_taken:
             message = f"the {what.name} is needed, and standard input is the content"
             raise InputError(message, hint=f"Run coffret unlock first, or set {what.variable}.")
-        return _decoded(sys.stdin.buffer.readline(_MOST), what)
+        line = sys.stdin.buffer.readline(_MOST)
+        if not line:
+            message = f"the {what.name} is needed, and nobody is there to ask"
+            raise InputError(message, hint=f"Give it on standard input, or set {what.variable}.")
+        return _decoded(line, what)
 
 
 def _decoded(line: bytes, what: Secret) -> str:

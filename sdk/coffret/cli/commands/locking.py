@@ -37,6 +37,10 @@ def unlock(
     check_possible()
     vault = desk.locked()
     desk.unlock(vault)
+    _, held = desk.let_go()
+    if held is not None:  # its session would stay in the list, and nobody would use it again
+        with suppress(CoffretError):
+            held.log_out()
     desk.agent.start(wire_keys(vault), seconds)
     text = f"Unlocked. Locks after {timedelta(seconds=seconds)} without use, or with coffret lock."
     desk.out.done(text, {"unlocked": True, "seconds": seconds})
