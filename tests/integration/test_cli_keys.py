@@ -97,6 +97,8 @@ def test_a_kit_restores_a_vault_on_a_new_machine(cli: Cli, url: str, tmp_path: P
     file = tmp_path / "kit.txt"
     file.write_text(kit)
     machine = Cli(tmp_path / "machine")
+    asked = machine("recover", "--kit", str(file), code=2, **BY_HAND)
+    assert "the new passphrase is needed" in asked.err.lower()  # not the one that was forgotten
     ran = machine("recover", "--kit", str(file), stdin=f"{NEW}\n", **BY_HAND)
     assert code_in(ran.out, "CF1") != code_in(kit, "CF1")
     machine.passphrase.write_text(NEW)

@@ -176,7 +176,9 @@ def recover(
     url, owner = _where(desk, server, username)
     code = printed.recovery_code if printed else desk.asker.secret(RECOVERY_CODE)
     # Where both are named, the other is the one that may have leaked, or been forgotten.
-    chosen = NEW_PASSPHRASE if desk.asker.has_file(NEW_PASSPHRASE) else PASSPHRASE
+    # Who is asked is asked for a new one: the old one may be what was forgotten.
+    other = desk.asker.has_file(PASSPHRASE) and not desk.asker.has_file(NEW_PASSPHRASE)
+    chosen = PASSPHRASE if other else NEW_PASSPHRASE
     passphrase = desk.asker.new_passphrase(chosen)
     found, secret_key = coffret.Vault.recover(
         url, owner, code, passphrase, desk.folder, kit=text, ambient=desk.ambient
