@@ -1,8 +1,10 @@
 """The program: every command by name, and the one place where errors become exit codes."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -35,12 +37,14 @@ from coffret.cli.commands import (
 from coffret.cli.desk import Desk, desk_of
 from coffret.cli.ending import ended_in_order
 from coffret.cli.places import DEFAULT
-from coffret_vault.errors import CoffretError
+from coffret.cli.writing import UNTAKEN
+from coffret_vault.errors import CoffretError, StoreError
 
 if TYPE_CHECKING:
     from coffret.flows.state import Ambient
 
 _USAGE = 2
+_NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO))
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer exports it by no name
 
 
@@ -204,10 +208,28 @@ def run(arguments: Sequence[str] | None = None, *, ambient: "Ambient | None" = N
     )
     try:
         with ended_in_order(), desk:
-            return _invoke(words, desk)
+            code = _invoke(words, desk)
+            sys.stdout.flush()  # here, where what stands in its way has a sentence
+            return code
     except CoffretError as error:
         desk.out.error(error)
         return error.exit_code
+    except BrokenPipeError:  # who reads has enough
+        _drop_output()
+        return 1
+    except OSError as error:
+        if error.errno not in _NO_ROOM or error.filename is not None:
+            raise
+        _drop_output()
+        full = StoreError(UNTAKEN)
+        desk.out.error(full)
+        return full.exit_code
+
+
+def _drop_output() -> None:
+    """Throw away what is still to be written, or it would fail again when the process ends."""
+    with suppress(OSError, ValueError):  # it may be no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _invoke(words: list[str], desk: Desk) -> int:

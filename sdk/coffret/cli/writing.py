@@ -41,6 +41,7 @@ _LABELS = {
     "sealing": "Sealing memories",
     "deletions": "Deleting memories",
 }
+UNTAKEN = "standard output does not take what is to be shown"
 _LONG_SECONDS = 10.0
 _WORD = 16
 _SAYS_ALL = frozenset(
@@ -85,8 +86,7 @@ class Writer:
             self.done(text, value)
             sys.stdout.flush()
         except OSError:
-            message = "standard output does not take what is to be shown"
-            raise StoreError(message) from None
+            raise StoreError(UNTAKEN) from None
 
     def done(self, text: str, value: Any) -> None:  # noqa: ANN401 - as plain()
         """What was done: a sentence for a person, or the value as JSON."""
@@ -121,7 +121,7 @@ class Writer:
             return
         message = _sentence(str(error))
         sentence = error.sentence()
-        alone = str(error) == sentence or type(error) in _SAYS_ALL
+        alone = str(error) in {sentence, UNTAKEN} or type(error) in _SAYS_ALL
         lead = "" if alone else f"{sentence} "
         hint = f" {_sentence(error.hint)}" if error.hint else ""
         self.note(f"coffret: {lead}{message}{hint}".replace("\n", " "))

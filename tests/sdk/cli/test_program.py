@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from cli_harness import Cli
+from cli_harness import SCRIPT, Cli
 from coffret.cli import desk as desk_module
 from coffret.cli import main
 from coffret.cli.program import app_commands, commands
@@ -16,7 +17,6 @@ from coffret_vault import errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 def every_error(
@@ -102,6 +102,24 @@ def test_version_and_completion(tmp_path: Path) -> None:
     assert cli("--version").out.startswith("coffret ")
     ran = cli.process(COMP_WORDS="coffret re", COMP_CWORD="1", _COFFRET_COMPLETE="complete_bash")
     assert {"remember", "recover", "requests", "reject"} <= set(ran.out.split())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a file that is always full")
+@pytest.mark.parametrize("words", ["--version", "--help"])
+def test_output_that_is_full_has_a_sentence(tmp_path: Path, words: str) -> None:
+    """Where a full disk takes no output, that is said in one line, with an exit code of its own."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(  # noqa: S603 - this very interpreter
+            [sys.executable, "-c", SCRIPT, words],
+            env=Cli(tmp_path / "home").environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == errors.StoreError.exit_code
+    (line,) = done.stderr.splitlines()
+    assert line == "coffret: Standard output does not take what is to be shown."
 
 
 @pytest.mark.parametrize("words", [["--help"], ["status"], ["list"]])
