@@ -229,7 +229,8 @@ def update(
     """
     identifier, memory = find(state, memory_id)
     if memory.current:
-        yield from look_before(state, _record(state, identifier, memory.current).header)
+        with said_not_kept():
+            yield from look_before(state, _record(state, identifier, memory.current).header)
     made: list[Written] = []
 
     def describe() -> Change:
