@@ -16,6 +16,7 @@ from coffret_server.app import create_app
 from coffret_server.joined import JoinedProtocol
 from coffret_server.lines import BatchedHandler, PlainFormatter
 from coffret_server.quotas import UnknownAccountError, quota
+from coffret_server.saying import say
 from coffret_server.settings import Settings, unknown_names
 from coffret_server.storage.addresses import DatabaseError
 from coffret_server.storage.open import Upgrade, check, migrate
@@ -70,11 +71,6 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _say(text: str) -> None:
-    """Tell whoever started the command something."""
-    print(f"coffret-server: {text}", file=sys.stderr, flush=True)  # noqa: T201 - a command speaks to a person
-
-
 def _settings(arguments: argparse.Namespace) -> Settings:
     given = {
         "database": arguments.database,
@@ -84,7 +80,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     try:
         return Settings.from_environment(given, default_database=DEFAULT_DATABASE)
     except ValueError as error:
-        _say(str(error))
+        say(str(error))
         raise SystemExit(EXIT_SETTINGS) from None
 
 
@@ -116,7 +112,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except (OSError, UnicodeError) as error:
         listening.close()
         why = getattr(error, "strerror", None) or "there is no such host"
-        _say(f"--host {host} and --port {port} cannot be listened on: {why}")
+        say(f"--host {host} and --port {port} cannot be listened on: {why}")
         raise SystemExit(EXIT_SETTINGS) from None
     return listening
 
@@ -156,22 +152,22 @@ def _quota(arguments: argparse.Namespace) -> int:
     database, name = _settings(arguments).database, arguments.username
     wanted = quota(database, name, memories=arguments.memories, size=arguments.bytes)
     try:
-        _say(asyncio.run(wanted))
+        say(asyncio.run(wanted))
     except UnknownAccountError:
-        _say(f"nobody is called {name!a} here")
+        say(f"nobody is called {name!a} here")
         return EXIT_SETTINGS
     return 0
 
 
 def _say_state(settings: Settings, done: Upgrade | None) -> None:
-    _say(f"devices know this server as {' '.join(settings.origins)}")
+    say(f"devices know this server as {' '.join(settings.origins)}")
     for origin in settings.origins:
         if origins.is_refused_by_devices(origin):
-            _say(f"devices will not use {origin}: to another machine they speak https alone")
+            say(f"devices will not use {origin}: to another machine they speak https alone")
     for name in unknown_names():
-        _say(f"there is no setting {name}; it is ignored")
+        say(f"there is no setting {name}; it is ignored")
     if done is not None:
-        _say(_told(done))
+        say(_told(done))
 
 
 def _told(done: Upgrade | None) -> str:
@@ -198,8 +194,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _quota(arguments)
         if arguments.command == "delete-account":
             return deleting.run(_settings(arguments), arguments.username, yes=arguments.yes)
-        _say(_told(asyncio.run(migrate(_settings(arguments).database))))
+        say(_told(asyncio.run(migrate(_settings(arguments).database))))
     except DatabaseError as error:
-        _say(str(error))
+        say(str(error))
         return EXIT_DATABASE
     return 0

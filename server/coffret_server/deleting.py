@@ -11,6 +11,7 @@ from uuid import UUID
 
 from coffret_server.departing import depart, erase_some
 from coffret_server.problems import ProblemError
+from coffret_server.saying import say
 from coffret_server.services import Services, opened, system_clock
 from coffret_server.settings import Settings
 from coffret_server.storage import Tx
@@ -51,16 +52,16 @@ async def _delete(settings: Settings, username: str, *, yes: bool) -> int:
     async with opened(settings, system_clock) as services:
         begun = await services.storage.one(_FIND_BEGUN, username)
         if begun is not None:
-            _say("it was deleted already; what is left of it is erased")
+            say("it was deleted already; what is left of it is erased")
             return await _erase(services, bytes(begun[0]))
         row = await services.storage.one(_FIND, username)
         if row is None:
-            _say("there is no account of that name")
+            say("there is no account of that name")
             return NOTHING_DELETED
         found = _Account(*row)
         _describe(found)
         if not yes and not _is_meant(username):
-            _say("nothing was deleted")
+            say("nothing was deleted")
             return NOTHING_DELETED
 
         async def job(tx: Tx) -> None:
@@ -70,9 +71,9 @@ async def _delete(settings: Settings, username: str, *, yes: bool) -> int:
         try:
             await services.storage.submit(job)
         except ProblemError:
-            _say("its owner deleted it meanwhile; what is left of it is erased")
+            say("its owner deleted it meanwhile; what is left of it is erased")
         else:
-            _say("it is gone for its owner and for apps; its rows are erased")
+            say("it is gone for its owner and for apps; its rows are erased")
         return await _erase(services, found.account)
 
 
@@ -85,27 +86,23 @@ async def _erase(services: Services, account: bytes) -> int:
 
     while await services.storage.submit(job) is not None:  # noqa: ASYNC110 - others write too
         await asyncio.sleep(_REST)
-    _say("all of it is erased; the name can be taken by anybody")
+    say("all of it is erased; the name can be taken by anybody")
     return 0
 
 
 def _describe(found: _Account) -> None:
-    _say(
+    say(
         f"account {UUID(bytes=found.account)}: {found.memories} memories, {found.entries} entries"
         f" of its log, {found.size} bytes of records, {found.grants} grants to apps,"
         f" {found.sessions} sessions"
     )
-    _say("it cannot be had back; a backup of the database that has it, has it still")
+    say("it cannot be had back; a backup of the database that has it, has it still")
 
 
 def _is_meant(username: str) -> bool:
     """Whether whoever runs this types the name; nobody who is not there does."""
     if not sys.stdin.isatty():
-        _say("this needs the name typed by a person, or --yes")
+        say("this needs the name typed by a person, or --yes")
         return False
-    _say("type the username to delete it:")
+    say("type the username to delete it:")
     return sys.stdin.readline().rstrip("\r\n") == username
-
-
-def _say(text: str) -> None:
-    print(f"coffret-server: {text}", file=sys.stderr, flush=True)  # noqa: T201 - a command speaks to a person
