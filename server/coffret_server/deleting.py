@@ -9,7 +9,7 @@ import sys
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from coffret_server.departing import depart, erase_some
+from coffret_server.departing import depart, erase_some, left_of
 from coffret_server.problems import ProblemError
 from coffret_server.saying import say
 from coffret_server.services import Services, opened, system_clock
@@ -81,7 +81,8 @@ async def _erase(services: Services, account: bytes) -> int:
     """Erase until nothing of it is left; a server that runs beside this does its part."""
 
     async def job(tx: Tx) -> Row | None:
-        await erase_some(tx, services.clock())
+        if await left_of(tx, account) is not None:
+            await erase_some(tx, account, services.clock())
         return await tx.one(_IS_LEFT, account)
 
     while await services.storage.submit(job) is not None:  # noqa: ASYNC110 - others write too

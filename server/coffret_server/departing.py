@@ -36,14 +36,27 @@ _FORGET_FAILURES: Final = (
 )
 _FORGET_REPEATS: Final = "DELETE FROM idempotency WHERE caller = ?"
 _NEXT: Final = (
-    "SELECT account_id FROM departures WHERE erased IS NULL ORDER BY begun, account_id LIMIT 1"
+    "SELECT begun, account_id FROM departures WHERE erased IS NULL"
+    " AND (begun, account_id) > (?, ?) ORDER BY begun, account_id LIMIT 1"
 )
+_THIS: Final = "SELECT begun, account_id FROM departures WHERE erased IS NULL AND account_id = ?"
 _DONE: Final = "UPDATE departures SET username = NULL, erased = ? WHERE account_id = ?"
 _KEEP_BYGONE: Final = (
     "INSERT INTO bygones (thing_id, app_id) SELECT CAST(? AS BLOB), app_id FROM apps"
     " WHERE app_id = ? AND LENGTH(developer_id) > 0 ON CONFLICT DO NOTHING"
 )
 """Of an app that was ended nothing is kept: it cannot ask."""
+
+
+class Place(NamedTuple):
+    """An account of which something is left, in the order in which they were deleted."""
+
+    begun: int
+    account: bytes
+
+
+FIRST: Final = Place(-1, b"")
+"""Before all of them."""
 
 
 class _Part(NamedTuple):
@@ -133,21 +146,28 @@ def _skip(tx: Tx) -> str:
     return f"{tx.for_update} SKIP LOCKED" if tx.for_update else ""
 
 
-async def erase_some(tx: Tx, now: int) -> bool:
-    """Erase some rows of an account that is gone; whether there may be more to do.
+async def next_left(tx: Tx, after: Place = FIRST) -> Place | None:
+    """The next account of which something is left, for this transaction alone.
 
-    Processes that do this side by side take different accounts.
+    Processes that erase side by side take different accounts.
     """
-    found = await tx.one(_NEXT + _skip(tx))
-    if found is None:
-        return False
-    account = bytes(found[0])
+    row = await tx.one(_NEXT + _skip(tx), *after)
+    return None if row is None else Place(row[0], bytes(row[1]))
+
+
+async def left_of(tx: Tx, account: bytes) -> Place | None:
+    """This very account, as `next_left` gives it; None where another process is about it."""
+    row = await tx.one(_THIS + _skip(tx), account)
+    return None if row is None else Place(row[0], bytes(row[1]))
+
+
+async def erase_some(tx: Tx, account: bytes, now: int) -> None:
+    """Erase some rows of an account that is gone; where there are none, all of it is erased."""
     for part in PARTS:
         if rows := await tx.all(part.choose, account):
             await _erase(tx, account, part, _fitting(rows))
-            return True
+            return
     await tx.run(_DONE, now, account)
-    return True
 
 
 def _fitting(rows: Sequence[Row]) -> Sequence[Row]:

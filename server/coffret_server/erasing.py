@@ -8,7 +8,8 @@ from typing import Final
 
 import msgspec
 
-from coffret_server.departing import erase_some
+from coffret_server.departing import FIRST, Place, erase_some, next_left
+from coffret_server.lines import places
 from coffret_server.storage import Storage, Tx
 from coffret_server.storage.trouble import reason
 
@@ -53,25 +54,51 @@ class Eraser:
     async def _run(self) -> None:
         while True:
             self._awake.clear()
-            try:
-                await self._erase_all()
-            except Exception as error:  # noqa: BLE001 - it is tried again, whatever it was
-                _report(error)
+            await self._erase_all()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY):  # `wait_for` can swallow a cancellation
                     await self._awake.wait()
 
     async def _erase_all(self) -> None:
-        async def job(tx: Tx) -> bool:
-            return await erase_some(tx, self._clock())
-
-        is_more = True
+        """Erase whatever can be: what fails keeps no other account here, and is tried again."""
+        failed, first = 0, None
+        place, is_more = FIRST, True
         while is_more:
-            is_more = await self._storage.submit(job)
+            step = _Step(place, self._clock())
+            try:
+                is_more = await self._storage.submit(step.run)
+            except Exception as error:  # noqa: BLE001 - it is tried again, whatever it was
+                failed, first = failed + 1, first or error
+                is_more = step.at is not None  # else the database itself does not answer
+                place = step.at or place
             await asyncio.sleep(_REST)
+        if first is not None:
+            _report(first, failed)
 
 
-def _report(error: Exception) -> None:
-    """Log by its kind alone: a message may hold data."""
-    line = {"erasing": "an account", "error": type(error).__name__, "reason": reason(error)}
+class _Step:
+    """One transaction of erasing, and which account it came to."""
+
+    def __init__(self, after: Place, now: int) -> None:
+        self._after = after
+        self._now = now
+        self.at: Place | None = None
+
+    async def run(self, tx: Tx) -> bool:
+        """Erase a little of the next account; whether there was one."""
+        self.at = await next_left(tx, self._after)
+        if self.at is not None:
+            await erase_some(tx, self.at.account, self._now)
+        return self.at is not None
+
+
+def _report(error: Exception, failed: int) -> None:
+    """Log one line, by the first error's kind and place alone: a message may hold data."""
+    line = {
+        "erasing": "what is left of deleted accounts: it is tried again",
+        "failed": failed,
+        "error": type(error).__name__,
+        "at": places(error.__traceback__),
+        "reason": reason(error),
+    }
     ERRORS.error(msgspec.json.encode(line).decode())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg  # type: ignore[import-untyped]
 
-from coffret_server.departing import erase_some
+from coffret_server.departing import erase_some, next_left
 from coffret_server.schema import Base
 from server import forge
 from server.stand import ORIGIN, Stand
@@ -86,7 +86,10 @@ async def step(stand: Stand) -> bool:
     services: Services = stand.app.state.services
 
     async def job(tx: Tx) -> bool:
-        return await erase_some(tx, stand.clock())
+        place = await next_left(tx)
+        if place is not None:
+            await erase_some(tx, place.account, stand.clock())
+        return place is not None
 
     return await services.storage.submit(job)
 
