@@ -9,7 +9,15 @@ import msgspec
 from coffret_server.ledger import Ledger
 from coffret_server.news import WRAPS_LIMIT
 from coffret_server.problems import ProblemError, refuse
-from coffret_server.rows import Put, Rewrap, State, load_state
+from coffret_server.rows import (
+    BESIDE_MEMORIES,
+    REPEATABLE,
+    Put,
+    Rewrap,
+    State,
+    check_length,
+    load_state,
+)
 from coffret_server.signatures import Verifier
 from coffret_server.storage.base import SQLITE_VARIABLES, Tx, marks
 from coffret_server.wire import records
@@ -248,6 +256,7 @@ async def apply(
     await _replay(ledger, prepared)
     if ledger.frontier.root() != prepared.head.root:
         refuse("invalid-input", "the head's root is not that of the log")
+    _check_repeated(state, prepared)
     await _apply_wraps(ledger, prepared, now)
     await ledger.finish(prepared.text, prepared.base)
     return Applied(ledger.seq)
@@ -290,6 +299,13 @@ def _check_expected(prepared: Prepared, expected: Sequence[Expected]) -> None:
     ]
     if len(found) != len(expected) or any(item not in found for item in expected):
         refuse("invalid-input", "the append has not the entries that this call is about")
+
+
+def _check_repeated(state: State, prepared: Prepared) -> None:
+    """Let nobody fill a log with what is said again and again; a key change is no such thing."""
+    kinds = {entry.kind for entry in prepared.entries}
+    if kinds & REPEATABLE and "rotate" not in kinds:
+        check_length(state, prepared.head.size, BESIDE_MEMORIES)
 
 
 async def _replay(ledger: Ledger, prepared: Prepared) -> None:

@@ -15,6 +15,8 @@ ACTIVE: Final = "active"
 PAUSED: Final = "paused"
 REVOKED: Final = "revoked"
 ENDED: Final = "ended"
+LIMIT: Final = 5_000
+"""Grants of an account, those that are over too: a key change names them all in one body."""
 _REFUSALS: Final = {
     ACTIVATING: ("grant-activating", "the owner's device is still setting the grant up"),
     PAUSED: ("grant-paused", "the owner paused the grant"),
@@ -38,6 +40,17 @@ class Grant(msgspec.Struct, frozen=True):
 def state_at(stored: str, expires: int, now: int) -> str:
     """A grant's state: what is not revoked has ended when its time is over."""
     return ENDED if stored != REVOKED and expires <= now else stored
+
+
+async def check_number(tx: Tx, account: bytes) -> None:
+    """Let an account have no more grants than a key change can end at once.
+
+    Raises:
+        ProblemError: `conflict`.
+    """
+    row = await tx.one("SELECT COUNT(*) FROM grants WHERE account_id = ?", account)
+    if row is not None and row[0] >= LIMIT:
+        refuse("conflict", "an account has had so many grants that no more are kept")
 
 
 async def find_grant(tx: Tx, grant: bytes, now: int) -> Grant | None:

@@ -16,6 +16,8 @@ from coffret_server.rows import (
     ADD_MEMORY,
     ADD_TAG,
     ADD_TILE,
+    BY_APPS,
+    BY_OWNER,
     CHANGE_MEMORY,
     DROP_OLDER_WRAPS,
     DROP_TAGS,
@@ -71,7 +73,7 @@ class Ledger:
         self._unlisted: set[bytes] = set()
         self._memory_count = state.memories
         self._bytes = state.bytes
-        self._writer: str | None = None
+        self._halves = 0
 
     async def load(self, memories: Iterable[bytes]) -> None:
         """Read where these memories stand."""
@@ -189,6 +191,7 @@ class Ledger:
             raise conflict(message)  # no version of it would do
         self._newest(memory, entry, entry.digest)
         self._add(leaf, entry, status=PENDING, grant=grant)
+        self._halves = BY_APPS
         self.waiting.add(grant, None)
 
     async def accept(self, leaf: bytes, entry: Entry, rewrap: Rewrap | None) -> None:
@@ -247,7 +250,7 @@ class Ledger:
         self.seq += 1
         if put:
             self._bytes += len(put.record)
-            self._writer = "owner" if put.grant is None else "app"
+            self._halves = BY_OWNER if put.grant is None else BY_APPS
 
     async def target(self, memory: bytes, version: int) -> Target | None:
         """A stored put or delete of a memory."""
@@ -366,8 +369,8 @@ class Ledger:
         """
         await self._list_pending()
         check_quota(self.state, self._memory_count, self._bytes)
-        if self._writer:
-            check_length(self.state, self.seq, by_app=self._writer == "app")
+        if self._halves:
+            check_length(self.state, self.seq, self._halves)
         account = self.account
         fresh = [m.row(account) for m in self._memories.values() if m.fresh and m.dirty]
         changed = [m.row(account) for m in self._memories.values() if m.dirty and not m.fresh]

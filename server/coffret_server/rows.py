@@ -14,8 +14,16 @@ LENGTH: Final = 1_000_000
 LENGTH_A_MEMORY: Final = 64
 """Entries of a log in which versions are written: so many, or as many for each memory of a quota.
 
-With the quotas that are usual they take as much room as the records may.
+With the quotas that are usual they take as much room as the records may. Apps have half of it, so
+that none fills what the owner writes in. What an owner may say again and again beside memories has
+as much behind it: whoever has filled a log with versions can still change a passphrase in it.
 """
+BY_APPS: Final = 1
+BY_OWNER: Final = 2
+BESIDE_MEMORIES: Final = 4
+"""Halves of that length, up to which entries of a kind are taken."""
+REPEATABLE: Final = frozenset({"settings", "keyslot", "keyslot-remove", "grant", "pause", "resume"})
+"""Entries of which there can be any number; of all others beside, one for each of something."""
 ADD_ENTRY: Final = (
     "INSERT INTO entries (account_id, seq, leaf, kind, subject, version, status, grant_id,"
     " key_number, changed, record_seq, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -230,15 +238,14 @@ def check_digest(memory: Memory, entry: Entry) -> None:
         raise conflict(message, memory)
 
 
-def check_length(state: State, size: int, *, by_app: bool) -> None:
-    """Refuse a version more in a log that is longer than any use of its account makes it.
+def check_length(state: State, size: int, halves: int) -> None:
+    """Refuse an entry more in a log that is longer than any use of its account makes it.
 
-    What was deleted leaves its entries: of no quota, they would be stored without end. Deletions,
-    refusals, revocations and all else go on. Half of it is out of reach for apps, so that none
-    fills what the owner writes in.
+    What was deleted leaves its entries: of no quota, they would be stored without end. An owner's
+    deletions, decisions, revocations and key changes go on: each ends something that has an end.
     """
     most = max(LENGTH, LENGTH_A_MEMORY * state.quota_memories)
-    if size > (most // 2 if by_app else most):
+    if size > most * halves // 2:
         code, detail = "quota-exceeded", "the log is too long: begin a new vault with what is here"
         raise ProblemError(code, detail, retry_after=3600)
 

@@ -7,6 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from coffret_server.control import asking
 from server import forge
 from server.stand import Clock, Stand, code, request_id, serving, signed_request
 
@@ -169,3 +170,32 @@ async def test_requests_that_led_to_nothing_are_forgotten(stand: Stand) -> None:
     await ask(stand, app, owner)
     states = sorted(row["state"] for row in await listed(stand, owner))
     assert states == ["approved", "pending"]
+
+
+async def test_all_apps_together_have_an_end(
+    stand: Stand, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many apps are made, they ask an owner so often a day, and so much of it is kept."""
+    monkeypatch.setattr(asking, "NEWEST", 3)
+    owner, apps = await stand.sign_up(), [await stand.new_app() for _ in range(4)]
+    denied, first = await ask(stand, apps[1], owner)
+    await deny(stand, owner, denied)
+    clock.advance(30)
+    waiting, second = await ask(stand, apps[0], owner)
+    assert (first.status_code, second.status_code) == (201, 201)
+    clock.advance(30)
+    assert (await ask(stand, apps[2], owner))[1].status_code == 201
+    _, answer = await ask(stand, apps[3], owner)
+    assert code(answer) == (429, "rate-limited")
+    assert answer.headers["retry-after"] == str(DAY - 60)
+    clock.advance(DAY)
+    for app in apps[1:]:
+        await stand.authorize(app)
+        request, answer = await ask(stand, app, owner)
+        assert answer.status_code == 201
+        await deny(stand, owner, request)
+        clock.advance(1)
+    kept = [item["request_id"] for item in await listed(stand, owner)]
+    assert str(request_id(waiting)) in kept
+    assert str(request_id(denied)) not in kept
+    assert len(kept) == 5

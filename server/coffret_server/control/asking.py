@@ -7,7 +7,7 @@ makes apps without end is seen, and can be denied, and what is open is never hid
 
 from typing import Final
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, select
+from sqlalchemy import ColumnElement, Select, and_, delete, func, not_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coffret_server.principals import AppCaller
@@ -25,6 +25,9 @@ OPEN_LIMIT: Final = 500
 LARGEST: Final = 64 * 1024
 """Of a request, in bytes: all tags and types that a selector can name fit, and a thousand ids."""
 _AT_ONCE: Final = 100
+NEWEST: Final = 2_000
+"""Requests to an owner that are kept longer than a day, beside those that led to a grant; and what
+all apps together may ask them within one. However many apps are made, it has an end."""
 
 
 def is_open(now: int) -> ColumnElement[bool]:
@@ -78,6 +81,14 @@ async def check_rate(
     count = await session.scalar(select(func.count()).select_from(others.subquery()))
     if count is not None and count >= OPEN_LIMIT:
         _refuse("too many apps wait for this owner's decision", HOUR)
+    if (before := await _newest_but(session, account, NEWEST - 1)) > now - DAY:
+        _refuse("too many apps asked this owner today", -(-(before + DAY - now) // SECOND))
+
+
+async def _newest_but(session: AsyncSession, account: bytes, number: int) -> int:
+    """When the request to an owner was made behind which there are so many newer ones, or 0."""
+    newest = _to(account).order_by(AccessRequest.created.desc()).offset(number).limit(1)
+    return await session.scalar(newest) or 0
 
 
 def _to(account: bytes) -> Select[int]:
@@ -90,11 +101,16 @@ def _refuse(detail: str, seconds: int) -> None:
 
 
 async def forget_old(session: AsyncSession, account: bytes, now: int) -> None:
-    """Delete a few of the oldest requests to an owner that led to nothing, after three months."""
+    """Delete a few of the oldest requests to an owner that led to nothing, after three months.
+
+    Sooner where there are many; never one of today, by which an app's requests are counted.
+    """
     mine = AccessRequest.account_id == account
+    before = max(now - KEPT, min(await _newest_but(session, account, NEWEST), now - DAY))
+    led_to_nothing = AccessRequest.grant_id.is_(None), not_(is_open(now))
     old = (
         select(AccessRequest.request_id)
-        .where(mine, AccessRequest.created < now - KEPT, AccessRequest.grant_id.is_(None))
+        .where(mine, AccessRequest.created < before, *led_to_nothing)
         .order_by(AccessRequest.created)
         .limit(_AT_ONCE)
     )

@@ -38,6 +38,7 @@ from coffret_server.wire import pae
 
 developers = router("developers and apps")
 KEYS_LIMIT = 20
+APPS_LIMIT = 1_000
 _NOBODY: Final = b""
 """Whose an app is that was deleted: no developer's id is that."""
 _TEXT: Final = r"^[^\x00]*$"
@@ -192,16 +193,23 @@ async def create_app(
     )
     try:
         async with services.storage.write() as session:
-            # Held, so that they are not forgotten before they have it.
-            if not await session.get(Developer, developer, with_for_update={"read": True}):
+            # Held, so that they are not forgotten before they have it, and their apps are counted.
+            if not await session.get(Developer, developer, with_for_update=True):
                 raise _unknown_developer()
             if await repeat.earlier(session, developer) is None:
+                await _check_number(session, developer)
                 session.add(app)
                 session.add(_key_row(manifest.app.bytes, uuid4(), key, services.clock(), KeyBody()))
                 await repeat.keep(session, developer, {"app_id": str(manifest.app)})
     except IntegrityError:
         refuse("conflict", "an app of that id exists")
     return answer({"app_id": manifest.app, "api_key": key}, 201)
+
+
+async def _check_number(session: AsyncSession, developer: bytes) -> None:
+    have = select(App.app_id).where(App.developer_id == developer).limit(APPS_LIMIT)
+    if len((await session.scalars(have)).all()) >= APPS_LIMIT:
+        refuse("conflict", "a developer has at most 1,000 apps: delete some first")
 
 
 def _new_key(services: Services, app: bytes, repeat: Repeat) -> str:

@@ -324,6 +324,7 @@ async def _approve(
                 row = await _find_pending(session, request_id, owner, now)
                 app = await session.get_one(App, row.app_id)
                 _check_narrowed(statement, row, app, owner, now)
+                await rules.check_number(await session_tx(session), owner.account)
                 session.add(_grant_row(body, statement, row, now))
                 row.state, row.decided, row.grant_id = "approved", now, grant_id
                 await apply(await session_tx(session), ready, expected, now=now)
