@@ -120,5 +120,5 @@ async def healthy() -> Response:
 
 async def ready(services: CurrentServices) -> Response:
     """The database answers, and takes changes; and by which origins devices know this server."""
-    await services.readiness.check(services.storage.ping)
+    await services.readiness.check(services.ping)
     return JSONResponse({"status": "ready", "origins": list(services.origins)})

@@ -11,6 +11,7 @@ import msgspec
 from coffret_server.departing import FIRST, Place, erase_some, next_left
 from coffret_server.lines import places
 from coffret_server.storage import Storage, Tx
+from coffret_server.storage.tables import Tables
 from coffret_server.storage.trouble import reason
 
 ERRORS: Final = logging.getLogger("coffret_server.errors")
@@ -24,13 +25,15 @@ _REST: Final = 0.002
 class Eraser:
     """Erases what is left of deleted accounts, from the start of a process on."""
 
-    def __init__(self, storage: Storage, clock: Callable[[], int]) -> None:
+    def __init__(self, storage: Storage, clock: Callable[[], int], tables: Tables) -> None:
         """Wait to be started.
 
         Args:
             storage: the database.
             clock: µs since 1970.
+            tables: whether it is ours.
         """
+        self._tables = tables
         self._storage = storage
         self._clock = clock
         self._awake = asyncio.Event()
@@ -63,7 +66,7 @@ class Eraser:
         """Erase whatever can be: what fails keeps no other account here, and is tried again."""
         failed, first = 0, None
         place, is_more = FIRST, True
-        while is_more:
+        while is_more and self._tables.are_ours:
             step = _Step(place, self._clock())
             try:
                 is_more = await self._storage.submit(step.run)

@@ -241,6 +241,8 @@ class Gate:
     async def _serve(self, scope: "Scope", receive: "Receive", send: "Send", info: Info) -> None:
         try:
             self._admit(scope, info)
+            if scope["path"] not in _PROBES:
+                scope["app"].state.services.tables.check()
             application = self._fast.get((scope["method"], scope["path"]), self._app)
             await application(scope, receive, send)
         except ClientDisconnect:
@@ -255,7 +257,8 @@ class Gate:
             if info.status:  # the answer has begun: nothing can be added to it
                 _report(info, error)
                 return
-            problem = self._counted(scope, info, as_problem(error, info))
+            problem = await _of_tables(scope, as_problem(error, info))
+            problem = self._counted(scope, info, problem)
             if problem.overtaken is not None:
                 self._limits.quiet.begin(problem.overtaken)
             await answer_problem(problem, info, send)
@@ -310,6 +313,18 @@ def as_problem(error: Exception, info: Info) -> ProblemError:
     if reason(error):
         return _later()
     return ProblemError("server-error", "the failure was recorded under this request id")
+
+
+async def _of_tables(scope: "Scope", problem: ProblemError) -> ProblemError:
+    """What nobody foresaw may come of tables that are another version's now."""
+    if problem.code == "server-error":
+        tables = scope["app"].state.services.tables
+        await tables.look()
+        try:
+            tables.check()
+        except ProblemError as found:
+            return found
+    return problem
 
 
 def _known_place(item: "Mapping[str, Any]") -> "tuple[int | str, ...]":

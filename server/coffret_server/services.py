@@ -16,6 +16,7 @@ from coffret_server.quiet import Quiet
 from coffret_server.schema import Setting
 from coffret_server.settings import Settings
 from coffret_server.storage import Storage, open_storage
+from coffret_server.storage.tables import Tables
 from coffret_server.storage.trouble import Readiness
 from coffret_server.turns import Room, Turns
 
@@ -51,7 +52,14 @@ class Services:
         self.principals = Principals(storage, secrets.jwt_key, secrets.nonce_key, clock)
         self.proofs = Proofs(settings.origins, secrets.nonce_key, clock)
         self.readiness = Readiness(READY_SECONDS)
-        self.eraser = Eraser(storage, clock)
+        self.tables = Tables(storage)
+        self.eraser = Eraser(storage, clock, self.tables)
+
+    async def ping(self) -> None:
+        """Raise if the database does not answer, is not ours any more, or takes no change."""
+        await self.tables.look()
+        self.tables.check()
+        await self.storage.ping()
 
 
 class Tally(NamedTuple):
@@ -161,8 +169,10 @@ async def opened(settings: Settings, clock: Callable[[], int]) -> AsyncIterator[
 async def running(settings: Settings, clock: Callable[[], int]) -> AsyncIterator[Services]:
     """The same for a server, which erases what is left of deleted accounts meanwhile."""
     async with opened(settings, clock) as services:
+        services.tables.start()
         services.eraser.start()
         try:
             yield services
         finally:
             await services.eraser.close()
+            await services.tables.close()
