@@ -1,6 +1,7 @@
 """The owner's append: checked as far as its bytes go, then applied in one transaction."""
 
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -9,6 +10,7 @@ import msgspec
 from coffret_server.ledger import Ledger
 from coffret_server.news import WRAPS_LIMIT
 from coffret_server.problems import ProblemError, refuse
+from coffret_server.quiet import Overtaken
 from coffret_server.rows import (
     BESIDE_MEMORIES,
     REPEATABLE,
@@ -277,7 +279,7 @@ def log_moved(state: State, prepared: Prepared) -> ProblemError:
     code, current = "log-moved", {"size": state.size, "head": state.head}
     problem = ProblemError(code, "read what is new and try again", current=current)
     if parse_head(state.head).size <= prepared.base < state.size:
-        problem.overtaken = prepared.account
+        problem.overtaken = Overtaken(prepared.account, sha256(prepared.text.encode()).digest())
     return problem
 
 

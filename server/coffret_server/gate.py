@@ -17,7 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from coffret_server import callers
+from coffret_server import callers, quiet
 from coffret_server.arriving import Arriving
 from coffret_server.limits import plain
 from coffret_server.lines import places
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from coffret_server.limits import Allowance
+    from coffret_server.quiet import Overtaken
     from coffret_server.services import Limits
     from coffret_server.settings import Settings
 
@@ -260,7 +261,7 @@ class Gate:
             problem = await _of_tables(scope, as_problem(error, info))
             problem = self._counted(scope, info, problem)
             if problem.overtaken is not None:
-                self._limits.quiet.begin(problem.overtaken)
+                await _begin_quiet(scope, info, problem.overtaken)
             await answer_problem(problem, info, send)
 
     def _admit(self, scope: "Scope", info: Info) -> None:
@@ -313,6 +314,16 @@ def as_problem(error: Exception, info: Info) -> ProblemError:
     if reason(error):
         return _later()
     return ProblemError("server-error", "the failure was recorded under this request id")
+
+
+async def _begin_quiet(scope: "Scope", info: Info, late: "Overtaken") -> None:
+    """Let an owner come again than whom apps were quicker; they are answered in any case."""
+    services = scope["app"].state.services
+    now = services.clock()
+    try:
+        await services.storage.submit(lambda tx: quiet.begin(tx, late, now))
+    except Exception as error:  # noqa: BLE001 - whoever cannot write now, comes again as well
+        _report(info, error)
 
 
 async def _of_tables(scope: "Scope", problem: ProblemError) -> ProblemError:

@@ -7,6 +7,8 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from coffret_server.quiet import Overtaken
+
 CODES: Final[dict[str, tuple[int, str]]] = {
     "malformed": (400, "The request is not in the published form"),
     "wrong-credentials": (401, "The credentials are wrong"),
@@ -61,7 +63,7 @@ class ProblemError(Exception):
         retry_after: for 429, whole seconds to wait.
         authenticate: for 401, what `WWW-Authenticate` says behind `DPoP`, or instead of it.
         nonce: for 401, what the next proof may carry (RFC 9449 §8).
-        overtaken: for `log-moved`, the account whose owner apps were quicker than.
+        overtaken: for `log-moved`, the owner's append than which apps were quicker.
     """
 
     def __init__(
@@ -81,7 +83,7 @@ class ProblemError(Exception):
         self.retry_after = retry_after
         self.authenticate = authenticate
         self.nonce = nonce
-        self.overtaken: bytes | None = None
+        self.overtaken: Overtaken | None = None
 
     @property
     def status(self) -> int:

@@ -12,7 +12,6 @@ from coffret_server.erasing import Eraser
 from coffret_server.limits import AddressLimiter, Allowance, Limiter, network
 from coffret_server.principals import AppCaller, Owner, Principals
 from coffret_server.proofs import Proofs
-from coffret_server.quiet import Quiet
 from coffret_server.schema import Setting
 from coffret_server.settings import Settings
 from coffret_server.storage import Storage, open_storage
@@ -99,7 +98,6 @@ class Limits:
         # What this server gave out is nobody's guess: it is counted by itself, at no address.
         self.keys = Limiter("auth", settings.auth_rate, monotonic)
         self.over = Limiter("failed", settings.failure_rate, monotonic)
-        self.quiet = Quiet(monotonic)
         self.turns = Turns()
         self.room = Room(settings.kept_bytes)
 

@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from server import forge
-from server.stand import Clock, Stand, code
+from server.stand import Clock, Stand, code, serving
 
 pytestmark = pytest.mark.asyncio
 
@@ -65,3 +65,52 @@ async def test_what_is_sent_again_silences_no_app(stand: Stand) -> None:
     again = {**cover, "head": owner.sign_head(owner.tree, at=9_001)}
     assert code(await stand.send("POST", "/log", again, owner.token)) == (409, "log-moved")
     assert await write(stand, owner, app, grant)
+
+
+@pytest.mark.attack(61)
+async def test_a_refused_append_that_is_sent_again_silences_apps_once(
+    stand: Stand, clock: Clock
+) -> None:
+    """Whoever heard it, or has a session of the owner's in hand, cannot keep apps waiting by it.
+
+    Until the owner's next head it stays one that came too late. An append that the owner signs
+    anew has its turn each time.
+    """
+    owner, app = await stand.sign_up(), await stand.new_app()
+    grant = await stand.grant(owner, app)
+    unheard = await write(stand, owner, app, grant)
+    late = owner.put(owner.memory())
+    assert code(await stand.send("POST", "/log", late, owner.token)) == (409, "log-moved")
+    assert await write(stand, owner, app, grant) == []
+    for _ in range(3):
+        clock.advance(3)
+        assert code(await stand.send("POST", "/log", late, owner.token)) == (409, "log-moved")
+        unheard += await write(stand, owner, app, grant)
+    assert len(unheard) == 4
+    anew = owner.put(owner.memory())
+    assert code(await stand.send("POST", "/log", anew, owner.token)) == (409, "log-moved")
+    assert await write(stand, owner, app, grant) == []
+    owner.follow(unheard)
+    await stand.remember(owner)
+
+
+@pytest.mark.attack(56)
+async def test_apps_wait_at_every_process(database: str, clock: Clock) -> None:
+    """An app that writes through another process than its owner's lets the owner come first, too.
+
+    Of a clock that was put back since, nothing is left that would keep it waiting.
+    """
+    async with serving(database, clock) as first, serving(database, clock) as second:
+        owner, app = await first.sign_up(), await first.new_app()
+        grant = await first.grant(owner, app)
+        unheard = await write(second, owner, app, grant)
+        assert (await first.append(owner, owner.put(owner.memory()))).status_code == 409
+        assert await write(second, owner, app, grant) == []
+        owner.follow(unheard)
+        await first.remember(owner)
+        clock.advance(3)
+        unheard = await write(second, owner, app, grant)
+        clock.advance(600)
+        assert (await first.append(owner, owner.put(owner.memory()))).status_code == 409
+        clock.advance(-500)
+        assert await write(second, owner, app, grant)

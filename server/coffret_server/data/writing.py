@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, NoReturn
 
 import msgspec
 
-from coffret_server import grants
+from coffret_server import grants, quiet
 from coffret_server.append import RECORDS_LIMIT, Record, check_pairs, prepare_puts
 from coffret_server.bygone import refuse_missing
 from coffret_server.data.call import Call, Reply
@@ -64,7 +64,7 @@ async def write_records(call: Call) -> Reply:
         earlier = await _written_before(ledger, writing)
         if earlier:
             return state.size, earlier
-        call.limits.quiet.check(account)
+        await quiet.check(tx, account, now)
         _check_tail(state, len(writing.leaves))
         await _check_times(tx, grant, writing, now)
         await _write(ledger, writing, grant_id, app.app)
