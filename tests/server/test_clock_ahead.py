@@ -2,7 +2,8 @@
 
 import pytest
 
-from server.stand import Clock, serving
+from server.stand import Clock, code, serving
+from server.test_asking import ask
 from server.test_failures import fail, succeed
 
 
@@ -21,3 +22,22 @@ async def test_a_clock_that_was_ahead_keeps_nobody_out(database: str, clock: Clo
         assert (await succeed(stand, owner, "1.1.1.1")).status_code == 200
         seen = [(await fail(stand, "ada")).status_code for _ in range(4)]
         assert seen == [401, 401, 401, 429]
+
+
+@pytest.mark.asyncio
+async def test_requests_of_a_clock_that_was_ahead_count_no_longer(
+    database: str, clock: Clock
+) -> None:
+    """An app that asked while the server's clock was a day ahead may ask as often as ever."""
+    async with serving(database, clock, request_rate=2) as stand:
+        owner, app = await stand.sign_up(), await stand.new_app()
+        clock.now += 86_400_000_000
+        await stand.authorize(app)
+        await stand.log_in(owner)
+        for _ in range(2):
+            assert (await ask(stand, app, owner))[1].status_code == 201
+        clock.now -= 86_400_000_000
+        await stand.authorize(app)
+        for _ in range(2):
+            assert (await ask(stand, app, owner))[1].status_code == 201
+        assert code((await ask(stand, app, owner))[1]) == (429, "rate-limited")

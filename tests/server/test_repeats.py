@@ -84,3 +84,32 @@ async def test_old_answers_go_a_few_at_a_time(stand: Stand) -> None:
         headers = {"Idempotency-Key": str(uuid.uuid4())}
         assert (await stand.post("/developers", DEVELOPER, headers=headers)).is_success
         assert await left() == count
+
+
+async def test_what_was_deleted_since_is_not_given_again(stand: Stand) -> None:
+    """A repetition gives no key that is good for nothing: of an app, a developer, or one more."""
+    headers = {"Idempotency-Key": str(uuid.uuid4())}
+    made = (await stand.post("/developers", DEVELOPER, headers=headers)).json()
+    app = forge.App()
+    app.developer_key = made["developer_key"]
+    manifest = app.manifest()
+    signature = forge.sign(app.key, "app-manifest", manifest)
+    body = {"manifest": forge.b64(manifest), "signature": forge.b64(signature)}
+
+    async def register() -> httpx.Response:
+        return await stand.post("/apps", body, app.developer_key, headers=headers)
+
+    assert (await register()).status_code == 201
+    keys = f"/apps/{app.app}/keys"
+    more = {"Idempotency-Key": str(uuid.uuid4())}
+    key = (await _new_key(stand, app, more)).json()["key_id"]
+    assert (await stand.delete(f"{keys}/{key}", app.developer_key)).status_code == 204
+    assert code(await _new_key(stand, app, more)) == (409, "conflict")
+    assert (await register()).status_code == 201
+    assert (await stand.delete(f"/apps/{app.app}", app.developer_key)).status_code == 204
+    assert code(await register()) == (409, "conflict")
+    assert (await stand.delete("/developers/me", app.developer_key)).status_code == 204
+    again = await stand.post("/developers", DEVELOPER, headers=headers)
+    assert code(again) == (409, "conflict")
+    anew = {"Idempotency-Key": str(uuid.uuid4())}
+    assert (await stand.post("/developers", DEVELOPER, headers=anew)).status_code == 201

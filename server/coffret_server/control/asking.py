@@ -25,6 +25,8 @@ OPEN_LIMIT: Final = 500
 LARGEST: Final = 64 * 1024
 """Of a request, in bytes: all tags and types that a selector can name fit, and a thousand ids."""
 _AT_ONCE: Final = 100
+_SKEW: Final = 300 * SECOND
+"""By which the clocks of two processes may differ: what is counted is counted by both."""
 NEWEST: Final = 2_000
 """Requests to an owner that are kept longer than a day, beside those that led to a grant; and what
 all apps together may ask them within one. However many apps are made, it has an end."""
@@ -69,7 +71,7 @@ async def check_rate(
         ProblemError: `rate-limited`.
     """
     times = await session.scalars(
-        _to(account)
+        _made_by(account, now)
         .where(AccessRequest.app_id == app, AccessRequest.created > now - DAY)
         .order_by(AccessRequest.created.desc())
         .limit(a_day)
@@ -81,14 +83,19 @@ async def check_rate(
     count = await session.scalar(select(func.count()).select_from(others.subquery()))
     if count is not None and count >= OPEN_LIMIT:
         _refuse("too many apps wait for this owner's decision", HOUR)
-    if (before := await _newest_but(session, account, NEWEST - 1)) > now - DAY:
+    if (before := await _newest_but(session, account, NEWEST - 1, now)) > now - DAY:
         _refuse("too many apps asked this owner today", -(-(before + DAY - now) // SECOND))
 
 
-async def _newest_but(session: AsyncSession, account: bytes, number: int) -> int:
+async def _newest_but(session: AsyncSession, account: bytes, number: int, now: int) -> int:
     """When the request to an owner was made behind which there are so many newer ones, or 0."""
-    newest = _to(account).order_by(AccessRequest.created.desc()).offset(number).limit(1)
+    newest = _made_by(account, now).order_by(AccessRequest.created.desc()).offset(number).limit(1)
     return await session.scalar(newest) or 0
+
+
+def _made_by(account: bytes, now: int) -> Select[int]:
+    """Without those of a clock that was ahead, which would count for as much longer."""
+    return _to(account).where(AccessRequest.created <= now + _SKEW)
 
 
 def _to(account: bytes) -> Select[int]:
@@ -106,7 +113,7 @@ async def forget_old(session: AsyncSession, account: bytes, now: int) -> None:
     Sooner where there are many; never one of today, by which an app's requests are counted.
     """
     mine = AccessRequest.account_id == account
-    before = max(now - KEPT, min(await _newest_but(session, account, NEWEST), now - DAY))
+    before = max(now - KEPT, min(await _newest_but(session, account, NEWEST, now), now - DAY))
     led_to_nothing = AccessRequest.grant_id.is_(None), not_(is_open(now))
     old = (
         select(AccessRequest.request_id)

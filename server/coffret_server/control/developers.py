@@ -41,6 +41,7 @@ KEYS_LIMIT = 20
 APPS_LIMIT = 1_000
 _NOBODY: Final = b""
 """Whose an app is that was deleted: no developer's id is that."""
+_GONE: Final = "what this call made was deleted since: make another with a new Idempotency-Key"
 _TEXT: Final = r"^[^\x00]*$"
 """What both databases take as text."""
 EVERYTHING: Final = ("create", "delete", "read", "request", "update")
@@ -169,6 +170,8 @@ async def create_developer(
                 )
             )
             await repeat.keep(session, b"developers", {"developer_id": str(developer)})
+        elif await session.get(Developer, developer.bytes) is None:
+            refuse("conflict", _GONE)
     return answer({"developer_id": developer, "developer_key": key}, 201)
 
 
@@ -201,6 +204,8 @@ async def create_app(
                 session.add(app)
                 session.add(_key_row(manifest.app.bytes, uuid4(), key, services.clock(), KeyBody()))
                 await repeat.keep(session, developer, {"app_id": str(manifest.app)})
+            else:
+                await _check_kept(session, manifest.app.bytes, key)
     except IntegrityError:
         refuse("conflict", "an app of that id exists")
     return answer({"app_id": manifest.app, "api_key": key}, 201)
@@ -210,6 +215,13 @@ async def _check_number(session: AsyncSession, developer: bytes) -> None:
     have = select(App.app_id).where(App.developer_id == developer).limit(APPS_LIMIT)
     if len((await session.scalars(have)).all()) >= APPS_LIMIT:
         refuse("conflict", "a developer has at most 1,000 apps: delete some first")
+
+
+async def _check_kept(session: AsyncSession, app: bytes, key: str) -> None:
+    """Answer no repetition with a key that was taken back since: it is good for nothing."""
+    same = ApiKey.app_id == app, ApiKey.key_hash == tokens.digest(key)
+    if await session.scalar(select(ApiKey.key_id).where(*same)) is None:
+        refuse("conflict", _GONE)
 
 
 def _new_key(services: Services, app: bytes, repeat: Repeat) -> str:
@@ -299,6 +311,8 @@ async def create_key(
             row = _key_row(app_id, key_id, key, services.clock(), body or KeyBody())
             session.add(row)
             await repeat.keep(session, developer, {"key_id": str(key_id)})
+        else:
+            await _check_kept(session, app_id, key)
     return answer({"api_key": key, "key_id": key_id}, 201)
 
 
