@@ -7,6 +7,7 @@ up, for the others behind it, the looks at tokens that are good.
 
 from typing import TYPE_CHECKING
 
+from coffret_server import turns
 from coffret_server.principals import came_with
 from coffret_server.problems import ProblemError
 
@@ -39,9 +40,23 @@ async def find(
 
 
 async def begin(
-    services: "Services", limits: "Limits", info: "Info", token: str, caller: "Owner | AppCaller"
+    services: "Services",
+    limits: "Limits",
+    info: "Info",
+    token: str,
+    caller: "Owner | AppCaller",
+    *,
+    is_page: bool = False,
 ) -> "Owner | AppCaller":
     """Count a call that is proved to be theirs, and wait for its turn; who calls, as it is then.
+
+    Args:
+        services: the server's.
+        limits: of this process.
+        info: of the request.
+        token: that it came with.
+        caller: whose that is.
+        is_page: it reads as much as there is, so it waits for a turn among those of all.
 
     Raises:
         ProblemError: `rate-limited`, or, if it had to wait, as `find`.
@@ -50,4 +65,17 @@ async def begin(
     info.allowance = tally.take()
     waited = await limits.turns.enter(tally.caller, came_with(caller))
     info.caller, info.has_turn = tally.caller, True
+    if is_page:
+        waited = await limits.pages.enter(tally.caller) or waited
+        info.page_since = turns.now()
     return await find(services, limits, info, token) if waited else caller
+
+
+def end(limits: "Limits", info: "Info") -> None:
+    """Let the next call of this caller be worked on."""
+    if info.page_since is not None:
+        limits.pages.leave(info.caller, turns.now() - info.page_since)
+        info.page_since = None
+    if info.has_turn:
+        info.has_turn = False
+        limits.turns.leave(info.caller)

@@ -65,6 +65,7 @@ class Info:
         "is_refused",
         "kept",
         "limit",
+        "page_since",
         "proof",
         "read",
         "request_id",
@@ -84,6 +85,7 @@ class Info:
         self.sender: object = None  # of a large body: whoever has the token, at this address
         self.caller: object = None  # whoever has proved it
         self.has_turn = False
+        self.page_since: float | None = None
         self.kept: Counter[object] = Counter()
         self.limit = CONTROL_LIMIT
         self.proof = b""
@@ -182,7 +184,7 @@ class Gate:
         try:
             await self._serve(scope, limited, stamped, info)
         finally:
-            self._end_turn(info)
+            callers.end(self._limits, info)
             for caller, size in info.kept.items():
                 self._limits.room.give_back(caller, size)
             _log(scope, info, time.perf_counter() - started)
@@ -201,7 +203,7 @@ class Gate:
 
     def _begin(self, scope: "Scope", info: Info, start: "Message") -> ProblemError | None:
         """Begin an answer, or say why there is another one in its place."""
-        self._end_turn(info)
+        callers.end(self._limits, info)
         if start["status"] < _REFUSED:
             self._count(scope, info)
         try:
@@ -232,12 +234,6 @@ class Gate:
         for name, value in start.get("headers", ()):
             if name == b"content-length" and int(value) > OPEN_LIMIT:
                 self._keep(info, info.caller, int(value))
-
-    def _end_turn(self, info: Info) -> None:
-        """Let the next call of this caller be worked on."""
-        if info.has_turn:
-            info.has_turn = False
-            self._limits.turns.leave(info.caller)
 
     async def _serve(self, scope: "Scope", receive: "Receive", send: "Send", info: Info) -> None:
         try:

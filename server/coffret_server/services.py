@@ -17,7 +17,7 @@ from coffret_server.settings import Settings
 from coffret_server.storage import Storage, open_storage
 from coffret_server.storage.tables import Tables
 from coffret_server.storage.trouble import Readiness
-from coffret_server.turns import Room, Turns
+from coffret_server.turns import Pages, Room, Turns
 
 READY_SECONDS: Final = 3.0
 _JWT_KEY: Final = "jwt-key"
@@ -99,6 +99,7 @@ class Limits:
         self.keys = Limiter("auth", settings.auth_rate, monotonic)
         self.over = Limiter("failed", settings.failure_rate, monotonic)
         self.turns = Turns()
+        self.pages = Pages()
         self.room = Room(settings.kept_bytes)
 
     def look_up(self, caller: object, address: str) -> Allowance:

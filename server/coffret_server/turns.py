@@ -9,6 +9,8 @@ with it. So has what is kept of all callers; the more there are, the less may ea
 """
 
 import asyncio
+import re
+import time
 from collections import Counter, deque
 from typing import Final
 
@@ -18,6 +20,13 @@ AT_ONCE: Final = 4
 """Of sixteen connections to a database."""
 WAITING: Final = 256
 WAITING_OF_ALL: Final = 2_048
+PAGES_AT_ONCE: Final = 4
+"""Of all callers: one processor makes them, and more at once only keep everything else waiting."""
+_PAGES: Final = re.compile(
+    r"/api/v1/(sync|log|tags|memory-blobs|memory-blobs/[^/]+/versions|access-requests|grants"
+    r"|grants/[^/]+/(wraps|records)|accounts/me/(memory-keys|server-view))"
+)
+_MOST: Final = 10_000
 ROOM: Final = 256 * 1024 * 1024
 _RETRY_SECONDS: Final = 1
 
@@ -110,6 +119,78 @@ class Turns:
         line.under_way -= 1
         if not line.under_way:
             del self._lines[caller]
+
+
+def is_page(method: str, path: str) -> bool:
+    """Whether a call reads as much as there is, up to what one answer may have."""
+    return method == "GET" and _PAGES.fullmatch(path) is not None
+
+
+class Pages:
+    """So many pages are made at once, for all callers together.
+
+    Who waits comes in the order of what was done for each of late: somebody who reads now and then
+    waits for one page of those who read all the time, however many these are.
+    """
+
+    def __init__(self) -> None:
+        self._under_way = 0
+        self._waiting: dict[object, deque[asyncio.Future[None]]] = {}
+        self._used: dict[object, float] = {}
+        self._least = 0.0  # seconds: what whoever comes anew is taken to have used
+
+    async def enter(self, caller: object) -> bool:
+        """Wait for a turn, which `leave` ends; whether it took any waiting."""
+        if self._under_way < PAGES_AT_ONCE:
+            self._under_way += 1
+            return False
+        place = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(caller, deque()).append(place)
+        try:
+            await place
+        except BaseException:
+            if place.cancelled():
+                self._give_up(caller, place)
+            else:  # it was given a turn, and is gone all the same
+                self._next()
+            raise
+        return True
+
+    def leave(self, caller: object, seconds: float) -> None:
+        """End a turn that took so long."""
+        self._used[caller] = self._has_used(caller) + seconds
+        if len(self._used) > _MOST:
+            self._used = {each: used for each, used in self._used.items() if used > self._least}
+        self._next()
+
+    def _has_used(self, caller: object) -> float:
+        return max(self._used.get(caller, 0.0), self._least)
+
+    def _next(self) -> None:
+        while self._waiting:
+            caller = min(self._waiting, key=lambda each: (self._has_used(each), each in self._used))
+            self._least = self._has_used(caller)
+            line = self._waiting.pop(caller)
+            place = line.popleft()
+            if line:
+                self._waiting[caller] = line  # of those who used as much, the others come first now
+            if not place.done():
+                place.set_result(None)
+                return
+        self._under_way -= 1
+        if not self._under_way:
+            self._used.clear()
+            self._least = 0.0
+
+    def _give_up(self, caller: object, place: "asyncio.Future[None]") -> None:
+        if place in self._waiting.get(caller, ()):
+            self._waiting[caller].remove(place)
+            if not self._waiting[caller]:
+                del self._waiting[caller]
+
+
+now: Final = time.perf_counter
+"""What turns are measured by."""
 
 
 class Room:

@@ -12,7 +12,7 @@ import pytest
 from coffret_server import turns
 from coffret_server.gate import OPEN_LIMIT
 from coffret_server.problems import ProblemError
-from coffret_server.turns import AT_ONCE, WAITING, Room, Turns
+from coffret_server.turns import AT_ONCE, PAGES_AT_ONCE, WAITING, Pages, Room, Turns, is_page
 from server.stand import Stand, code
 
 pytestmark = pytest.mark.asyncio
@@ -152,6 +152,71 @@ async def test_room_is_each_callers_own() -> None:
     room.take("grace", turns.ROOM)
     room.give_back("ada", turns.ROOM)
     room.take("ada", 1)
+
+
+async def test_pages_are_made_for_who_had_least() -> None:
+    """Who reads now and then waits for one page of those who read all the time, not for all."""
+    pages, made = Pages(), []
+
+    async def read(caller: object) -> None:
+        await pages.enter(caller)
+        made.append(caller)
+
+    many = [asyncio.create_task(read(n % 20)) for n in range(80)]
+    await asyncio.sleep(0)
+    assert made == list(range(PAGES_AT_ONCE))
+    for _ in range(30):
+        pages.leave(made[-1], 1.0)
+        await asyncio.sleep(0)
+    late = asyncio.create_task(read("ada"))
+    await asyncio.sleep(0)
+    pages.leave(made[-1], 1.0)
+    await asyncio.gather(late)
+    assert made[-1] == "ada"
+    counts = [made.count(n) for n in range(20)]
+    assert max(counts) - min(counts) <= 1
+    many[-1].cancel()
+    await asyncio.sleep(0)
+    while len(made) < 80:
+        pages.leave(made[-1], 1.0)
+        await asyncio.sleep(0)
+    for _ in range(PAGES_AT_ONCE):
+        pages.leave("ada", 1.0)
+    await asyncio.gather(*many, return_exceptions=True)
+    assert (pages._under_way, pages._waiting, pages._used) == (0, {}, {})
+
+
+async def test_what_is_a_page() -> None:
+    """What reads as much as there is, and nothing that is one thing, or a change."""
+    base = "/api/v1"
+    for path in ("/sync", "/grants", "/grants/x/records", "/accounts/me/server-view", "/log"):
+        assert is_page("GET", base + path)
+    for path in ("/log/proof", "/grants/x", "/grants/x/head", "/memory-blobs/x", "/accounts/me"):
+        assert not is_page("GET", base + path)
+    assert not is_page("POST", f"{base}/log")
+
+
+@pytest.mark.attack(61)
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+async def test_the_apps_of_one_account_do_not_use_up_the_database(stand: Stand) -> None:
+    """However many apps read what one owner gave them, others read and write meanwhile."""
+    mallory, owner = await stand.sign_up("mallory"), await stand.sign_up()
+    apps = [await stand.new_app() for _ in range(MANY // AT_ONCE)]
+    grants = [await stand.grant(mallory, app) for app in apps]
+    connection = await asyncpg.connect(stand.database)
+    async with connection.transaction():
+        await connection.execute("LOCK TABLE grant_wraps IN ACCESS EXCLUSIVE MODE")
+        sent = [
+            asyncio.create_task(stand.get(f"/grants/{grant}/records", app.token))
+            for app, grant in zip(apps, grants, strict=True)
+            for _ in range(AT_ONCE)
+        ]
+        await asyncio.sleep(0.5)
+        async with asyncio.timeout(SECONDS):
+            assert (await stand.get("/accounts/me", owner.token)).status_code == 200
+            await stand.remember(owner)
+    await connection.close()
+    assert {answer.status_code for answer in await asyncio.gather(*sent)} == {200}
 
 
 @pytest.mark.attack(61)

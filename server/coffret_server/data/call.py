@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from starlette.requests import ClientDisconnect
 
-from coffret_server import callers, gate, once, strict
+from coffret_server import callers, gate, once, strict, turns
 from coffret_server.principals import AppCaller, Owner
 from coffret_server.problems import SESSION_ENDED, ProblemError, malformed, refuse
 from coffret_server.proofs import STALE, Shown
@@ -95,7 +95,8 @@ async def authenticate(
         if problem.authenticate != STALE:  # who is only late, or early, holds the key
             info.allowance = limits.failed.take(info.address)
         raise
-    return await callers.begin(services, limits, info, token, caller)
+    is_page = turns.is_page(request.method, request.path)
+    return await callers.begin(services, limits, info, token, caller, is_page=is_page)
 
 
 class Reply(msgspec.Struct, frozen=True):
