@@ -37,10 +37,11 @@ _MOMENT: Final = 0.02
 _LOOK_EVERY: Final = 2_000
 """Steps of SQLite's between two looks at the time: less than a millisecond."""
 _SMALL_CACHE: Final = "PRAGMA cache_size = -8192"
-"""Of all other connections, of which there may be thirty: KiB that each keeps of pages.
+"""Of connections that read, of which there may be fifteen: KiB that each keeps of pages.
 
 A list of large records reads through all of them. The data plane's writer and its reader have
-eight times as much.
+eight times as much, and so has the control plane's writer, of which there is one: a key change
+touches all records, and waits for the disk in between where their pages do not fit.
 """
 _PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",
@@ -109,14 +110,14 @@ def _finish(job: Awaitable[T]) -> T:
     raise RuntimeError(msg)
 
 
-def _engine(path: Path, begin: str) -> AsyncEngine:
+def _engine(path: Path, begin: str, *settings: str) -> AsyncEngine:
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
 
     def on_connect(connection: Any, _record: object) -> None:  # noqa: ANN401 - SQLAlchemy's adapter has no public type
         connection.isolation_level = None
         cursor = connection.cursor()
         busy = f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}"
-        for pragma in (busy, *_PRAGMAS, _SMALL_CACHE):
+        for pragma in (busy, *_PRAGMAS, *settings):
             cursor.execute(pragma)
         cursor.close()
 
@@ -161,7 +162,7 @@ class SqliteStorage:
         self._arrived = asyncio.Event()
         self._closing = False
         self._write_engine = _engine(path, "BEGIN IMMEDIATE")
-        self._read_engine = _engine(path, "BEGIN")
+        self._read_engine = _engine(path, "BEGIN", _SMALL_CACHE)
         self._writer = connect(path)
         self._reader = connect(path)
         self._writer_tx = SqliteTx(self._writer)
