@@ -125,8 +125,8 @@ def _read_any(data: bytes) -> Header:
 
 
 def _check(header: Header) -> None:
-    if header.version < 1 or header.key_number < 1:
-        refuse("malformed", "a version or a key number is below 1")
+    if not 1 <= header.key_number <= header.version:
+        refuse("malformed", "a key number is not from 1 to its version")
     if header.updated < header.created:
         refuse("malformed", "a memory is updated before it is created")
     if header.sealed and (header.title or header.tags or header.importance is not None):

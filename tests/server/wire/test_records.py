@@ -67,7 +67,7 @@ names = st.text(max_size=6) | st.sampled_from(
 GOOD: dict[str, st.SearchStrategy[Any]] = {
     "account": st.binary(min_size=16, max_size=16),
     "memory": st.binary(min_size=16, max_size=16),
-    "numbers": st.tuples(*[st.integers(1, 9)] * 3, st.integers(9, 2**63 - 1)),
+    "numbers": st.tuples(st.integers(9, 99), *[st.integers(1, 9)] * 2, st.integers(9, 2**63 - 1)),
     "author": st.just(b"\0"),
     "sealed": st.just(b"\0"),
     "title": st.sampled_from(["", "Trip", "\u00e9"]),
@@ -146,3 +146,17 @@ def test_an_owners_header_is_read_by_place() -> None:
         found = records._read_own(header)
         assert found is not None
         assert found == by_field(header)
+
+
+@pytest.mark.parametrize("numbers", [(2, 3), (1, 2**63 - 1), (1, 0), (0, 0)])
+@pytest.mark.parametrize("author", [b"\0", b"\1" + bytes(16)])
+def test_no_version_begins_two_keys(author: bytes, numbers: tuple[int, int]) -> None:
+    """A key number above its version is malformed, whoever wrote it: no next one could be kept."""
+    values: dict[str, Any] = {
+        "account": bytes(16), "memory": bytes(16), "numbers": [2, 2, 5, 6], "author": author,
+        "sealed": b"\0", "title": "Trip", "importance": [7], "tags": [],
+    }  # fmt: skip
+    assert records.parse_header(written(values)).key_number == 2
+    with pytest.raises(ProblemError) as caught:
+        records.parse_header(written(values | {"numbers": [*numbers, 5, 6]}))
+    assert caught.value.code == "malformed"

@@ -191,7 +191,7 @@ _BAD: dict[str, dict[str, tuple[bytes, ...]]] = {
     "memory-header": {
         "memory_id": _ID,
         "version": (*_BAD_NUMBERS, u64(0)),
-        "key_number": (u64(0),),
+        "key_number": (u64(0), u64(3)),  # the version is 2
         "author": _BAD_AUTHORS,
         "updated": (u64(0),),
         "sealed": (*_BAD_FLAGS, b"\1"),

@@ -187,6 +187,7 @@ def _succession(step: Fields) -> None:
 
 
 def _header(header: Fields) -> None:
+    require(header["key_number"] <= header["version"])
     require(header["updated"] >= header["created"])
     check_tags(header["tags"])
     shown = header["title"] or header["tags"] or header["importance"] is not None

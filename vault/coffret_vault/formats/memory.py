@@ -60,8 +60,8 @@ class Header(msgspec.Struct, frozen=True):
 
 
 def _check_header(header: Header) -> None:
-    if header.version < 1 or header.key_number < 1:
-        message = "versions and key numbers count from 1"
+    if not 1 <= header.key_number <= header.version:
+        message = "versions and key numbers count from 1, and no version begins two keys"
         raise FormatError(message)
     if header.updated < header.created:
         message = "a memory is updated before it was created"
