@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from coffret.flows.keys import open_memory
+from coffret.flows.spoilt import current_memory
 from coffret_vault.errors import IndexDamagedError, LockedError, StoreError
 from coffret_vault.formats.layout import parse_id
 from coffret_vault.ingest.spaces import is_from
@@ -338,7 +338,7 @@ class Finder:
                 raise StoreError
             for key in together:
                 memory, record = standing[key]
-                yield open_memory(self._state, record, memory)
+                yield current_memory(self._state, key, memory, record)
 
     def _save(self, index: SearchIndex, size: int) -> None:
         began = monotonic()

@@ -13,8 +13,10 @@ from coffret.flows.keys import open_memory
 from coffret.flows.many import remember_many
 from coffret.flows.memories import NewMemory, update
 from coffret.flows.settled import sealed_by_default
+from coffret.flows.spoilt import spoilt
 from coffret.flows.sync import silent, sync
 from coffret.flows.visibility import decided
+from coffret_vault.errors import OpenError
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.memory import IMPORTANCE_ONE
 from coffret_vault.formats.unshown import Unshown
@@ -30,6 +32,7 @@ from coffret_vault.records.marks import (
     without_import_marks,
 )
 from coffret_vault.records.memory import Fields, Memory, checked, from_micros, to_micros
+from coffret_vault.store import StoredRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -112,7 +115,12 @@ def imported_before(state: VaultState) -> Known:
 
 
 def current_memories(state: VaultState) -> Iterator[Memory]:
-    """Every current memory, opened, in order of id; each as it is when it is its turn."""
+    """Every current memory, opened, in order of id; each as it is when it is its turn.
+
+    Raises:
+        StoreAlteredError: at the end, where keys of some were changed in this device's folder.
+    """
+    unopened: list[StoredRecord] = []
     states = dict(state.store.states())
     for row in state.store.current_records():
         memory, record = states.get(row.memory_id), row.record
@@ -121,7 +129,12 @@ def current_memories(state: VaultState) -> Iterator[Memory]:
             if row.memory_id not in standing:
                 continue
             memory, record = standing[row.memory_id]
-        yield open_memory(state, record, memory)
+        try:
+            yield open_memory(state, record, memory)
+        except OpenError:
+            unopened.append(StoredRecord(row.memory_id, memory.current, record))
+    if unopened:
+        raise spoilt(state, unopened)
 
 
 def take_in(

@@ -16,9 +16,9 @@ import msgspec
 from coffret.arguments import check_names
 from coffret.exchanges import Named, named
 from coffret.flows.append import settle
-from coffret.flows.keys import open_memory
 from coffret.flows.many import remember_many
 from coffret.flows.memories import update
+from coffret.flows.spoilt import current_memory
 from coffret.flows.sync import silent, sync
 from coffret_vault.errors import ConflictError, LockedError
 from coffret_vault.ingest.draft import ImportSkipped  # msgspec reads the annotations at run time
@@ -164,7 +164,7 @@ def _there(state: VaultState, identifier: bytes) -> Memory | Literal[Fate.FORGOT
     if standing.deleted:
         return Fate.FORGOTTEN
     record = state.store.record(identifier, standing.current)
-    return None if record is None else open_memory(state, record, standing)
+    return None if record is None else current_memory(state, identifier, standing, record)
 
 
 def exchanges_of(key: SecretBytes, read: Read, *, sealed: bool | None) -> list[Named]:

@@ -136,7 +136,7 @@ def test_a_device_that_asks_again_for_what_did_not_open_tells(victim: Victim) ->
     victim.owner.vault.remember("new")
     reactions = []
     with (
-        patch("coffret.flows.sync._Opener.opens", return_value=True),
+        patch("coffret.flows.arriving._Opener.opens", return_value=True),
         patch("coffret.flows.sync._nothing_withheld"),
     ):
         for name in ("tag of content", "tag of key"):

@@ -13,7 +13,7 @@ from unittest.mock import patch
 import msgspec
 import pytest
 
-from coffret.flows.sync import check_records
+from coffret.flows.arriving import check_records
 from coffret_vault.envelope import seal
 from coffret_vault.errors import TrustError
 from coffret_vault.formats.memory import Record, serialize_payload

@@ -19,7 +19,7 @@ from coffret_vault.errors import (
     CoffretError,
     FormatError,
     NotFoundError,
-    OpenError,
+    StoreAlteredError,
     TrustError,
 )
 from coffret_vault.formats.account import KEYSLOT, PASSPHRASE
@@ -94,7 +94,7 @@ def test_altered_records_are_taken_by_a_client_that_does_not_compare(victim: Vic
         victim.vault.sync()
     with comparing_nothing():
         assert victim.vault._state.store.record(parse_id(memory.id), 1) is not None
-        with pytest.raises(OpenError):
+        with pytest.raises(StoreAlteredError, match="left out"):
             victim.vault.get(memory.id)
 
 

@@ -21,10 +21,13 @@ from coffret.flows.grantfeed import (
 from coffret.flows.http import MSGPACK, Request, encode_msgpack, succeed
 from coffret.flows.rekeying import rekey_all
 from coffret.flows.session import send
+from coffret.flows.spoilt import spoilt
 from coffret_vault.errors import (
     ConflictError,
+    FormatError,
     GrantExpiredError,
     GrantRevokedError,
+    OpenError,
     StoreAlteredError,
 )
 from coffret_vault.formats.layout import id_text
@@ -33,7 +36,7 @@ from coffret_vault.formats.pae import u64
 from coffret_vault.formats.sharing import UPDATE
 from coffret_vault.grants.given import give_key
 from coffret_vault.records.seal import unwrap_memory_key
-from coffret_vault.store import open_note, seal_note
+from coffret_vault.store import StoredRecord, open_note, seal_note
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -149,16 +152,19 @@ def _wraps(
     wrapping = grant_wrapping(state, row)
     sent = state.store.grants.memories(row.statement().grant_id)
     own: dict[bytes, Wrapping] = {}
-    for memory_id, _, record in state.store.current_records():
+    for memory_id, version, record in state.store.current_records():
         if memory_id not in sharing:
             continue
         header = peek_header(record.header) or parse_header(record.header)
         number = header.key_number
         if sharing[memory_id] not in {0, number} or sent.get(memory_id, number) != number:
             continue
-        if record.kek not in own:
-            own[record.kek] = wrapping_for(state, KEK.decode(record.kek), {})
-        key = unwrap_memory_key(header, record.wrap, own[record.kek])
+        try:
+            if record.kek not in own:
+                own[record.kek] = wrapping_for(state, KEK.decode(record.kek), {})
+            key = unwrap_memory_key(header, record.wrap, own[record.kek])
+        except (FormatError, OpenError):
+            raise spoilt(state, [StoredRecord(memory_id, version, record)]) from None
         wrap = give_key(state.keys.keyring, header, key, wrapping)
         yield memory_id, number, wrap
 

@@ -67,7 +67,11 @@ def review_of(memory: MemoryState, version: int) -> Review:
 
 def open_memory(state: VaultState, record: Record, memory: MemoryState) -> Memory:
     """A record as the owner sees it. Errors as :func:`open_record`."""
-    opened = open_record(state, record)
+    return memory_of(open_record(state, record), memory)
+
+
+def memory_of(opened: Opened, memory: MemoryState) -> Memory:
+    """What was opened, as the owner sees it."""
     return to_memory(opened.header, opened.payload, review_of(memory, opened.header.version))
 
 

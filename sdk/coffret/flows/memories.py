@@ -11,9 +11,10 @@ from coffret.flows.append import Append, Change, append, settle
 from coffret.flows.freshness import live_grants
 from coffret.flows.http import MSGPACK, Request, encode_msgpack
 from coffret.flows.ids import given_id
-from coffret.flows.keys import grant_wraps, next_key, open_memory, open_record
+from coffret.flows.keys import grant_wraps, next_key, open_memory
 from coffret.flows.same import chosen_id, same_memory, taken
 from coffret.flows.settled import is_confirmed, sealed_by_default
+from coffret.flows.spoilt import current_memory, open_current
 from coffret.flows.unsent import said_not_kept
 from coffret.flows.visibility import hidden, look, look_before
 from coffret_vault.errors import (
@@ -196,15 +197,16 @@ def current(state: VaultState, memory_id: str) -> Memory:
     Raises:
         NotFoundError: there is no such memory, or it was deleted.
         OpenError: an app sealed it so that it does not open.
+        StoreAlteredError: its key was changed in this device's folder; a sync brings it again.
     """
     identifier, memory = find(state, memory_id)
-    versions = [memory.current]
-    if not memory.current:
-        versions = [item.version for item in reversed(memory.proposals) if not item.deletion]
-    for version in versions:
-        record = state.store.record(identifier, version)
-        if record is not None:
-            return open_memory(state, record, memory)
+    if memory.current:
+        record = _record(state, identifier, memory.current)
+        return current_memory(state, identifier, memory, record)
+    for version in [item.version for item in reversed(memory.proposals) if not item.deletion]:
+        proposed = state.store.record(identifier, version)
+        if proposed is not None:
+            return open_memory(state, proposed, memory)
     raise NotFoundError(_NOT_HERE)
 
 
@@ -255,6 +257,7 @@ def next_version(
         ConflictError: it is another one.
         NotFoundError: there is no such memory, nothing of it was accepted, or it is not here.
         InputError: what it would say cannot be a memory.
+        StoreAlteredError: its key was changed in this device's folder.
     """
     memory = state.store.state(identifier)
     if memory is None or not memory.current:
@@ -262,7 +265,8 @@ def next_version(
     if version is not None and version != memory.current:
         message = "the memory was changed in between; look at it again"
         raise ConflictError(message)
-    opened = open_record(state, _record(state, identifier, memory.current))
+    record = _record(state, identifier, memory.current)
+    opened = open_current(state, identifier, memory.current, record)
     return seal_next(state, opened, memory, change, fresh=fresh)
 
 

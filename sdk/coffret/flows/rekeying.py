@@ -11,8 +11,9 @@ from coffret.flows.append import append
 from coffret.flows.batches import WRAP_BYTES, batches
 from coffret.flows.freshness import standing_grants
 from coffret.flows.memories import next_version, put_change
+from coffret.flows.spoilt import SpoiltError
 from coffret.flows.sync import silent
-from coffret_vault.errors import ConflictError, InputError, NotFoundError, OpenError
+from coffret_vault.errors import ConflictError, InputError, NotFoundError
 from coffret_vault.formats.layout import id_text
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _written(state: VaultState, batch: Sequence[bytes], left: list[bytes]) -> It
             continue
         try:
             yield next_version(state, memory_id, lambda fields: fields, fresh=True)
-        except (InputError, NotFoundError, OpenError):
+        except (InputError, NotFoundError, SpoiltError):
             left.append(memory_id)
 
 

@@ -14,10 +14,10 @@ from coffret.flows.http import (
     next_page,
     unb64,
 )
-from coffret.flows.keys import open_record
 from coffret.flows.memories import read_id
 from coffret.flows.pins import app_keys, is_pinned, keys_changed, warnings_about
 from coffret.flows.session import create, get
+from coffret.flows.spoilt import open_current
 from coffret.sharing import (
     UNREADABLE,
     AccessRequestInfo,
@@ -261,7 +261,7 @@ def _matching(state: VaultState, selectors: set[Selector]) -> _Meant:
         maybe = [pair for pair in meant.items() if matches_unopened(pair[0], header) is not False]
         if not maybe:
             continue
-        opened = open_record(state, row.record)
+        opened = open_current(state, *row)
         memory = to_memory(opened.header, opened.payload)
         for selector, memories in maybe:
             if matches(selector, memory):
@@ -281,10 +281,10 @@ def was_shown(state: VaultState, request_id: bytes) -> frozenset[bytes]:
 
 def matching_ids(state: VaultState, selector: Selector) -> Iterator[bytes]:
     """The ids of those memories; envelopes are opened only where the header does not tell."""
-    for memory_id, _, record in state.store.current_records():
+    for memory_id, version, record in state.store.current_records():
         fits = matches_unopened(selector, parse_header(record.header))
         if fits is None:
-            opened = open_record(state, record)
+            opened = open_current(state, memory_id, version, record)
             fits = matches(selector, to_memory(opened.header, opened.payload))
         if fits:
             yield memory_id

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.append import Change, append
+from coffret.flows.arriving import check_records
 from coffret.flows.freshness import NEED_KEYS, is_stale, live_grants, maker
 from coffret.flows.http import decode_msgpack
 from coffret.flows.keys import (
@@ -22,7 +23,7 @@ from coffret.flows.keys import (
 from coffret.flows.memories import current, find, put_change, seal_next, with_author
 from coffret.flows.session import get_packed
 from coffret.flows.settled import sealed_by_default
-from coffret.flows.sync import check_records
+from coffret.flows.spoilt import open_current
 from coffret.flows.visibility import hidden
 from coffret_vault.errors import ConflictError, NotFoundError, OpenError, TrustError
 from coffret_vault.formats import entry as kinds
@@ -163,7 +164,8 @@ def overtaken(state: VaultState, identifier: bytes, memory: MemoryState, item: P
     current = state.store.record(identifier, memory.current)
     if record is None or current is None:
         return False
-    proposed, present = open_record(state, record), open_record(state, current)
+    proposed = open_record(state, record)
+    present = open_current(state, identifier, memory.current, current)
     same_number = proposed.header.key_number == present.header.key_number
     return not same_number or proposed.key != present.key
 
@@ -260,7 +262,7 @@ def _import_marks(state: VaultState, identifier: bytes, memory: MemoryState) -> 
     """The owner's marks on the current version, which an import is to find after it as well."""
     if not memory.current or memory.author:
         return {}
-    marks = import_marks(_opened(state, identifier, memory.current).payload.provenance)
+    marks = import_marks(_current(state, identifier, memory).payload.provenance)
     return marks if sum(len(text.encode()) for text in marks.values()) <= _MARKS else {}
 
 
@@ -282,11 +284,20 @@ def _written_again(marks: Mapping[str, str], hide: bool, fields: Fields) -> Fiel
 
 
 def _opened(state: VaultState, identifier: bytes, version: int) -> Opened:
+    return open_record(state, _record(state, identifier, version))
+
+
+def _current(state: VaultState, identifier: bytes, memory: MemoryState) -> Opened:
+    version = memory.current
+    return open_current(state, identifier, version, _record(state, identifier, version))
+
+
+def _record(state: VaultState, identifier: bytes, version: int) -> Record:
     record = state.store.record(identifier, version)
     if record is None:
         message = "this version is not on this device yet; sync first"
         raise NotFoundError(message)
-    return open_record(state, record)
+    return record
 
 
 class _RecordAnswer(msgspec.Struct, frozen=True):
@@ -330,7 +341,7 @@ def _replacement(state: VaultState, identifier: bytes, item: Proposal) -> Change
     marks = _import_marks(state, identifier, memory)
     hide = _is_hidden(state, identifier, memory)
     fields = _written_again(marks, hide, fields)
-    current = _opened(state, identifier, memory.current)
+    current = _current(state, identifier, memory)
     written = seal_next(state, current, memory, lambda _: fields)
     put = put_change(state, [written])
     entry = _decision(state, identifier, item, kinds.REJECT)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret.flows.keys import open_memory
+from coffret.flows.spoilt import current_memory
 from coffret_vault.errors import ConflictError, FormatError, InputError
 from coffret_vault.formats.layout import parse_id
 from coffret_vault.records.memory import to_micros
@@ -70,7 +70,7 @@ def same_memory(
     record = state.store.record(identifier, memory.current) if memory else None
     if memory is None or record is None:
         return None
-    found = open_memory(state, record, memory)
+    found = current_memory(state, identifier, memory, record)
     open_to = found.sealed if new.fields.sealed is None else new.fields.sealed
     meant = msgspec.structs.replace(wanted.fields(), sealed=open_to)
     return found if found.fields() == meant and same_creation(new.created, found) else None

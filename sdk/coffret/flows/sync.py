@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
+from coffret.flows.arriving import check_records, let_go_of_unopened
 from coffret.flows.evidence import Shown, testify
-from coffret.flows.grantfeed import Rows, check_app_leaf, follow_grants, wrapping_for
+from coffret.flows.grantfeed import Rows, check_app_leaf, follow_grants
 from coffret.flows.http import MSGPACK, Request, decode_msgpack, succeed
 from coffret.flows.lineage import check_generation, follow_lineage
 from coffret.flows.reread import check_kept_tail, kept_leaves, replayed, with_nothing_known
@@ -23,24 +24,21 @@ from coffret.flows.wraps import WRAPS_MAY_HAVE_MOVED, follow_wraps
 from coffret_vault.envelope.signature import verify_head
 from coffret_vault.errors import (
     FormatError,
-    OpenError,
     StoreAlteredError,
     StoreMovedError,
     TrustError,
 )
 from coffret_vault.formats.checkpoint import parse_head
-from coffret_vault.formats.memory import KEK, Header, Peek, Record, parse_header, peek_header
+from coffret_vault.formats.memory import Record
 from coffret_vault.log.verify import Verified, Verifier
-from coffret_vault.records.seal import check_opens, open_version, unwrap_memory_key
 from coffret_vault.store import StoredRecord, Wanted, log_was_changed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable
 
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
     from coffret_vault.log.verify import Position
-    from coffret_vault.records.seal import Wrapping
 
     Progress = Callable[[str, int, int], None]
     """Called with what is being done, how much of it is done, and how much there is."""
@@ -230,6 +228,8 @@ def _take_entries(
     missing = _named(verified)
     taken = list(check_records(state, missing, page.items, rows))
     taken += _brought_along(state, missing, taken)
+    if not fresh:
+        let_go_of_unopened(state, missing, taken, rows)
     slots = yield from follow_slots(state, parsed)
     if again or verified.leaves or verified.position.head != before.head:
         meta = WRAPS_MAY_HAVE_MOVED | (slots.meta(account) if slots else account_meta(account))
@@ -296,81 +296,6 @@ def _named(verified: Verified) -> Missing:
             named = Wanted(memory.digest, current=True, author=memory.author)
             wanted[memory_id, memory.current] = named
     return wanted
-
-
-def check_records(
-    state: VaultState,
-    wanted: Mapping[tuple[bytes, int], Wanted],
-    items: Iterable[tuple[bytes, Record | None]],
-    rows: Rows,
-) -> Iterator[StoredRecord]:
-    """The records among ``items`` that are wanted, each compared with its digest and opened.
-
-    Raises:
-        TrustError: a record is not the one that the log names, or what the owner sealed or
-            accepted does not open. What an app sealed badly is kept, to be shown and rejected.
-    """
-    opener = _Opener(state, rows)
-    for _, record in items:
-        if record is None:
-            continue
-        header = _header(record)
-        named = None if header is None else wanted.get((header.memory_id, header.version))
-        if header is None or named is None:
-            continue
-        if header.account_id != state.account_id or record.digest != named.digest:
-            _refuse("a memory is not the one that the log names")
-        by_author = _author(header) == named.author
-        opens = by_author and opener.opens(header, record)
-        if not opens and (named.current or not named.author):
-            _refuse("a memory that the owner wrote or accepted does not open")
-        if by_author:
-            yield StoredRecord(header.memory_id, header.version, record)
-
-
-def _header(record: Record) -> Header | Peek | None:
-    """A record's header; None where it is none, which no entry can make it."""
-    try:
-        return peek_header(record.header) or parse_header(record.header)
-    except FormatError:
-        return None
-
-
-def _author(header: Header | Peek) -> bytes:
-    """The app that a header names as its author; empty for the owner."""
-    return b"" if isinstance(header, Peek) else header.author.app_id or b""
-
-
-class _Opener:
-    """Opens records one after another; the keys that wrap memory keys are looked up once."""
-
-    def __init__(self, state: VaultState, rows: Rows) -> None:
-        self._state = state
-        self._rows = rows
-        self._wrappings: dict[bytes, Wrapping] = {}
-
-    def opens(self, header: Header | Peek, record: Record) -> bool:
-        """Whether a record whose digest is the log's opens.
-
-        What is inside of an owner's record was checked by the device that sealed it; what an app
-        sealed is read whole.
-        """
-        try:
-            key = unwrap_memory_key(header, record.wrap, self._wrapping(record.kek))
-            if isinstance(header, Peek):
-                check_opens(record.header, record.envelope, key)
-            else:
-                open_version(record.header, record.envelope, key)
-        except (OpenError, FormatError):
-            return False
-        return True
-
-    def _wrapping(self, kek: bytes) -> Wrapping:
-        known = self._wrappings.get(kek)
-        if known is None:
-            known = wrapping_for(self._state, KEK.decode(kek), self._rows)
-            self._wrappings[kek] = known
-        return known
 
 
 def _fetch_records(state: VaultState, at: int, wanted: Missing, progress: Progress) -> Flow[int]:

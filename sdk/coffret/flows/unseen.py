@@ -10,6 +10,7 @@ from coffret.flows.append import append
 from coffret.flows.grantfeed import ACTIVE
 from coffret.flows.keys import can_open
 from coffret.flows.review import acceptance, overtaken
+from coffret.flows.spoilt import SpoiltError
 from coffret_vault.errors import InputError, OpenError
 from coffret_vault.formats.memory import KEK, parse_header
 from coffret_vault.formats.sharing import CREATE, UPDATE
@@ -38,7 +39,8 @@ def accept_automatically(state: VaultState) -> Flow[int]:
     if not trusted or state.is_locked:
         return accepted
     for memory_id, _ in state.store.states(pending=True):
-        with suppress(InputError, OpenError):  # of one, which waits on for the owner to look at
+        # Of one, which waits on for the owner to look at.
+        with suppress(InputError, OpenError, SpoiltError):
             while items := _next_allowed(state, trusted, memory_id):
                 yield from append(state, partial(_automatic, state, memory_id, items))
                 accepted, trusted = accepted + len(items), _trusted(state)

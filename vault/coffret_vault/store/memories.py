@@ -57,6 +57,8 @@ class Memories(Values):
     def __init__(self, database: Database) -> None:
         """Use a store's open database."""
         super().__init__(database)
+        self.changes = 0
+        """Counts what was written here, for those who keep something made from it."""
         self.state_seal = StateSeal(database, self.known)
 
     def state(self, memory_id: bytes) -> MemoryState | None:
@@ -120,7 +122,7 @@ class Memories(Values):
             ).fetchone()
         if found is None:
             return None
-        record = Record(*map(blob, found[:4]))
+        record = self._whole(found[:4])
         if self.known.sealing is None:
             return record
         return record if found[4] and self._is_named(_state(found[4]), version, record) else None
@@ -136,7 +138,7 @@ class Memories(Values):
         )
         with mapped():
             rows = self._database.execute(query, memory_ids).fetchall()
-        found = {blob(row[0]): (_state(row[1]), Record(*map(blob, row[2:]))) for row in rows}
+        found = {blob(row[0]): (_state(row[1]), self._whole(row[2:])) for row in rows}
         for state, record in found.values():
             self._is_named(state, state.current, record)
         return found
@@ -151,9 +153,24 @@ class Memories(Values):
         )
         with mapped():
             for row in self._database.execute(query):
-                record = Record(*map(blob, row[2:6]))
+                record = self._whole(row[2:6])
                 self._is_named(_state(row[6]), row[1], record)
                 yield StoredRecord(blob(row[0]), integer(row[1]), record)
+
+    def _whole(self, parts: Sequence[object]) -> Record:
+        """A record of its four parts.
+
+        Raises:
+            StoreAlteredError: they are no bytes. All such are taken away, to be fetched again.
+            StoreDamagedError: so it is, and the vault is locked.
+        """
+        try:
+            return Record(*map(blob, parts))
+        except StoreDamagedError:
+            if self.known.sealing is None:
+                raise
+            self._drop_others()
+            raise StoreAlteredError(ALTERED, hint=SYNC) from None
 
     def _is_named(self, state: MemoryState, version: int, record: Record) -> bool:
         """Whether a version is one that the log still names; its record is then that very one.
@@ -170,7 +187,8 @@ class Memories(Values):
         return digest is not None
 
     def _drop_others(self) -> None:
-        """Delete the records that are not what the log names."""
+        """Delete the records that are not what the log names, or are none."""
+        self.changes += 1
         query = (
             "SELECT r.memory_id, r.version, r.header, r.envelope, r.kek, r.wrap, m.state "
             "FROM records r JOIN memories m ON m.memory_id = r.memory_id"
@@ -179,7 +197,7 @@ class Memories(Values):
             others = [
                 (memory_id, version)
                 for memory_id, version, *parts, state in self._database.execute(query)
-                if _named(_state(state), version) != Record(*map(blob, parts)).digest
+                if _is_another(_state(state), version, parts)
             ]
             self._database.executemany(
                 "DELETE FROM records WHERE memory_id = ? AND version = ?", others
@@ -244,6 +262,14 @@ def _named(state: MemoryState, version: int) -> bytes | None:
     if version == state.current:
         return state.digest
     return next((item.digest for item in state.proposals if item.version == version), None)
+
+
+def _is_another(state: MemoryState, version: int, parts: Sequence[object]) -> bool:
+    """Whether what lies here of a version is not its record, nor any."""
+    try:
+        return _named(state, version) != Record(*map(blob, parts)).digest
+    except StoreDamagedError:
+        return True
 
 
 def _state(body: object) -> MemoryState:

@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 _encode = msgspec.msgpack.Encoder().encode
 _PUT_RECORDS = "INSERT OR REPLACE INTO records VALUES"
 _PUT_RECORD = f"{_PUT_RECORDS} (?, ?, ?, ?, ?, ?)"
+_TAKE_AWAY = (
+    "DELETE FROM records WHERE memory_id = ? AND version = ? AND header = ? AND envelope = ? "
+    "AND kek = ? AND wrap = ?"
+)
 _NOT_THE_LOG = "the log on this device was changed, not by this vault; nothing was done by it"
 _ENTER_ANEW = "Log in on this device again, in another folder, and leave this one behind."
 _FIELDS = "memory_id, version, header, envelope, kek, wrap"
@@ -60,8 +64,6 @@ class Store(Memories):
             StoreError: it cannot be used; StoreDamagedError when it is not what we wrote.
         """
         self.path = path
-        self.changes = 0
-        """Counts what was written here, for those who keep something made from it."""
         super().__init__(connect(path))
         self.grants = GrantTable(self._database, self.known)
         self._known: tuple[bytes, Mark] | None = None
@@ -240,6 +242,17 @@ class Store(Memories):
         self.changes += 1
         with mapped():
             self._database.insert_soon(_PUT_RECORDS, list(map(_flat, records)))
+
+    def take_away(self, records: Iterable[StoredRecord]) -> None:
+        """Delete records, to be fetched again; what lies in the place of one by now stays.
+
+        Raises:
+            KeysChangedError: another process changed the keys, and these may open by the new ones.
+        """
+        self.changes += 1
+        with self.alone(), transaction(self._database):
+            self.state_seal.check()
+            self._database.executemany(_TAKE_AWAY, map(_flat, records))
 
     def records_under(self, kek: bytes) -> list[StoredRecord]:
         """The records whose memory key is wrapped under what this ``kek`` names."""
