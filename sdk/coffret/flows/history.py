@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from coffret.flows.state import VaultState
     from coffret_vault.log.replay import MemoryState
 
-_ROUNDS = 3
-"""So often the versions are asked for again, behind entries that were not read here yet."""
-
 
 class Version(msgspec.Struct, frozen=True):
     """One step in a memory's history, from the verified log.
@@ -59,21 +56,43 @@ class _Item(msgspec.Struct, frozen=True, array_like=True):
 def history(state: VaultState, memory_id: str) -> Flow[list[Version]]:
     """Every version of a memory, oldest first, each compared with the log.
 
+    Of a memory that others change meanwhile, it is the history up to when it was asked for.
+
     Raises:
         NotFoundError: there never was such a memory.
         TrustError: the server shows a version that the log does not have, leaves one out, shows
             them in another order, or withholds what nobody deleted.
     """
     identifier = read_id(memory_id)
-    memory, items = yield from _caught_up(state, identifier)
+    newest = _standing(state, identifier).newest
+    items = yield from _items(state, identifier, newest)
+    try:
+        return _judged(state, identifier, items, newest)
+    except TrustError:
+        # It may be of a log that goes on behind what was read here. What is read now is not older
+        # than what was shown, however quickly others write: that log explains it, or nothing does.
+        yield from sync(state)
+        return _judged(state, identifier, items, newest)
+
+
+def _judged(state: VaultState, identifier: bytes, items: list[_Item], newest: int) -> list[Version]:
+    """What is shown, as far as the log that is read here explains it.
+
+    Args:
+        state: the vault.
+        identifier: which memory.
+        items: what the server shows of it.
+        newest: the version up to which the log was read when it was asked.
+    """
     known = [item.version for item in items]
-    if not set(known).issuperset(range(1, memory.newest + 1)):
-        message = "the server withholds versions that the log says there are"
-        raise TrustError(message)
     if any(before >= after for before, after in pairwise(known)):
         message = "the server shows versions twice, or not in their order"
         raise TrustError(message)
+    if len(known) < newest or known[-1] != len(known):
+        message = "the server withholds versions that the log says there are"
+        raise TrustError(message)
     entries = [_entry(state, identifier, item) for item in items]
+    memory = _standing(state, identifier)
     gone = _erased(memory) | _rejected(memory)
     return [
         _version(state, item.record, entry, erased=entry.version in gone)
@@ -81,38 +100,11 @@ def history(state: VaultState, memory_id: str) -> Flow[list[Version]]:
     ]
 
 
-def _caught_up(state: VaultState, identifier: bytes) -> Flow[tuple[MemoryState, list[_Item]]]:
-    """Where a memory stands, and its versions as they are shown of the log that was read here."""
-    memory = _standing(state, identifier)
-    items = yield from _items(state, identifier, memory.newest)
-    for _ in range(_ROUNDS):
-        if not _is_of_later(state, items, memory):
-            break
-        yield from sync(state)
-        memory = _standing(state, identifier)
-        items = yield from _items(state, identifier, memory.newest)
-    return memory, items
-
-
 def _standing(state: VaultState, identifier: bytes) -> MemoryState:
     memory = state.store.state(identifier)
     if memory is None:
         raise NotFoundError
     return memory
-
-
-def _is_of_later(state: VaultState, items: list[_Item], memory: MemoryState) -> bool:
-    """Whether what is shown may be of a log that goes on behind what was read here.
-
-    It shows an entry from there, or something is erased that nobody deleted or rejected as far as
-    the log is read: then the log tells, and not the server.
-    """
-    gone = _erased(memory) | _rejected(memory)
-    gone |= {item.version for item in memory.proposals if item.deletion}
-    size = state.position().size
-    return any(
-        item.leaf >= size or (item.record is None and item.version not in gone) for item in items
-    )
 
 
 def _rejected(memory: MemoryState) -> set[int]:
