@@ -55,8 +55,7 @@ def check_new(path: Path, *, replace: bool = False) -> None:
         message = f"the folder {path.parent} is not there"
         raise InputError(message, hint="Make it, or name another one.")
     if not replace and path.exists():
-        message = f"{path} is there already"
-        raise ConflictError(message)
+        raise _there(path)
 
 
 def check_writable(folder: Path) -> None:
@@ -83,17 +82,19 @@ def write_private(path: Path, parts: Iterable[bytes], *, replace: bool = True) -
         replace: put it in the place of an older one.
 
     Raises:
-        ConflictError: there is one already, and ``replace`` is not set.
+        ConflictError: there is one already, or by the time it is whole, and ``replace`` is not set.
         StoreError: it cannot be written; an older one stays as it was.
     """
     if not replace and path.exists():
-        message = f"{path} is there already"
-        raise ConflictError(message)
+        raise _there(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         size = _write_new(partial, parts)
-        partial.replace(path)
+        if replace:
+            partial.replace(path)
+        else:
+            _name_anew(partial, path)
         sync_folder(path.parent)
     except OSError as error:
         if error.errno == _ENOSPC:
@@ -104,6 +105,33 @@ def write_private(path: Path, parts: Iterable[bytes], *, replace: bool = True) -
         with suppress(OSError):  # after the replacing, or an error, it is not there
             partial.unlink()
     return size
+
+
+def _there(path: Path) -> ConflictError:
+    message = f"{path} is there already"
+    return ConflictError(message)
+
+
+def _name_anew(partial: Path, path: Path) -> None:
+    """Give a file that was written its name, if nothing has that name by now.
+
+    A second name is given in one step, and to no name that is taken. Where a file system knows one
+    name for a file only, the name is taken by an empty file first, which the whole one replaces.
+
+    Raises:
+        ConflictError: something was made under that name meanwhile.
+        OSError: it cannot be.
+    """
+    try:
+        try:
+            os.link(partial, path, follow_symlinks=False)
+        except FileExistsError:
+            raise
+        except (OSError, NotImplementedError):
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            partial.replace(path)
+    except FileExistsError:
+        raise _there(path) from None
 
 
 def _write_new(path: Path, parts: Iterable[bytes]) -> int:

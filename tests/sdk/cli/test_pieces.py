@@ -279,6 +279,36 @@ def test_private_files_are_private_and_whole(tmp_path: Path) -> None:
         write_private(path / "below", [b"z"])
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_was_made_meanwhile_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, links: bool
+) -> None:
+    """What another program writes under that name until ours is whole stays, links or no links."""
+    if not links:
+        monkeypatch.setattr(os, "link", _no_links)
+    path = tmp_path / "kit.txt"
+
+    def meanwhile() -> Iterator[bytes]:
+        yield b"ours"
+        path.write_bytes(b"theirs")
+
+    with pytest.raises(ConflictError, match="there already"):
+        write_private(path, meanwhile(), replace=False)
+    assert path.read_bytes() == b"theirs"
+    path.unlink()
+    path.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ConflictError, match="there already"):
+        write_private(path, [b"ours"], replace=False)
+    path.unlink()
+    assert write_private(path, [b"ours"], replace=False) == 4
+    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"ours", 0o600)
+    assert [item.name for item in tmp_path.iterdir()] == ["kit.txt"]
+
+
+def _no_links(*_: object, **_named: object) -> None:
+    raise PermissionError
+
+
 def test_a_private_folder_is_a_folder_of_ours_alone(tmp_path: Path) -> None:
     """A link, or one that others can enter, is refused."""
     folder = private_folder(tmp_path / "a")
