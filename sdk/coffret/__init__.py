@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from coffret.flows.review import Pending
     from coffret.flows.sessions import SessionInfo
     from coffret.flows.sync import SyncReport
+    from coffret.flows.unkept import Unkept, UnkeptEntry
     from coffret.importing import Gone, ImportReport
     from coffret.kit import RecoveryKit
     from coffret.local import VaultSettings, VaultStatus
@@ -71,6 +72,8 @@ _HOMES = {
     "SessionInfo": "coffret.flows.sessions",
     "SyncReport": "coffret.flows.sync",
     "Talk": "coffret.messages",
+    "Unkept": "coffret.flows.unkept",
+    "UnkeptEntry": "coffret.flows.unkept",
     "Vault": "coffret.vault",
     "VaultSettings": "coffret.local",
     "VaultStatus": "coffret.local",
@@ -115,6 +118,8 @@ __all__ = [
     "SessionInfo",
     "SyncReport",
     "Talk",
+    "Unkept",
+    "UnkeptEntry",
     "Vault",
     "VaultSettings",
     "VaultStatus",

@@ -20,6 +20,7 @@ from coffret.flows.evidence import FOLDER, list_evidence
 from coffret.flows.settings import shown
 from coffret.flows.settled import sealed_by_default, settings
 from coffret.flows.state import covered, entered
+from coffret.flows.unkept import count_unkept, forget_unkept, unkept
 from coffret.importing import current_memories, exported
 from coffret.undoing import imports
 from coffret_vault.formats.account import keys_hash
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from coffret.arguments import Listing
     from coffret.flows.review import Pending
     from coffret.flows.state import VaultState
+    from coffret.flows.unkept import Unkept
     from coffret.opening import HeldKeys
     from coffret.sharing import GrantInfo
     from coffret.undoing import ImportInfo
@@ -64,6 +66,7 @@ class VaultStatus(msgspec.Struct, frozen=True):
             is by the server's word.
         locked: whether the keys are out of memory.
         deleted: whether the account was deleted at the server, by its own keys.
+        unkept: how many changes waited on this device and were given up: see ``unkept()``.
     """
 
     origin: str
@@ -78,6 +81,7 @@ class VaultStatus(msgspec.Struct, frozen=True):
     confirmed_entries: int
     locked: bool
     deleted: bool
+    unkept: int
 
 
 class VaultSettings(msgspec.Struct, frozen=True):
@@ -181,6 +185,7 @@ class LocalVault:
             confirmed_entries=_confirmed_entries(state) if account.confirmed else 0,
             locked=state.is_locked,
             deleted=gone.kept(state) is not None,
+            unkept=count_unkept(state),
         )
 
     @_at_once
@@ -236,6 +241,32 @@ class LocalVault:
         """
         self._state.store.check()
         return len(self._state.store.wanted()[1])
+
+    def count_unkept(self) -> int:
+        """How many changes ``unkept()`` has; needs no keys."""
+        return count_unkept(self._state)
+
+    @_at_once
+    def unkept(self) -> Sequence[Unkept]:
+        """The changes that waited on this device and were given up, oldest first.
+
+        A change whose answer was lost is sent again later. Where another device has written by
+        then, or the server refuses it, it is given up and noted here, sealed, with what its
+        memories would have said. What was written again since is left out and forgotten.
+
+        Raises:
+            StoreAlteredError: one was not noted by this vault; it is dropped.
+        """
+        return unkept(self._state, current_memories(self._state))
+
+    @_at_once
+    def forget_unkept(self, unkept_id: str | None = None) -> int:
+        """Let go of such a change, or of all of them, and give how many that were.
+
+        Raises:
+            NotFoundError: there is none with that id.
+        """
+        return forget_unkept(self._state, unkept_id)
 
     @_at_once
     def memory_ids(self) -> Sequence[str]:

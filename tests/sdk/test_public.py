@@ -26,9 +26,9 @@ NAMES = {
     "AsyncAccess", "AsyncApp", "AsyncVault", "Changes", "CoffretError", "Details", "Developer",
     "Embedder", "Fields", "Found", "Gone", "GrantInfo", "ImportInfo", "ImportReport",
     "ImportUndone", "KeyChange", "Listing", "Memory", "MessagesReport", "NewMemory", "Pending",
-    "RecoveryKit", "Review", "Selection", "SessionInfo", "SyncReport", "Talk", "Vault",
-    "VaultSettings", "VaultStatus", "Version", "Wanted", "register_developer",
-    "register_developer_async",
+    "RecoveryKit", "Review", "Selection", "SessionInfo", "SyncReport", "Talk", "Unkept",
+    "UnkeptEntry", "Vault", "VaultSettings", "VaultStatus", "Version", "Wanted",
+    "register_developer", "register_developer_async",
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import msgspec
 import coffret
 from coffret.cli.leftovers import leftovers
 from coffret.cli.secret_key import find_secret_key, keyring_name, load_profile
-from coffret.cli.showing import memories, used
+from coffret.cli.showing import changes, memories, used
 from coffret.origins import elsewhere, told_origins
 from coffret_vault.errors import CoffretError, InputError, NotFoundError
 
@@ -58,6 +58,7 @@ def check_everything(desk: Desk, server: str | None) -> Iterator[Check]:
             origin = origin or vault.status().origin
             yield _check_store(vault)
             yield _check_evidence(vault)
+            yield _check_unkept(vault)
         yield _check_index(desk)
         yield _check_secret_key(desk)
         yield _check_agent(desk)
@@ -108,6 +109,17 @@ def _check_evidence(vault: coffret.Vault) -> Check:
         return Check("evidence", GOOD, "the log never contradicted itself here.")
     advice = f"Look at the newest: coffret verify-evidence {found[-1]}"
     return Check("evidence", BAD, f"{len(found)} in {found[-1].parent}.", advice)
+
+
+def _check_unkept(vault: coffret.Vault) -> Check:
+    try:
+        count = vault.count_unkept()
+    except CoffretError as error:
+        return _failed("changes", error, "Move the vault's folder away and log in again.")
+    if count:
+        found = f"{changes(count)} that waited here had to be given up."
+        return Check("changes", BAD, found, "Look at what was to be kept: coffret unkept.")
+    return Check("changes", GOOD, "none that waited here was given up.")
 
 
 def _check_index(desk: Desk) -> Check:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from coffret.vault import Vault
 
 _TRIES = 3
+_UNKEPT = "A change that waited on this device was not kept. What it was: coffret unkept"
 
 
 class Desk:
@@ -101,10 +102,18 @@ class Desk:
         """
         remove_leftovers(self.places.runtime)
         try:
-            return self.keep(coffret.Vault.open(self.folder, ambient=self.ambient))
+            vault = self.keep(coffret.Vault.open(self.folder, ambient=self.ambient))
         except NotFoundError:
             message = f"there is no vault named {self.name} on this device"
             raise NotFoundError(message, hint="Run coffret init, or coffret login.") from None
+        self._open.callback(self._tell_unkept, vault, vault.count_unkept())
+        return vault
+
+    def _tell_unkept(self, vault: Vault, before: int) -> None:
+        """Say at the end that a change of an earlier command was given up in this one."""
+        with suppress(CoffretError):
+            if vault.count_unkept() > before and (vault.is_locked or vault.unkept()):
+                self.out.note(_UNKEPT)
 
     def vault(self) -> Vault:
         """The vault, unlocked by its agent or by the person.

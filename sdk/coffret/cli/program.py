@@ -33,6 +33,7 @@ from coffret.cli.commands import (
     sharing,
     under_grant,
     undoing,
+    unkept,
 )
 from coffret.cli.desk import Desk, desk_of
 from coffret.cli.ending import ended_in_order
@@ -80,6 +81,7 @@ def commands() -> dict[str, dict[str, Callable[..., None]]]:
             "undo-import": undoing.undo_import,
             "export": moving.export,
             "sync": moving.sync,
+            "unkept": unkept.unkept,
         },
         "Apps that ask": {
             "requests": sharing.requests,

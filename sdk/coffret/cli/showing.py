@@ -73,6 +73,11 @@ def memories(count: int) -> str:
     return "1 memory" if count == 1 else f"{count} memories"
 
 
+def changes(count: int) -> str:
+    """So many changes, in words."""
+    return "1 change" if count == 1 else f"{count} changes"
+
+
 def snippet(text: str, most: int = _SNIPPET) -> str:
     """How a text begins, in one line."""
     words = one_line(text)

@@ -21,21 +21,30 @@ from coffret.flows.http import (
     encode_msgpack,
     succeed,
 )
-from coffret.flows.overtaken import anew, opened_again
+from coffret.flows.keys import open_record
+from coffret.flows.overtaken import anew
 from coffret.flows.session import send
 from coffret.flows.sync import sync
+from coffret.flows.unkept import let_go
 from coffret.flows.unsent import (
     REFUSED,
     SETTLED,
     give_up,
     given_up_if_refused,
     hold,
+    is_waiting,
     resend,
     said_not_kept,
     said_to_wait,
 )
 from coffret_vault.envelope.signature import signed_head
-from coffret_vault.errors import ConflictError, StoreMovedError, TrustError
+from coffret_vault.errors import (
+    ConflictError,
+    NetworkError,
+    ServerError,
+    StoreMovedError,
+    TrustError,
+)
 from coffret_vault.formats.checkpoint import NO_HEAD, Head, SignedHead
 from coffret_vault.formats.entry import PUT, Entry, Leaf, serialize_entry
 from coffret_vault.formats.memory import Record
@@ -53,6 +62,7 @@ if TYPE_CHECKING:
     from coffret_vault.log.tree import Frontier
     from coffret_vault.log.verify import Position
     from coffret_vault.primitives.identity import SigningKey
+    from coffret_vault.records.memory import Fields
 
     Wrap = tuple[bytes, bytes, int, bytes]
     Accept = tuple[bytes, int, bytes, bytes]
@@ -323,8 +333,13 @@ def _plain(body: Append) -> Request:
     return Request("POST", "/log", encode_msgpack(body), media=MSGPACK, by_head=True)
 
 
-def settle(state: VaultState) -> Flow[bytes]:
+def settle(state: VaultState, again: Fields | None = None) -> Flow[bytes]:
     """Find out what became of the last change: it is sent again, or what it began written anew.
+
+    Args:
+        state: the vault.
+        again: the memory that the caller is about to write: where just that is given up, nothing
+            is lost.
 
     Returns:
         The id of the memory that it began, if it was one and the server has it now; else nothing.
@@ -334,10 +349,10 @@ def settle(state: VaultState) -> Flow[bytes]:
         TrustError: the server says that the log has grown, and shows nothing of it.
         StoreAlteredError: what waits is not this vault's; it is dropped, after a sync.
     """
-    found = yield from resend(state)
-    if not found.overtaken:
+    found = yield from resend(state, again)
+    if found.overtaken is None:
         return found.begun
-    opened = opened_again(state, found.overtaken)
+    opened = open_record(state, found.overtaken)
     memory_id = opened.header.memory_id
 
     def describe() -> Change:
@@ -346,6 +361,14 @@ def settle(state: VaultState) -> Flow[bytes]:
         made = anew(state, opened)
         return Change((made.entry,), (made.row,), wraps=made.wraps)
 
-    with suppress(*REFUSED):  # as where it is sent again
-        yield from append(state, describe)
-    return memory_id if state.store.state(memory_id) else b""
+    try:
+        with suppress(*REFUSED):  # as where it is sent again
+            yield from append(state, describe)
+    except (NetworkError, ServerError):
+        if is_waiting(state):  # it is kept again, on top of what others wrote
+            let_go(state, found.noted)
+        raise
+    if state.store.state(memory_id) is None:
+        return b""
+    let_go(state, found.noted)
+    return memory_id

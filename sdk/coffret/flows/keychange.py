@@ -36,6 +36,7 @@ from coffret.flows.signup import keyslot_entry
 from coffret.flows.slots import own_slots
 from coffret.flows.state import intended_meta, sealing
 from coffret.flows.sync import silent, sync
+from coffret.flows.unkept import sealed_anew
 from coffret.flows.unsent import REFUSED
 from coffret_vault.envelope import wrap_key
 from coffret_vault.errors import (
@@ -311,7 +312,7 @@ def _keep(state: VaultState, made: NewKeys, sent: Sent, wraps: Wraps) -> None:
     card, at = state.account.card, sent.append.base
     reign = Reign(card, at, made.succession, made.signature)
     account = msgspec.structs.replace(made.account, earlier=(*state.account.earlier, reign))
-    meta = own_slots(account.keyslots).meta(account)
+    meta = own_slots(account.keyslots).meta(account) | sealed_anew(state, made.keys.keyring)
     rows = state.store.records_under(_kek(state.account))
     records = [_rewrapped_record(row, wraps, _kek(account)) for row in rows]
     try:

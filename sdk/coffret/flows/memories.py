@@ -140,7 +140,8 @@ def remember(state: VaultState, new: NewMemory) -> Flow[Memory]:
     with said_not_kept():
         yield from look(state, (new.fields,))
         written = [seal_new(state, new)]
-        begun, chosen = (yield from settle(state)), chosen_id(new.memory_id)
+        begun = yield from settle(state, written[0].memory.fields())
+        chosen = chosen_id(new.memory_id)
     for identifier in filter(None, (begun, chosen)):
         there = same_memory(state, identifier, written[0].memory, new)
         if there is not None:

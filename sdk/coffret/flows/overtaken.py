@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.freshness import live_grants
-from coffret.flows.keys import grant_wraps, open_record
+from coffret.flows.keys import grant_wraps
 from coffret.flows.settled import sealed_by_default
 from coffret.flows.visibility import hidden
-from coffret_vault.errors import StoreDamagedError
 from coffret_vault.formats.author import OWNER
 from coffret_vault.formats.entry import PUT, Entry
-from coffret_vault.formats.memory import Record
 from coffret_vault.primitives.symmetric import generate_key
 from coffret_vault.records.seal import Stamp, make_record, to_memory, written_memory
 from coffret_vault.store import StoredRecord
@@ -30,35 +28,12 @@ if TYPE_CHECKING:
     Wrap = tuple[bytes, bytes, int, bytes]
 
 
-class _Body(msgspec.Struct, frozen=True):
-    """What of an append is written again; its entries were made for another log."""
-
-    records: tuple[Record, ...]
-
-
 class Anew(msgspec.Struct, frozen=True):
     """The entry, the record and the wraps that write it."""
 
     entry: Entry
     row: StoredRecord
     wraps: tuple[Wrap, ...]
-
-
-_decode = msgspec.msgpack.Decoder(_Body).decode
-
-
-def opened_again(state: VaultState, body: bytes) -> Opened:
-    """The one memory that a kept request begins.
-
-    Raises:
-        StoreDamagedError: it cannot be read.
-        OpenError: it does not open.
-    """
-    try:
-        (record,) = _decode(body).records
-    except (msgspec.MsgspecError, ValueError):
-        raise StoreDamagedError from None
-    return open_record(state, record)
 
 
 def anew(state: VaultState, opened: Opened) -> Anew:

@@ -65,11 +65,13 @@ class SyncReport(msgspec.Struct, frozen=True):
 
     ``unwritten`` are memories which an app may write to under a key that others know, because they
     cannot be written again under a fresh one. There are none unless something is wrong with them.
+    ``unkept`` counts the changes that waited on this device and were given up: ``Vault.unkept()``.
     """
 
     entries: int
     records: int
     unwritten: tuple[str, ...] = ()
+    unkept: int = 0
 
 
 class _Page(msgspec.Struct, frozen=True, array_like=True):

@@ -5,8 +5,9 @@ takes it. Were the answer lost, and the next change put upon the same log, two h
 would bear the owner's signature, as after a fork. So a change is kept before it leaves, and is sent
 again, the very same bytes, before anything else is signed; it is given up when it can never be
 accepted any more: the log has grown past it (or, where it is a head alone, another covers that
-log), or the server has refused it. A memory that it was to begin, and that the log outgrew, is
-written anew (``overtaken.py``).
+log), or the server has refused it. Then its owner is told, and has what it would have said
+(:mod:`coffret.flows.unkept`); a memory that it was to begin, and that the log outgrew, is written
+anew (:mod:`coffret.flows.overtaken`).
 
 It is sealed, though all of it is public or sealed already: what is sent with the owner's authority
 is what this vault noted down, not what somebody put into a file (docs/adr/0025).
@@ -23,6 +24,7 @@ from coffret.flows.http import JSON, LogMovedError, Request, succeed
 from coffret.flows.session import send
 from coffret.flows.state import intended_meta, load_intended
 from coffret.flows.sync import sync
+from coffret.flows.unkept import KEYS_CHANGED, OVERTAKEN, Loss, noted, words_of
 from coffret_vault.errors import (
     ConflictError,
     ForbiddenError,
@@ -36,6 +38,7 @@ from coffret_vault.errors import (
     StoreDamagedError,
     TrustError,
 )
+from coffret_vault.formats.memory import Record
 from coffret_vault.formats.unshown import Unshown
 from coffret_vault.store import open_note, seal_note
 
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
     from coffret_vault.log.verify import Position
+    from coffret_vault.records.memory import Fields
 
 _NAME = "unsent"
 _NONE = b""
@@ -54,15 +58,23 @@ REFUSED = (ConflictError, ForbiddenError, GrantError, InputError, NotFoundError,
 WAITS = (
     "The change is kept on this device, and may have arrived: the next command that reaches the "
     "server sends it again, unless another device has written by then, or the server refuses it. "
-    "Look afterwards whether it was made."
+    "Then coffret unkept says so, and has what it would have said."
 )
 BEGUN_WAITS = (
     "The memory is kept on this device, and may have arrived: the next command that reaches the "
-    "server sends it again, unless the server refuses it."
+    "server sends it again, unless the server refuses it. Then coffret unkept has it."
 )
 NOT_KEPT = "Nothing of this was written, here or there: say it again when the server is back."
 SETTLED = {_NAME: _NONE}
 """What is kept with a change that the server took."""
+
+
+class _Body(Unshown, msgspec.Struct, frozen=True):
+    """What an append brings, in whatever request it is."""
+
+    leaves: tuple[bytes, ...] = ()
+    records: tuple[Record, ...] = ()
+    append: _Body | None = None
 
 
 class _Unsent(Unshown, msgspec.Struct, frozen=True, array_like=True):
@@ -93,6 +105,19 @@ class _Unsent(Unshown, msgspec.Struct, frozen=True, array_like=True):
             params=self.params,
             by_head=self.by_head,
         )
+
+    def brings(self) -> _Body:
+        """The append in it.
+
+        Raises:
+            StoreDamagedError: there is none.
+        """
+        decode = msgspec.json.decode if self.media == JSON else msgspec.msgpack.decode
+        try:
+            body = decode(self.body, type=_Body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise StoreDamagedError from None
+        return body.append or body
 
     def is_over(self, position: Position) -> bool:
         """Whether it is in the log that was verified up to here, or can never be any more."""
@@ -169,15 +194,21 @@ def said_not_kept() -> Iterator[None]:
         raise
 
 
-def give_up(state: VaultState, kept: bytes) -> None:
-    """Forget a kept change, unless another one is there by now.
+def is_waiting(state: VaultState) -> bool:
+    """Whether a change is kept until it is known what became of it."""
+    return bool(state.store.meta(_NAME))
+
+
+def give_up(state: VaultState, kept: bytes, note: Mapping[str, bytes] | None = None) -> None:
+    """Forget a kept change, unless another one is there by now; a loss is noted with that.
 
     A passphrase that it would have put in place is forgotten with it; keys that a key change would,
     are not its own.
     """
     intended = load_intended(state.store)
     own = intended is not None and intended.generation == state.account.generation
-    state.store.release(_NAME, kept, intended_meta(None) if own else ())
+    beside = intended_meta(None) if own else {}
+    state.store.release(_NAME, kept, {**beside, **(note or {})})
 
 
 class Resent(Unshown, msgspec.Struct, frozen=True):
@@ -185,18 +216,25 @@ class Resent(Unshown, msgspec.Struct, frozen=True):
 
     Attributes:
         begun: the id of that memory, if the server has it now.
-        overtaken: the request, if others wrote first, so that it can never be accepted.
+        overtaken: the memory, if others wrote first, so that it can never be accepted.
+        noted: the loss that is noted of it then.
     """
 
     begun: bytes = b""
-    overtaken: bytes = b""
+    overtaken: Record | None = None
+    noted: frozenset[str] = frozenset()
 
 
 _NOTHING = Resent()
 
 
-def resend(state: VaultState) -> Flow[Resent]:
+def resend(state: VaultState, again: Fields | None = None) -> Flow[Resent]:
     """Find out what became of the last change, by sending it again; nothing if none waits.
+
+    Args:
+        state: the vault.
+        again: the memory that the caller is about to write: where just that is given up, nothing
+            is lost.
 
     Raises:
         NetworkError: the server is still away; the change stays.
@@ -215,15 +253,20 @@ def resend(state: VaultState) -> Flow[Resent]:
         raise
     # None where the keys were changed since: then it is in the log, or never will be.
     unsent = None if note is None else _read(note)
-    refused = False
+    why = OVERTAKEN if unsent else KEYS_CHANGED
     if unsent is not None and not unsent.is_over(state.position()):
-        refused = yield from _again(state, unsent, kept)
-    give_up(state, kept)
-    if unsent is None or not unsent.begins or refused:
+        why = yield from _again(state, unsent)
+    loss = _lost(state, unsent, why, again)
+    lost = {} if loss is None else noted(state, loss)
+    give_up(state, kept, lost)
+    if unsent is None or not unsent.begins:
         return _NOTHING
     if state.store.state(unsent.begins):
         return Resent(begun=unsent.begins)
-    return Resent(overtaken=unsent.body)
+    if why != OVERTAKEN:
+        return _NOTHING
+    (record,) = unsent.brings().records
+    return Resent(overtaken=record, noted=frozenset(name for name, value in lost.items() if value))
 
 
 def _read(note: bytes) -> _Unsent:
@@ -233,18 +276,37 @@ def _read(note: bytes) -> _Unsent:
         raise StoreDamagedError from None
 
 
-def _again(state: VaultState, unsent: _Unsent, kept: bytes) -> Flow[bool]:
-    """Send it again; whether the server will not take it."""
+def _lost(state: VaultState, unsent: _Unsent | None, why: str, again: Fields | None) -> Loss | None:
+    """What a change that is given up would have done; None if it was done, or is done again."""
+    now = state.ambient.now()
+    if unsent is None:  # nobody can read it any more, nor tell whether it arrived
+        return Loss(now, why)
+    body = unsent.brings()
+    loss = Loss(now, why, unsent.base, body.leaves)
+    if unsent.covers or loss.arrived(state):
+        return None
+    loss = msgspec.structs.replace(loss, words=words_of(state, body.records))
+    if again is not None and [_of(memory.fields()) for memory in loss.memories()] == [_of(again)]:
+        return None
+    return loss
+
+
+def _of(fields: Fields) -> Fields:
+    """What a memory says, whether it shows its title or not."""
+    return msgspec.structs.replace(fields, sealed=None)
+
+
+def _again(state: VaultState, unsent: _Unsent) -> Flow[str]:
+    """Send it again; why it is given up, if it did not arrive."""
     response = yield from send(state, unsent.request())
     try:
-        with given_up_if_refused(state, kept):
-            succeed(response)
+        succeed(response)
     except LogMovedError:
         pass
-    except REFUSED:
-        return True  # whoever made the change was told then that it had failed
+    except REFUSED as refused:
+        return refused.code
     yield from sync(state)
     if not unsent.is_over(state.position()):
         message = "the server says that the log has grown, and shows nothing that is new"
         raise TrustError(message)
-    return False
+    return OVERTAKEN

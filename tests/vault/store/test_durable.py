@@ -82,7 +82,7 @@ def test_a_claim_that_fails_leaves_nothing_beside_it(store: Store) -> None:
     assert store.claim("name", b"one", {"other": b"first"})
     assert not store.claim("name", b"two", {"other": b"second"})
     assert store.meta("other") == b"first"
-    store.release("name", b"two", ["other"])
+    store.release("name", b"two", {"other": b""})
     assert store.meta("other") == b"first"
-    store.release("name", b"one", ["other"])
+    store.release("name", b"one", {"other": b""})
     assert (store.meta("name"), store.meta("other")) == (b"", b"")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from coffret_vault.store.known import VALUES, Known
 from coffret_vault.store.schema import blob, durable, mapped, transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
     from coffret_vault.store.database import Database
 
@@ -65,9 +66,20 @@ class Values:
                 self._database.executemany(PUT_VALUE, beside.items())
             return True
 
-    def release(self, name: str, value: bytes, beside: Collection[str] = ()) -> None:
-        """Undo :meth:`claim`, if that very value is still there, with what was kept beside it."""
+    def release(self, name: str, value: bytes, beside: Mapping[str, bytes] | None = None) -> None:
+        """Undo :meth:`claim`, if that very value is still there, and keep values ``beside`` that.
+
+        It outlasts a power cut, unless the values are empty.
+        """
         release = "UPDATE meta SET value = x'' WHERE name = ? AND value = ?"
-        with transaction(self._database):
-            if self._database.execute(release, (name, value)).rowcount:
-                self._database.executemany(PUT_VALUE, ((other, b"") for other in beside))
+        lasting = durable(self._database) if beside and any(beside.values()) else nullcontext()
+        with lasting, transaction(self._database):
+            if self._database.execute(release, (name, value)).rowcount and beside:
+                self._database.executemany(PUT_VALUE, beside.items())
+
+    def noted(self, beginning: str) -> dict[str, bytes]:
+        """The values that are kept under names which begin so, but for empty ones."""
+        query = "SELECT name, value FROM meta WHERE name >= ? AND name < ? AND value <> x''"
+        with mapped():
+            rows = self._database.execute(query, (beginning, beginning + "~")).fetchall()
+        return {name: blob(value) for name, value in rows}

@@ -9,7 +9,7 @@ import typer
 from coffret.cli.agent_client import check_possible
 from coffret.cli.desk import desk_of, wire_keys
 from coffret.cli.options import Json, span
-from coffret.cli.showing import used
+from coffret.cli.showing import changes, used
 from coffret.cli.writing import plain
 from coffret_vault.errors import CoffretError
 
@@ -92,6 +92,7 @@ def status(
         ("Memories", str(found.memories)),
         ("Waiting for you", f"{found.pending} written by apps"),
         ("Log", f"{found.entries} entries verified"),
+        *((("Given up", f"{changes(found.unkept)}: coffret unkept"),) if found.unkept else ()),
         *(() if taken is None else (("At the server", used(taken)),)),
         ("First state", _first_state(found)),
         ("Folder", str(desk.folder)),

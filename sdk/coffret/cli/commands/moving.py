@@ -142,4 +142,5 @@ def sync(context: typer.Context, *, json: Json = False) -> None:
         names = ", ".join(report.unwritten)
         desk.out.note(f"These could be given no fresh key after a grant ended: {names}.")
     said = {"entries": report.entries, "records": report.records, "pending": waiting}
+    said |= {"unkept": report.unkept}
     desk.out.done(text + more, {**said, "unwritten": list(report.unwritten)})

@@ -1,0 +1,233 @@
+"""Changes that waited on this device and were given up: their owner is told, and has the words.
+
+Whoever made such a change was told that its answer was lost, and may have gone away; it was given
+up by a later command or sync, because the log had grown past it or the server refused it
+(:mod:`coffret.flows.unsent`). What it would have done is noted then, in the transaction that gives
+it up, with what its memories would have said. The note is sealed as the change was; it goes when
+its owner says so, or once the words stand in the vault.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from coffret.flows.keys import open_record
+from coffret_vault.errors import (
+    NotFoundError,
+    OpenError,
+    StoreAlteredError,
+    StoreDamagedError,
+)
+from coffret_vault.formats.entry import PUT, parse_leaf
+from coffret_vault.formats.layout import id_text
+from coffret_vault.formats.memory import (
+    MAX_OWN_PAYLOAD,
+    parse_header,
+    parse_payload,
+    serialize_payload,
+)
+from coffret_vault.formats.unshown import Unshown
+from coffret_vault.records.memory import Memory, from_micros
+from coffret_vault.records.seal import to_memory
+from coffret_vault.store import open_note, seal_note
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from coffret.flows.state import VaultState
+    from coffret_vault.formats.memory import Record
+    from coffret_vault.keyring import Keyring
+
+PREFIX = "unkept "
+_DIGITS = 12
+_MOST = 20
+"""So many are kept; then the oldest goes. One can be as large as a body."""
+
+OVERTAKEN = "overtaken"
+KEYS_CHANGED = "keys-changed"
+
+
+class UnkeptEntry(msgspec.Struct, frozen=True):
+    """One entry that a change would have made in the log.
+
+    Attributes:
+        kind: ``put``, ``delete``, ``revoke`` and so on (docs/spec/5-log.md).
+        subject: the memory, grant or whatever else it is about.
+        version: as the log would have counted it.
+    """
+
+    kind: str
+    subject: str
+    version: int
+
+
+class Unkept(Unshown, msgspec.Struct, frozen=True):
+    """A change that waited on this device and was given up.
+
+    Attributes:
+        id: names it, for ``forget_unkept``.
+        at: when it was given up; None where that can be read no more.
+        why: ``overtaken`` where another device wrote first, ``keys-changed`` where the owner's keys
+            were changed first (what it was can be read no more then, nor whether it arrived), or
+            the code of the error by which the server refused it.
+        entries: what it would have done.
+        memories: what the memories would have said that it would have written.
+    """
+
+    id: str
+    at: datetime | None
+    why: str
+    entries: tuple[UnkeptEntry, ...]
+    memories: tuple[Memory, ...]
+
+
+class Loss(Unshown, msgspec.Struct, frozen=True, array_like=True):
+    """A change that was given up, as it is kept: leaves, and headers with payloads."""
+
+    at: int
+    why: str
+    base: int = 0
+    leaves: tuple[bytes, ...] = ()
+    words: tuple[tuple[bytes, bytes], ...] = ()
+
+    def arrived(self, state: VaultState) -> bool:
+        """Whether it is in the log after all, as far as that was read here."""
+        here = (state.store.leaf(at) for at in range(self.base, self.base + len(self.leaves)))
+        return bool(self.leaves) and tuple(here) == self.leaves
+
+    def memories(self) -> tuple[Memory, ...]:
+        """What its memories would have said."""
+        return tuple(
+            to_memory(parse_header(header), parse_payload(payload, MAX_OWN_PAYLOAD))
+            for header, payload in self.words
+        )
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Loss).decode
+
+
+def words_of(state: VaultState, records: Iterable[Record]) -> tuple[tuple[bytes, bytes], ...]:
+    """What records say, opened; those that do not open are left out."""
+    return tuple(_words(state, records))
+
+
+def _words(state: VaultState, records: Iterable[Record]) -> Iterator[tuple[bytes, bytes]]:
+    for record in records:
+        try:
+            opened = open_record(state, record)
+        except OpenError:
+            continue
+        yield record.header, serialize_payload(opened.payload, MAX_OWN_PAYLOAD)
+
+
+def noted(state: VaultState, loss: Loss) -> dict[str, bytes]:
+    """The values that keep a loss, and let go of the oldest where there are many."""
+    names = sorted(state.store.noted(PREFIX))
+    number = 1 + (int(names[-1].removeprefix(PREFIX)) if names else 0)
+    name = f"{PREFIX}{number:0{_DIGITS}}"
+    sealed = seal_note(state.keys.keyring, name, _encode(loss), random=state.ambient.random)
+    return {**dict.fromkeys(names[: 1 - _MOST], b""), name: sealed}
+
+
+def count_unkept(state: VaultState) -> int:
+    """How many changes were given up, that nobody has looked through. Needs no keys."""
+    return len(state.store.noted(PREFIX))
+
+
+def unkept(state: VaultState, there: Iterable[Memory]) -> list[Unkept]:
+    """The changes that were given up, oldest first.
+
+    What arrived after all, or stands in the vault in other memories by now, is forgotten.
+
+    Args:
+        state: the vault, unlocked.
+        there: the current memories; only looked through if there is something to look for.
+
+    Raises:
+        StoreAlteredError: one was not noted by this vault; it is dropped.
+    """
+    losses = {name: _read(state, name, sealed) for name, sealed in _sorted(state)}
+    wanted = {_said(memory) for loss in losses.values() for memory in loss.memories()}
+    found = wanted.intersection(map(_said, there)) if wanted else wanted
+    made = {name for name, loss in losses.items() if _is_made(state, loss, found)}
+    let_go(state, made)
+    return [_shown(name, loss) for name, loss in losses.items() if name not in made]
+
+
+def _is_made(state: VaultState, loss: Loss, found: set[tuple[str, str]]) -> bool:
+    """Whether it was done after all, or would have done nothing but write what is there by now."""
+    if loss.arrived(state):
+        return True
+    kinds = [parse_leaf(leaf).entry.kind for leaf in loss.leaves]
+    only_writes = bool(kinds) and set(kinds) == {PUT} and len(kinds) == len(loss.words)
+    return only_writes and found.issuperset(map(_said, loss.memories()))
+
+
+def forget_unkept(state: VaultState, identifier: str | None) -> int:
+    """Let go of one such change, or of all of them; how many that were.
+
+    Raises:
+        NotFoundError: there is no such one.
+    """
+    names = [name for name, _ in _sorted(state) if identifier in {None, _id(name)}]
+    if identifier is not None and not names:
+        raise NotFoundError
+    let_go(state, names)
+    return len(names)
+
+
+def let_go(state: VaultState, names: Iterable[str]) -> None:
+    """Forget losses by the names under which they were noted: nothing was lost after all."""
+    for name in names:
+        state.store.set_meta(name, b"")
+
+
+def sealed_anew(state: VaultState, keyring: Keyring) -> dict[str, bytes]:
+    """All of them under the keys that follow, to be kept with these."""
+    anew: dict[str, bytes] = {}
+    for name, sealed in _sorted(state):
+        note = open_note(state.keys.keyring, name, sealed)
+        if note is not None:
+            anew[name] = seal_note(keyring, name, note, random=state.ambient.random)
+    return anew
+
+
+def _sorted(state: VaultState) -> list[tuple[str, bytes]]:
+    return sorted(state.store.noted(PREFIX).items())
+
+
+def _read(state: VaultState, name: str, sealed: bytes) -> Loss:
+    try:
+        note = open_note(state.keys.keyring, name, sealed)
+    except StoreAlteredError:
+        state.store.set_meta(name, b"")
+        raise
+    if note is None:  # of the keys before
+        return Loss(0, KEYS_CHANGED)
+    try:
+        return _decode(note)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise StoreDamagedError from None
+
+
+def _said(memory: Memory) -> tuple[str, str]:
+    return memory.title, memory.content
+
+
+def _shown(name: str, loss: Loss) -> Unkept:
+    entries = (parse_leaf(leaf).entry for leaf in loss.leaves)
+    return Unkept(
+        id=_id(name),
+        at=from_micros(loss.at) if loss.at else None,
+        why=loss.why,
+        entries=tuple(UnkeptEntry(e.kind, id_text(e.subject), e.version) for e in entries),
+        memories=loss.memories(),
+    )
+
+
+def _id(name: str) -> str:
+    return name.removeprefix(PREFIX).lstrip("0")

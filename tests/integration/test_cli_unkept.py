@@ -1,0 +1,66 @@
+"""On the command line: changes that waited and were given up."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cli_harness import PASSPHRASE, code_in
+from coffret import Vault
+from coffret.testing import cheap
+from coffret_vault.errors import NetworkError
+from harness.network import Losing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cli_harness import Cli
+
+pytestmark = pytest.mark.usefixtures("one_try")
+
+
+@pytest.fixture
+def owner(cli: Cli, url: str, tmp_path: Path) -> Cli:
+    """A command line on which a memory waits that can be kept no more: another device wrote."""
+    name = f"losing-{uuid.uuid4().hex[:8]}"
+    key = code_in(cli.init(url, name), "CF1")
+    network, around = Losing(), cheap()
+    folder = cli.home / "data/vaults/default"
+    with Vault.open(folder, ambient=around, transport=network) as vault:
+        vault.unlock(PASSPHRASE, key)
+        network.left = 0
+        with pytest.raises(NetworkError):
+            vault.remember("lost words", title="Lost")
+    with Vault.login(url, name, PASSPHRASE, key, tmp_path / "other", ambient=around) as other:
+        other.remember("quicker")
+    return cli
+
+
+def test_what_was_given_up_is_told_and_shown(owner: Cli) -> None:
+    """The command that gives it up says so; status and doctor go on; its words can be had."""
+    ran = owner("remember", "next")
+    assert "not kept" in ran.err
+    assert "lost words" not in ran.out + ran.err
+    assert "not kept" not in owner("remember", "one more").err
+    assert "1 change: coffret unkept" in owner("status").out
+    assert owner("status", "--json").data()["unkept"] == 1
+    checks = {item["name"]: item for item in owner("doctor", "--json", code=1).data()["checks"]}
+    assert (checks["changes"]["state"], "unkept" in checks["changes"]["advice"]) == ("bad", True)
+    out = owner("unkept").out
+    assert "another device had written" in out
+    assert "--- Lost\nlost words\n" in out
+    (found,) = owner("unkept", "--json").data()
+    assert [memory["content"] for memory in found["memories"]] == ["lost words"]
+    assert owner("unkept", "no such").out.startswith("No change")
+    assert owner("unkept", found["id"], "--forget", "--json").data() == {"forgotten": 1}
+    assert owner("unkept").out.startswith("No change")
+    owner("unkept", found["id"], "--forget", code=6)
+
+
+def test_a_sync_says_how_many_were_given_up(owner: Cli) -> None:
+    """In its JSON, and in a sentence."""
+    ran = owner("sync", "--json")
+    assert ran.data()["unkept"] == 1
+    assert "coffret unkept" in ran.err

@@ -1,0 +1,189 @@
+"""A change that waited on a device and is given up: its owner is told, and has the words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from adversary.test_key_changes import change
+from coffret import Vault
+from coffret_vault.errors import NetworkError, NotFoundError, StoreAlteredError
+from harness.network import BASE, Losing
+from harness.world import PASSPHRASE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.world import Owner, World
+
+pytestmark = pytest.mark.usefixtures("one_try")
+
+
+class Refusing(Losing):
+    """A network that goes away, with a server that refuses creations when it is back."""
+
+    refusing = False
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Refuse for good, or send it on."""
+        if self.refusing and request.url.path == f"{BASE}/memory-blobs":
+            problem = {"code": "quota-exceeded", "status": 429}
+            return httpx.Response(429, json=problem, headers={"retry-after": "100"})
+        return super().handle_request(request)
+
+
+@pytest.fixture
+def network() -> Refusing:
+    """A network that can go away."""
+    return Refusing()
+
+
+@pytest.fixture
+def owner(world: World, network: Refusing) -> Owner:
+    """An owner behind it."""
+    made: Owner = world.owner(transport=network)
+    return made
+
+
+def _lost(network: Refusing, act: Callable[[], object]) -> None:
+    """Do what does not reach the server."""
+    network.left = 0
+    with pytest.raises(NetworkError) as raised:
+        act()
+    assert "coffret unkept" in raised.value.hint
+    network.left = -1
+
+
+def test_what_another_device_overtook_is_told_with_its_words(
+    world: World, owner: Owner, network: Refusing
+) -> None:
+    """The sync that gives it up says so, so does the status, and nothing of it is in the open."""
+    vault, other = owner.vault, world.device(owner)
+    _lost(network, lambda: vault.remember("lost words", title="Lost", tags=["t"]))
+    other.remember("quicker")
+    assert vault.status().unkept == 0
+    assert vault.sync().unkept == 1
+    assert vault.sync().unkept == 0
+    assert vault.status().unkept == 1
+    (found,) = vault.unkept()
+    assert (found.why, [entry.kind for entry in found.entries]) == ("overtaken", ["put"])
+    (memory,) = found.memories
+    assert (memory.content, memory.title, memory.tags) == ("lost words", "Lost", ("t",))
+    assert "lost" not in repr(found).lower()
+    assert b"lost words" not in b"".join(
+        path.read_bytes() for path in vault.folder.iterdir() if path.is_file()
+    )
+    vault.lock()
+    assert vault.status().unkept == 1
+    vault.unlock(PASSPHRASE, owner.secret_key)
+    assert vault.forget_unkept(found.id) == 1
+    assert (vault.unkept(), vault.status().unkept) == ([], 0)
+    with pytest.raises(NotFoundError):
+        vault.forget_unkept(found.id)
+
+
+def test_what_the_server_refused_is_told_with_its_words(owner: Owner, network: Refusing) -> None:
+    """Why, too: by the code of the server's error."""
+    _lost(network, lambda: owner.vault.remember("lost words"))
+    network.refusing = True
+    owner.vault.sync()
+    (found,) = owner.vault.unkept()
+    assert (found.why, [memory.content for memory in found.memories]) == (
+        "quota-exceeded",
+        ["lost words"],
+    )
+
+
+def test_a_revocation_that_was_overtaken_is_told(
+    world: World, owner: Owner, network: Refusing
+) -> None:
+    """Its owner hears which grant is still in force."""
+    grant_id, _ = world.granted(owner, world.app())
+    other = world.device(owner)
+    _lost(network, lambda: owner.vault.revoke(grant_id))
+    other.remember("quicker")
+    owner.vault.sync()
+    (found,) = owner.vault.unkept()
+    assert [(e.kind, e.subject) for e in found.entries] == [("revoke", grant_id)]
+    assert found.memories == ()
+    assert owner.vault.grant(grant_id).state == "active"
+
+
+def test_the_same_call_again_loses_nothing(world: World, owner: Owner, network: Refusing) -> None:
+    """Who tries again writes what was given up, and is told of no loss."""
+    other = world.device(owner)
+    _lost(network, lambda: owner.vault.remember("lost", title="T"))
+    other.remember("quicker")
+    owner.vault.remember("lost", title="T")
+    assert owner.vault.status().unkept == 0
+    _lost(network, lambda: owner.vault.remember("lost again"))
+    other.sync()
+    other.remember("quicker still")
+    owner.vault.sync()
+    assert owner.vault.status().unkept == 1
+    owner.vault.remember("lost again")
+    assert owner.vault.unkept() == []
+    assert owner.vault.status().unkept == 0
+
+
+def test_what_arrived_is_no_loss(world: World, owner: Owner, network: Refusing) -> None:
+    """A change that the server took, behind which another device wrote, is in the log."""
+    other = world.device(owner)
+    network.lose = lambda request: request.url.path == f"{BASE}/memory-blobs"
+    with pytest.raises(NetworkError):
+        owner.vault.remember("arrived")
+    network.lose = lambda _: False
+    other.sync()
+    other.remember("later")
+    assert owner.vault.sync().unkept == 0
+    assert owner.vault.status().unkept == 0
+
+
+def test_changed_keys_leave_the_words_readable(
+    world: World, owner: Owner, network: Refusing
+) -> None:
+    """A device that changes the keys takes what was given up along under the new ones."""
+    other = world.device(owner)
+    _lost(network, lambda: owner.vault.remember("lost words"))
+    other.remember("quicker")
+    owner.vault.sync()
+    change(owner.vault)
+    (found,) = owner.vault.unkept()
+    assert [memory.content for memory in found.memories] == ["lost words"]
+
+
+def test_no_more_than_twenty_are_kept(owner: Owner, network: Refusing) -> None:
+    """The oldest go, so that a server that refuses again and again fills no disk."""
+    for number in range(22):
+        _lost(network, lambda number=number: owner.vault.remember(f"lost {number}"))  # type: ignore[misc]
+        network.refusing = True
+        owner.vault.sync()
+        network.refusing = False
+    said = [memory.content for found in owner.vault.unkept() for memory in found.memories]
+    assert said == [f"lost {number}" for number in range(2, 22)]
+    assert owner.vault.forget_unkept() == 20
+
+
+@pytest.mark.attack(49)
+def test_what_was_planted_as_given_up_is_dropped(owner: Owner) -> None:
+    """Nobody without the keys puts words before an owner as their own."""
+    owner.vault._state.store.set_meta("unkept 000000000001", bytes(200))
+    with pytest.raises(StoreAlteredError):
+        owner.vault.unkept()
+    assert owner.vault.unkept() == []
+
+
+def test_another_process_has_it(world: World, owner: Owner, network: Refusing) -> None:
+    """It is in the device's store: the program that made the change may be gone."""
+    other = world.device(owner)
+    _lost(network, lambda: owner.vault.remember("lost words"))
+    other.remember("quicker")
+    owner.vault.close()
+    again = world.closing(Vault.open(owner.vault.folder, **world.around()))
+    again.unlock(PASSPHRASE, owner.secret_key)
+    again.remember("next")
+    assert [memory.content for found in again.unkept() for memory in found.memories] == [
+        "lost words"
+    ]
