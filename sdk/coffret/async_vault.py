@@ -93,11 +93,13 @@ class AsyncVault(AsyncKeyKeeping, AsyncDevices, AsyncSettling, AsyncIntake):
 
         Returns:
             The vault, unlocked, and the recovery kit, which is nowhere else: show it to the owner.
+            After a lost answer the same call goes on, with the same kit.
 
         Raises:
             InputError: the address or the username cannot be used, or the server says that it is
                 known by other addresses.
             ConflictError: the username is taken, or there is a vault in this folder.
+            CredentialsError: it was begun in this folder with another passphrase.
         """
         place, around = Path(folder), ambient or Ambient()
         driver = AsyncDriver(check_url(url), transport=transport)

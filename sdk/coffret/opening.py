@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -157,12 +157,34 @@ def join(folder: Path, entered: Entered, ambient: Ambient) -> VaultState:
     return state
 
 
+def clear_begun(folder: Path, prepared: Prepared) -> None:
+    """Take away what a sign-up left that was stopped between its first write and its answer.
+
+    It is that vault's store, with what it began with and nothing else; all of it is made again.
+    """
+    path = folder / STORE_FILE
+    if not path.exists():
+        return
+    store = Store(path)
+    with closing(store):
+        account, size = load_account(store), prepared.verified.position.size
+        is_new = store.size() in {0, size} and not store.meta("unsent")
+        if account is not None and account.account_id != prepared.place.account_id:
+            return
+    if is_new:
+        _remove(path)
+
+
 def discard(state: VaultState) -> None:
     """Close the store that :func:`begin` or :func:`join` has just made, and take it away."""
     state.lock()
     state.store.close()
+    _remove(state.store.path)
+
+
+def _remove(path: Path) -> None:
     for name in (STORE_FILE, f"{STORE_FILE}-wal", f"{STORE_FILE}-shm"):
-        state.store.path.with_name(name).unlink(missing_ok=True)
+        path.with_name(name).unlink(missing_ok=True)
 
 
 def reopen(folder: Path, ambient: Ambient) -> VaultState:

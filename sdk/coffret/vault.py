@@ -91,6 +91,9 @@ class Vault(KeyKeeping, Devices, Settling, Intake):
             ambient: randomness, clock and limits, for tests.
             transport: replaces the network, for tests.
 
+        Where the answer is lost, or the program ends before it, the same call goes on: with that
+        username and passphrase, in that folder, and with the same kit.
+
         Returns:
             The vault, unlocked, and the recovery kit, which is nowhere else: show it to the owner.
 
@@ -98,6 +101,8 @@ class Vault(KeyKeeping, Devices, Settling, Intake):
             InputError: the address or the username cannot be used, or the server says that it is
                 known by other addresses.
             ConflictError: the username is taken, or there is a vault in this folder.
+            CredentialsError: it was begun in this folder with another passphrase.
+            NetworkError: the answer was lost; call again.
         """
         place, around = Path(folder), ambient or Ambient()
         driver = SyncDriver(check_url(url), transport=transport)

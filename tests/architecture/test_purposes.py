@@ -28,6 +28,7 @@ DERIVED = (
     "given-key",
     "messages-key",
     "secret-key-mark",
+    "sign-up-key",
 )
 """Keys and salts are derived for these: they are of no bytes that anybody reads."""
 
@@ -118,4 +119,4 @@ def test_no_two_keys_are_derived_alike() -> None:
     fields = accounts[0], u64(1)
     keys += [derive(secret.reveal(), purpose, *fields).reveal() for purpose in DERIVED]
     keys += [derive(secret.reveal(), f"kek/{kek}", *fields[::-1]).reveal() for kek in KEKS]
-    assert len(set(keys)) == len(keys) == 28 + 7 + 7
+    assert len(set(keys)) == len(keys) == 28 + 8 + 7

@@ -50,7 +50,7 @@ def check_everything(desk: Desk, server: str | None) -> Iterator[Check]:
     try:
         vault = coffret.Vault.open(desk.folder, ambient=desk.ambient)
     except NotFoundError:
-        yield Check("vault", WORTH_KNOWING, "there is none.", "Run coffret init or login.")
+        yield _no_vault(desk)
     except CoffretError as error:
         yield _failed("vault", error, "Move its folder away and log in again.")
     else:
@@ -90,6 +90,15 @@ def _check_search() -> Check:
         advice = "Large vaults search faster with pip install 'coffret[hnsw]'."
         return Check("search", WORTH_KNOWING, "exact, without a graph.", advice)
     return Check("search", GOOD, "the model and the graph library are here.")
+
+
+def _no_vault(desk: Desk) -> Check:
+    from coffret.flows.begun import is_begun  # noqa: PLC0415 - loads ciphers
+
+    if is_begun(desk.folder):
+        advice = "Run coffret init again, with the username and passphrase of then: it goes on."
+        return Check("vault", BAD, "a sign-up was begun here and not answered.", advice)
+    return Check("vault", WORTH_KNOWING, "there is none.", "Run coffret init or login.")
 
 
 def _check_store(vault: coffret.Vault) -> Check:

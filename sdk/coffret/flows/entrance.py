@@ -12,6 +12,14 @@ from coffret import opening
 from coffret.confirming import await_head, awaited, confirm, read_since
 from coffret.flows.append import settle
 from coffret.flows.aside import aside
+from coffret.flows.begun import (
+    Begun,
+    drop_begun,
+    keep_begun,
+    kept_until_answered,
+    read_begun,
+    submit,
+)
 from coffret.flows.covering import cover_tail
 from coffret.flows.grants import freshen
 from coffret.flows.http import Request
@@ -20,7 +28,6 @@ from coffret.flows.signup import (
     enter_with_passphrase,
     enter_with_recovery,
     prepare_vault,
-    register_vault,
 )
 from coffret.flows.state import entered_note
 from coffret.flows.sync import SyncReport, silent, sync
@@ -28,7 +35,7 @@ from coffret.flows.unkept import count_unkept
 from coffret.flows.unseen import accept_automatically
 from coffret.kit import read_kit
 from coffret.origins import ANOTHER_ADDRESS, elsewhere, told_origins
-from coffret_vault.errors import InputError, ServerError, TrustError
+from coffret_vault.errors import ConflictError, InputError, ServerError, TrustError
 from coffret_vault.formats.codes import SECRET_KEY, write_code
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.settings import Settings
@@ -45,6 +52,12 @@ if TYPE_CHECKING:
     from coffret.kit import RecoveryKit
 
 
+_OTHERWISE = (
+    "this sign-up was begun here with another choice of what shows its title; say that one, and "
+    "settle it anew afterwards"
+)
+
+
 def create(
     origin: str,
     username: str,
@@ -56,17 +69,26 @@ def create(
 ) -> Flow[tuple[VaultState, RecoveryKit]]:
     """Make a vault here, then on the server. Errors as ``Vault.create``.
 
-    In this order a full disk is noticed while nobody knows of the vault yet.
+    In this order a full disk is noticed while nobody knows of the vault yet. Where the answer is
+    lost, the same call goes on.
     """
+    begun = yield from read_begun(folder, origin, username, passphrase, ambient)
+    if begun is not None:
+        opening.clear_begun(folder, begun.prepared)
     opening.check_place(folder)
     yield from _check_known(origin)
     settings = Settings(sealed=True) if sealed else None
-    make = partial(prepare_vault, origin, username, passphrase, ambient, settings)
-    prepared = yield from aside(make)
-    state = opening.begin(folder, prepared, ambient)
-    with _kept_if_whole(state):
-        yield from register_vault(prepared, ambient)
-    return state, prepared.kit
+    if begun is None:
+        make = partial(prepare_vault, origin, username, passphrase, ambient, settings)
+        begun = Begun((yield from aside(make)), ambient.new_id())
+        yield from keep_begun(folder, begun, passphrase, ambient)
+    elif begun.prepared.settled.settings.sealed is not sealed:
+        raise ConflictError(_OTHERWISE)
+    with kept_until_answered(folder, begun):
+        state = opening.begin(folder, begun.prepared, ambient)
+        with _kept_if_whole(state):
+            state.session = yield from submit(begun, ambient)
+    return state, begun.prepared.kit
 
 
 def _check_known(origin: str) -> Flow[None]:
@@ -108,6 +130,7 @@ def login(
     with _kept_if_whole(state):
         state.know(secret_key)
         yield from _first_sync(state)
+    drop_begun(folder)
     return state
 
 
@@ -154,6 +177,7 @@ def recover(
     with _kept_if_whole(state):
         yield from _first_sync(state, kit)
         yield from replace_passphrase(state, passphrase, secret_key)
+    drop_begun(folder)
     return state, write_code(SECRET_KEY, secret_key.reveal())
 
 

@@ -208,19 +208,22 @@ def _signup_body(account: AccountFile, verified: Verified) -> bytes:
     )
 
 
-def register_vault(prepared: Prepared, ambient: Ambient) -> Flow[None]:
-    """Tell the server of a prepared vault.
+class TakenError(ConflictError):
+    """The username is taken."""
+
+
+def register_vault(prepared: Prepared, once: bytes) -> Flow[None]:
+    """Tell the server of a prepared vault; with the same ``once`` it is told of it once.
 
     Raises:
-        ConflictError: the username is taken.
+        TakenError: the username is taken.
     """
-    key = id_text(ambient.new_id())
-    request = Request("POST", "/accounts", prepared.body, headers={"Idempotency-Key": key})
-    response = yield request
+    headers = {"Idempotency-Key": id_text(once)}
+    response = yield Request("POST", "/accounts", prepared.body, headers=headers)
     try:
         answer = decode_json(succeed(response), _AccountAnswer)
     except ConflictError as taken:
-        raise ConflictError(str(taken), hint=_YOURS) from None
+        raise TakenError(str(taken), hint=_YOURS) from None
     if answer.account_id != id_text(prepared.place.account_id):
         message = "the server registered another account than ours"
         raise TrustError(message)

@@ -25,6 +25,7 @@ from coffret_vault.keyslots.session_names import (
     seal_session_name,
     session_name_header,
 )
+from coffret_vault.keyslots.sign_ups import open_sign_up, seal_sign_up, sign_up_header
 from coffret_vault.keyslots.slots import Place, SlotKeys, SlotPlan, make_keyslot, open_keyslot
 from coffret_vault.primitives.identity import seal_to
 from coffret_vault.records.memory import Fields
@@ -115,6 +116,7 @@ def headers() -> dict[str, tuple[str, bytes]]:
         "identity": ("identity", identity_seeds_header(ACCOUNT_ID, 1, *public)),
         "note": ("note", note_header(ACCOUNT_ID, 1, _NOTE)),
         "session name": ("session-name", session_name_header(ACCOUNT_ID, 1, public[0])),
+        "sign-up": ("sign-up", _sign_up()),
         **{
             name: ("account-key", account_key_wrap_header(slot, ORIGIN))
             for name, slot in slots.items()
@@ -189,13 +191,21 @@ def _notes() -> Table:
     note = seal_note(RING, _NOTE, b"what is intended", random=os.urandom)
     session = ONE.signing.public
     name = seal_session_name(RING, session, "laptop", random=os.urandom)
+    begun = seal_sign_up(KEY, _sign_up(), b"what was sent", random=os.urandom)
     return Table(
-        {"note": note, "session name": name},
+        {"note": note, "session name": name, "sign-up": begun},
         {
+            "sign-up": reader(partial(open_sign_up, KEY, _sign_up()), "sign-up"),
             "note": reader(partial(open_note, RING, _NOTE), "note"),
             "session name": reader(partial(open_session_name, RING, session), "session name"),
         },
     )
+
+
+def _sign_up() -> bytes:
+    kdf = KEYSLOT_SAMPLE.kdf
+    assert kdf is not None
+    return sign_up_header(_PLACE, "ana", kdf)
 
 
 def bound() -> dict[str, bytes]:

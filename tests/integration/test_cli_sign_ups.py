@@ -1,0 +1,39 @@
+"""On the command line: ``coffret init`` whose answer is lost, and again."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from cli_harness import code_in
+from coffret.flows.signup import register_vault
+from coffret_vault.errors import NetworkError
+
+if TYPE_CHECKING:
+    from cli_harness import Cli
+    from coffret.flows.http import Flow
+
+
+def test_init_again_goes_on_after_a_lost_answer(cli: Cli, url: str) -> None:
+    """It says so, and the doctor too; the kit that is shown then opens the vault elsewhere."""
+    name = f"lost-{uuid.uuid4().hex[:8]}"
+    words = ("init", "--server", url, "--username", name)
+
+    def lost(*sent: Any) -> Flow[None]:
+        yield from register_vault(*sent)
+        raise NetworkError
+
+    with patch("coffret.flows.begun.register_vault", lost):
+        ran = cli(*words, code=10)
+    assert "same again" in ran.err
+    assert "CF1-" not in ran.out + ran.err
+    checks = {item["name"]: item for item in cli("doctor", "--json", code=1).data()["checks"]}
+    assert "coffret init again" in checks["vault"]["advice"]
+    kit = cli(*words, "--json").data()["recovery_kit"]
+    cli("remember", "after all")
+    secrets = f"{cli.passphrase.read_text().strip()}\n{code_in(kit, 'CF1')}\n"
+    cli("--vault", "two", "login", *words[1:], stdin=secrets.split("\n", 1)[1])
+    assert [found["content"] for found in cli("--vault", "two", "list", "--json").data()] == [
+        "after all"
+    ]

@@ -1,0 +1,231 @@
+"""A sign-up whose answer is lost is finished by the same call, with the same kit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from unittest.mock import patch
+
+import httpx
+import pytest
+
+from coffret import Vault
+from coffret.flows.begun import BEGUN_FILE, UNFINISHED, keep_begun
+from coffret_vault.errors import (
+    ConflictError,
+    CredentialsError,
+    InputError,
+    NetworkError,
+    ServerError,
+    StoreDamagedError,
+)
+from coffret_vault.formats.codes import RECOVERY_CODE, SECRET_KEY, read_code
+from harness.network import BASE, Losing, Recorder
+from harness.world import PASSPHRASE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from coffret import RecoveryKit
+    from harness.world import World
+
+pytestmark = pytest.mark.usefixtures("one_try")
+
+
+def _sign_up(request: httpx.Request) -> bool:
+    return request.method == "POST" and request.url.path == f"{BASE}/accounts"
+
+
+def _create(
+    world: World, name: str, place: Path, passphrase: str = PASSPHRASE, **options: object
+) -> tuple[Vault, RecoveryKit]:
+    vault, kit = world.face.create(world.url, name, passphrase, place, **world.around(**options))
+    return world.closing(vault), kit
+
+
+def _lost(world: World, name: str, place: Path, *, before: bool = False) -> None:
+    """Sign up; the answer is lost, or the request before it reached the server."""
+    network = Losing()
+    network.lose, network.reaching = _sign_up, not before
+    with pytest.raises(NetworkError) as raised:
+        _create(world, name, place, transport=network)
+    assert raised.value.hint == UNFINISHED
+    assert [path.name for path in place.iterdir()] == [BEGUN_FILE]
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_the_same_call_finishes_a_sign_up(world: World, *, before: bool) -> None:
+    """Whether or not the server had it: the vault is there, its kit opens it, and no file stays."""
+    name, place = f"signing-up-{before}".lower(), world.place()
+    _lost(world, name, place, before=before)
+    vault, kit = _create(world, name, place)
+    assert not (place / BEGUN_FILE).exists()
+    vault.remember("first")
+    other = world.closing(
+        Vault.login(
+            world.url, name, PASSPHRASE, kit.secret_key_code(), world.place(), **world.around()
+        )
+    )
+    assert other.confirm(kit.text()) > 0
+    code = kit.recovery_code_text()
+    entered, _ = Vault.recover(
+        world.url, name, code, "new", world.place(), kit=kit.text(), **world.around()
+    )
+    assert [memory.content for memory in world.closing(entered).list()] == ["first"]
+
+
+def test_it_is_the_same_kit_however_often_it_is_tried(world: World) -> None:
+    """The same bytes are sent, so that no try makes another account than the one before."""
+    place, seen = world.place(), Recorder()
+    for _ in range(2):
+        _lost(world, "trying-again", place)
+    vault, kit = _create(world, "trying-again", place, transport=seen)
+    (sent,) = [request for request in seen.requests if _sign_up(request)]
+    assert vault.status().account_id.encode().replace(b"-", b"") in kit.account_id.hex().encode()
+    assert sent.headers["idempotency-key"]
+    assert vault.words == kit.fingerprint
+
+
+def test_a_server_that_forgot_its_answer_is_asked_by_a_login(world: World) -> None:
+    """The name is taken then, by this very account, and a login shows that."""
+    place = world.place()
+    _lost(world, "forgotten-answer", place)
+
+    class Forgetful(Recorder):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            if _sign_up(request):
+                problem = {"code": "username-taken", "status": 409}
+                return httpx.Response(409, json=problem)
+            return super().handle_request(request)
+
+    vault, _ = _create(world, "forgotten-answer", place, transport=Forgetful())
+    assert vault.remember("works").version == 1
+    assert not (place / BEGUN_FILE).exists()
+
+
+def test_a_name_that_another_took_meanwhile_is_taken(world: World) -> None:
+    """What was begun never arrived, and is given up."""
+    place = world.place()
+    _lost(world, "quicker", place, before=True)
+    _create(world, "quicker", world.place())
+    with pytest.raises(ConflictError, match="taken"):
+        _create(world, "quicker", place)
+    assert list(place.iterdir()) == []
+
+
+def test_another_passphrase_does_not_go_on_with_it(world: World) -> None:
+    """Nor does it replace it, since the server may have that account; another name does."""
+    place = world.place()
+    _lost(world, "my-name", place)
+    with pytest.raises(CredentialsError) as raised:
+        _create(world, "my-name", place, "another")
+    assert BEGUN_FILE in raised.value.hint
+    assert (place / BEGUN_FILE).exists()
+    vault, _ = _create(world, "another-name", place, "another")
+    assert vault.status().username == "another-name"
+    assert not (place / BEGUN_FILE).exists()
+
+
+def test_what_is_refused_leaves_nothing(world: World) -> None:
+    """A taken name is an answer: there is nothing to go on with."""
+    name, place = world.owner().username, world.place()
+    with pytest.raises(ConflictError, match="taken"):
+        _create(world, name, place)
+    assert list(place.iterdir()) == []
+
+
+def test_a_server_that_fails_may_have_taken_it(world: World) -> None:
+    """After an error of the server's own, too, the same call goes on."""
+    place = world.place()
+
+    class Failing(Recorder):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            response = super().handle_request(request)
+            return httpx.Response(503) if _sign_up(request) else response
+
+    with pytest.raises(ServerError) as raised:
+        _create(world, "failing", place, transport=Failing())
+    assert raised.value.hint == UNFINISHED
+    _create(world, "failing", place)
+
+
+@pytest.mark.parametrize("step", ["keep_begun", "submit", "drop"])
+def test_a_sign_up_that_was_killed_is_finished(world: World, step: str) -> None:
+    """Wherever the process ended, the same call in that folder goes on with what lies there."""
+    name, place = f"killed-{step}".replace("_", "-"), world.place()
+
+    def killed(*_: object, **_named: object) -> object:
+        raise SystemExit
+
+    where = "coffret.flows.begun.drop_begun" if step == "drop" else f"coffret.flows.entrance.{step}"
+    stopped = patch(where, _after(keep_begun) if step == "keep_begun" else killed)
+    with stopped, patch("coffret.opening.discard"), pytest.raises(SystemExit):
+        _create(world, name, place)
+    vault, kit = _create(world, name, place)
+    assert vault.remember("works").version == 1
+    assert kit.username == name
+    assert not (place / BEGUN_FILE).exists()
+
+
+def _after(real: Callable[..., object]) -> Callable[..., object]:
+    def killed(*given: object) -> object:
+        yield from real(*given)  # type: ignore[misc]
+        raise SystemExit
+
+    return killed
+
+
+def test_a_vault_that_is_in_use_is_not_begun_anew(world: World) -> None:
+    """A file that stayed by mistake takes nothing from a vault in which something was written."""
+    place = world.place()
+    with patch("coffret.flows.begun.drop_begun"):
+        vault, _ = _create(world, "in-use", place)
+    vault.remember("here")
+    assert (place / BEGUN_FILE).exists()
+    with pytest.raises(ConflictError, match="a vault in this folder"):
+        _create(world, "in-use", place)
+    assert [memory.content for memory in vault.list()] == ["here"]
+
+
+def test_other_settings_are_not_taken_for_the_same_call(world: World) -> None:
+    """Whether titles show is in what was sent: it is not changed under the owner's hands."""
+    place = world.place()
+    _lost(world, "sealed-or-not", place)
+    with pytest.raises(ConflictError, match="another choice"):
+        world.face.create(
+            world.url, "sealed-or-not", PASSPHRASE, place, sealed=True, **world.around()
+        )
+    _create(world, "sealed-or-not", place)
+
+
+@pytest.mark.attack(2)
+def test_nothing_of_the_kit_lies_open_in_the_folder(world: World) -> None:
+    """Neither code nor secret, and a damaged file is damage."""
+    place = world.place()
+    _lost(world, "in-the-folder", place)
+    data = (place / BEGUN_FILE).read_bytes()
+    assert (place / BEGUN_FILE).stat().st_mode & 0o077 == 0
+    _, kit = _create(world, "in-the-folder", place)
+    for kind, code in (
+        (SECRET_KEY, kit.secret_key_code()),
+        (RECOVERY_CODE, kit.recovery_code_text()),
+    ):
+        assert read_code(kind, code) not in data
+        assert code.encode() not in data
+    assert PASSPHRASE.encode() not in data
+    spare = world.place()
+    spare.mkdir()
+    (spare / BEGUN_FILE).write_bytes(b"\xc1" + data)
+    with pytest.raises(StoreDamagedError):
+        _create(world, "in-the-folder", spare)
+    (spare / BEGUN_FILE).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(CredentialsError):
+        _create(world, "in-the-folder", spare)
+
+
+def test_names_that_cannot_be_leave_nothing(world: World) -> None:
+    """What is refused before anything is sent is kept nowhere."""
+    place = world.place()
+    with pytest.raises(InputError):
+        _create(world, "WRONG", place)
+    assert not (place / BEGUN_FILE).exists()
