@@ -35,7 +35,7 @@ from coffret_vault.records.memory import Fields, Memory, checked, from_micros, t
 from coffret_vault.store import StoredRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from coffret.flows.http import Flow
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from coffret.flows.sync import Progress
 
 _OLDER = "the vault has a later version of it"
+_REPLACED = "a later item of this import has the same id and other words, and took its place"
 _SAID = frozenset(Fields.__struct_fields__) - {"sealed", "provenance"}
 
 
@@ -173,7 +174,8 @@ def carry_out(
     drafts, skipped = _sorted(items)
     known = before.memories
     drafts, older = _without_older(drafts, known)
-    skipped += older
+    drafts, replaced = _last_of_each(drafts)
+    skipped += older + replaced
     plan = list(plan_import(drafts, before.digests()))
     fresh = {draft.key: draft for action, draft in plan if action is not Action.KEEP}
     new = [draft for key, draft in fresh.items() if key not in known]
@@ -246,6 +248,14 @@ def _without_older(
         else:
             kept.append(draft)
     return kept, older
+
+
+def _last_of_each(drafts: Sequence[Draft]) -> tuple[list[Draft], list[ImportSkipped]]:
+    """Of items of one key the last, as a later export has it; who says something else is named."""
+    last = {draft.key: draft.digest for draft in drafts}
+    kept = [draft for draft in drafts if draft.digest == last[draft.key]]
+    others = [draft for draft in drafts if draft.digest != last[draft.key]]
+    return kept, [ImportSkipped(draft.source, _REPLACED) for draft in others]
 
 
 def _new(draft: Draft, sealed: bool | None, run: str) -> NewMemory:  # noqa: FBT001 - as take_in

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -139,3 +140,20 @@ def test_a_later_export_of_a_vault_updates_another(either: World, tmp_path: Path
     path.write_bytes(b"".join(first.export()))
     assert second.import_paths([path]).updated == 1
     assert [found.content for found in second.list()] == ["third"]
+
+
+def test_items_of_one_id_and_other_words_are_named(either: World, tmp_path: Path) -> None:
+    """The last is kept, and what it took the place of is said; one that says the same is not."""
+    vault = either.owner().vault
+    path = tmp_path / "listed.json"
+    items = [{"id": "a", "memory": text} for text in ("first words", "last words", "last words")]
+    path.write_text(json.dumps({"memories": [*items, {"id": "b", "memory": "another"}]}))
+    report = vault.import_drafts(read_source(path))
+    assert [(item.source, "took its place" in item.reason) for item in report.skipped] == [
+        ("supermemory:a", True)
+    ]
+    assert (report.created, report.updated, report.unchanged) == (2, 0, 1)
+    assert {memory.content for memory in vault.list()} == {"last words", "another"}
+    again = vault.import_drafts(read_source(path))
+    assert (again.created, again.updated, again.unchanged) == (0, 0, 3)
+    assert len(again.skipped) == 1
