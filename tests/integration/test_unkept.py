@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from adversary.test_key_changes import change
+from adversary.test_key_changes import NEW, change
 from coffret import Vault
 from coffret_vault.errors import NetworkError, NotFoundError, StoreAlteredError
 from harness.network import BASE, Losing
@@ -187,3 +187,17 @@ def test_another_process_has_it(world: World, owner: Owner, network: Refusing) -
     assert [memory.content for found in again.unkept() for memory in found.memories] == [
         "lost words"
     ]
+
+
+def test_keys_that_another_device_changed_are_said(
+    world: World, owner: Owner, network: Refusing
+) -> None:
+    """What waited under the keys of before can be read no more, and that is told all the same."""
+    other = world.device(owner)
+    _lost(network, lambda: owner.vault.remember("lost words"))
+    kit = change(other)
+    owner.vault.log_in_again(NEW, kit.secret_key_code())
+    owner.vault.sync()
+    (found,) = owner.vault.unkept()
+    assert (found.why, found.entries, found.memories) == ("keys-changed", (), ())
+    assert owner.vault.forget_unkept() == 1
