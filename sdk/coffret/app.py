@@ -145,7 +145,10 @@ class App(LocalApp):
         return self._driver.run(app_flows.request_access(self._state, ask_of(username, asking)))
 
     def status(self, request_id: str) -> str:
-        """Where a request stands: ``pending``, ``approved``, ``denied``, ``cancelled``, …."""
+        """Where a request stands: ``pending``, ``approved``, ``denied``, ``cancelled``, ….
+
+        By the server's word: only ``access()`` shows the owner's, where the request was approved.
+        """
         return self._driver.run(app_flows.status(self._state, request_id))
 
     def grant_status(self, request_id: str) -> str | None:

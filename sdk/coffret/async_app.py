@@ -147,7 +147,10 @@ class AsyncApp(LocalApp):
         )
 
     async def status(self, request_id: str) -> str:
-        """Where a request stands: ``pending``, ``approved``, ``denied``, ``cancelled``, …."""
+        """Where a request stands: ``pending``, ``approved``, ``denied``, ``cancelled``, ….
+
+        By the server's word: only ``access()`` shows the owner's, where the request was approved.
+        """
         return await self._driver.run(app_flows.status(self._state, request_id))
 
     async def grant_status(self, request_id: str) -> str | None:

@@ -75,10 +75,10 @@ _NOT_IN_FORCE: dict[type[GrantError], str] = {
     OwnerGoneError: "gone",
 }
 _ENDED = {
-    "denied": "the owner has denied this request",
+    "denied": "the server says that the owner has denied this request",
     "cancelled": "this request was withdrawn",
-    "lapsed": "the owner did not decide about this request in time; ask again",
-    "superseded": "a later request to that owner has taken the place of this one",
+    "lapsed": "the server says that the owner did not decide about this request in time; ask again",
+    "superseded": "the server says that a later request to that owner has taken its place",
 }
 T = TypeVar("T")
 
@@ -243,7 +243,8 @@ def status(state: AppState, request_id: str) -> Flow[str]:
     """Where a request stands.
 
     ``pending``, ``approved``, ``denied``, ``cancelled``, ``lapsed``, ``superseded``, or ``gone``
-    where the owner has deleted their account.
+    where the owner has deleted their account. It is the server's word; that a request was approved
+    shows by its grant, and nothing that an owner signs speaks of the others.
     """
     path = f"/access-requests/{state.asked(request_id).id}"
     try:
