@@ -123,3 +123,26 @@ def test_a_proposal_s_key_by_a_server_does_not_stay_when_it_is_accepted(world: W
     evil.rewrite.clear()
     device.sync()
     assert [memory.content for memory in device.list()] == ["proposed"]
+
+
+@pytest.mark.attack(49)
+def test_where_an_app_s_memories_stand_is_read_again_in_one_sync(world: World) -> None:
+    """What lies under a row that was changed is judged by the log, not by that row."""
+    owner = world.owner()
+    _, access = world.granted(owner, world.app())
+    ids = [access.remember(text).id for text in ("one", "two")]
+    owner.vault.sync()
+    for name in ids:
+        owner.vault.accept(name)
+    truth = shown(owner.vault)
+    folder = world.face.unwrapped(owner.vault).folder
+    with closing(sqlite3.connect(folder / "store.db")) as database, database:
+        rows = database.execute("SELECT memory_id, state FROM memories").fetchall()
+        for (memory_id, _), (_, other) in zip(rows, reversed(rows), strict=True):
+            database.execute(
+                "UPDATE memories SET state = ? WHERE memory_id = ?", (other, memory_id)
+            )
+        database.execute("UPDATE records SET wrap = zeroblob(length(wrap))")
+    with pytest.raises(StoreAlteredError, match="read again"):
+        owner.vault.sync()
+    assert shown(owner.vault) == truth

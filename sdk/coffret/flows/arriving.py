@@ -110,7 +110,10 @@ def let_go_of_unopened(
     wanted = {key: item for key, item in named.items() if item.current and item.author}
     opener = _Opener(state, rows)
     for memory_id, version in wanted.keys() - came:
-        record = state.store.record(memory_id, version)
+        # What is known of it here may not be ours: what the log says by now counts.
+        record = state.store.lying(memory_id, version)
         header = None if record is None else _header(record)
-        if record is not None and not (header and opener.opens(header, record)):
+        if record is None or record.digest != wanted[memory_id, version].digest:
+            continue  # it is not here, or is found out by whoever reads it
+        if header is None or not opener.opens(header, record):
             state.store.take_away([StoredRecord(memory_id, version, record)])

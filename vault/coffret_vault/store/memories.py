@@ -127,6 +127,18 @@ class Memories(Values):
             return record
         return record if found[4] and self._is_named(_state(found[4]), version, record) else None
 
+    def lying(self, memory_id: bytes, version: int) -> Record | None:
+        """A version's record as it lies here, compared with nothing; None if that is none."""
+        query = (
+            "SELECT header, envelope, kek, wrap FROM records WHERE memory_id = ? AND version = ?"
+        )
+        with mapped():
+            found = self._database.execute(query, (memory_id, version)).fetchone()
+        try:
+            return None if found is None else Record(*map(blob, found))
+        except StoreDamagedError:
+            return None
+
     def standing(self, memory_ids: Sequence[bytes]) -> dict[bytes, tuple[MemoryState, Record]]:
         """Where memories stand, and their current versions; those without one here are left out."""
         self.state_seal.check()
