@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.cli import agent_wire
-from coffret.flows import state, unsent
+from coffret.flows import begun, state, unkept, unsent
 from coffret.flows.appstate import AppFile, Begun, load_app
 from coffret.flows.state import AccountFile
 from coffret_vault.errors import ConflictError, FormatError, IndexDamagedError, StoreDamagedError
+from coffret_vault.formats.account import Kdf
 from coffret_vault.search import SearchIndex
 from fuzz.choosing import Choices
 from fuzz.target import Target
@@ -75,11 +76,13 @@ class _Kept:
 def _check_files(data: bytes) -> None:
     """What a device keeps of itself is read, or is damaged; nothing else comes out of it."""
     choices = Choices(data)
-    kind, kept = choices.number() % 3, choices.rest()
+    kind, kept = choices.number() % 5, choices.rest()
     readers: tuple[Callable[[], object], ...] = (
         lambda: state.load_account(_Kept(kept)),  # type: ignore[arg-type]
         lambda: unsent._read(kept).request(),
         lambda: _load_app(kept),
+        lambda: unkept.read_loss(kept),
+        lambda: begun.read_file(kept),
     )
     # A registration that was begun is no app: that is a conflict.
     with contextlib.suppress(StoreDamagedError, ConflictError):
@@ -100,6 +103,12 @@ def _files_seeds() -> Iterator[bytes]:
     yield b"\1" + msgspec.msgpack.encode(change)
     yield b"\2" + msgspec.json.encode(dict.fromkeys(AppFile.__struct_fields__, ""))
     yield b"\2" + msgspec.json.encode(dict.fromkeys(Begun.__struct_fields__, ""))
+    loss = unkept.Loss(7, unkept.OVERTAKEN, 3, (b"leaf",), ((b"header", b"payload"),))
+    yield b"\3" + msgspec.msgpack.encode(loss)
+    kdf = Kdf(bytes(16), 65_536, 3, 4)
+    yield b"\4" + msgspec.msgpack.encode(("https://a.example", "ana", b"i" * 16, kdf, b"sealed"))
+    yield b"\3\x91" + _DEEP
+    yield b"\4\x91" + _DEEP
     yield b"\0\x81\xa1z" + _DEEP
     yield b"\1\x9a" + msgspec.msgpack.encode(change)[1:] + _DEEP
     yield b'\2{"z":' + b"[" * len(_DEEP)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
@@ -17,6 +18,7 @@ from coffret_vault.errors import (
     NetworkError,
     ServerError,
     StoreDamagedError,
+    StoreError,
 )
 from coffret_vault.formats.codes import RECOVERY_CODE, SECRET_KEY, read_code
 from harness.network import BASE, Losing, Recorder
@@ -221,6 +223,22 @@ def test_nothing_of_the_kit_lies_open_in_the_folder(world: World) -> None:
     (spare / BEGUN_FILE).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(CredentialsError):
         _create(world, "in-the-folder", spare)
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link"])
+def test_what_is_no_file_is_not_waited_for(world: World, kind: str) -> None:
+    """Somebody else's thing of that name is an error at once."""
+    place = world.place()
+    place.mkdir()
+    path = place / BEGUN_FILE
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/nowhere")
+    with pytest.raises(StoreError, match="cannot be read"):
+        _create(world, "no-file", place)
 
 
 def test_names_that_cannot_be_leave_nothing(world: World) -> None:

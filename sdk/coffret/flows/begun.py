@@ -8,6 +8,7 @@ again goes on with it: the very same bytes, and the same kit (docs/adr/0037, doc
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 BEGUN_FILE = "sign-up.sealed"
 _MOST = 1 << 20
+_UNREADABLE = f"the file {BEGUN_FILE} in that folder cannot be read"
 _ANOTHER_PASSPHRASE = (
     "A sign-up of that name was begun in this folder with another passphrase, and the server may "
     f"have it: say that one, or take another name. To give it up, remove {BEGUN_FILE} there."
@@ -178,14 +180,26 @@ def _prepared(
 
 
 def _file(folder: Path) -> _File | None:
-    try:
-        with (folder / BEGUN_FILE).open("rb") as file:
-            return _decode_file(file.read(_MOST))
-    except FileNotFoundError:
+    path = folder / BEGUN_FILE
+    if not os.path.lexists(path):
         return None
+    if not path.is_file():  # a pipe would be waited for
+        raise StoreError(_UNREADABLE)
+    try:
+        with path.open("rb") as file:
+            return read_file(file.read(_MOST))
     except OSError:
-        message = f"the file {BEGUN_FILE} in that folder cannot be read"
-        raise StoreError(message) from None
+        raise StoreError(_UNREADABLE) from None
+
+
+def read_file(data: bytes) -> _File:
+    """What such a file holds, before anything of it is opened.
+
+    Raises:
+        StoreDamagedError: it is none.
+    """
+    try:
+        return _decode_file(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise StoreDamagedError from None
 

@@ -208,6 +208,15 @@ def _read(state: VaultState, name: str, sealed: bytes) -> Loss:
         raise
     if note is None:  # of the keys before
         return Loss(0, KEYS_CHANGED)
+    return read_loss(note)
+
+
+def read_loss(note: bytes) -> Loss:
+    """A loss as it was noted.
+
+    Raises:
+        StoreDamagedError: it is none.
+    """
     try:
         return _decode(note)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
