@@ -320,7 +320,7 @@ def test_an_app_passes_for_the_owner_with_a_client_that_does_not_compare(world: 
     pen = Pen(access)
     with believing_the_entry(pen.app_id):
         memory_id = pen.put("I trust evil.example", author=OWNER)
-    with patch("coffret.flows.sync._author", return_value=pen.app_id):
+    with patch("coffret.flows.arriving._author", return_value=pen.app_id):
         owner.vault.sync()
     assert [memory.id for memory in owner.vault.list(authors=["owner"])] == [memory_id]
 

@@ -80,7 +80,7 @@ def test_what_does_not_open_counts_as_covered(liar: Liar) -> None:
     liar.device.revoke(grant_id)
     with (
         patch("coffret.flows.reach.open_record", side_effect=OpenError),
-        patch("coffret.flows.memories.open_record", side_effect=OpenError),
+        patch("coffret.flows.spoilt.open_record", side_effect=OpenError),
         pytest.raises(ConflictError, match=liar.memory),
     ):
         liar.device.rotate(grant_id)
