@@ -6,9 +6,10 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import delete
 
 from coffret_server.departing import AT_ONCE, BYTES_AT_ONCE
-from coffret_server.schema import Base
+from coffret_server.schema import Base, Session
 from server import forge
 from server.changes import Change, make, stage
 from server.leaving import (
@@ -122,6 +123,54 @@ async def test_apps_are_told_the_same_after_it_is_erased(stand: Stand) -> None:
     for path in (f"/grants/{grant}", f"/access-requests/{request_id(request)}"):
         assert code(await stand.get(path, other.token)) == (404, "not-found")
     assert code(await stand.get(f"/grants/{forge.new_id()}", app.token)) == (404, "not-found")
+
+
+async def test_apps_are_told_of_what_was_theirs_alone(stand: Stand) -> None:
+    """Before it is erased too, beside other accounts, apps hear so of their own and no other id."""
+    owner, app, grant, request = await full(stand)
+    await stand.sign_up("bob")
+    other = await stand.new_app()
+    await eraser(stand).close()
+    assert (await leave(stand, owner)).status_code == 204
+    await _check_told(stand, app, owner, grant, request)
+    unknown = forge.new_id()
+    for token, one, asked_for in (
+        (other.token, grant, request_id(request)),
+        (app.token, unknown, unknown),
+    ):
+        for path in (f"/grants/{one}", f"/grants/{one}/head", f"/access-requests/{asked_for}"):
+            assert code(await stand.get(path, token)) == (404, "not-found"), path
+
+
+async def test_a_session_that_ended_meanwhile_deletes_nothing(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is logged out while their call is looked at is nobody when it would be done."""
+    owner = await stand.sign_up()
+    storage = stand.app.state.services.storage
+    submit = storage.submit
+
+    async def late(job: Any) -> Any:
+        monkeypatch.undo()
+        async with storage.write() as session:
+            await session.execute(delete(Session))
+        return await submit(job)
+
+    said = body(owner, word(owner, await asked(stand, owner)))
+    monkeypatch.setattr(storage, "submit", late)
+    assert code(await stand.post(PATH, said, owner.token)) == ENDED
+    await stand.log_in(owner)
+    assert (await stand.post(PATH, said, owner.token)).status_code == 204
+
+
+async def test_others_join_while_an_account_is_erased(stand: Stand) -> None:
+    """Only its own name and id are kept from others until its last row is gone."""
+    owner = await stand.sign_up("ana")
+    await eraser(stand).close()
+    assert (await leave(stand, owner)).status_code == 204
+    await stand.sign_up("bob")
+    again = await stand.post("/accounts", forge.Owner("ana").creation())
+    assert code(again) == (409, "username-taken")
 
 
 @pytest.mark.attack(46)
