@@ -28,6 +28,8 @@ class Change:
         self.id = forge.new_id()
         self.grants: dict[Any, tuple[int, bytes]] = {}
         """The version of each grant's revocation and its statement."""
+        self.says: dict[str, bytes] = {}
+        """What the succession says of something else than this change."""
 
     def succession(self, **changed: bytes) -> bytes:
         """What the keys before sign."""
@@ -39,7 +41,7 @@ class Change:
             "identity": sha256(self.after.identity).digest(),
             "created": forge.u64(1_000),
         }
-        return forge.pae("succession", *(fields | changed).values())
+        return forge.pae("succession", *(fields | self.says | changed).values())
 
     def leaves(self) -> list[bytes]:
         """The entries of the change."""

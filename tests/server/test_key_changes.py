@@ -53,6 +53,11 @@ async def test_a_change_ends_every_grant(stand: Stand) -> None:
     await stand.ask(app, owner)
     change = Change(owner)
     change.grants = {grant: (2, owner.statements[grant])}
+    body = change.body()
+    assert code(await make(stand, change, body | {"grants": body["grants"] * 2})) == (
+        409,
+        "conflict",
+    )
     assert (await make(stand, change)).status_code == 204
     found = (await stand.get("/grants", owner.token)).json()
     assert [(item["state"], item["generation"]) for item in found] == [("revoked", 2)]
@@ -69,10 +74,8 @@ def _other_key(body: dict[str, Any], change: Change) -> None:
 
 def _changed(**fields: bytes) -> Callable[[dict[str, Any], Change], None]:
     def spoil(body: dict[str, Any], change: Change) -> None:
-        succession = change.succession(**fields)
-        body["succession"] = forge.b64(succession)
-        signature = forge.sign(change.before.key, "succession", succession)
-        body["succession_signature"] = forge.b64(signature)
+        change.says = fields  # and so does its entry in the log
+        body.update(change.body())
 
     return spoil
 
@@ -83,8 +86,27 @@ def _old_head(body: dict[str, Any], change: Change) -> None:
 
 def _kept_slot(body: dict[str, Any], change: Change) -> None:
     kept = change.before.slots[0]
-    moved = forge.Keyslot(kept.account, kept.kind, 2, kept.slot, kept.key)
-    body["keyslots"][0] = forge.b64(moved.raw())
+    change.after.slots[0] = forge.Keyslot(kept.account, kept.kind, 2, kept.slot, kept.key)
+    leaves = [leaf for leaf in change.leaves() if kept.slot.bytes not in leaf]
+    body.update(change.body(), append=forge.as_json(change.after.append(*leaves)))
+
+
+def _other_generation(body: dict[str, Any], change: Change) -> None:
+    """All but the succession is of the generation after the next."""
+    change.says = {"generation": forge.u64(2)}
+    change.after.generation = 3
+    change.after.slots = [forge.Keyslot(change.before.account, generation=3)]
+    body.update(change.body())
+
+
+def _other_card(before: bytes, after: bytes) -> Callable[[dict[str, Any], Change], None]:
+    def spoil(body: dict[str, Any], change: Change) -> None:
+        card = change.after.card().replace(before or change.before.account.bytes, after)
+        change.says = {"after": forge.hash_of(card)}
+        body.update(change.body(), account_card=forge.b64(card))
+        body["card_signature"] = forge.b64(forge.sign(change.after.key, "account", card))
+
+    return spoil
 
 
 def _same_key(body: dict[str, Any], change: Change) -> None:
@@ -101,6 +123,9 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any], Change], object], tuple[int, st
     "a succession from another card": (_changed(before=bytes(32)), INVALID),
     "a succession to another card": (_changed(after=bytes(32)), INVALID),
     "a succession to another identity": (_changed(identity=bytes(32)), INVALID),
+    "all of another generation": (_other_generation, INVALID),
+    "a card of another name": (_other_card(b"ada", b"eve"), INVALID),
+    "a card of another account": (_other_card(b"", bytes(16)), INVALID),
     "another generation": (lambda b, _: b["identity"].update(generation=3), INVALID),
     "a head by the old key": (_old_head, (422, "bad-signature")),
     "a keyslot that stays": (_kept_slot, INVALID),
@@ -154,11 +179,11 @@ async def test_every_memory_key_must_have_a_new_wrap(stand: Stand) -> None:
 
 
 async def test_a_change_is_made_on_the_log_as_it_is(stand: Stand) -> None:
-    """What another device wrote meanwhile moves the log, and the change is made anew."""
-    owner = await stand.sign_up()
+    """What another device did meanwhile moves the log, and the change is made anew."""
+    owner, app = await stand.sign_up(), await stand.new_app()
     change = Change(owner)
     body = change.body()
-    await stand.remember(owner)
+    await stand.grant(owner, app)
     assert code(await make(stand, change, body)) == (409, "log-moved")
 
 
