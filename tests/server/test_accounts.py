@@ -1,6 +1,8 @@
 """Accounts and keyslots."""
 
+import copy
 import json
+import string
 import uuid
 from base64 import b64decode
 from typing import Any
@@ -25,10 +27,14 @@ async def test_an_account_is_given_back_as_it_was_made(stand: Stand) -> None:
 
 
 async def test_a_username_is_taken_once(stand: Stand) -> None:
-    """A second account of that name is refused, and the first stays."""
-    await stand.sign_up()
-    answer = await stand.post("/accounts", forge.Owner("ada").creation())
-    assert code(answer) == (409, "username-taken")
+    """A second account of that name is refused, and the first stays; one of its id is told so."""
+    for first in (await stand.sign_up(), await stand.sign_up("bob")):
+        answer = await stand.post("/accounts", forge.Owner(first.username).creation())
+        assert code(answer) == (409, "username-taken")
+        other = forge.Owner("eve")
+        other.account = first.account
+        other.slots = [forge.Keyslot(first.account), forge.Keyslot(first.account, "recovery")]
+        assert code(await stand.post("/accounts", other.creation())) == (409, "conflict")
 
 
 async def test_a_replayed_creation_is_a_conflict(stand: Stand) -> None:
@@ -88,8 +94,25 @@ def _unknown_suite(body: dict[str, Any], owner: forge.Owner) -> None:
     body["account_card"] = forge.b64(card)
 
 
-def _foreign_slot(body: dict[str, Any], _: forge.Owner) -> None:
-    body["keyslots"][0] = forge.b64(forge.Keyslot(forge.new_id()).raw())
+def _slot(**fields: Any) -> Any:
+    """An account with a keyslot that is not as it should be, and an entry that says the same."""
+
+    def spoil(body: dict[str, Any], owner: forge.Owner) -> None:
+        other = copy.copy(owner)
+        slot = forge.Keyslot(**({"account": owner.account} | fields))
+        other.slots = [slot, owner.slots[1]]
+        body.update(other.creation())
+
+    return spoil
+
+
+def _stray_bits(body: dict[str, Any], _: forge.Owner) -> None:
+    """Another spelling of the same 64 bytes."""
+    text = body["card_signature"]
+    letters = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
+    other = f"{text[:85]}{letters[letters.index(text[85]) + 1]}=="
+    assert b64decode(other) == b64decode(text)
+    body["card_signature"] = other
 
 
 WRONG: dict[str, tuple[Any, tuple[int, str]]] = {
@@ -109,7 +132,9 @@ WRONG: dict[str, tuple[Any, tuple[int, str]]] = {
         lambda b, _: b.update(keyslots=[b["keyslots"][0]] * 2),
         (422, "invalid-input"),
     ),
-    "another's keyslot": (_foreign_slot, (422, "invalid-input")),
+    "another's keyslot": (_slot(account=forge.new_id()), (422, "invalid-input")),
+    "a keyslot of another generation": (_slot(generation=2), (422, "invalid-input")),
+    "bytes in another spelling": (_stray_bits, (422, "invalid-input")),
     "a short identity": (
         lambda b, _: b["identity"].update(envelope=forge.b64(b"\1" * 144)),
         (400, "malformed"),

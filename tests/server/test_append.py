@@ -194,6 +194,9 @@ async def test_versions_that_do_not_fit_are_conflicts(stand: Stand) -> None:
         "acceptance of what is not pending": owner.append(
             owner.entry("accept", memory, 1, forge.digest_of(record))
         ),
+        "acceptance of a version to come": owner.append(
+            owner.entry("accept", memory, 7, forge.digest_of(record))
+        ),
         "rejection of nothing": owner.append(owner.entry("reject", stranger, 1, bytes(32))),
     }
     for name, append in wrong.items():
@@ -217,10 +220,13 @@ async def test_the_creating_calls_only_create(stand: Stand) -> None:
     memory = await stand.remember(owner)
     next_version = owner.put(owner.memory(memory, 2))
     two = owner.put(owner.memory(), owner.memory())
+    both = owner.put(owner.memory(), owner.memory(memory, 2))
     for path, append in (
         ("/memory-blobs", next_version),
         ("/memory-blobs/batch", next_version),
         ("/memory-blobs", two),
+        ("/memory-blobs", both),
+        ("/memory-blobs/batch", both),
         ("/memory-blobs", owner.append()),
     ):
         assert code(await stand.append(owner, append, path)) == (422, "invalid-input")

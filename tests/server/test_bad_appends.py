@@ -1,6 +1,8 @@
 """Appends, headers and bodies with something wrong in them."""
 
+import copy
 import uuid
+from base64 import b64decode
 from typing import Any
 
 import pytest
@@ -28,6 +30,34 @@ def _other_key(append: dict[str, Any], owner: forge.Owner) -> None:
     tree = owner.tree.copy()
     tree.add(append["leaves"][0])
     append["head"] = other.sign_head(tree)
+
+
+def _renamed_head(append: dict[str, Any], owner: forge.Owner) -> None:
+    """Of another vault, but by the right key under its right id."""
+    other = copy.copy(owner)
+    other.account = forge.new_id()
+    tree = owner.tree.copy()
+    tree.add(append["leaves"][0])
+    _give_key_id(append, other.sign_head(tree), _key_id(append["head"]))
+
+
+def _unknown_key_id(append: dict[str, Any], _: forge.Owner) -> None:
+    _give_key_id(append, append["head"], bytes(4))
+
+
+def _key_id(head: str) -> bytes:
+    return b64decode(head.rpartition(" ")[2])[:4]
+
+
+def _give_key_id(append: dict[str, Any], head: str, key_id: bytes) -> None:
+    before, _, signed = head.rpartition(" ")
+    append["head"] = f"{before} {forge.b64(key_id + b64decode(signed)[4:])}\n"
+
+
+def _of_another(append: dict[str, Any], owner: forge.Owner) -> None:
+    """A record of another account, with an entry of this one that says the same."""
+    record = forge.record(forge.header(forge.new_id(), forge.new_id()))
+    append.update(owner.put(record))
 
 
 def _resign(append: dict[str, Any], owner: forge.Owner, *leaves: bytes) -> None:
@@ -61,6 +91,13 @@ WRONG: dict[str, tuple[Any, tuple[int, str]]] = {
     "head signature": (_flip_head, (422, "bad-signature")),
     "head of another root": (_other_root, (422, "invalid-input")),
     "head of another key": (_other_key, (422, "bad-signature")),
+    "head of another vault": (_renamed_head, (422, "invalid-input")),
+    "head under another key's id": (_unknown_key_id, (422, "bad-signature")),
+    "record of another account": (_of_another, (422, "invalid-input")),
+    "wrap of no key": (
+        lambda a, _: a.update(wraps=[[forge.new_id(), forge.new_id(), 0, forge.wrapped()]]),
+        (400, "malformed"),
+    ),
     "head of another size": (
         lambda a, o: a.update(head=o.head or o.sign_head(o.tree)),
         (422, "invalid-input"),

@@ -54,7 +54,7 @@ def test_a_long_header_is_too_large() -> None:
     assert caught.value.code == "too-large"
 
 
-@pytest.mark.parametrize("kek", [b"", b"\0", bytes(9), b"\1" + bytes(15), b"\2" + bytes(8)])
+@pytest.mark.parametrize("kek", [b"", b"\0", bytes(9), b"\1" + bytes(15), b"\2" + b"\1" * 8])
 def test_a_kek_that_names_nothing_is_malformed(kek: bytes) -> None:
     """A kek is a generation from one, or a grant."""
     with pytest.raises(ProblemError):
@@ -132,6 +132,17 @@ def test_headers_are_read_alike_by_place_and_by_field(
     inserted = data.draw(st.binary(min_size=1, max_size=9))
     for changed in (bytes(flipped), header[:at], header[:at] + inserted + header[at:]):
         assert outcome(records.parse_header, changed) == outcome(by_field, changed)
+
+
+@pytest.mark.parametrize("shown", [{"title": "Trip"}, {"tags": ["a"]}, {"importance": [7]}])
+def test_a_sealed_memory_shows_nothing(shown: dict[str, Any]) -> None:
+    """One that says it is sealed has neither a title nor a tag nor an importance in the clear."""
+    values: dict[str, Any] = {
+        "account": bytes(16), "memory": bytes(16), "numbers": [1, 1, 5, 6], "author": b"\0",
+        "sealed": b"\1", "title": "", "importance": [], "tags": [],
+    }  # fmt: skip
+    assert records.parse_header(written(values)).sealed
+    assert outcome(records.parse_header, written(values | shown)) == "malformed"
 
 
 def test_an_owners_header_is_read_by_place() -> None:
