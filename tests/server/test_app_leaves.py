@@ -99,9 +99,49 @@ async def test_who_creates_its_own_again_learns_where_it_stands(stand: Stand) ->
         assert answer.json()["current"]["version"] == 1
 
 
+async def test_an_app_writes_into_one_log_at_a_time(stand: Stand) -> None:
+    """Among leaves for one owner none is taken that is of another, whatever it would do there."""
+    owner, other, app = await stand.sign_up(), await stand.sign_up("bob"), await stand.new_app()
+    grant = await stand.grant(owner, app)
+    await stand.grant(other, app)
+    memory = await stand.remember(owner)
+    await stand.share(owner, grant, memory)
+    record = (await stand.sync(owner))[2][-1][1]
+    leaf = app.leaf(other.account, "delete", memory, 2, forge.digest_of(record))
+    body = app.put(owner.account, app.memory(owner.account, grant))
+    for leaves in ([*body["leaves"], leaf], [leaf, *body["leaves"]]):
+        answer = await stand.write(app, grant, body | {"leaves": leaves}, owner)
+        assert code(answer) == (422, "invalid-input")
+    assert (await stand.sync(owner))[0] == owner.tree.size
+
+
+async def test_an_acceptance_is_of_that_version_and_under_the_owner_s_key(stand: Stand) -> None:
+    """One of another digest, or whose new wrap would still be the grant's, accepts nothing."""
+    owner, app = await stand.sign_up(), await stand.new_app()
+    grant = await stand.grant(owner, app)
+    record = app.memory(owner.account, grant)
+    assert (await stand.write(app, grant, app.put(owner.account, record), owner)).is_success
+    place, digest = forge.identity_of(record[0]), forge.digest_of(record)
+    mine, theirs = b"\0" + forge.u64(1), b"\1" + grant.bytes
+    for kind, named, kek in (
+        ("accept", bytes(32), mine),
+        ("accept", digest, theirs),
+        ("reject", bytes(32), None),
+    ):
+        accepts = [] if kek is None else [[*place, kek, forge.wrapped()]]
+        append = owner.append(owner.entry(kind, *place, named), accepts=accepts)
+        assert code(await stand.append(owner, append)) == (422, "invalid-input")
+    accepts = [[*place, mine, forge.wrapped()]]
+    append = owner.append(owner.entry("accept", *place, digest), accepts=accepts)
+    assert (await stand.append(owner, append)).is_success
+
+
 async def test_an_app_writes_within_the_time_of_its_grant(stand: Stand) -> None:
     """An entry's time is from the grant's beginning to its end, at most ten minutes ahead."""
     owner, app = await stand.sign_up(), await stand.new_app()
+    await stand.grant(owner, app)  # that an earlier one had begun is of no use to this one
+    stand.clock.advance(3_600)
+    await stand.authorize(app)
     grant = await stand.grant(owner, app)
     begins = stand.clock.now
     ends = begins + 86_400_000_000
