@@ -5,9 +5,12 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import msgspec
 import pytest
 
 from coffret_server.control import asking
+from coffret_server.principals import AppCaller
+from coffret_server.problems import ProblemError
 from server import forge
 from server.stand import Clock, Stand, code, request_id, serving, signed_request
 
@@ -150,6 +153,7 @@ async def test_what_is_open_is_not_hidden_behind_the_rest(stand: Stand) -> None:
     (shown,) = await listed(stand, owner, "?limit=1")
     assert (shown["request_id"], shown["state"]) == (str(request_id(request)), "pending")
     assert len(await listed(stand, owner, "?state=pending&limit=1")) == 1
+    assert await listed(stand, owner, "?state=lapsed") == []
     assert [row["state"] for row in await listed(stand, owner, "?state=denied&limit=3")] == [
         "denied"
     ] * 3
@@ -199,3 +203,17 @@ async def test_all_apps_together_have_an_end(
     assert str(request_id(waiting)) in kept
     assert str(request_id(denied)) not in kept
     assert len(kept) == 5
+
+
+async def test_an_app_asks_by_a_key_that_stands(stand: Stand) -> None:
+    """That another key of the app stands, or one of that id of another app, is of no use."""
+    app, other = await stand.new_app(), await stand.new_app("Other")
+    services = stand.app.state.services
+    caller = await services.principals.caller(app.token)
+    assert isinstance(caller, AppCaller)
+    async with services.storage.write() as session:
+        await asking.check_stands(session, caller)
+        for changed in ({"key": uuid4()}, {"app": other.app.bytes}):
+            with pytest.raises(ProblemError) as caught:
+                await asking.check_stands(session, msgspec.structs.replace(caller, **changed))
+            assert caught.value.code == "unauthenticated"

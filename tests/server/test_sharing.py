@@ -105,8 +105,10 @@ async def test_api_keys_are_added_and_taken_back(stand: Stand) -> None:
     await stand.authorize(twin)
     token = twin.token
     assert (await stand.get("/grants", token)).status_code == 200
+    stand.clock.advance(1)
+    assert (await stand.post(path, None, app.developer_key)).status_code == 201
     rows = (await stand.get(path, app.developer_key)).json()
-    assert [row["last_used"] is None for row in rows] == [False, False]
+    assert [row["last_used"] is None for row in rows] == [False, False, True]
     assert made["api_key"] not in str(rows)
     assert code(await stand.get(path, other.developer_key)) == (404, "not-found")
     for key_id, status in ((made["key_id"], 204), (made["key_id"], 404)):
@@ -260,6 +262,13 @@ async def test_an_approval_can_only_narrow(stand: Stand) -> None:
         "another request": forge.grant_statement(owner, app, b"other", **common),
         "another app key": forge.grant_statement(owner, other_app, request, **common),
     }
+    right = forge.grant_statement(owner, app, request, **common)
+    for name, part in (
+        ("another app", app.app.bytes),
+        ("another owner", owner.account.bytes),
+        ("other keys of the owner", owner.keys_hash()),
+    ):
+        wrong[name] = right.replace(part, bytes(len(part)))
     clocks = {
         "over already": forge.grant_statement(
             owner, app, request, **common | {"created": now - 86_400_000_000}, seconds=86_400
@@ -273,16 +282,24 @@ async def test_an_approval_can_only_narrow(stand: Stand) -> None:
         answer = await stand.post(path, body, owner.token)
         expected = "wrong-clock" if name in clocks else "invalid-input"
         assert code(answer) == (422, expected), name
-    statement = forge.grant_statement(owner, app, request, **common)
-    unsigned, _ = decision(owner, grant, statement)
+    backwards = forge.grant_statement(
+        owner, app, request, **common | {"created": now + 200_000_000}, seconds=-100
+    )
+    body, _ = decision(owner, grant, backwards)
+    assert code(await stand.post(path, body, owner.token)) == (400, "malformed")
+    unsigned, _ = decision(owner, grant, right)
     unsigned["grant"]["signature"] = forge.b64(bytes(64))
     assert code(await stand.post(path, unsigned, owner.token)) == (422, "bad-signature")
-    bare, _ = decision(owner, grant, statement)
+    bare, _ = decision(owner, grant, right)
     bare["append"] = forge.as_json(owner.append())
     assert code(await stand.post(path, bare, owner.token)) == (422, "invalid-input")
-    body, _ = decision(owner, grant, statement)
+    body, _ = decision(owner, grant, right)
     assert code(await stand.post(path, body, app.token)) == (403, "forbidden")
-    for half in ({"decision": "approve"}, {"decision": "deny", "append": body["append"]}):
+    parts = "grant", "append"
+    for half in (
+        {"decision": "approve"},
+        *({"decision": said, part: body[part]} for said in ("approve", "deny") for part in parts),
+    ):
         assert code(await stand.post(path, half, owner.token)) == (422, "invalid-input")
     assert await states(stand, owner.token) == ["pending"]
     assert (await stand.post(path, body, owner.token)).status_code == 200

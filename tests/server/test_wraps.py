@@ -68,6 +68,27 @@ async def test_wrong_wraps_are_refused(stand: Stand) -> None:
     assert code(answer) == (404, "not-found")
 
 
+async def test_a_grant_tells_of_its_own_wraps(stand: Stand) -> None:
+    """Each of several grants is read by its id, with the number and the news of its wraps alone."""
+    owner, app = await stand.sign_up(), await stand.new_app()
+    grants = [await stand.grant(owner, app) for _ in range(3)]
+    memories = [await stand.remember(owner) for _ in range(2)]
+    await stand.share(owner, grants[1], memories[0])
+    later = await stand.remember(owner)
+    await stand.share(owner, grants[0], *memories)
+    await stand.share(owner, grants[2], *memories, later)
+    unwraps = [[grants[0], memory] for memory in memories]
+    assert (await stand.append(owner, owner.put(owner.memory(), unwraps=unwraps))).is_success
+    rows = [(await stand.get(f"/grants/{grant}", owner.token)).json() for grant in grants]
+    assert [row["grant_id"] for row in rows] == [str(grant) for grant in grants]
+    assert [row["memories"] for row in rows] == [0, 1, 3]
+    numbers = [row["wraps_changed"] for row in rows]
+    assert numbers == [-1, *sorted(set(numbers[1:]))]
+    for row in rows:
+        seen = (await stand.get(f"/grants/{row['grant_id']}", app.token)).json()
+        assert seen.items() <= row.items()
+
+
 async def test_an_ended_grant_takes_no_wrap_and_stops_no_append(stand: Stand) -> None:
     """A device whose clock is behind gets its memory in; one for a revoked grant is refused."""
     owner, app = await stand.sign_up(), await stand.new_app()
@@ -75,7 +96,10 @@ async def test_an_ended_grant_takes_no_wrap_and_stops_no_append(stand: Stand) ->
     await stand.set_state(owner, revoked, "revoked", 2)
     stand.clock.advance(366 * 86_400)
     await stand.log_in(owner)
-    for grant, expected in ((ended, 200), (revoked, 422), (forge.new_id(), 422)):
+    await stand.authorize(app)
+    another_s = await stand.grant(await stand.sign_up("bob"), app)
+    nowhere = forge.new_id()
+    for grant, expected in ((ended, 200), (revoked, 422), (another_s, 422), (nowhere, 422)):
         memory = forge.new_id()
         wraps = [[grant, memory, 1, forge.wrapped()]]
         answer = await stand.append(owner, owner.put(owner.memory(memory), wraps=wraps))
