@@ -1,9 +1,14 @@
 """API keys: what they are good for, and until when."""
 
+import base64
+import uuid
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from coffret_server import tokens
+from coffret_server.schema import Developer
 from server import forge
 from server.stand import Stand, code
 
@@ -70,3 +75,31 @@ async def test_limits_of_a_key_are_checked(stand: Stand) -> None:
     for wrong in limits:
         answer = await stand.post(f"/apps/{app.app}/keys", wrong, app.developer_key)
         assert code(answer) == (422, "invalid-input"), wrong
+
+
+async def test_a_developer_s_key_without_a_mark_is_that_very_key(stand: Stand) -> None:
+    """One given before there were marks works; another of that developer, or of nobody, not."""
+    body = {"name": "A", "contact": "a@example.org"}
+    developer = uuid.UUID((await stand.post("/developers", body)).json()["developer_id"])
+    nobody = forge.new_id()
+    keys = [
+        f"cfd_{base64.urlsafe_b64encode(who.bytes + bytes([last]) * 32).decode()}"
+        for who, last in ((developer, 0), (developer, 1), (nobody, 0))
+    ]
+    async with stand.app.state.services.storage.write() as session:
+        await session.execute(update(Developer).values(key_hash=tokens.digest(keys[0])))
+    app = forge.App()
+    body = {
+        "manifest": forge.b64(app.manifest()),
+        "signature": forge.b64(forge.sign(app.key, "app-manifest", app.manifest())),
+    }
+    for key in keys[1:]:
+        assert code(await stand.post("/apps", body, key)) == (401, "unauthenticated")
+    assert (await stand.post("/apps", body, keys[0])).status_code == 201
+
+
+async def test_keys_of_an_app_that_is_not_there_are_not_found(stand: Stand) -> None:
+    """A developer who asks by an id of no app is told so."""
+    app = await stand.new_app()
+    path = f"/apps/{forge.new_id()}/keys"
+    assert code(await stand.get(path, app.developer_key)) == (404, "not-found")

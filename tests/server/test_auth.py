@@ -281,3 +281,14 @@ async def test_callers_stay_in_their_place(stand: Stand) -> None:
     answer = await stand.get(f"/grants/{nowhere}/records", owner.token)
     assert code(answer) == (403, "forbidden")
     assert code(await stand.get("/accounts/me", app.developer_key)) == (401, "unauthenticated")
+
+
+async def test_a_session_that_is_over_is_not_listed(stand: Stand) -> None:
+    """The list of devices that are logged in has none whose time is over."""
+    owner = await stand.sign_up()
+    stand.clock.advance(30 * 86_400 - 60)
+    await stand.log_in(owner)
+    assert len((await stand.get("/auth/sessions", owner.token)).json()) == 2
+    stand.clock.advance(120)
+    (row,) = (await stand.get("/auth/sessions", owner.token)).json()
+    assert row["current"]
