@@ -189,6 +189,7 @@ async def put_keyslots(stand: Stand, owner: forge.Owner, body: dict[str, Any]) -
 
 async def test_a_passphrase_change_replaces_a_slot(stand: Stand) -> None:
     """The new slot logs in, the old one no more, and the call repeated is the same."""
+    await stand.sign_up("bob")  # whose keyslots are neither told of nor touched
     owner = await stand.sign_up()
     old, recovery = owner.slots
     new = forge.Keyslot(owner.account)
