@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from server import forge
@@ -99,6 +100,42 @@ async def test_who_creates_its_own_again_learns_where_it_stands(stand: Stand) ->
         assert answer.json()["current"]["version"] == 1
 
 
+async def test_an_app_is_shown_nothing_of_what_was_deleted(stand: Stand) -> None:
+    """What it proposed for a memory goes with it, refused or not; a refused deletion is not shown.
+
+    Though other memories stay, and another account has one of that very id.
+    """
+    owner, other, app = await stand.sign_up(), await stand.sign_up("bob"), await stand.new_app()
+    grant = await stand.grant(owner, app)
+    gone, kept = owner.memory(), owner.memory()
+    assert (await stand.append(owner, owner.put(gone, kept))).is_success
+    (memory, _), (stays, _) = forge.identity_of(gone[0]), forge.identity_of(kept[0])
+    await stand.remember(other, memory=memory)
+    await stand.share(owner, grant, memory, stays)
+    assert (await _delete(stand, app, grant, owner, kept)).is_success
+    refused, waiting = (app.memory(owner.account, grant, memory, version) for version in (2, 3))
+    body = app.put(owner.account, refused, waiting)
+    assert (await stand.write(app, grant, body, owner)).is_success
+    for at, digest in (
+        ((stays, 2), forge.digest_of(kept)),
+        ((memory, 2), forge.digest_of(refused)),
+    ):
+        append = owner.append(owner.entry("reject", *at, digest))
+        assert (await stand.append(owner, append)).is_success
+    both = [(memory, 1), (memory, 2), (memory, 3), (stays, 1)]
+    assert sorted(await _seen(stand, app, grant)) == sorted(both)
+    deletion = owner.entry("delete", memory, 4, forge.digest_of(waiting))
+    assert (await stand.append(owner, owner.append(deletion))).is_success
+    assert await _seen(stand, app, grant) == [(stays, 1)]
+
+
+async def _seen(stand: Stand, app: forge.App, grant: Any) -> list[Any]:
+    """Of which versions an app is shown something."""
+    answer = await stand.get(f"/grants/{grant}/records", app.token)
+    items = msgspec.msgpack.decode(answer.content)[1]
+    return [forge.subject_of(item[6] if item[4] != "rejected" else item[0]) for item in items]
+
+
 async def test_an_app_writes_into_one_log_at_a_time(stand: Stand) -> None:
     """Among leaves for one owner none is taken that is of another, whatever it would do there."""
     owner, other, app = await stand.sign_up(), await stand.sign_up("bob"), await stand.new_app()
@@ -134,6 +171,24 @@ async def test_an_acceptance_is_of_that_version_and_under_the_owner_s_key(stand:
     accepts = [[*place, mine, forge.wrapped()]]
     append = owner.append(owner.entry("accept", *place, digest), accepts=accepts)
     assert (await stand.append(owner, append)).is_success
+
+
+async def test_versions_are_of_one_memory_each_once(stand: Stand) -> None:
+    """A version that was accepted, or refused, is told of once, beside none of others."""
+    owner, app = await stand.sign_up(), await stand.new_app()
+    grant = await stand.grant(owner, app)
+    first, second = (app.memory(owner.account, grant) for _ in range(2))
+    body = app.put(owner.account, first, second)
+    assert (await stand.write(app, grant, body, owner)).is_success
+    for kind, item in (("accept", first), ("reject", second)):
+        place = forge.identity_of(item[0])
+        entry = owner.entry(kind, *place, forge.digest_of(item))
+        wrap = [*place, b"\0" + forge.u64(1), forge.wrapped()]
+        append = owner.append(entry, accepts=[wrap] if kind == "accept" else [])
+        assert (await stand.append(owner, append)).is_success
+        answer = await stand.get(f"/memory-blobs/{place[0]}/versions", owner.token)
+        rows = msgspec.msgpack.decode(answer.content)
+        assert [row[1:3] for row in rows] == [[1, f"{kind}ed"]]
 
 
 async def test_an_app_writes_within_the_time_of_its_grant(stand: Stand) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from server import forge
-from server.changes import Change, make, stage, wraps_of
+from server.changes import Change, make, stage, unpacked, wraps_of
 from server.stand import Stand, code
 
 pytestmark = pytest.mark.asyncio
@@ -18,10 +18,29 @@ async def test_another_session_spoils_no_change(stand: Stand) -> None:
     assert owner.token != thief
     change = Change(owner)
     assert (await stage(stand, change, (memory, 1, forge.wrapped()))).is_success
-    for wraps in ([], [[memory.bytes, 1, forge.wrapped()]]):
+    some = [[memory.bytes, 1, forge.wrapped()]]
+    for wraps in ([], some, some):
         body = {"change_id": forge.new_id().bytes, "wraps": wraps}
         assert (await stand.send("POST", "/accounts/me/rewraps", body, thief)).is_success
+    assert unpacked(await stage(stand, change))["staged"] == 1
     assert (await make(stand, change)).is_success
+
+
+async def test_what_a_session_staged_goes_after_it_ended(stand: Stand) -> None:
+    """The next that stages throws it away, and nothing that a session which stands has staged."""
+    owner = await stand.sign_up()
+    memory = await stand.remember(owner)
+    tokens = [owner.token]
+    for _ in range(2):
+        await stand.log_in(owner)
+        tokens.append(owner.token)
+    for owner.token in tokens[:2]:
+        assert (await stage(stand, Change(owner), (memory, 1, forge.wrapped()))).is_success
+    assert (await stand.post("/auth/logout", None, tokens[0])).status_code == 204
+    owner.token = tokens[2]
+    assert (await stage(stand, Change(owner), (memory, 1, forge.wrapped()))).is_success
+    row = await stand.app.state.services.storage.one("SELECT COUNT(*) FROM rewraps")
+    assert row[0] == 2
 
 
 @pytest.mark.attack(45)

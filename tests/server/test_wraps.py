@@ -82,11 +82,23 @@ async def test_a_grant_tells_of_its_own_wraps(stand: Stand) -> None:
     rows = [(await stand.get(f"/grants/{grant}", owner.token)).json() for grant in grants]
     assert [row["grant_id"] for row in rows] == [str(grant) for grant in grants]
     assert [row["memories"] for row in rows] == [0, 1, 3]
+    for grant, row in zip(grants, rows, strict=True):
+        answer = await stand.get(f"/grants/{grant}/wraps", owner.token)
+        assert len(msgspec.msgpack.decode(answer.content)[1]) == row["memories"]
+        path = f"/grants/{grant}/wraps"
+        told = msgspec.msgpack.decode(
+            (await stand.send("POST", path, {"wraps": []}, owner.token)).content
+        )
+        assert told == {"memories": row["memories"]}
     numbers = [row["wraps_changed"] for row in rows]
     assert numbers == [-1, *sorted(set(numbers[1:]))]
     for row in rows:
         seen = (await stand.get(f"/grants/{row['grant_id']}", app.token)).json()
         assert seen.items() <= row.items()
+    assert (await stand.get(f"/grants/{grants[1]}/records", app.token)).is_success
+    listed = (await stand.get("/grants", owner.token)).json()
+    read = [row["grant_id"] for row in listed if row["last_read"] is not None]
+    assert read == [str(grants[1])]
 
 
 async def test_an_ended_grant_takes_no_wrap_and_stops_no_append(stand: Stand) -> None:
