@@ -87,7 +87,8 @@ def _old_head(body: dict[str, Any], change: Change) -> None:
 def _kept_slot(body: dict[str, Any], change: Change) -> None:
     kept = change.before.slots[0]
     change.after.slots[0] = forge.Keyslot(kept.account, kept.kind, 2, kept.slot, kept.key)
-    leaves = [leaf for leaf in change.leaves() if kept.slot.bytes not in leaf]
+    gone = b"keyslot-remove", kept.slot.bytes
+    leaves = [leaf for leaf in change.leaves() if not all(part in leaf for part in gone)]
     body.update(change.body(), append=forge.as_json(change.after.append(*leaves)))
 
 
