@@ -136,6 +136,19 @@ async def _seen(stand: Stand, app: forge.App, grant: Any) -> list[Any]:
     return [forge.subject_of(item[6] if item[4] != "rejected" else item[0]) for item in items]
 
 
+async def test_an_app_changes_what_that_grant_has_the_key_of(stand: Stand) -> None:
+    """Neither another grant's key of a memory nor its own of another memory lets it be changed."""
+    owner, app, other = await stand.sign_up(), await stand.new_app(), await stand.new_app("Other")
+    mine, theirs = await stand.grant(owner, app), await stand.grant(owner, other)
+    memory, shared = await stand.remember(owner), await stand.remember(owner)
+    await stand.share(owner, theirs, memory)
+    await stand.share(owner, mine, shared)
+    body = app.put(owner.account, app.memory(owner.account, mine, memory, 2))
+    assert code(await stand.write(app, mine, body, owner)) == (403, "not-granted")
+    body = app.put(owner.account, app.memory(owner.account, mine, shared, 2))
+    assert (await stand.write(app, mine, body, owner)).is_success
+
+
 async def test_an_app_writes_into_one_log_at_a_time(stand: Stand) -> None:
     """Among leaves for one owner none is taken that is of another, whatever it would do there."""
     owner, other, app = await stand.sign_up(), await stand.sign_up("bob"), await stand.new_app()
