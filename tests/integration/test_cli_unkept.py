@@ -23,16 +23,17 @@ pytestmark = pytest.mark.usefixtures("one_try")
 
 @pytest.fixture
 def owner(cli: Cli, url: str, tmp_path: Path) -> Cli:
-    """A command line on which a memory waits that can be kept no more: another device wrote."""
+    """A command line on which a change waits that can be kept no more: another device wrote."""
     name = f"losing-{uuid.uuid4().hex[:8]}"
     key = code_in(cli.init(url, name), "CF1")
     network, around = Losing(), cheap()
     folder = cli.home / "data/vaults/default"
     with Vault.open(folder, ambient=around, transport=network) as vault:
         vault.unlock(PASSPHRASE, key)
+        memory = vault.remember("before")
         network.left = 0
         with pytest.raises(NetworkError):
-            vault.remember("lost words", title="Lost")
+            vault.update(memory.id, content="lost words", title="Lost")
     with Vault.login(url, name, PASSPHRASE, key, tmp_path / "other", ambient=around) as other:
         other.remember("quicker")
     return cli

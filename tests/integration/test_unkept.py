@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -19,16 +19,17 @@ if TYPE_CHECKING:
     from harness.world import Owner, World
 
 pytestmark = pytest.mark.usefixtures("one_try")
+APPENDS = (f"{BASE}/memory-blobs", f"{BASE}/log")
 
 
 class Refusing(Losing):
-    """A network that goes away, with a server that refuses creations when it is back."""
+    """A network that goes away, with a server that refuses appends when it is back."""
 
     refusing = False
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Refuse for good, or send it on."""
-        if self.refusing and request.url.path == f"{BASE}/memory-blobs":
+        if self.refusing and request.url.path in APPENDS:
             problem = {"code": "quota-exceeded", "status": 429}
             return httpx.Response(429, json=problem, headers={"retry-after": "100"})
         return super().handle_request(request)
@@ -56,13 +57,26 @@ def _lost(network: Refusing, act: Callable[[], object]) -> None:
     network.left = -1
 
 
+def _lost_words(network: Refusing, vault: Vault, words: str = "lost words", **more: Any) -> str:
+    """Have a memory that was to say something else, and does not; its id."""
+    memory_id = vault.remember("before").id
+    _lost(network, lambda: vault.update(memory_id, content=words, **more))
+    return memory_id
+
+
+def _read_and_write(other: Vault) -> None:
+    """Be quicker on another device."""
+    other.sync()
+    other.remember("quicker")
+
+
 def test_what_another_device_overtook_is_told_with_its_words(
     world: World, owner: Owner, network: Refusing
 ) -> None:
     """The sync that gives it up says so, so does the status, and nothing of it is in the open."""
     vault, other = owner.vault, world.device(owner)
-    _lost(network, lambda: vault.remember("lost words", title="Lost", tags=["t"]))
-    other.remember("quicker")
+    _lost_words(network, vault, title="Lost", tags=["t"])
+    _read_and_write(other)
     assert vault.status().unkept == 0
     assert vault.sync().unkept == 1
     assert vault.sync().unkept == 0
@@ -118,14 +132,58 @@ def test_the_same_call_again_loses_nothing(world: World, owner: Owner, network: 
     other.remember("quicker")
     owner.vault.remember("lost", title="T")
     assert owner.vault.status().unkept == 0
-    _lost(network, lambda: owner.vault.remember("lost again"))
-    other.sync()
-    other.remember("quicker still")
+    memory_id = _lost_words(network, owner.vault)
+    _read_and_write(other)
     owner.vault.sync()
     assert owner.vault.status().unkept == 1
-    owner.vault.remember("lost again")
+    owner.vault.update(memory_id, content="lost words")
     assert owner.vault.unkept() == []
     assert owner.vault.status().unkept == 0
+
+
+def test_a_memory_that_is_written_anew_is_no_loss(
+    world: World, owner: Owner, network: Refusing
+) -> None:
+    """Nor is it while that waits in its turn, because the server went away again."""
+    vault, other = owner.vault, world.device(owner)
+    _lost(network, lambda: vault.remember("new words"))
+    other.remember("quicker")
+    tries: list[str] = []
+
+    def second(request: httpx.Request) -> bool:
+        if request.url.path in APPENDS:
+            tries.append(request.url.path)
+        return len(tries) > 1
+
+    network.lose = second
+    with pytest.raises(NetworkError):
+        vault.sync()
+    assert (len(tries), vault.status().unkept) == (2, 0)
+    network.lose = lambda _: False
+    assert vault.sync().unkept == 0
+    assert vault.unkept() == []
+    assert sorted(memory.content for memory in vault.list()) == ["new words", "quicker"]
+
+
+def test_a_memory_that_cannot_be_written_anew_is_told(
+    world: World, owner: Owner, network: Refusing
+) -> None:
+    """With its words: what a server refuses in the second place is as lost as in the first."""
+    vault, other = owner.vault, world.device(owner)
+    _lost(network, lambda: vault.remember("new words"))
+    other.remember("quicker")
+
+    def refuse_from_now_on(request: httpx.Request) -> bool:
+        network.refusing |= request.url.path in APPENDS
+        return False
+
+    network.lose = refuse_from_now_on
+    assert vault.sync().unkept == 1
+    (found,) = vault.unkept()
+    assert (found.why, [memory.content for memory in found.memories]) == (
+        "overtaken",
+        ["new words"],
+    )
 
 
 def test_what_arrived_is_no_loss(world: World, owner: Owner, network: Refusing) -> None:
@@ -146,8 +204,8 @@ def test_changed_keys_leave_the_words_readable(
 ) -> None:
     """A device that changes the keys takes what was given up along under the new ones."""
     other = world.device(owner)
-    _lost(network, lambda: owner.vault.remember("lost words"))
-    other.remember("quicker")
+    _lost_words(network, owner.vault)
+    _read_and_write(other)
     owner.vault.sync()
     change(owner.vault)
     (found,) = owner.vault.unkept()
@@ -178,8 +236,8 @@ def test_what_was_planted_as_given_up_is_dropped(owner: Owner) -> None:
 def test_another_process_has_it(world: World, owner: Owner, network: Refusing) -> None:
     """It is in the device's store: the program that made the change may be gone."""
     other = world.device(owner)
-    _lost(network, lambda: owner.vault.remember("lost words"))
-    other.remember("quicker")
+    _lost_words(network, owner.vault)
+    _read_and_write(other)
     owner.vault.close()
     again = world.closing(Vault.open(owner.vault.folder, **world.around()))
     again.unlock(PASSPHRASE, owner.secret_key)
