@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.aside import aside
-from coffret.flows.files import write_whole
+from coffret.flows.files import erase, write_whole
 from coffret.flows.session import answer_challenge, challenge
 from coffret.flows.signup import Prepared, TakenError, register_vault, unlock_with_passphrase
 from coffret.flows.state import AccountFile
@@ -238,7 +238,7 @@ def _write(folder: Path, begun: Begun, passphrase: str, ambient: Ambient) -> Non
 def drop_begun(folder: Path) -> None:
     """Let go of it: it was answered, or is given up."""
     with suppress(OSError):
-        (folder / BEGUN_FILE).unlink()
+        erase(folder / BEGUN_FILE)
 
 
 def submit(begun: Begun, ambient: Ambient) -> Flow[Session | None]:

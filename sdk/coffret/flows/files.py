@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
+import stat
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 _PATIENCE = 30.0
 """Seconds for which another process may hold a file: it does for the time of one writing."""
+_ITSELF = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+"""What has a name is opened, following no link and waiting for no pipe."""
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -37,6 +40,24 @@ def write_whole(path: Path, data: bytes) -> None:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
+
+
+def erase(path: Path) -> None:
+    """Remove a file, and what it says before that, where a disk writes a file's blocks in place.
+
+    Not all do (flash, snapshots): it is a hurdle, and no promise. What another name leads to as
+    well, by a link of either kind, is left as it is: only the name goes then.
+
+    Raises:
+        OSError: it is not there, or cannot be removed.
+    """
+    with suppress(OSError), os.fdopen(os.open(path, os.O_WRONLY | _ITSELF), "wb") as out:
+        found = os.fstat(out.fileno())
+        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+            out.write(bytes(found.st_size))
+            out.flush()
+            os.fsync(out.fileno())
+    path.unlink()
 
 
 def sync_folder(folder: Path) -> None:
