@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
+from asyncio import sleep as sleep_async
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from itertools import count
+from time import sleep
 from typing import TYPE_CHECKING, TypeVar
 
 import httpx
@@ -193,7 +194,7 @@ class SyncDriver:
         if request.host:
             return self.web(request.host)
         if request.seconds:
-            time.sleep(request.seconds)
+            sleep(request.seconds)
             return _NOTHING
         if request.aside is not None:
             request.aside()
@@ -253,7 +254,7 @@ class SyncDriver:
                 if pause is None:
                     return response
                 wait = pause
-            time.sleep(wait)
+            sleep(wait)
         raise AssertionError
 
     def _open(self, request: Request, sent: threading.Event | None = None) -> Incoming:
@@ -332,7 +333,7 @@ class AsyncDriver:
         if request.host:
             return await asyncio.to_thread(self.web, request.host)
         if request.seconds:
-            await asyncio.sleep(request.seconds)
+            await sleep_async(request.seconds)
             return _NOTHING
         if request.aside is not None:
             await in_thread(request.aside)
@@ -375,7 +376,7 @@ class AsyncDriver:
                 if pause is None:
                     return response
                 wait = pause
-            await asyncio.sleep(wait)
+            await sleep_async(wait)
         raise AssertionError
 
     async def _once(self, request: Request, sent: asyncio.Event | None) -> Response:

@@ -43,7 +43,7 @@ class Overtaken(Gate):
 def waits() -> Iterator[list[float]]:
     """The seconds of each wait, none of which is waited."""
     found: list[float] = []
-    with patch("coffret.transport.time.sleep", found.append):
+    with patch("coffret.transport.sleep", found.append):
         yield found
 
 
@@ -118,6 +118,6 @@ def test_both_drivers_wait_and_send_nothing(waits: list[float]) -> None:
     driver = SyncDriver("http://127.0.0.1:1")
     assert driver.run(_waiting()) == 204
     driver.close()
-    with patch("coffret.transport.asyncio.sleep", sleep):
+    with patch("coffret.transport.sleep_async", sleep):
         assert asyncio.run(run()) == 204
     assert waits == slept == [0.25]
