@@ -186,6 +186,17 @@ async def test_pages_are_made_for_who_had_least() -> None:
     assert (pages._under_way, pages._waiting, pages._used) == (0, {}, {})
 
 
+async def test_where_pages_are_made_all_the_time_few_callers_are_known() -> None:
+    """However many come while one is under way, those are kept for whom the most was done."""
+    pages = Pages()
+    assert await pages.enter("all the time") is False
+    for caller in range(3 * turns._MOST):
+        await pages.enter(caller)
+        pages.leave(caller, float(caller))
+    assert turns._MOST // 3 < len(pages._used) <= turns._MOST
+    assert min(pages._used.values()) > pages._least > turns._MOST
+
+
 async def test_what_is_a_page() -> None:
     """What reads as much as there is, and nothing that is one thing, or a change."""
     base = "/api/v1"
