@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio
 REFUSED = (503, "unavailable")
+CANCEL = (
+    "SELECT pg_cancel_backend(pid) FROM pg_stat_activity"
+    " WHERE wait_event_type = 'Lock' AND query LIKE 'SELECT version_num FROM%'"
+    " AND datname = current_database()"
+)
 ASKED = {"username": "ada", "kind": "passphrase"}
 
 
@@ -97,6 +102,28 @@ async def test_it_looks_by_itself(
         assert (await stand.post("/auth/challenge", ASKED)).is_success
         await _be(changing, "9999")
         await _until_refused(stand)
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+async def test_a_look_that_was_given_up_says_nothing(changing: str, clock: Clock) -> None:
+    """Where an operator ends that statement, the tables are what they were, and it serves."""
+    async with serving(changing, clock) as stand:
+        services = stand.app.state.services
+        lock = await asyncpg.connect(changing)
+        async with lock.transaction(), asyncio.timeout(30):
+            await lock.execute("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE")
+            look = asyncio.create_task(services.tables.look())
+            while not await lock.fetch(CANCEL):  # noqa: ASYNC110 - of the database
+                await asyncio.sleep(0.01)
+            await look
+        await lock.close()
+        assert (await stand.post("/auth/challenge", ASKED)).is_success
+        await _execute(changing, "ALTER TABLE alembic_version RENAME TO others")
+        try:
+            await services.tables.look()
+            assert code(await stand.post("/auth/challenge", ASKED)) == REFUSED
+        finally:
+            await _execute(changing, "ALTER TABLE others RENAME TO alembic_version")
 
 
 async def _until_refused(stand: Stand) -> None:

@@ -8,6 +8,7 @@ every few seconds, by readiness, and after an error that nobody foresaw; never f
 import asyncio
 import contextlib
 import logging
+import sqlite3
 from typing import Final
 
 import msgspec
@@ -21,6 +22,18 @@ ERRORS: Final = logging.getLogger("coffret_server.errors")
 LOOK_EVERY: Final = 5.0
 _RETRY_SECONDS: Final = 30
 _REVISION: Final = "SELECT version_num FROM alembic_version"
+_NO_TABLE: Final = "42P01"
+
+
+def _is_without_it(error: Exception) -> bool:
+    """Whether there is no such table, or no database: such tables are not ours either.
+
+    Every other error is of a query that was given up: a time that an operator sets for statements,
+    a connection. To refuse all calls for one of those would make a short trouble a whole one.
+    """
+    if isinstance(error, sqlite3.Error):
+        return not reason(error)
+    return getattr(error, "sqlstate", None) == _NO_TABLE
 
 
 class Tables:
@@ -57,8 +70,8 @@ class Tables:
         """Ask the database; one that does not answer now leaves open what it is."""
         try:
             row = await self._storage.one(_REVISION)
-        except Exception as error:  # noqa: BLE001 - without that table they are not ours either
-            if reason(error):
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is judged here
+            if not _is_without_it(error):
                 return
             row = None
         found = None if row is None else str(row[0])
