@@ -205,6 +205,20 @@ async def test_all_apps_together_have_an_end(
     assert len(kept) == 5
 
 
+async def test_few_apps_do_not_use_up_the_day_of_all(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks an owner again and again leaves half of the day for those who ask once."""
+    monkeypatch.setattr(asking, "NEWEST", 8)
+    owner, apps = await stand.sign_up(), [await stand.new_app() for _ in range(5)]
+    for _ in range(6):
+        for app in apps[:2]:
+            await ask(stand, app, owner)
+    assert len(await listed(stand, owner)) == 4
+    answers = [(await ask(stand, app, owner))[1] for app in (*apps[2:], apps[2], apps[0])]
+    assert [answer.status_code for answer in answers] == [201] * 3 + [429] * 2
+
+
 async def test_an_app_asks_by_a_key_that_stands(stand: Stand) -> None:
     """That another key of the app stands, or one of that id of another app, is of no use."""
     app, other = await stand.new_app(), await stand.new_app("Other")
