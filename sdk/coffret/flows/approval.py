@@ -12,6 +12,7 @@ from coffret.flows.grantfeed import ACTIVATING
 from coffret.flows.handover import hand_over, sharing_note
 from coffret.flows.http import Request, encode_json
 from coffret.flows.requests import (
+    LAPSED,
     PENDING,
     Narrowing,
     fetch_request,
@@ -63,7 +64,7 @@ def approve(
 
     Raises:
         NotFoundError: there is no such request.
-        ConflictError: the request was decided already, or withdrawn.
+        ConflictError: the request was decided already, or withdrawn, or has lapsed.
         GrantRevokedError: the owner revoked it on another device, before it had all its keys.
         GrantExpiredError: it ended before it had all its keys.
         InputError: the narrowing cannot be, or the request was not looked at before.
@@ -85,6 +86,9 @@ def approve(
         grant_id = yield from _decide(state, asked, terms, named=narrowing.memories is not None)
     else:
         message = "this request has been decided or withdrawn"
+        if answer.state == LAPSED:
+            message = "this request has lapsed, by this device's clock or the server's; see that "
+            message += "this one is right, and let the app ask again"
         raise ConflictError(message)
     yield from hand_over(state, grant_id, progress)
     return id_text(grant_id)
@@ -121,7 +125,7 @@ def _check_shown(state: VaultState, asked: CheckedRequest) -> None:
     if known is None:
         message = "look at the request before you approve it"
         raise InputError(message, hint="vault.requests() shows who asks, for what.")
-    if known != shown_digest(asked):
+    if known.digest != shown_digest(asked):
         message = "the server shows another request than the one that was looked at"
         raise TrustError(message)
 

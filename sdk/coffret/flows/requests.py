@@ -18,6 +18,7 @@ from coffret.flows.memories import read_id
 from coffret.flows.pins import app_keys, is_pinned, keys_changed, warnings_about
 from coffret.flows.session import create, get
 from coffret.flows.spoilt import open_current
+from coffret.flows.state import Looked
 from coffret.sharing import (
     UNREADABLE,
     AccessRequestInfo,
@@ -54,6 +55,9 @@ _MOST = 500
 _ID = 16
 PENDING = "pending"
 APPROVED = "approved"
+LAPSED = "lapsed"
+_LAPSE = (7 * 86_400 + 300) * 1_000_000
+"""Microseconds after which nobody decides about a request any more, with what clocks differ by."""
 
 
 State = Literal["pending", "approved", "denied", "cancelled", "lapsed", "superseded"]
@@ -112,17 +116,20 @@ def requests(state: VaultState, which: str | None = PENDING) -> Flow[list[Access
     if any(which not in (None, answer.state) for answer in answers):
         message = "the server shows requests in another state than was asked for"
         raise TrustError(message)
-    found = [
-        (answer, _read(state, answer))
+    read = [
+        _read(state, answer)
         for answer in answers
         if not (answer.state == PENDING and _asks_before(state, answer))
     ]
+    found = [(answer, asked) for answer, asked in read if which in (None, answer.state)]
     _check_ids(state, [asked for _, asked in found if asked])
     state.checked.clear()
     for answer, asked in found:
         yield from _look(state, answer, asked)
     pending = [asked for answer, asked in found if asked and answer.state == PENDING]
     meant = _matching(state, {asked.request.selector for asked in pending})
+    if which == PENDING:
+        state.asked.clear()  # all that wait are in the list: of the others nothing is kept
     return [_info(state, answer, asked, meant) for answer, asked in found]
 
 
@@ -142,11 +149,8 @@ def _check_ids(state: VaultState, shown: Iterable[CheckedRequest]) -> None:
 
 
 def _look(state: VaultState, answer: _RequestAnswer, asked: CheckedRequest | None) -> Flow[None]:
-    """Note what is shown, and end what an app was granted under other keys."""
-    if asked is None:
-        return
-    state.asked[asked.request.request_id] = shown_digest(asked)
-    if answer.state == PENDING and keys_changed(state, asked.manifest):
+    """End what an app was granted under other keys than it is shown with."""
+    if asked and answer.state == PENDING and keys_changed(state, asked.manifest):
         yield from end_grants(state, asked.manifest.app_id)
 
 
@@ -202,15 +206,22 @@ def _checked(state: VaultState, answer: _RequestAnswer) -> CheckedRequest:
     return check_request(signed, manifest, state.account_id, owner)
 
 
-def _read(state: VaultState, answer: _RequestAnswer) -> CheckedRequest | None:
+def _read(
+    state: VaultState, answer: _RequestAnswer
+) -> tuple[_RequestAnswer, CheckedRequest | None]:
     """A request, verified; None where it or the app's manifest does not parse here.
 
-    A server of an older Unicode takes texts that are not in the normal form that we know.
+    A server of an older Unicode takes texts that are not in the normal form that we know. One that
+    shows a request again which was denied, or lapsed, has only as long as requests wait: the app
+    signed when it asked.
     """
     try:
-        return _checked(state, answer)
+        asked = _checked(state, answer)
     except FormatError:
-        return None
+        return answer, None
+    if answer.state == PENDING and state.ambient.now() - asked.request.created > _LAPSE:
+        answer = msgspec.structs.replace(answer, state=LAPSED)
+    return answer, asked
 
 
 def _asks_before(state: VaultState, answer: _RequestAnswer) -> bool:
@@ -230,8 +241,11 @@ def _info(
     if asked is None:
         return unreadable(id_text(parse_id(answer.request_id)), where)
     request = asked.request
-    matching = meant[request.selector] if where == PENDING else _Matching((), b"")
-    state.matched[request.request_id] = matching.ids
+    matching = _Matching((), b"")
+    state.asked.pop(request.request_id, None)
+    if where == PENDING:
+        matching = meant[request.selector]
+        state.asked[request.request_id] = Looked(shown_digest(asked), matching.ids)
     return AccessRequestInfo(
         request_id=id_text(request.request_id),
         app=app_info(asked.manifest, known=is_pinned(state, asked.manifest)),
@@ -275,7 +289,8 @@ def _matching(state: VaultState, selectors: set[Selector]) -> _Meant:
 
 def was_shown(state: VaultState, request_id: bytes) -> frozenset[bytes]:
     """The memories that matched when a request was last shown."""
-    ids = state.matched.get(request_id, b"")
+    looked = state.asked.get(request_id)
+    ids = looked.covered if looked else b""
     return frozenset(ids[at : at + _ID] for at in range(0, len(ids), _ID))
 
 
@@ -316,7 +331,7 @@ def _fetch(
     if answer.state == PENDING and _asks_before(state, answer):
         message = "this was asked before your keys were changed; the app has to ask again"
         raise ConflictError(message)
-    asked = _read(state, answer)
+    answer, asked = _read(state, answer)
     named = parse_id(answer.request_id) if asked is None else asked.request.request_id
     if named != identifier:
         message = "the server shows another request than the one that was asked for"

@@ -235,6 +235,13 @@ def _nothing() -> None:
     """Nothing else is held."""
 
 
+class Looked(NamedTuple):
+    """What was shown of an access request: its digest, and the ids of what it covers, joined."""
+
+    digest: bytes
+    covered: bytes
+
+
 class VaultState:
     """One vault on one device, unlocked or locked."""
 
@@ -248,10 +255,8 @@ class VaultState:
         self.session: Session | None = None
         self.locked: Callable[[], None] = _nothing
         """Called when the keys are forgotten: others may hold what was opened with them."""
-        self.asked: dict[bytes, bytes] = {}
-        self.matched: dict[bytes, bytes] = {}
-        """The ids of the memories that were shown with each of them, one after another."""
-        """The digest of each access request that was shown, by its id: that one is approved."""
+        self.asked: dict[bytes, Looked] = {}
+        """What was shown of each access request that waits, by its id: that is approved."""
         self.checked: dict[bytes, AppCheck] = {}
         """What the domains of apps said since requests were looked at, by the manifest's hash."""
         self.looked = 0
