@@ -42,8 +42,10 @@ class SessionInfo(msgspec.Struct, frozen=True):
         last_seen: when it was last there, within five minutes.
         address: the network address from which it logged in.
         current: whether it is this device's.
-        name: what the device calls itself, which no server can read or exchange; empty where it
-            has not said so yet, as when it has just entered.
+        name: what the device calls itself, which no server can read or make up; empty where it
+            has not said so yet, as when it has just entered. It is bound to a session's key, and
+            which of the rows has that key is the server's word, as all else here: a server that
+            lies can show a name beside another row.
     """
 
     session_id: str

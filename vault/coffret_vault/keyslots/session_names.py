@@ -1,8 +1,8 @@
 """The name of a device that is logged in, sealed for the owner's devices: docs/spec/3-keys.md.
 
-It is bound to the session's key, so that a server cannot give one session the name of another, and
-of one length whatever it is. It says which device it was to a person who looks, and nothing to any
-program.
+It is bound to the session's key, and of one length whatever it is. A server cannot read it or make
+one up; which session has the key is by its word, so that it can show key and name beside the times
+of another. It says which device it was to a person who looks, and nothing to any program.
 """
 
 from __future__ import annotations
