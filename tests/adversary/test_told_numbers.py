@@ -156,6 +156,25 @@ def test_a_device_that_does_not_ask_when_it_was_written_turns_it_back(world: Wor
     assert owner.vault.get(memory_id).content == BEFORE
 
 
+@pytest.mark.attack(18, 39)
+def test_nor_by_what_another_app_wrote_and_nobody_accepted_yet(world: World) -> None:
+    """Of two that come to a device together, the older does not take the later one's place.
+
+    Though both need no review, and neither app was shown what the other one wrote.
+    """
+    owner, memory_id, access, server = _foretold(world)
+    asking: dict[str, Any] = {"scopes": {"read", "update"}, "auto_accept": True}
+    _, other = world.granted(owner, world.app("B", "https://b.example"), **asking)
+    server.newest = 2
+    server.meanwhile = lambda: other.update(memory_id, content=AFTER)
+    assert access.update(memory_id, tags=["t"]).version == 3
+    owner.vault.sync()
+    assert owner.vault.get(memory_id).content == AFTER
+    (waiting,) = owner.vault.pending()
+    assert waiting.proposed is not None
+    assert waiting.proposed.content == BEFORE
+
+
 @pytest.mark.parametrize(("ahead", "waits"), [(4, 0), (-4, 0), (60, 2)])
 def test_an_app_by_another_clock_than_its_owner_s_is_not_made_to_wait(
     world: World, ahead: int, waits: int

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from coffret.flows.state import VaultState
     from coffret_vault.formats.memory import Header
     from coffret_vault.formats.sharing import Grant
-    from coffret_vault.log.replay import MemoryState, Proposal
+    from coffret_vault.log.replay import Proposal
 
 _TOGETHER = 100
 """So many versions of one memory are accepted in one append at the most."""
@@ -72,22 +72,27 @@ def _next_allowed(
     Together, since what is written again as the owner's overtakes all that waits then.
     """
     memory = state.store.state(memory_id)
+    before = _header(state, memory_id, memory.current) if memory else None
     allowed: list[Proposal] = []
     for item in memory.pending if memory else ():
         under = trusted.get(_written_under(state, memory_id, item) or b"")
-        if under is not None and _allows(state, under, memory_id, item):
+        if under is not None and _allows(state, under, memory_id, item, before):
             allowed.append(item)
+            before = _header(state, memory_id, item.version)
         if len(allowed) == _TOGETHER or (allowed and memory and not memory.current):
             break
     return allowed
 
 
-def _allows(state: VaultState, grant: Grant, memory_id: bytes, item: Proposal) -> bool:
+def _allows(
+    state: VaultState, grant: Grant, memory_id: bytes, item: Proposal, before: Header | None
+) -> bool:
     """Whether a version may have been written under a grant, and may become current unseen.
 
     The log does not say under which: the record does, in a part that the server could exchange for
     another grant's, so the grant has to be of the app that signed the entry, and has to hold the
-    memory that an update is of. An update has to be of the memory as it stands.
+    memory that an update is of. An update has to be of the memory as it stands when it becomes
+    current: behind the version with the header of ``before``.
     """
     memory = state.store.state(memory_id)
     if memory is None or grant.app_id != item.app_id:
@@ -95,22 +100,25 @@ def _allows(state: VaultState, grant: Grant, memory_id: bytes, item: Proposal) -
     if item.version == 1:
         return CREATE in grant.scopes
     number = state.store.grants.holders(memory_id).get(grant.grant_id)
-    record = state.store.record(memory_id, item.version)
-    if record is None or UPDATE not in grant.scopes:
+    header = _header(state, memory_id, item.version)
+    if header is None or UPDATE not in grant.scopes:
         return False
-    header = parse_header(record.header)
-    seen = header.key_number == number and _is_later(state, memory_id, memory, header)
+    seen = header.key_number == number and _is_later(header, before)
     return seen and not overtaken(state, memory_id, memory, item)
 
 
-def _is_later(state: VaultState, memory_id: bytes, memory: MemoryState, header: Header) -> bool:
-    """Whether a version was written when the current one was there already, as its app says.
+def _header(state: VaultState, memory_id: bytes, version: int) -> Header | None:
+    record = state.store.record(memory_id, version)
+    return None if record is None else parse_header(record.header)
+
+
+def _is_later(header: Header, before: Header | None) -> bool:
+    """Whether a version was written when the one before was there already, as its app says.
 
     An app is told by the server which number comes next. One that was told of a number to come has
     written for the place behind versions that it never saw, and is put there later.
     """
-    current = state.store.record(memory_id, memory.current)
-    return current is not None and header.updated >= parse_header(current.header).updated
+    return before is not None and header.updated >= before.updated
 
 
 def _written_under(state: VaultState, memory_id: bytes, item: Proposal) -> bytes | None:
