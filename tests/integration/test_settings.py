@@ -134,6 +134,19 @@ def test_a_new_device_shows_no_title_before_it_is_confirmed(either: World) -> No
     assert not other.remember("confirmed", **SAID).sealed
 
 
+def test_a_fresh_key_alone_seals_nothing(world: World) -> None:
+    """A new device that ends a grant leaves memories as visible as they were, and seals changes."""
+    owner = world.owner()
+    memory_id = owner.vault.remember("x", **SAID).id
+    grant_id, _ = world.granted(owner, world.app())
+    device = world.device(owner)
+    device.revoke(grant_id)
+    assert device.rotate(grant_id) == 1
+    rotated = device.get(memory_id)
+    assert (rotated.version, rotated.sealed, rotated.title) == (2, False, SAID["title"])
+    assert device.update(memory_id, content="y").sealed
+
+
 @pytest.mark.parametrize("many", [False, True])
 def test_a_device_looks_before_it_shows_a_title(world: World, many: bool) -> None:  # noqa: FBT001 - a case
     """One that has not read the log for a while reads it first: the title is in no request."""

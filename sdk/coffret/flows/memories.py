@@ -282,8 +282,9 @@ def seal_next(
     """Seal the version that follows a memory's current one, which was opened.
 
     What an app wrote plain is sealed now where the vault keeps titles sealed, unless the change
-    says otherwise: that it shows was not the owner's word. So is whatever shows, on a device that
-    is not confirmed: its owner may have sealed it since.
+    says otherwise: that it shows was not the owner's word. So is what is changed of whatever shows,
+    on a device that is not confirmed: its owner may have sealed it since. What is only given a
+    fresh key stays as it was: all of it that shows, the server has seen.
     """
     key, number = next_key(state, opened, memory, fresh=fresh)
     author = opened.header.author
@@ -297,7 +298,7 @@ def seal_next(
         updated=max(state.ambient.now(), opened.header.created),
     )
     before = to_memory(opened.header, opened.payload).fields()
-    if sealed_by_default(state) and not (author.is_owner and is_confirmed(state)):
+    if sealed_by_default(state) and not (author.is_owner and (fresh or is_confirmed(state))):
         before = hidden(before)
     fields = with_author(checked(change(before), sealed=before.sealed), author)
     written = _seal(state, stamp, fields, key)
