@@ -164,6 +164,21 @@ def test_a_registration_is_finished_after_the_server_forgot_its_answer(
         server_clock.offset = timedelta()
 
 
+def test_a_developer_with_too_many_apps_is_told_so(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody looks for another developer then, and with one app less the same call goes on."""
+    key, path = _key(world), world.place() / "app.json"
+    first = _register(world, key, world.place() / "first.json")
+    monkeypatch.setattr("coffret_server.control.developers.APPS_LIMIT", 1)
+    with pytest.raises(ConflictError, match="too many apps") as refused:
+        _register(world, key, path)
+    assert "delete an app" in str(refused.value.hint)
+    with Developer(world.url, key) as developer:
+        developer.delete_app(first.info.app_id)
+    _check_works(world, _register(world, key, path))
+
+
 @pytest.mark.usefixtures("one_try")
 def test_another_developer_does_not_finish_it(world: World) -> None:
     """The app stays with whom registered it, and its keys stay where they are."""

@@ -169,8 +169,9 @@ def _another_key(begun: Begun, developer_key: str, app_id: str) -> Flow[str]:
     try:
         made = yield from make_key(developer_key, app_id, SCOPES, None, begun.key_once)
     except NotFoundError:
-        message = "the app was registered by another developer"
-        hint = "Use the developer key of before, or remove the file and register anew."
+        message = "the app was registered by another developer, or you have too many apps"
+        hint = "Use the developer key of before, delete an app of yours where there are many"
+        hint += " (a server may take 1,000), or remove the file and register anew."
         raise ConflictError(message, hint=hint) from None
     return made.api_key
 
