@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from adversary.test_key_changes import NEW, change
-from coffret.flows import requests as flow
+from coffret.flows import spoilt
 from coffret.flows.keys import open_record
 from coffret.flows.memories import NewMemory
 from coffret_vault.errors import (
@@ -92,7 +92,7 @@ def openings() -> Iterator[list[object]]:
         opened.append(record)
         return open_record(state, record)
 
-    with patch.object(flow, "open_record", noting):
+    with patch.object(spoilt, "open_record", noting):
         yield opened
 
 

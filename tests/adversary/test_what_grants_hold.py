@@ -41,6 +41,7 @@ class Liar:
         self.owner = world.owner()
         self.device: Vault = world.device(self.owner, transport=self.evil)
         self.memory: str = self.device.remember(BEFORE).id
+        self.owner.vault.sync()  # what an owner is shown with a request is what their device has
 
     def grant(self, app: App, *, auto_accept: bool = False, **asking: Any) -> tuple[str, Access]:
         """A grant, approved on the device that is lied to."""

@@ -248,7 +248,7 @@ async def test_an_app_writes_under_the_key_in_use(stand: Stand) -> None:
     grant = await stand.grant(owner, app)
     second = app.memory(owner.account, grant, key_number=2)
     body = app.put(owner.account, second)
-    assert code(await stand.write(app, grant, body, owner)) == (409, "conflict")
+    assert code(await stand.write(app, grant, body, owner)) == (400, "malformed")
     memory = await stand.remember(owner)
     await stand.share(owner, grant, memory)
     await stand.append(owner, owner.put(owner.memory(memory, 2, key_number=2)))

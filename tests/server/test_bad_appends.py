@@ -197,7 +197,7 @@ WRONG_HEADERS: dict[str, tuple[dict[str, Any], tuple[int, str]]] = {
     "too many tags": ({"tags": tuple(f"t{n}" for n in range(65))}, (400, "malformed")),
     "updated before created": ({"created": 2, "updated": 1}, (400, "malformed")),
     "key number zero": ({"key_number": 0}, (400, "malformed")),
-    "key number two": ({"key_number": 2}, (422, "invalid-input")),
+    "key number two": ({"key_number": 2}, (400, "malformed")),
     "a time beyond 63 bits": ({"created": 1, "updated": 2**63}, (400, "malformed")),
     "by an app": ({"app": uuid.UUID(int=7)}, (422, "invalid-input")),
 }
@@ -211,6 +211,18 @@ async def test_a_wrong_header_is_refused(sqlite_stand: Stand, name: str) -> None
     answer = await sqlite_stand.append(owner, owner.put(owner.memory(**fields)))
     assert code(answer) == expected
     assert (await sqlite_stand.sync(owner))[0] == 3
+
+
+async def test_no_key_number_is_left_out(sqlite_stand: Stand) -> None:
+    """A version is under the key in use or under the next, though its number would allow more."""
+    stand = sqlite_stand
+    owner = await stand.sign_up()
+    memory = await stand.remember(owner)
+    await stand.append(owner, owner.put(owner.memory(memory, 2)))
+    answer = await stand.append(owner, owner.put(owner.memory(memory, 3, key_number=3)))
+    assert code(answer) == (422, "invalid-input")
+    answer = await stand.append(owner, owner.put(owner.memory(memory, 3, key_number=2)))
+    assert answer.is_success
 
 
 BODIES: dict[str, bytes] = {

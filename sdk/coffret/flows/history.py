@@ -69,8 +69,12 @@ def history(state: VaultState, memory_id: str) -> Flow[list[Version]]:
     try:
         return _judged(state, identifier, items, newest)
     except TrustError:
-        # It may be of a log that goes on behind what was read here. What is read now is not older
-        # than what was shown, however quickly others write: that log explains it, or nothing does.
+        # It may be of a log that goes on behind what was read here, where more of it may be: a
+        # deletion that took what is not shown. What is read last is not older than what was shown,
+        # however quickly others write: that log explains it, or nothing does.
+        yield from sync(state)
+        newest = _standing(state, identifier).newest
+        items = yield from _items(state, identifier, newest)
         yield from sync(state)
         return _judged(state, identifier, items, newest)
 

@@ -110,8 +110,8 @@ def _finish(job: Awaitable[T]) -> T:
     raise RuntimeError(msg)
 
 
-def _engine(path: Path, begin: str, *settings: str) -> AsyncEngine:
-    engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
+def _engine(path: Path, begin: str, *settings: str, **pool: int) -> AsyncEngine:
+    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", **pool)
 
     def on_connect(connection: Any, _record: object) -> None:  # noqa: ANN401 - SQLAlchemy's adapter has no public type
         connection.isolation_level = None
@@ -161,7 +161,7 @@ class SqliteStorage:
         self._queue: list[_Waiting] = []
         self._arrived = asyncio.Event()
         self._closing = False
-        self._write_engine = _engine(path, "BEGIN IMMEDIATE")
+        self._write_engine = _engine(path, "BEGIN IMMEDIATE", pool_size=1, max_overflow=0)
         self._read_engine = _engine(path, "BEGIN", _SMALL_CACHE)
         self._writer = connect(path)
         self._reader = connect(path)
