@@ -32,10 +32,10 @@ from coffret.flows.unsent import (
     give_up,
     given_up_if_refused,
     hold,
-    is_waiting,
     resend,
     said_not_kept,
     said_to_wait,
+    waiting,
 )
 from coffret_vault.envelope.signature import signed_head
 from coffret_vault.errors import (
@@ -365,7 +365,7 @@ def settle(state: VaultState, again: Fields | None = None) -> Flow[bytes]:
         with suppress(*REFUSED):  # as where it is sent again
             yield from append(state, describe)
     except (NetworkError, ServerError):
-        if is_waiting(state):  # it is kept again, on top of what others wrote
+        if waiting(state) == memory_id:  # it is kept again, on top of what others wrote
             let_go(state, found.noted)
         raise
     if state.store.state(memory_id) is None:

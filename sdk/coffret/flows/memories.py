@@ -141,21 +141,22 @@ def remember(state: VaultState, new: NewMemory) -> Flow[Memory]:
         yield from look(state, (new.fields,))
         written = [seal_new(state, new)]
         begun = yield from settle(state, written[0].memory.fields())
-        chosen = chosen_id(new.memory_id)
-    for identifier in filter(None, (begun, chosen)):
+        own = written[0].stamp.memory_id
+    for identifier in filter(None, (begun, chosen_id(new.memory_id))):
         there = same_memory(state, identifier, written[0].memory, new)
         if there is not None:
             return there
 
     def describe() -> Change:
-        if chosen is not None and state.store.state(chosen) is not None:
-            raise taken(state, chosen)
+        # An id that nobody chose is there where another process of this device wrote it anew.
+        if state.store.state(own) is not None:
+            raise taken(state, own)
         return put_change(state, written)
 
     try:
         yield from append(state, describe, _create)
     except ConflictError:
-        there = same_memory(state, chosen or b"", written[0].memory, new)
+        there = same_memory(state, own, written[0].memory, new)
         if there is None:
             raise
         return there

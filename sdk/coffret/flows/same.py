@@ -98,7 +98,11 @@ class OvertakenError(ConflictError):
 
 
 class Chosen:
-    """The memories among many whose ids their caller chose: some may be there already."""
+    """The memories among many whose ids their caller chose: some may be there already.
+
+    So may one that is alone in its batch: where others overtake it, it is written anew by whatever
+    process of this device comes first (:mod:`coffret.flows.overtaken`).
+    """
 
     def __init__(self, state: VaultState, memories: Sequence[NewMemory]) -> None:
         """Look at what is to be written.
@@ -121,13 +125,17 @@ class Chosen:
         Raises:
             ConflictError: one is there and says something else, or was forgotten.
         """
-        return [item for item in batch if not self._is_there(item)]
+        alone = len(batch) == 1
+        return [item for item in batch if not self._is_there(item, alone=alone)]
 
-    def _is_there(self, item: Written) -> bool:
+    def _is_there(self, item: Written, *, alone: bool) -> bool:
         identifier = item.stamp.memory_id
         new = self._asked.get(identifier)
-        if new is None or self._state.store.state(identifier) is None:
+        if (new is None and not alone) or self._state.store.state(identifier) is None:
             return False
+        if new is None:  # nobody else knows the id: another process of this device wrote it anew
+            self.there[identifier] = item.memory
+            return True
         found = same_memory(self._state, identifier, item.memory, new)
         if found is None:
             raise taken(self._state, identifier)
@@ -140,6 +148,6 @@ class Chosen:
         Raises:
             OvertakenError: it is not.
         """
-        named = (item.stamp.memory_id for item in batch)
-        if any(self._state.store.state(name) for name in named if name in self._asked):
+        named, alone = (item.stamp.memory_id for item in batch), len(batch) == 1
+        if any(self._state.store.state(name) for name in named if alone or name in self._asked):
             raise OvertakenError

@@ -194,13 +194,17 @@ def said_not_kept() -> Iterator[None]:
         raise
 
 
-def is_waiting(state: VaultState) -> bool:
-    """Whether a change is kept until it is known what became of it."""
-    return bool(state.store.meta(_NAME))
+def waiting(state: VaultState) -> bytes | None:
+    """The memory that the change begins which is kept until it is answered; None if none is."""
+    kept = state.store.meta(_NAME)
+    note = open_note(state.keys.keyring, _NAME, kept) if kept else None
+    return None if note is None else _read(note).begins
 
 
-def give_up(state: VaultState, kept: bytes, note: Mapping[str, bytes] | None = None) -> None:
+def give_up(state: VaultState, kept: bytes, note: Mapping[str, bytes] | None = None) -> bool:
     """Forget a kept change, unless another one is there by now; a loss is noted with that.
+
+    Whether it was there: if not, another process of this device has done with it.
 
     A passphrase that it would have put in place is forgotten with it; keys that a key change would,
     are not its own.
@@ -208,7 +212,7 @@ def give_up(state: VaultState, kept: bytes, note: Mapping[str, bytes] | None = N
     intended = load_intended(state.store)
     own = intended is not None and intended.generation == state.account.generation
     beside = intended_meta(None) if own else {}
-    state.store.release(_NAME, kept, {**beside, **(note or {})})
+    return state.store.release(_NAME, kept, {**beside, **(note or {})})
 
 
 class Resent(Unshown, msgspec.Struct, frozen=True):
@@ -258,12 +262,12 @@ def resend(state: VaultState, again: Fields | None = None) -> Flow[Resent]:
         why = yield from _again(state, unsent)
     loss = _lost(state, unsent, why, again)
     lost = {} if loss is None else noted(state, loss)
-    give_up(state, kept, lost)
+    is_ours = give_up(state, kept, lost)
     if unsent is None or not unsent.begins:
         return _NOTHING
     if state.store.state(unsent.begins):
         return Resent(begun=unsent.begins)
-    if why != OVERTAKEN:
+    if why != OVERTAKEN or not is_ours:
         return _NOTHING
     (record,) = unsent.brings().records
     return Resent(overtaken=record, noted=frozenset(name for name, value in lost.items() if value))

@@ -66,16 +66,19 @@ class Values:
                 self._database.executemany(PUT_VALUE, beside.items())
             return True
 
-    def release(self, name: str, value: bytes, beside: Mapping[str, bytes] | None = None) -> None:
+    def release(self, name: str, value: bytes, beside: Mapping[str, bytes] | None = None) -> bool:
         """Undo :meth:`claim`, if that very value is still there, and keep values ``beside`` that.
 
-        It outlasts a power cut, unless the values are empty.
+        Whether it was. It outlasts a power cut, unless the values are empty.
         """
         release = "UPDATE meta SET value = x'' WHERE name = ? AND value = ?"
         lasting = durable(self._database) if beside and any(beside.values()) else nullcontext()
         with lasting, transaction(self._database):
-            if self._database.execute(release, (name, value)).rowcount and beside:
+            if not self._database.execute(release, (name, value)).rowcount:
+                return False
+            if beside:
                 self._database.executemany(PUT_VALUE, beside.items())
+            return True
 
     def noted(self, beginning: str) -> dict[str, bytes]:
         """The values that are kept under names which begin so, but for empty ones."""

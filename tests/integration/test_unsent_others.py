@@ -1,0 +1,120 @@
+"""What becomes of a memory whose answer was lost, while other changes are made or wait."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import pytest
+
+from coffret import Fields, NewMemory, Vault
+from coffret.flows import append, unsent
+from coffret_vault.errors import NetworkError
+from coffret_vault.store import Store
+from harness.network import BASE, Losing
+from harness.world import PASSPHRASE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import httpx
+
+    from harness.world import Owner, World
+
+pytestmark = pytest.mark.usefixtures("one_try")
+
+
+def _other_process(world: World, owner: Owner, network: Losing) -> Vault:
+    other: Vault = world.closing(Vault.open(owner.vault.folder, **world.around(transport=network)))
+    other.unlock(PASSPHRASE, owner.secret_key)
+    return other
+
+
+def test_what_is_lost_stays_noted_while_the_other_process_has_a_change_waiting(
+    world: World,
+) -> None:
+    """What waits then is the other one's: words that wait nowhere are not let go."""
+    mine, theirs = Losing(), Losing()
+    owner = world.owner(transport=mine)
+    device, other = world.device(owner), _other_process(world, owner, theirs)
+    mine.left = 0
+    with pytest.raises(NetworkError):
+        owner.vault.remember("lost words")
+    mine.left = -1
+    device.remember("quicker")
+    hold, calls = unsent.hold, count()
+
+    def behind_the_other(*arguments: Any, **options: Any) -> bytes | None:
+        if not next(calls):
+            theirs.left = mine.left = 0
+            with patch.object(append, "hold", hold), pytest.raises(NetworkError):
+                other.remember("theirs")
+        return hold(*arguments, **options)
+
+    with patch.object(append, "hold", behind_the_other), pytest.raises(NetworkError):
+        owner.vault.sync()
+    (found,) = owner.vault.unkept()
+    assert [memory.content for memory in found.memories] == ["lost words"]
+    mine.left = -1
+    owner.vault.sync()
+    assert {memory.content for memory in owner.vault.list()} == {"quicker", "theirs"}
+    assert owner.vault.status().unkept == 1
+
+
+class _Overtaken(Losing):
+    """A network on which others act while the server says that they were quicker."""
+
+    def __init__(self, before: Callable[[], object], behind: Callable[[], object]) -> None:
+        super().__init__()
+        self._before, self._behind, self._done = before, behind, False
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Before the first append something is written, and something done behind its refusal."""
+        first = request.url.path.startswith(f"{BASE}/memory-blobs") and not self._done
+        if first:
+            self._done = True
+            self._before()
+        response = super().handle_request(request)
+        if first:
+            self._behind()
+        return response
+
+
+@pytest.mark.parametrize("how", ["one", "many"])
+def test_what_the_other_process_writes_anew_is_not_written_twice(world: World, how: str) -> None:
+    """A call under way finds its memory there, and accuses no server of it."""
+    owner = world.owner()
+    device, other = world.device(owner), _other_process(world, owner, Losing())
+    network = _Overtaken(lambda: device.remember("quicker"), other.sync)
+    this = _other_process(world, owner, network)
+    if how == "one":
+        written = this.remember("once", title="T")
+    else:
+        (written,) = this.remember_many([NewMemory(Fields(content="once", title="T"))])
+    assert this.get(written.id) == written
+    assert sorted(memory.content for memory in this.list()) == ["once", "quicker"]
+    assert this.status().unkept == 0
+    device.sync()
+    assert device.get(written.id).content == "once"
+
+
+def test_what_the_other_process_has_done_with_is_not_written_anew(world: World) -> None:
+    """Whose call was under way has decided about it, and was told: nothing follows behind that."""
+    network = Losing()
+    owner = world.owner(transport=network)
+    device, other = world.device(owner), _other_process(world, owner, Losing())
+    network.left = 0
+    with pytest.raises(NetworkError):
+        owner.vault.remember("lost words")
+    device.remember("quicker")
+    store, release = other._state.store, Store.release
+
+    def behind_the_other(self: Store, name: str, value: bytes, *more: Any) -> bool:
+        release(owner.vault._state.store, name, value)
+        return release(self, name, value, *more)
+
+    with patch.object(Store, "release", behind_the_other):
+        other.sync()
+    assert [memory.content for memory in other.list()] == ["quicker"]
+    assert store.noted("unkept ") == {}
