@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+import httpx
 import pytest
 
 from coffret import Fields, NewMemory, Vault
 from coffret.flows import append, unsent
-from coffret_vault.errors import NetworkError
+from coffret.flows.unsent import NOT_KEPT
+from coffret_vault.errors import NetworkError, ServerError
 from coffret_vault.store import Store
 from harness.network import BASE, Losing
 from harness.world import PASSPHRASE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import httpx
 
     from harness.world import Owner, World
 
@@ -118,3 +119,40 @@ def test_what_the_other_process_has_done_with_is_not_written_anew(world: World) 
         other.sync()
     assert [memory.content for memory in other.list()] == ["quicker"]
     assert store.noted("unkept ") == {}
+
+
+class _Failing(Losing):
+    """A network that goes away, with a server that fails at what is posted to a path."""
+
+    path = ""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Fail, or send it on."""
+        if self.path and request.method != "GET" and request.url.path == BASE + self.path:
+            return httpx.Response(503, headers={"retry-after": "100"})
+        return super().handle_request(request)
+
+
+@pytest.mark.parametrize("path", ["/memory-blobs", "/log"])
+def test_of_what_was_not_begun_nobody_says_that_it_is_kept(world: World, path: str) -> None:
+    """The memory of before waits: sent again, or written anew, where the server fails at that."""
+    network = _Failing()
+    owner = world.owner(transport=network)
+    memory_id, device = owner.vault.remember("first").id, world.device(owner)
+    network.left = 0
+    with pytest.raises(NetworkError):
+        owner.vault.remember("lost words")
+    network.left = -1
+    device.remember("quicker")
+    network.path = path
+    for write in (
+        partial(owner.vault.remember, "second"),
+        partial(owner.vault.update, memory_id, content="second"),
+    ):
+        with pytest.raises(ServerError) as raised:
+            write()
+        assert raised.value.hint == NOT_KEPT
+    network.path = ""
+    owner.vault.sync()
+    expected = ["first", "lost words", "quicker"]
+    assert sorted(memory.content for memory in owner.vault.list()) == expected

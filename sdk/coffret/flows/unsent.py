@@ -186,11 +186,18 @@ def said_to_wait(begins: bytes = b"") -> Iterator[None]:
 
 @contextmanager
 def said_not_kept() -> Iterator[None]:
-    """Tell who wanted a change that it was not begun, where the server is away before that."""
+    """Tell who wanted a change that it was not begun, where the server is away before that.
+
+    What is written anew within may be kept, and says so of itself: it is not what was wanted.
+    """
     try:
         yield
     except NetworkError as error:
         error.hint = NOT_KEPT
+        raise
+    except ServerError as error:
+        if error.hint in {"", WAITS, BEGUN_WAITS} and not isinstance(error, REFUSED):
+            error.hint = NOT_KEPT
         raise
 
 
