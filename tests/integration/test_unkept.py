@@ -141,6 +141,37 @@ def test_the_same_call_again_loses_nothing(world: World, owner: Owner, network: 
     assert owner.vault.status().unkept == 0
 
 
+@pytest.mark.parametrize("change", [{"tags": ["t"]}, {"sealed": True}])
+def test_a_version_is_made_for_more_than_its_words(
+    world: World, owner: Owner, network: Refusing, change: dict[str, Any]
+) -> None:
+    """That the words are there, as they were before it, hides no tag or veil that is not."""
+    vault, other = owner.vault, world.device(owner)
+    memory_id = vault.remember("words", title="T").id
+    _lost(network, lambda: vault.update(memory_id, **change))
+    _read_and_write(other)
+    assert vault.sync().unkept == 1
+    (found,) = vault.unkept()
+    assert [(entry.subject, entry.version) for entry in found.entries] == [(memory_id, 2)]
+    vault.update(memory_id, **change)
+    assert vault.unkept() == []
+
+
+def test_fresh_keys_that_were_not_given_are_told(
+    world: World, owner: Owner, network: Refusing
+) -> None:
+    """A memory that is written again for its key alone says what it said: that is no such key."""
+    vault, other = owner.vault, world.device(owner)
+    memory_id = vault.remember("words").id
+    grant_id, _ = world.granted(owner, world.app())
+    _lost(network, lambda: vault.narrow(grant_id, [memory_id]))
+    _read_and_write(other)
+    assert vault.sync().unkept == 1
+    assert [entry.subject for found in vault.unkept() for entry in found.entries] == [memory_id]
+    vault.narrow(grant_id, [memory_id])
+    assert vault.unkept() == []
+
+
 def test_a_memory_that_is_written_anew_is_no_loss(
     world: World, owner: Owner, network: Refusing
 ) -> None:

@@ -4,7 +4,7 @@ Whoever made such a change was told that its answer was lost, and may have gone 
 up by a later command or sync, because the log had grown past it or the server refused it
 (:mod:`coffret.flows.unsent`). What it would have done is noted then, in the transaction that gives
 it up, with what its memories would have said. The note is sealed as the change was; it goes when
-its owner says so, or once the words stand in the vault.
+its owner says so, or once what it would have written stands in the vault.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from coffret_vault.records.seal import to_memory
 from coffret_vault.store import open_note, seal_note
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from coffret.flows.state import VaultState
     from coffret_vault.formats.memory import Record
@@ -151,20 +151,49 @@ def unkept(state: VaultState, there: Iterable[Memory]) -> list[Unkept]:
         StoreAlteredError: one was not noted by this vault; it is dropped.
     """
     losses = {name: _read(state, name, sealed) for name, sealed in _sorted(state)}
-    wanted = {_said(memory) for loss in losses.values() for memory in loss.memories()}
-    found = wanted.intersection(map(_said, there)) if wanted else wanted
-    made = {name for name, loss in losses.items() if _is_made(state, loss, found)}
+    wanted = [memory for loss in losses.values() for memory in loss.memories()]
+    standing = _standing(wanted, there) if wanted else set()
+    made = {name for name, loss in losses.items() if _is_made(state, loss, standing)}
     let_go(state, made)
     return [_shown(name, loss) for name, loss in losses.items() if name not in made]
 
 
-def _is_made(state: VaultState, loss: Loss, found: set[tuple[str, str]]) -> bool:
+def _standing(wanted: Sequence[Memory], there: Iterable[Memory]) -> set[tuple[str, int]]:
+    """Those, by id and version, that stand in the vault by now.
+
+    A new memory does where any says the same. A later version was made for more than its words:
+    for a tag, for who sees its title, for a fresh key. It does where its memory is all the same, in
+    a version that is no older.
+    """
+    ids, words = {memory.id for memory in wanted}, {_said(memory) for memory in wanted}
+    said, current = set(), {}
+    for memory in there:
+        if _said(memory) in words:
+            said.add(_said(memory))
+        if memory.id in ids:
+            current[memory.id] = memory
+    return {
+        (memory.id, memory.version)
+        for memory in wanted
+        if (_said(memory) in said if memory.version == 1 else _follows(memory, current))
+    }
+
+
+def _follows(memory: Memory, current: Mapping[str, Memory]) -> bool:
+    found = current.get(memory.id)
+    if found is None or found.version < memory.version:
+        return False
+    return found.fields() == memory.fields()
+
+
+def _is_made(state: VaultState, loss: Loss, standing: set[tuple[str, int]]) -> bool:
     """Whether it was done after all, or would have done nothing but write what is there by now."""
     if loss.arrived(state):
         return True
     kinds = [parse_leaf(leaf).entry.kind for leaf in loss.leaves]
     only_writes = bool(kinds) and set(kinds) == {PUT} and len(kinds) == len(loss.words)
-    return only_writes and found.issuperset(map(_said, loss.memories()))
+    made = ((memory.id, memory.version) for memory in loss.memories())
+    return only_writes and standing.issuperset(made)
 
 
 def forget_unkept(state: VaultState, identifier: str | None) -> int:
