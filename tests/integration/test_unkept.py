@@ -264,6 +264,18 @@ def test_what_was_planted_as_given_up_is_dropped(owner: Owner) -> None:
     assert owner.vault.unkept() == []
 
 
+@pytest.mark.attack(49)
+def test_what_was_planted_stops_no_change_of_keys(owner: Owner) -> None:
+    """The server has the new keys by then: this device keeps them, and tells of it afterwards."""
+    memory_id = owner.vault.remember("here").id
+    owner.vault._state.store.set_meta("unkept 000000000001", bytes(200))
+    change(owner.vault)
+    assert owner.vault.update(memory_id, content="there").version == 2
+    with pytest.raises(StoreAlteredError):
+        owner.vault.unkept()
+    assert owner.vault.unkept() == []
+
+
 def test_another_process_has_it(world: World, owner: Owner, network: Refusing) -> None:
     """It is in the device's store: the program that made the change may be gone."""
     other = world.device(owner)

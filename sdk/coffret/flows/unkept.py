@@ -9,6 +9,7 @@ its owner says so, or once what it would have written stands in the vault.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -216,12 +217,17 @@ def let_go(state: VaultState, names: Iterable[str]) -> None:
 
 
 def sealed_anew(state: VaultState, keyring: Keyring) -> dict[str, bytes]:
-    """All of them under the keys that follow, to be kept with these."""
+    """All of them under the keys that follow, to be kept with these.
+
+    What was not noted by this vault stays as it is: the server has the change of keys by now, and
+    whoever looks at it is told.
+    """
     anew: dict[str, bytes] = {}
     for name, sealed in _sorted(state):
-        note = open_note(state.keys.keyring, name, sealed)
-        if note is not None:
-            anew[name] = seal_note(keyring, name, note, random=state.ambient.random)
+        with suppress(StoreAlteredError):
+            note = open_note(state.keys.keyring, name, sealed)
+            if note is not None:
+                anew[name] = seal_note(keyring, name, note, random=state.ambient.random)
     return anew
 
 
