@@ -6,6 +6,8 @@ import uuid
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+import pytest
+
 from cli_harness import code_in
 from coffret.flows.signup import register_vault
 from coffret_vault.errors import NetworkError
@@ -37,3 +39,20 @@ def test_init_again_goes_on_after_a_lost_answer(cli: Cli, url: str) -> None:
     assert [found["content"] for found in cli("--vault", "two", "list", "--json").data()] == [
         "after all"
     ]
+
+
+def test_a_killed_init_is_told_by_whatever_comes_next(cli: Cli, url: str) -> None:
+    """Its store looks like a vault; but nobody was given the Secret Key that would unlock it."""
+    name = f"killed-{uuid.uuid4().hex[:8]}"
+    words = ("init", "--server", url, "--username", name)
+    killed = patch("coffret.flows.begun.register_vault", side_effect=SystemExit(9))
+    with killed, patch("coffret.opening.discard"), pytest.raises(SystemExit):
+        cli(*words)
+    checks = {item["name"]: item for item in cli("doctor", "--json", code=1).data()["checks"]}
+    assert "do it again" in checks["sign-up"]["advice"]
+    ran = cli(*words[:-1], "another-name", code=7)
+    assert "do it again" in ran.err
+    assert "Secret Key" not in ran.err
+    cli(*words)
+    checks = {item["name"]: item for item in cli("doctor", "--json").data()["checks"]}
+    assert "sign-up" not in checks

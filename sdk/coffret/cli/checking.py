@@ -59,6 +59,7 @@ def check_everything(desk: Desk, server: str | None) -> Iterator[Check]:
             yield _check_store(vault)
             yield _check_evidence(vault)
             yield _check_unkept(vault)
+        yield from _check_begun(desk)
         yield _check_index(desk)
         yield _check_secret_key(desk)
         yield _check_agent(desk)
@@ -99,6 +100,13 @@ def _no_vault(desk: Desk) -> Check:
         advice = "Run coffret init again, with the username and passphrase of then: it goes on."
         return Check("vault", BAD, "a sign-up was begun here and not answered.", advice)
     return Check("vault", WORTH_KNOWING, "there is none.", "Run coffret init or login.")
+
+
+def _check_begun(desk: Desk) -> Iterator[Check]:
+    from coffret.flows.begun import STANDS, is_begun  # noqa: PLC0415 - loads ciphers
+
+    if is_begun(desk.folder):  # it was killed, or a power cut brought its file back
+        yield Check("sign-up", BAD, "one was begun here, and its file is there yet.", STANDS)
 
 
 def _check_store(vault: coffret.Vault) -> Check:

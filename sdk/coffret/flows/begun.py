@@ -56,6 +56,10 @@ _ANOTHER_PASSPHRASE = (
     "A sign-up of that name was begun in this folder with another passphrase, and the server may "
     f"have it: say that one, or take another name. To give it up, remove {BEGUN_FILE} there."
 )
+STANDS = (
+    "A sign-up was begun in this folder and not finished: do it again, with the name and the "
+    f"passphrase of then. If you can unlock the vault that is here, remove {BEGUN_FILE} instead."
+)
 UNFINISHED = (
     "Whether the server took the sign-up is not known. Do the same again, with that name and that "
     "passphrase: it goes on in this folder, with the same recovery kit."

@@ -13,8 +13,10 @@ from coffret.confirming import await_head, awaited, confirm, read_since
 from coffret.flows.append import settle
 from coffret.flows.aside import aside
 from coffret.flows.begun import (
+    STANDS,
     Begun,
     drop_begun,
+    is_begun,
     keep_begun,
     kept_until_answered,
     read_begun,
@@ -75,7 +77,7 @@ def create(
     begun = yield from read_begun(folder, origin, username, passphrase, ambient)
     if begun is not None:
         opening.clear_begun(folder, begun.prepared)
-    opening.check_place(folder)
+    _check_place(folder)
     yield from _check_known(origin)
     settings = Settings(sealed=True) if sealed else None
     if begun is None:
@@ -89,6 +91,16 @@ def create(
         with _kept_if_whole(state):
             state.session = yield from submit(begun, ambient)
     return state, begun.prepared.kit
+
+
+def _check_place(folder: Path) -> None:
+    """As ``opening.check_place``; whoever killed a sign-up of another name has no Secret Key."""
+    try:
+        opening.check_place(folder)
+    except ConflictError as there:
+        if is_begun(folder):
+            there.hint = STANDS
+        raise
 
 
 def _check_known(origin: str) -> Flow[None]:
