@@ -248,7 +248,7 @@ def test_no_more_than_twenty_are_kept(owner: Owner, network: Refusing) -> None:
     for number in range(22):
         _lost(network, lambda number=number: owner.vault.remember(f"lost {number}"))  # type: ignore[misc]
         network.refusing = True
-        owner.vault.sync()
+        assert owner.vault.sync().unkept == 1
         network.refusing = False
     said = [memory.content for found in owner.vault.unkept() for memory in found.memories]
     assert said == [f"lost {number}" for number in range(2, 22)]

@@ -33,7 +33,7 @@ from coffret.flows.signup import (
 )
 from coffret.flows.state import entered_note
 from coffret.flows.sync import SyncReport, silent, sync
-from coffret.flows.unkept import count_unkept
+from coffret.flows.unkept import names_of_unkept
 from coffret.flows.unseen import accept_automatically
 from coffret.kit import read_kit
 from coffret.origins import ANOTHER_ADDRESS, elsewhere, told_origins
@@ -199,13 +199,13 @@ def sync_all(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]
     A change whose answer was lost goes first; a server that cannot take it now can be read anyway.
     A long tail gets a head at last.
     """
-    before = count_unkept(state)
+    before = names_of_unkept(state)
     with suppress(ServerError):
         yield from settle(state)
     waiting = awaited(state)
     report = yield from sync(state, progress)
     read_since(state, waiting)
-    lost = max(0, count_unkept(state) - before)
+    lost = len(names_of_unkept(state) - before)  # the oldest may have made room for it
     report = msgspec.structs.replace(report, unkept=lost)
     return report if state.is_locked else (yield from _tidy(state, report))
 

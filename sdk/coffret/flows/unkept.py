@@ -134,9 +134,14 @@ def noted(state: VaultState, loss: Loss) -> dict[str, bytes]:
     return {**dict.fromkeys(names[: 1 - _MOST], b""), name: sealed}
 
 
+def names_of_unkept(state: VaultState) -> frozenset[str]:
+    """The names of the changes that were given up. Needs no keys."""
+    return frozenset(state.store.noted(PREFIX))
+
+
 def count_unkept(state: VaultState) -> int:
     """How many changes were given up, that nobody has looked through. Needs no keys."""
-    return len(state.store.noted(PREFIX))
+    return len(names_of_unkept(state))
 
 
 def unkept(state: VaultState, there: Iterable[Memory]) -> list[Unkept]:
