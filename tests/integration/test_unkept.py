@@ -243,13 +243,31 @@ def test_changed_keys_leave_the_words_readable(
     assert [memory.content for memory in found.memories] == ["lost words"]
 
 
+def _refused(owner: Owner, network: Refusing, words: str) -> None:
+    _lost(network, lambda: owner.vault.remember(words))
+    network.refusing = True
+    assert owner.vault.sync().unkept == 1
+    network.refusing = False
+
+
+def test_what_is_written_anew_takes_the_place_of_no_loss(
+    world: World, owner: Owner, network: Refusing
+) -> None:
+    """It is noted as lost until it is written, and nothing else has to make room for that."""
+    other = world.device(owner)
+    for number in range(20):
+        _refused(owner, network, f"lost {number}")
+    _lost(network, lambda: owner.vault.remember("new words"))
+    other.remember("quicker")
+    assert owner.vault.sync().unkept == 0
+    said = [memory.content for found in owner.vault.unkept() for memory in found.memories]
+    assert said == [f"lost {number}" for number in range(20)]
+
+
 def test_no_more_than_twenty_are_kept(owner: Owner, network: Refusing) -> None:
     """The oldest go, so that a server that refuses again and again fills no disk."""
     for number in range(22):
-        _lost(network, lambda number=number: owner.vault.remember(f"lost {number}"))  # type: ignore[misc]
-        network.refusing = True
-        assert owner.vault.sync().unkept == 1
-        network.refusing = False
+        _refused(owner, network, f"lost {number}")
     said = [memory.content for found in owner.vault.unkept() for memory in found.memories]
     assert said == [f"lost {number}" for number in range(2, 22)]
     assert owner.vault.forget_unkept() == 20

@@ -125,13 +125,17 @@ def _words(state: VaultState, records: Iterable[Record]) -> Iterator[tuple[bytes
         yield record.header, serialize_payload(opened.payload, MAX_OWN_PAYLOAD)
 
 
-def noted(state: VaultState, loss: Loss) -> dict[str, bytes]:
-    """The values that keep a loss, and let go of the oldest where there are many."""
+def noted(state: VaultState, loss: Loss, *, tried: bool) -> dict[str, bytes]:
+    """The values that keep a loss, and let go of the oldest where there are many.
+
+    One that is ``tried`` to be made good next takes nobody's place: it may be none.
+    """
     names = sorted(state.store.noted(PREFIX))
     number = 1 + (int(names[-1].removeprefix(PREFIX)) if names else 0)
     name = f"{PREFIX}{number:0{_DIGITS}}"
     sealed = seal_note(state.keys.keyring, name, _encode(loss), random=state.ambient.random)
-    return {**dict.fromkeys(names[: 1 - _MOST], b""), name: sealed}
+    most = _MOST if tried else _MOST - 1
+    return {**dict.fromkeys(names[:-most], b""), name: sealed}
 
 
 def names_of_unkept(state: VaultState) -> frozenset[str]:

@@ -268,13 +268,13 @@ def resend(state: VaultState, again: Fields | None = None) -> Flow[Resent]:
     if unsent is not None and not unsent.is_over(state.position()):
         why = yield from _again(state, unsent)
     loss = _lost(state, unsent, why, again)
-    lost = {} if loss is None else noted(state, loss)
+    begins = unsent.begins if unsent else b""
+    anew = bool(begins) and why == OVERTAKEN
+    lost = {} if loss is None else noted(state, loss, tried=anew)
     is_ours = give_up(state, kept, lost)
-    if unsent is None or not unsent.begins:
-        return _NOTHING
-    if state.store.state(unsent.begins):
-        return Resent(begun=unsent.begins)
-    if why != OVERTAKEN or not is_ours:
+    if begins and state.store.state(begins):
+        return Resent(begun=begins)
+    if unsent is None or not anew or not is_ours:
         return _NOTHING
     (record,) = unsent.brings().records
     return Resent(overtaken=record, noted=frozenset(name for name, value in lost.items() if value))
