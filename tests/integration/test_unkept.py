@@ -283,6 +283,21 @@ def test_what_was_planted_as_given_up_is_dropped(owner: Owner) -> None:
 
 
 @pytest.mark.attack(49)
+@pytest.mark.parametrize("name", ["unkept x", "unkept 1", "unkept " + "9" * 5_000])
+def test_a_planted_name_keeps_nothing_from_being_noted(
+    owner: Owner, network: Refusing, name: str
+) -> None:
+    """The next change that is given up is noted, and what waits behind it goes on."""
+    owner.vault._state.store.set_meta(name, bytes(200))
+    _refused(owner, network, "lost words")
+    owner.vault.remember("next")
+    with pytest.raises(StoreAlteredError):
+        owner.vault.unkept()
+    said = [memory.content for found in owner.vault.unkept() for memory in found.memories]
+    assert said == ["lost words"]
+
+
+@pytest.mark.attack(49)
 def test_what_was_planted_stops_no_change_of_keys(owner: Owner) -> None:
     """The server has the new keys by then: this device keeps them, and tells of it afterwards."""
     memory_id = owner.vault.remember("here").id

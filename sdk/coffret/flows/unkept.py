@@ -131,8 +131,8 @@ def noted(state: VaultState, loss: Loss, *, tried: bool) -> dict[str, bytes]:
     One that is ``tried`` to be made good next takes nobody's place: it may be none.
     """
     names = sorted(state.store.noted(PREFIX))
-    number = 1 + (int(names[-1].removeprefix(PREFIX)) if names else 0)
-    name = f"{PREFIX}{number:0{_DIGITS}}"
+    ours = (text for text in map(_number, names) if len(text) == _DIGITS and text.isdecimal())
+    name = f"{PREFIX}{1 + max(map(int, ours), default=0):0{_DIGITS}}"
     sealed = seal_note(state.keys.keyring, name, _encode(loss), random=state.ambient.random)
     most = _MOST if tried else _MOST - 1
     return {**dict.fromkeys(names[:-most], b""), name: sealed}
@@ -283,4 +283,8 @@ def _shown(name: str, loss: Loss) -> Unkept:
 
 
 def _id(name: str) -> str:
-    return name.removeprefix(PREFIX).lstrip("0")
+    return _number(name).lstrip("0")
+
+
+def _number(name: str) -> str:
+    return name.removeprefix(PREFIX)
