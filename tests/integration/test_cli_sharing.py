@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import uuid
+from contextlib import closing
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
@@ -280,6 +282,25 @@ def test_an_export_says_what_is_not_in_it(two: Two, tmp_path: Path) -> None:
     ran = two.owner("export", str(tmp_path / "all.jsonl"))
     assert "1 written by apps wait for you, and are not in it: coffret pending." in ran.err
     assert "hostel" not in (tmp_path / "all.jsonl").read_text("utf-8")
+
+
+def test_an_export_says_what_is_not_here_to_be_in_it(two: Two, tmp_path: Path) -> None:
+    """Who keeps the file as a copy of all is told, and how many memories are in it is true."""
+    two.grant()
+    (lisbon,) = two.owner("list", "-t", "travel", "--limit", "1", "--json").data()
+    two.app("app", "update", lisbon["id"], "--title", "Another")
+    two.owner("sync")
+    with closing(sqlite3.connect(two.owner.home / "data/vaults/default/store.db")) as store, store:
+        own = uuid.UUID(lisbon["id"]).bytes
+        store.execute("DELETE FROM records WHERE memory_id = ? AND version = 1", (own,))
+    ran = two.owner("export", str(tmp_path / "all.jsonl"))
+    assert "Exported 2 memories" in ran.out
+    assert "not in it: 1 memory. coffret sync" in ran.err
+    assert "1 written by apps" in ran.err
+    assert "plaintext" in ran.err
+    two.owner("sync")
+    again = two.owner("export", str(tmp_path / "again.jsonl"))
+    assert ("Exported 3 memories" in again.out, "this device" in again.err) == (True, False)
 
 
 def test_a_rejected_memory_was_not_taken_in(two: Two) -> None:

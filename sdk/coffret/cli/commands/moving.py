@@ -2,6 +2,7 @@
 
 import sys
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,10 +15,14 @@ from coffret.cli.private import check_new, write_private
 from coffret.cli.showing import memories
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from coffret.importing import ImportReport
     from coffret_vault.ingest.spaces import Likeness
 
 _SHOWN = 20
+_AROUND = 2
+"""The lines of an export that are no memory: the first and the last."""
 
 
 def import_(
@@ -116,17 +121,27 @@ def export(
             sys.stdout.buffer.write(line)
         sys.stdout.buffer.flush()
         return
-    size = write_private(path, vault.export(), replace=force)
-    count = vault.status().memories
-    if waiting := len(vault.pending()):
+    status, lines = vault.status(), count()
+    size = write_private(path, _counted(vault.export(), lines), replace=force)
+    written = next(lines) - _AROUND
+    if (lacking := status.memories - written) > 0:
+        desk.out.note(f"Not on this device yet, and not in it: {memories(lacking)}. coffret sync.")
+    if status.pending:
         desk.out.note(
-            f"{waiting} written by apps wait for you, and are not in it: coffret pending."
+            f"{status.pending} written by apps wait for you, and are not in it: coffret pending."
         )
     desk.out.note("That file is plaintext: whoever has it can read every memory in it.")
     desk.out.done(
-        f"Exported {memories(count)} to {path}.",
-        {"file": str(path), "memories": count, "bytes": size},
+        f"Exported {memories(written)} to {path}.",
+        {"file": str(path), "memories": written, "bytes": size},
     )
+
+
+def _counted(parts: "Iterator[bytes]", lines: "count[int]") -> "Iterator[bytes]":
+    """The lines of an export; ``lines`` is one further for each."""
+    for part in parts:
+        next(lines)
+        yield part
 
 
 def sync(context: typer.Context, *, json: Json = False) -> None:
