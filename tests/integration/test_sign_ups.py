@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from stat import S_ISDIR
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
@@ -175,6 +176,20 @@ def _after(real: Callable[..., object]) -> Callable[..., object]:
         raise SystemExit
 
     return killed
+
+
+def test_what_was_answered_is_gone_from_the_disk(world: World) -> None:
+    """Its file has the kit under the passphrase alone: a power cut does not bring it back."""
+    place, synced, sync = world.place(), [], os.fsync
+
+    def watched(descriptor: int) -> None:
+        sync(descriptor)
+        if S_ISDIR(os.fstat(descriptor).st_mode):
+            synced.append((place / BEGUN_FILE).exists())
+
+    with patch("os.fsync", watched):
+        _create(world, "on-the-disk", place)
+    assert synced == [True, False]
 
 
 def test_a_vault_that_is_in_use_is_not_begun_anew(world: World) -> None:

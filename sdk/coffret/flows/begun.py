@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.aside import aside
-from coffret.flows.files import erase, write_whole
+from coffret.flows.files import erase, sync_folder, write_whole
 from coffret.flows.session import answer_challenge, challenge
 from coffret.flows.signup import Prepared, TakenError, register_vault, unlock_with_passphrase
 from coffret.flows.state import AccountFile
@@ -240,9 +240,10 @@ def _write(folder: Path, begun: Begun, passphrase: str, ambient: Ambient) -> Non
 
 
 def drop_begun(folder: Path) -> None:
-    """Let go of it: it was answered, or is given up."""
+    """Let go of it: it was answered, or is given up. No power cut brings it back."""
     with suppress(OSError):
         erase(folder / BEGUN_FILE)
+        sync_folder(folder)
 
 
 def submit(begun: Begun, ambient: Ambient) -> Flow[Session | None]:
