@@ -314,11 +314,7 @@ class AsyncVault(AsyncKeyKeeping, AsyncDevices, AsyncSettling, AsyncIntake):
         await self._driver.run(review_flows.reject(self._state, memory_id, version))
 
     async def requests(self, state: str | None = "pending") -> Sequence[AccessRequestInfo]:
-        """What apps ask for, verified; in one state, or all with None.
-
-        What matches is looked up among what this device has: :meth:`sync` first. What was shown is
-        what an approval shares.
-        """
+        """What apps ask for, verified, in one state or all (None), of what is here: sync first."""
         return await self._driver.run(request_flows.requests(self._state, state))
 
     async def request(self, request_id: str) -> AccessRequestInfo:
