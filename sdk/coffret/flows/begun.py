@@ -26,7 +26,6 @@ from coffret_vault.errors import (
     CredentialsError,
     NetworkError,
     ServerError,
-    StoreDamagedError,
     StoreError,
     TrustError,
 )
@@ -40,6 +39,7 @@ from coffret_vault.log.settled import Settled, settle
 from coffret_vault.log.tree import Frontier
 from coffret_vault.log.verify import Position, Verifier
 from coffret_vault.primitives.secret import SecretBytes
+from coffret_vault.store import decoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,12 +140,11 @@ def _read(
     key = sign_up_key(passphrase, place, file.kdf, limits=ambient.limits)
     header = sign_up_header(place, username, file.kdf)
     try:
-        said = _decode_said(open_sign_up(key, header, file.sealed))
-        body = _decode_body(said.body)
+        opened = open_sign_up(key, header, file.sealed)
     except CredentialsError:
         raise CredentialsError(hint=_ANOTHER_PASSPHRASE) from None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise StoreDamagedError from None
+    said = decoded(_decode_said, opened)
+    body = decoded(_decode_body, said.body)
     return Begun(_prepared(place, passphrase, said, body, ambient), said.once, again=True)
 
 
@@ -202,10 +201,7 @@ def read_file(data: bytes) -> _File:
     Raises:
         StoreDamagedError: it is none.
     """
-    try:
-        return _decode_file(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise StoreDamagedError from None
+    return decoded(_decode_file, data)
 
 
 def is_begun(folder: Path) -> bool:

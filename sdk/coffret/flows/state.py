@@ -26,7 +26,7 @@ from coffret_vault.log.lineage import Reign
 from coffret_vault.primitives.identity import SigningKey
 from coffret_vault.primitives.symmetric import Random
 from coffret_vault.records.seal import Wrapping
-from coffret_vault.store import Sealing
+from coffret_vault.store import Sealing, decoded
 
 if TYPE_CHECKING:
     from coffret.flows.proof import Session
@@ -182,12 +182,7 @@ def load_intended(store: Store) -> AccountFile | None:
 
 def _load(store: Store, name: str) -> AccountFile | None:
     kept = store.meta(name)
-    if not kept:
-        return None
-    try:
-        return _decode(kept)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise StoreDamagedError from None
+    return decoded(_decode, kept) if kept else None
 
 
 class Login(msgspec.Struct, frozen=True):

@@ -20,7 +20,6 @@ from coffret_vault.errors import (
     NotFoundError,
     OpenError,
     StoreAlteredError,
-    StoreDamagedError,
 )
 from coffret_vault.formats.entry import PUT, parse_leaf
 from coffret_vault.formats.layout import id_text
@@ -33,7 +32,7 @@ from coffret_vault.formats.memory import (
 from coffret_vault.formats.unshown import Unshown
 from coffret_vault.records.memory import Memory, from_micros
 from coffret_vault.records.seal import to_memory
-from coffret_vault.store import open_note, seal_note
+from coffret_vault.store import decoded, open_note, seal_note
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -261,10 +260,7 @@ def read_loss(note: bytes) -> Loss:
     Raises:
         StoreDamagedError: it is none.
     """
-    try:
-        return _decode(note)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise StoreDamagedError from None
+    return decoded(_decode, note)
 
 
 def _said(memory: Memory) -> tuple[str, str]:

@@ -35,12 +35,11 @@ from coffret_vault.errors import (
     QuotaError,
     ServerError,
     StoreAlteredError,
-    StoreDamagedError,
     TrustError,
 )
 from coffret_vault.formats.memory import Record
 from coffret_vault.formats.unshown import Unshown
-from coffret_vault.store import open_note, seal_note
+from coffret_vault.store import decoded, open_note, seal_note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -112,11 +111,7 @@ class _Unsent(Unshown, msgspec.Struct, frozen=True, array_like=True):
         Raises:
             StoreDamagedError: there is none.
         """
-        decode = msgspec.json.decode if self.media == JSON else msgspec.msgpack.decode
-        try:
-            body = decode(self.body, type=_Body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            raise StoreDamagedError from None
+        body = decoded(_decode_json if self.media == JSON else _decode_packed, self.body)
         return body.append or body
 
     def is_over(self, position: Position) -> bool:
@@ -127,6 +122,8 @@ class _Unsent(Unshown, msgspec.Struct, frozen=True, array_like=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Unsent).decode
+_decode_json = msgspec.json.Decoder(_Body).decode
+_decode_packed = msgspec.msgpack.Decoder(_Body).decode
 
 
 def hold(
@@ -281,10 +278,7 @@ def resend(state: VaultState, again: Fields | None = None) -> Flow[Resent]:
 
 
 def _read(note: bytes) -> _Unsent:
-    try:
-        return _decode(note)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise StoreDamagedError from None
+    return decoded(_decode, note)
 
 
 def _lost(state: VaultState, unsent: _Unsent | None, why: str, again: Fields | None) -> Loss | None:

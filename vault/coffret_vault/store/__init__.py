@@ -4,6 +4,7 @@ from coffret_vault.store.grants import GrantRow
 from coffret_vault.store.known import Sealing
 from coffret_vault.store.memories import StoredRecord, Wanted
 from coffret_vault.store.notes import open_note, seal_note
+from coffret_vault.store.schema import decoded
 from coffret_vault.store.store import Store, log_was_changed
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Store",
     "StoredRecord",
     "Wanted",
+    "decoded",
     "log_was_changed",
     "open_note",
     "seal_note",

@@ -9,7 +9,7 @@ import msgspec
 
 from coffret_vault.errors import FormatError, StoreDamagedError
 from coffret_vault.formats.sharing import GRANT, MANIFEST, Grant, Manifest
-from coffret_vault.store.schema import blob, data_version, integer, mapped
+from coffret_vault.store.schema import blob, data_version, decoded, integer, mapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -211,7 +211,4 @@ class GrantTable:
 
 
 def _row(body: object) -> GrantRow:
-    try:
-        return _decode(blob(body))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise StoreDamagedError from None
+    return decoded(_decode, body)

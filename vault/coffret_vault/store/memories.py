@@ -14,7 +14,7 @@ from coffret_vault.errors import StoreAlteredError, StoreDamagedError
 from coffret_vault.formats.memory import Record
 from coffret_vault.log.replay import MemoryState
 from coffret_vault.store.known import SYNC
-from coffret_vault.store.schema import blob, integer, mapped
+from coffret_vault.store.schema import blob, decoded, integer, mapped
 from coffret_vault.store.states import ALTERED, StateSeal
 from coffret_vault.store.values import Values
 
@@ -285,7 +285,4 @@ def _is_another(state: MemoryState, version: int, parts: Sequence[object]) -> bo
 
 
 def _state(body: object) -> MemoryState:
-    try:
-        return _decode_state(blob(body))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise StoreDamagedError from None
+    return decoded(_decode_state, body)

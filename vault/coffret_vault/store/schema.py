@@ -6,7 +6,9 @@ import os
 import sqlite3
 from contextlib import closing, contextmanager, suppress
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from coffret_vault.errors import (
     StoreAlteredError,
@@ -17,9 +19,11 @@ from coffret_vault.errors import (
 from coffret_vault.store.database import Database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import TracebackType
+
+T = TypeVar("T")
 
 VERSION = 1
 _FILES = ("", "-wal", "-shm")
@@ -225,6 +229,18 @@ def blob(value: object) -> bytes:
     if not isinstance(value, bytes):
         raise StoreDamagedError
     return value
+
+
+def decoded(decode: Callable[[bytes], T], value: object) -> T:
+    """What was encoded, as ``decode`` reads it.
+
+    Raises:
+        StoreDamagedError: it is no bytes, or others than were written.
+    """
+    try:
+        return decode(blob(value))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise StoreDamagedError from None
 
 
 def integer(value: object) -> int:
