@@ -11,6 +11,7 @@ import pytest
 from coffret import AsyncVault, Fields, NewMemory, Vault
 from coffret.flows import append as appending
 from coffret.flows import memories as memory_flows
+from coffret.flows.written import put_change
 from coffret_vault.errors import ConflictError, NotFoundError, StoreMovedError
 from harness.world import PASSPHRASE, ask
 
@@ -165,7 +166,7 @@ def test_a_store_that_moved_on_meanwhile_is_not_overwritten(world: World) -> Non
     owner = world.owner()
     state = owner.vault._state
     new = memory_flows.seal_new(state, NewMemory(Fields(content="x")))
-    sent = appending.build(state, memory_flows.put_change(state, [new]))
+    sent = appending.build(state, put_change(state, [new]))
     owner.vault.remember("in between")
     with pytest.raises(StoreMovedError):
         appending.keep(state, sent)

@@ -37,6 +37,7 @@ from coffret.flows.unsent import (
     said_to_wait,
     waiting,
 )
+from coffret.flows.written import Accept, Change, Wrap, put_change
 from coffret_vault.envelope.signature import signed_head
 from coffret_vault.errors import (
     ConflictError,
@@ -51,7 +52,7 @@ from coffret_vault.formats.memory import Record
 from coffret_vault.log.replay import NEW, advance
 from coffret_vault.log.tree import leaf_hash
 from coffret_vault.log.verify import MEMORY_KINDS, Verified
-from coffret_vault.store import GrantRow, StoredRecord
+from coffret_vault.store import StoredRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,39 +65,12 @@ if TYPE_CHECKING:
     from coffret_vault.primitives.identity import SigningKey
     from coffret_vault.records.memory import Fields
 
-    Wrap = tuple[bytes, bytes, int, bytes]
-    Accept = tuple[bytes, int, bytes, bytes]
-
 _UNMOVED = 3
 _ROUNDS = 100
 """Each round that is lost is one that another device won, so this is a bound on others' haste.
 
 With the waits between them it takes others that never pause three quarters of a minute.
 """
-
-
-class Change(msgspec.Struct, frozen=True):
-    """What one append does, beside its entries.
-
-    Attributes:
-        entries: the log entries, in order.
-        records: the new versions, in the order of their ``put`` entries.
-        accepts: ``(memory, version, kek, wrap)`` for accepted memories whose key the owner wraps.
-        wraps: ``(grant, memory, key number, wrap)``: keys for grants.
-        unwraps: ``(grant, memory)``: keys that a grant holds no longer.
-        grants: grants as they are after the entries; kept here, not sent.
-        meta: values to keep under names with them.
-        beside: values to keep while it is not known whether the server took it.
-    """
-
-    entries: tuple[Entry, ...]
-    records: tuple[StoredRecord, ...] = ()
-    accepts: tuple[Accept, ...] = ()
-    wraps: tuple[Wrap, ...] = ()
-    unwraps: tuple[tuple[bytes, bytes], ...] = ()
-    grants: tuple[GrantRow, ...] = ()
-    meta: dict[str, bytes] = {}
-    beside: dict[str, bytes] = {}
 
 
 class Append(msgspec.Struct, frozen=True):
@@ -358,8 +332,7 @@ def settle(state: VaultState, again: Fields | None = None) -> Flow[bytes]:
     def describe() -> Change:
         if state.store.state(memory_id) is not None:
             raise ConflictError
-        made = anew(state, opened)
-        return Change((made.entry,), (made.row,), wraps=made.wraps)
+        return put_change(state, [anew(state, opened)])
 
     try:
         with suppress(*REFUSED):  # as where it is sent again

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from coffret.flows.appcheck import confirm_app
-from coffret.flows.append import Append, Change, append, settle
+from coffret.flows.append import Append, append, settle
 from coffret.flows.freshness import NEED_KEYS
 from coffret.flows.grantfeed import ACTIVATING
 from coffret.flows.handover import hand_over, sharing_note
@@ -21,6 +21,7 @@ from coffret.flows.requests import (
     was_shown,
 )
 from coffret.flows.sync import silent, sync
+from coffret.flows.written import Change
 from coffret_vault.errors import (
     ConflictError,
     FormatError,

@@ -9,7 +9,7 @@ from coffret_vault.errors import CoffretError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from coffret.flows.memories import Written
+    from coffret.flows.written import Written
 
 BATCH = 500
 _BATCH_BYTES = 8 << 20

@@ -10,7 +10,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from coffret.flows.append import Change, append
+from coffret.flows.append import append
+from coffret.flows.written import Change
 from coffret_vault.errors import ConflictError, NetworkError, ServerError
 
 if TYPE_CHECKING:

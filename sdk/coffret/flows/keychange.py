@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret.flows.append import Append, Change, Sent, build, settle
+from coffret.flows.append import Append, Sent, build, settle
 from coffret.flows.aside import aside
 from coffret.flows.backoff import back_off
 from coffret.flows.grantfeed import REVOKED, grant_wrapping, move_grant
@@ -38,6 +38,7 @@ from coffret.flows.state import intended_meta, sealing
 from coffret.flows.sync import silent, sync
 from coffret.flows.unkept import sealed_anew
 from coffret.flows.unsent import REFUSED
+from coffret.flows.written import Change
 from coffret_vault.envelope import wrap_key
 from coffret_vault.errors import (
     KeysChangedError,

@@ -25,8 +25,8 @@ from coffret_vault.records.seal import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from coffret.flows.append import Wrap
     from coffret.flows.state import VaultState
+    from coffret.flows.written import Wrap
     from coffret_vault.log.replay import MemoryState
     from coffret_vault.records.seal import Stamp
     from coffret_vault.store import GrantRow

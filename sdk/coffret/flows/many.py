@@ -6,15 +6,16 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from coffret.flows.append import Append, Change, append, settle
+from coffret.flows.append import Append, append, settle
 from coffret.flows.batches import Sealing
 from coffret.flows.freshness import standing_grants
 from coffret.flows.http import MSGPACK, Request, encode_msgpack
-from coffret.flows.memories import NewMemory, Written, put_change, seal_new
+from coffret.flows.memories import NewMemory, seal_new
 from coffret.flows.same import Chosen, OvertakenError
 from coffret.flows.settled import sealed_by_default
 from coffret.flows.sync import silent
 from coffret.flows.visibility import look
+from coffret.flows.written import Change, Written, put_change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

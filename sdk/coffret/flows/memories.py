@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret.flows.append import Append, Change, append, settle
-from coffret.flows.freshness import live_grants
+from coffret.flows.append import Append, append, settle
 from coffret.flows.http import MSGPACK, Request, encode_msgpack
 from coffret.flows.ids import given_id
-from coffret.flows.keys import grant_wraps, next_key, open_memory
+from coffret.flows.keys import next_key, open_memory
 from coffret.flows.same import chosen_id, same_memory, taken
 from coffret.flows.settled import is_confirmed, sealed_by_default
 from coffret.flows.spoilt import current_memory, open_current
 from coffret.flows.unsent import said_not_kept
 from coffret.flows.visibility import hidden, look, look_before
+from coffret.flows.written import Change, Written, put_change, seal_fields
 from coffret_vault.errors import (
     ConflictError,
     FormatError,
@@ -26,17 +26,14 @@ from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.author import OWNER
 from coffret_vault.formats.entry import Entry
 from coffret_vault.formats.layout import id_text, parse_id
-from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.primitives.symmetric import generate_key
 from coffret_vault.records.marks import written_again
 from coffret_vault.records.memory import Fields, Memory, checked, to_micros
-from coffret_vault.records.seal import Stamp, make_record, to_memory, written_memory
-from coffret_vault.store import StoredRecord
+from coffret_vault.records.seal import Stamp, to_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from coffret.flows.append import Wrap
     from coffret.flows.http import Flow
     from coffret.flows.keys import Opened
     from coffret.flows.state import VaultState
@@ -58,22 +55,6 @@ class NewMemory(msgspec.Struct, frozen=True):
     created: datetime | None = None
 
 
-class Written(msgspec.Struct, frozen=True):
-    """A sealed version with its log entry, and what it takes to wrap its key for grants.
-
-    ``before`` is the number of the key that the memory had until now, 0 for a new memory;
-    ``undecided`` says that nobody said whether it is to show its title.
-    """
-
-    memory: Memory
-    entry: Entry
-    row: StoredRecord
-    stamp: Stamp
-    key: SecretBytes
-    before: int = 0
-    undecided: bool = False
-
-
 def seal_new(state: VaultState, new: NewMemory, *, sealed: bool | None = None) -> Written:
     """Seal a new memory under a fresh key; ``sealed`` is what the vault says of such, if known."""
     default = sealed_by_default(state) if sealed is None else sealed
@@ -84,47 +65,7 @@ def seal_new(state: VaultState, new: NewMemory, *, sealed: bool | None = None) -
     key = generate_key(state.ambient.random)
     undecided = new.fields.sealed is None and not default
     fields = checked(new.fields, sealed=default)
-    return _seal(state, stamp, fields, key, undecided=undecided)
-
-
-def _seal(
-    state: VaultState, stamp: Stamp, fields: Fields, key: SecretBytes, *, undecided: bool = False
-) -> Written:
-    """Seal fields that were checked."""
-    random = state.ambient.random
-    record = make_record(stamp, fields, key, state.owner_wrapping(), random=random)
-    memory = written_memory(stamp, fields)
-    entry = Entry(
-        account_id=state.account_id,
-        kind=kinds.PUT,
-        subject=stamp.memory_id,
-        version=stamp.version,
-        digest=record.digest,
-        author=OWNER,
-        time=stamp.updated,
-    )
-    row = StoredRecord(stamp.memory_id, stamp.version, record)
-    return Written(memory, entry, row, stamp, key, undecided=undecided)
-
-
-def put_change(state: VaultState, written: list[Written]) -> Change:
-    """The change that writes these versions.
-
-    Who gets their keys is decided here, at each try: a grant may have been revoked in between. So
-    is what they show, where that is left to the vault: they are sealed again in their place.
-    """
-    if any(item.undecided for item in written) and sealed_by_default(state):
-        written[:] = [_hidden(state, item) if item.undecided else item for item in written]
-    live = live_grants(state)
-    wraps: list[Wrap] = []
-    for item in written if live else ():
-        wraps += grant_wraps(state, live, item.memory, item.stamp, item.key, item.before)
-    entries = tuple(item.entry for item in written)
-    return Change(entries, tuple(item.row for item in written), wraps=tuple(wraps))
-
-
-def _hidden(state: VaultState, item: Written) -> Written:
-    return _seal(state, item.stamp, hidden(item.memory.fields()), item.key)
+    return seal_fields(state, stamp, fields, key, undecided=undecided)
 
 
 def remember(state: VaultState, new: NewMemory) -> Flow[Memory]:
@@ -302,7 +243,7 @@ def seal_next(
     if sealed_by_default(state) and not (author.is_owner and (fresh or is_confirmed(state))):
         before = hidden(before)
     fields = with_author(checked(change(before), sealed=before.sealed), author)
-    written = _seal(state, stamp, fields, key)
+    written = seal_fields(state, stamp, fields, key)
     return msgspec.structs.replace(written, before=opened.header.key_number)
 
 

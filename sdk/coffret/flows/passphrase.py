@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret.flows.append import Append, Change, append
+from coffret.flows.append import Append, append
 from coffret.flows.aside import aside
 from coffret.flows.http import Request, encode_json
 from coffret.flows.signup import keyslot_entry
 from coffret.flows.slots import own_slots
 from coffret.flows.state import Login, intended_meta
+from coffret.flows.written import Change
 from coffret_vault.errors import ConflictError
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.account import KEYSLOT, PASSPHRASE

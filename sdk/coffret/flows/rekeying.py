@@ -10,20 +10,20 @@ import msgspec
 from coffret.flows.append import append
 from coffret.flows.batches import WRAP_BYTES, batches
 from coffret.flows.freshness import standing_grants
-from coffret.flows.memories import next_version, put_change
+from coffret.flows.memories import next_version
 from coffret.flows.spoilt import SpoiltError
 from coffret.flows.sync import silent
+from coffret.flows.written import put_change
 from coffret_vault.errors import ConflictError, InputError, NotFoundError
 from coffret_vault.formats.layout import id_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from coffret.flows.append import Change
     from coffret.flows.http import Flow
-    from coffret.flows.memories import Written
     from coffret.flows.state import VaultState
     from coffret.flows.sync import Progress
+    from coffret.flows.written import Change, Written
 
 _LOOK = "Look at them, write them anew and forget the old ones, or end the grants that hold them."
 _LEAF = 256

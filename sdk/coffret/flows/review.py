@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret.flows.append import Change, append
+from coffret.flows.append import append
 from coffret.flows.arriving import check_records
 from coffret.flows.freshness import NEED_KEYS, is_stale, live_grants, maker
 from coffret.flows.http import decode_msgpack
@@ -20,11 +20,12 @@ from coffret.flows.keys import (
     open_memory,
     open_record,
 )
-from coffret.flows.memories import current, find, put_change, seal_next, with_author
+from coffret.flows.memories import current, find, seal_next, with_author
 from coffret.flows.session import get_packed
 from coffret.flows.settled import sealed_by_default
 from coffret.flows.spoilt import open_current
 from coffret.flows.visibility import hidden
+from coffret.flows.written import Change, put_change
 from coffret_vault.errors import ConflictError, NotFoundError, OpenError, TrustError
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.author import OWNER
@@ -40,9 +41,9 @@ from coffret_vault.store import Wanted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from coffret.flows.append import Accept, Wrap
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
+    from coffret.flows.written import Accept, Wrap
     from coffret_vault.log.replay import MemoryState, Proposal
     from coffret_vault.store import GrantRow
 

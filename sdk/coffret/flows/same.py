@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from coffret.flows.memories import NewMemory, Written
+    from coffret.flows.memories import NewMemory
     from coffret.flows.state import VaultState
+    from coffret.flows.written import Written
     from coffret_vault.records.memory import Memory
 
 

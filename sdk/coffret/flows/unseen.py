@@ -18,9 +18,9 @@ from coffret_vault.formats.sharing import CREATE, UPDATE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from coffret.flows.append import Change
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
+    from coffret.flows.written import Change
     from coffret_vault.formats.memory import Header
     from coffret_vault.formats.sharing import Grant
     from coffret_vault.log.replay import Proposal

@@ -1,0 +1,107 @@
+"""What an owner's change writes: versions that are sealed, and what goes to the log with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from coffret.flows.freshness import live_grants
+from coffret.flows.keys import grant_wraps
+from coffret.flows.settled import sealed_by_default
+from coffret.flows.visibility import hidden
+from coffret_vault.formats.author import OWNER
+from coffret_vault.formats.entry import PUT, Entry
+from coffret_vault.primitives.secret import SecretBytes
+from coffret_vault.records.memory import Memory
+from coffret_vault.records.seal import Stamp, make_record, written_memory
+from coffret_vault.store import GrantRow, StoredRecord
+
+if TYPE_CHECKING:
+    from coffret.flows.state import VaultState
+    from coffret_vault.records.memory import Fields
+
+Wrap = tuple[bytes, bytes, int, bytes]
+"""Grant, memory, key number, wrap: a key for a grant."""
+Accept = tuple[bytes, int, bytes, bytes]
+"""Memory, version, kek, wrap: of an accepted version, whose key the owner wraps."""
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What one append does, beside its entries.
+
+    Attributes:
+        entries: the log entries, in order.
+        records: the new versions, in the order of their ``put`` entries.
+        accepts: the accepted memories' keys, for the owner.
+        wraps: keys for grants.
+        unwraps: ``(grant, memory)``: keys that a grant holds no longer.
+        grants: grants as they are after the entries; kept here, not sent.
+        meta: values to keep under names with them.
+        beside: values to keep while it is not known whether the server took it.
+    """
+
+    entries: tuple[Entry, ...]
+    records: tuple[StoredRecord, ...] = ()
+    accepts: tuple[Accept, ...] = ()
+    wraps: tuple[Wrap, ...] = ()
+    unwraps: tuple[tuple[bytes, bytes], ...] = ()
+    grants: tuple[GrantRow, ...] = ()
+    meta: dict[str, bytes] = {}
+    beside: dict[str, bytes] = {}
+
+
+class Written(msgspec.Struct, frozen=True):
+    """A sealed version with its log entry, and what it takes to wrap its key for grants.
+
+    ``before`` is the number of the key that the memory had until now, 0 for a new memory;
+    ``undecided`` says that nobody said whether it is to show its title.
+    """
+
+    memory: Memory
+    entry: Entry
+    row: StoredRecord
+    stamp: Stamp
+    key: SecretBytes
+    before: int = 0
+    undecided: bool = False
+
+
+def seal_fields(
+    state: VaultState, stamp: Stamp, fields: Fields, key: SecretBytes, *, undecided: bool = False
+) -> Written:
+    """Seal fields that were checked."""
+    random = state.ambient.random
+    record = make_record(stamp, fields, key, state.owner_wrapping(), random=random)
+    memory = written_memory(stamp, fields)
+    entry = Entry(
+        account_id=state.account_id,
+        kind=PUT,
+        subject=stamp.memory_id,
+        version=stamp.version,
+        digest=record.digest,
+        author=OWNER,
+        time=stamp.updated,
+    )
+    row = StoredRecord(stamp.memory_id, stamp.version, record)
+    return Written(memory, entry, row, stamp, key, undecided=undecided)
+
+
+def put_change(state: VaultState, written: list[Written]) -> Change:
+    """The change that writes these versions.
+
+    Who gets their keys is decided here, at each try: a grant may have been revoked in between. So
+    is what they show, where that is left to the vault: they are sealed again in their place.
+    """
+    if any(item.undecided for item in written) and sealed_by_default(state):
+        written[:] = [_hidden(state, item) if item.undecided else item for item in written]
+    live = live_grants(state)
+    wraps: list[Wrap] = []
+    for item in written if live else ():
+        wraps += grant_wraps(state, live, item.memory, item.stamp, item.key, item.before)
+    entries = tuple(item.entry for item in written)
+    return Change(entries, tuple(item.row for item in written), wraps=tuple(wraps))
+
+
+def _hidden(state: VaultState, item: Written) -> Written:
+    return seal_fields(state, item.stamp, hidden(item.memory.fields()), item.key)
