@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 from typing import TYPE_CHECKING
 
 import asyncpg  # type: ignore[import-untyped]
@@ -37,10 +37,18 @@ async def _execute(database: str, *statements: str) -> None:
                 connection.execute(statement)
             connection.commit()
         return
+    async with _connected(database) as connection:
+        for statement in statements:
+            await connection.execute(statement)
+
+
+@asynccontextmanager
+async def _connected(database: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(database)
-    for statement in statements:
-        await connection.execute(statement)
-    await connection.close()
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 async def _be(database: str, revision: str) -> None:
@@ -109,14 +117,18 @@ async def test_a_look_that_was_given_up_says_nothing(changing: str, clock: Clock
     """Where an operator ends that statement, the tables are what they were, and it serves."""
     async with serving(changing, clock) as stand:
         services = stand.app.state.services
-        lock = await asyncpg.connect(changing)
-        async with lock.transaction(), asyncio.timeout(30):
+        async with (
+            _connected(changing) as operator,
+            _connected(changing) as lock,
+            lock.transaction(),
+            asyncio.timeout(30),
+        ):
             await lock.execute("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE")
             look = asyncio.create_task(services.tables.look())
-            while not await lock.fetch(CANCEL):  # noqa: ASYNC110 - of the database
+            # Not by the lock's connection: a transaction goes on seeing what it saw first.
+            while not await operator.fetch(CANCEL):  # noqa: ASYNC110 - of the database
                 await asyncio.sleep(0.01)
             await look
-        await lock.close()
         assert (await stand.post("/auth/challenge", ASKED)).is_success
         await _execute(changing, "ALTER TABLE alembic_version RENAME TO others")
         try:
