@@ -12,6 +12,7 @@ import asyncio
 import re
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from typing import Final
 
 from coffret_server.problems import ProblemError
@@ -34,6 +35,20 @@ _RETRY_SECONDS: Final = 1
 def _refuse() -> ProblemError:
     code, detail = "rate-limited", "too much of yours is under way, wait and try again"
     return ProblemError(code, detail, retry_after=_RETRY_SECONDS)
+
+
+async def _given(
+    place: "asyncio.Future[None]", give_up: Callable[[], None], pass_on: Callable[[], None]
+) -> None:
+    """Wait for a turn; who is gone before it comes gives the place up, or the turn that it got."""
+    try:
+        await place
+    except BaseException:
+        if place.cancelled():
+            give_up()
+        else:
+            pass_on()
+        raise
 
 
 class _Line:
@@ -97,14 +112,7 @@ class Turns:
             line.under_way += 1
             return False
         place = line.join(way)
-        try:
-            await place
-        except BaseException:
-            if place.cancelled():
-                line.give_up(way, place)
-            else:  # it was given a turn, and is gone all the same
-                self.leave(caller)
-            raise
+        await _given(place, lambda: line.give_up(way, place), lambda: self.leave(caller))
         return True
 
     def leave(self, caller: object) -> None:
@@ -146,14 +154,7 @@ class Pages:
             return False
         place = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(caller, deque()).append(place)
-        try:
-            await place
-        except BaseException:
-            if place.cancelled():
-                self._give_up(caller, place)
-            else:  # it was given a turn, and is gone all the same
-                self._next()
-            raise
+        await _given(place, lambda: self._give_up(caller, place), self._next)
         return True
 
     def leave(self, caller: object, seconds: float) -> None:
