@@ -49,9 +49,11 @@ class App(LocalApp):
         state: AppState,
         driver: SyncDriver,
         embedder: Callable[[], Embedder] | None = None,
+        *,
+        keep_indexes: bool = False,
     ) -> None:
         """Use :meth:`register` or :meth:`load` instead."""
-        super().__init__(state, embedder)
+        super().__init__(state, embedder, keep_indexes=keep_indexes)
         self._driver = driver
 
     @classmethod
@@ -64,6 +66,7 @@ class App(LocalApp):
         path: Path | str,
         *,
         embedder: Callable[[], Embedder] | None = None,
+        keep_indexes: bool = False,
         ambient: Ambient | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> Self:
@@ -79,6 +82,7 @@ class App(LocalApp):
             homepage: the app's address, ``https://`` and a host name; at most 200 bytes.
             path: the file for the app's keys; only its user can read it.
             embedder: makes the model for search; the built-in one when None.
+            keep_indexes: see :meth:`load`.
             ambient: randomness and clock, for tests.
             transport: replaces the network, for tests.
 
@@ -93,7 +97,7 @@ class App(LocalApp):
         around, origin = ambient or Ambient(), check_url(url)
         driver = SyncDriver(origin, transport=transport)
         flow = register(origin, developer_key, name, homepage, Path(path), around)
-        return cls(driver.begin(flow), driver, embedder)
+        return cls(driver.begin(flow), driver, embedder, keep_indexes=keep_indexes)
 
     @classmethod
     def load(
@@ -101,10 +105,20 @@ class App(LocalApp):
         path: Path | str,
         *,
         embedder: Callable[[], Embedder] | None = None,
+        keep_indexes: bool = False,
         ambient: Ambient | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> Self:
         """An app that was registered before. No request is made.
+
+        Args:
+            path: the file with the app's keys.
+            embedder: makes the model for search; the built-in one when None.
+            keep_indexes: keep what is embedded to search a grant for the next process as well, in
+                a folder beside the app's file, sealed under a key that follows from the grant's.
+                It goes when the server says that the grant is paused or over.
+            ambient: randomness and clock, for tests.
+            transport: replaces the network, for tests.
 
         Raises:
             NotFoundError: there is no such file.
@@ -113,7 +127,8 @@ class App(LocalApp):
         """
         file = load_app(Path(path))
         driver = SyncDriver(file.origin, transport=transport)
-        return cls(AppState(Path(path), file, ambient or Ambient()), driver, embedder)
+        state = AppState(Path(path), file, ambient or Ambient())
+        return cls(state, driver, embedder, keep_indexes=keep_indexes)
 
     def __enter__(self) -> Self:
         return self

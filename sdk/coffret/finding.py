@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from functools import partial
-from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from coffret.flows.spoilt import current_memory
-from coffret_vault.errors import IndexDamagedError, LockedError, StoreError
+from coffret.keptindex import KeptIndex
+from coffret_vault.errors import LockedError, StoreError
 from coffret_vault.formats.layout import parse_id
 from coffret_vault.ingest.spaces import is_from
 from coffret_vault.records.memory import Memory, to_micros
@@ -25,13 +23,9 @@ if TYPE_CHECKING:
 
     from coffret.flows.state import VaultState
     from coffret.flows.sync import Progress
-    from coffret_vault.search import Document, Embedder, Filters, Hit, SearchIndex
+    from coffret_vault.search import Embedder, Filters, Hit, SearchIndex
 
 _READ_TOGETHER = 64
-_SAVED_TOGETHER = 1_024
-_SAVED_AFTER = 10.0
-"""Seconds of embedding that an interrupted search may cost, or as many as 20 times a save took."""
-_SAVING_SHARE = 20
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -155,47 +149,6 @@ def _least(memory: Memory) -> float:
     return -1.0 if memory.importance is None else memory.importance
 
 
-def default_embedder() -> Embedder:
-    """The built-in model. It is loaded when it first embeds, not here."""
-    from coffret_vault.search import MiniLmEmbedder  # noqa: PLC0415 - loads numpy: only to search
-
-    return MiniLmEmbedder()
-
-
-def document(memory: Memory) -> Document:
-    """A memory as the index takes it."""
-    from coffret_vault.search import Document  # noqa: PLC0415 - loads numpy: only to search
-
-    return Document(
-        id=parse_id(memory.id),
-        version=memory.version,
-        created=to_micros(memory.created),
-        updated=to_micros(memory.updated),
-        title=memory.title,
-        summary=memory.summary,
-        content=memory.content,
-        tags=memory.tags,
-        type=memory.type,
-        author=memory.author,
-        status=memory.review.status,
-        importance=memory.importance,
-        source=memory.source,
-        labels=memory.labels,
-    )
-
-
-def _load_ahead(embedder: Embedder) -> None:
-    """Begin to load a model that can be loaded, while this thread reads the index.
-
-    If it fails, so will the search that needs it, which says why.
-    """
-    load = getattr(embedder, "load", None)
-    if callable(load):
-        pool = ThreadPoolExecutor(1, "coffret-model")
-        pool.submit(load)
-        pool.shutdown(wait=False)
-
-
 def find(
     index: SearchIndex,
     question: str,
@@ -221,26 +174,40 @@ def _found(hit: Hit, memory: Memory) -> Found:
     return Found(memory, hit.score, hit.similarity, hit.coverage, hit.lexical, hit.words, hit.why)
 
 
+class _VaultFile:
+    """A vault's index at rest, beside its store."""
+
+    def __init__(self, state: VaultState, path: Path) -> None:
+        self._state = state
+        self._path = path
+
+    def load(self) -> bytes | None:
+        kept = load_snapshot(self._path, self._state.keys.keyring)
+        return None if kept is None else kept[1]
+
+    def save(self, plaintext: bytes) -> None:
+        size = self._state.position().size
+        save_snapshot(self._path, self._state.keys.keyring, size, plaintext)
+
+
 class Finder:
     """A vault's index: loaded when first needed, caught up before each search, kept sealed."""
 
     def __init__(self, state: VaultState, path: Path, embedder: Callable[[], Embedder]) -> None:
         """Index the vault's current memories; the snapshot is kept at ``path``."""
         self._state = state
-        self._path = path
-        self._make_embedder = embedder
+        self._kept = KeptIndex(embedder, _VaultFile(state, path))
         self._index: SearchIndex | None = None
         self._at = (-1, -1)
-        self._unsaved = 0
-        self._due = 0.0
 
     @property
     def notice(self) -> str | None:
         """A sentence to show once, when search is slower than it could be."""
-        return None if self._index is None else self._index.notice
+        return self._kept.notice
 
     def drop(self) -> None:
         """Let go of everything that was opened."""
+        self._kept.drop()
         self._index = None
         self._at = (-1, -1)
 
@@ -274,58 +241,10 @@ class Finder:
 
     def _caught_up(self, progress: Progress) -> SearchIndex:
         at = self._state.store.version()
-        if self._index is None:
-            self._index = self._load()
-        if self._at != at:
-            self._catch_up(self._index, progress)
+        if self._index is None or self._at != at:
+            self._index = self._kept.follow(self._state.store.readable(), self._read, progress)
             self._at = at
-            if self._unsaved:
-                self._save(self._index, self._state.position().size)
         return self._index
-
-    def _load(self) -> SearchIndex:
-        from coffret_vault.search import SearchIndex  # noqa: PLC0415 - loads numpy: only to search
-
-        embedder = self._make_embedder()
-        _load_ahead(embedder)
-        try:
-            kept = load_snapshot(self._path, self._state.keys.keyring)
-            if kept is not None:
-                return SearchIndex.restore(kept[1], embedder)
-        except IndexDamagedError:
-            # A cache: whatever is wrong with it, it is made again from the records.
-            self._unsaved += 1
-        return SearchIndex(embedder)
-
-    def _catch_up(self, index: SearchIndex, progress: Progress) -> None:
-        """Index what is missing; of many memories what is done is saved now and then.
-
-        Who interrupts a long search goes on there. An index is saved when it has grown by a
-        quarter, so that all the saving together takes a few times what the last one does; and
-        when it has taken long, since few memories may hold much text.
-        """
-        stale = index.stale(self._state.store.readable())
-        total, done = len(stale.to_put), 0
-        self._due = monotonic() + _SAVED_AFTER
-        if stale.to_remove:
-            index.remove(stale.to_remove)
-            self._unsaved += len(stale.to_remove)
-        while done < total:
-            part = stale.to_put[done : done + max(_SAVED_TOGETHER, len(index) // 4)]
-            shown = partial(self._indexed, index, progress, done, total)
-            index.put(map(document, self._read(part)), progress=shown)
-            done += len(part)
-            self._unsaved += len(part)
-            if done < total:
-                self._save(index, self._state.position().size)
-
-    def _indexed(
-        self, index: SearchIndex, progress: Progress, before: int, total: int, count: int
-    ) -> None:
-        """Tell how far it is, between two groups, where the index is whole and can be saved."""
-        if before + count < total and monotonic() >= self._due:
-            self._save(index, self._state.position().size)
-        progress("index", before + count, total)
 
     def _every(self) -> Iterator[Memory]:
         return self._read(list(self._state.store.readable()))
@@ -339,15 +258,3 @@ class Finder:
             for key in together:
                 memory, record = standing[key]
                 yield current_memory(self._state, key, memory, record)
-
-    def _save(self, index: SearchIndex, size: int) -> None:
-        began = monotonic()
-        try:
-            save_snapshot(self._path, self._state.keys.keyring, size, index.dump())
-        except StoreError:
-            # A cache: a full disk costs the next start some time, and this search nothing.
-            return
-        finally:
-            ended = monotonic()
-            self._due = ended + max(_SAVED_AFTER, _SAVING_SHARE * (ended - began))
-        self._unsaved = 0

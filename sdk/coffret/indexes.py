@@ -1,63 +1,85 @@
-"""The search indexes of an app's grants, kept in memory from one search to the next.
+"""The search indexes of an app's grants, kept from one search to the next.
 
 To embed what a grant covers takes its time, and an app takes a grant up as often as it likes: for
 every question, say. So the index outlives the ``Access``. It names memories by id and version, and
 is caught up with what was just read and verified before each search; what a search gives out is
-opened anew each time. No file ever has it.
+opened anew each time. No file has it, unless the app's developer says so. Then it is sealed under a
+key that follows from the grant's (docs/spec/2-envelope.md, Streams): an app has that key of a
+server that gives it the grant, and nowhere else.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
-from coffret.finding import default_embedder
-from coffret_vault.errors import GrantError
+from coffret.keptindex import KeptIndex, default_embedder
+from coffret_vault.errors import GrantError, StoreError
+from coffret_vault.grants.apps import index_key
+from coffret_vault.store.snapshot import load_grant_snapshot, save_grant_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-    from coffret_vault.search import Embedder, SearchIndex
+    from coffret.flows.apps import Held
+    from coffret_vault.search import Embedder
 
 _MOST_INDEXES: Final = 64
 _MOST_MEMORIES: Final = 50_000
+_SUFFIX: Final = ".index"
 
 
-class GrantIndex:
-    """The index of one grant, made when it is first searched."""
+class _GrantFile:
+    """The index of one grant at rest."""
 
-    def __init__(self, embedder: Callable[[], Embedder]) -> None:
+    def __init__(self, folder: Path, request_id: str, held: Held) -> None:
+        self._path = folder / f"{request_id}{_SUFFIX}"
+        self._grant_id = held.grant.grant_id
+        self._key = index_key(held.key, self._grant_id)
+
+    def load(self) -> bytes | None:
+        return load_grant_snapshot(self._path, self._grant_id, self._key)
+
+    def save(self, plaintext: bytes) -> None:
+        folder = self._path.parent
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError:
+            raise StoreError from None
+        save_grant_snapshot(self._path, self._grant_id, self._key, plaintext)
+        for path in _oldest(folder)[:-_MOST_INDEXES]:
+            _remove(path)
+
+
+class GrantIndex(KeptIndex):
+    """The index of one grant. Who uses it holds its turn: it is not for two threads at a time."""
+
+    def __init__(self, embedder: Callable[[], Embedder], file: _GrantFile | None) -> None:
         """Begin without one."""
+        super().__init__(embedder, file)
         self.turn = Lock()
-        """Held while the index is used: it is not for two threads at a time."""
-        self._make_embedder = embedder
-        self._index: SearchIndex | None = None
-
-    def __len__(self) -> int:
-        return 0 if self._index is None else len(self._index)
-
-    def get(self) -> SearchIndex:
-        """The index. Whoever asks has the turn."""
-        from coffret_vault.search import SearchIndex  # noqa: PLC0415 - loads numpy: only to search
-
-        if self._index is None:
-            self._index = SearchIndex(self._make_embedder())
-        return self._index
-
-    def give_up(self) -> None:
-        """Begin with an empty one again. Whoever says so has the turn."""
-        self._index = None
 
 
 class GrantIndexes:
     """The indexes of the grants that an app searched last; for any thread."""
 
-    def __init__(self, embedder: Callable[[], Embedder] | None) -> None:
-        """Keep none yet; ``embedder`` makes a model for an index, None is the built-in one."""
+    def __init__(
+        self, embedder: Callable[[], Embedder] | None, folder: Path, *, keep: bool
+    ) -> None:
+        """Have none in memory yet.
+
+        Args:
+            embedder: makes a model for an index, None is the built-in one.
+            folder: where they are kept for the next process, by this one or by another.
+            keep: whether this one does.
+        """
         self._shared: Embedder | None = None
         self._embedder = embedder or self._built_in
+        self._folder = folder
+        self._keep = keep
         self._lock = Lock()
         self._kept: OrderedDict[str, GrantIndex] = OrderedDict()
 
@@ -66,12 +88,13 @@ class GrantIndexes:
             self._shared = default_embedder()  # it may be used by several threads at a time
         return self._shared
 
-    def of(self, request_id: str) -> GrantIndex:
+    def of(self, request_id: str, held: Held) -> GrantIndex:
         """The index of the grant that a request led to. Those not used for longest may go."""
         with self._lock:
             found = self._kept.pop(request_id, None)
             if found is None:
-                found = GrantIndex(self._embedder)
+                file = _GrantFile(self._folder, request_id, held) if self._keep else None
+                found = GrantIndex(self._embedder, file)
             self._kept[request_id] = found
             memories = sum(map(len, self._kept.values()))
             while len(self._kept) > 1 and (
@@ -89,15 +112,31 @@ class GrantIndexes:
         try:
             yield
         except GrantError:
-            self.drop(request_id)
+            with self._lock:
+                self._kept.pop(request_id, None)
+            _remove(self._folder / f"{request_id}{_SUFFIX}")
             raise
 
-    def drop(self, request_id: str) -> None:
-        """Let go of an index, if there is one."""
-        with self._lock:
-            self._kept.pop(request_id, None)
-
     def clear(self) -> None:
-        """Let go of all of them."""
+        """Let go of all that is in memory."""
         with self._lock:
             self._kept.clear()
+
+    def forget(self) -> None:
+        """Let go of all of them, and of what is kept for the next process."""
+        self.clear()
+        for path in _oldest(self._folder):
+            _remove(path)
+
+
+def _oldest(folder: Path) -> list[Path]:
+    """The indexes that are kept in a folder, those first that were written longest ago."""
+    with suppress(OSError):
+        return sorted(folder.glob(f"*{_SUFFIX}"), key=lambda path: path.stat().st_mtime_ns)
+    return []
+
+
+def _remove(path: Path) -> None:
+    """Remove a file; one that cannot be removed opens for nobody without the grant's key."""
+    with suppress(OSError):
+        path.unlink()

@@ -11,7 +11,7 @@ import msgspec
 from coffret import opening
 from coffret.arguments import listing_of
 from coffret.confirming import confirm
-from coffret.finding import Finder, default_embedder
+from coffret.finding import Finder
 from coffret.flows import gone
 from coffret.flows import grants as grant_flows
 from coffret.flows import memories as memory_flows
@@ -22,6 +22,7 @@ from coffret.flows.settled import sealed_by_default, settings
 from coffret.flows.state import covered, entered
 from coffret.flows.unkept import count_unkept, forget_unkept, unkept
 from coffret.importing import current_memories, exported
+from coffret.keptindex import default_embedder
 from coffret.undoing import imports
 from coffret_vault.formats.account import keys_hash
 from coffret_vault.formats.layout import id_text

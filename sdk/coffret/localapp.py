@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 class LocalApp:
     """A registered app, by its file. Nothing here makes a request."""
 
-    def __init__(self, state: AppState, embedder: Callable[[], Embedder] | None) -> None:
+    def __init__(
+        self, state: AppState, embedder: Callable[[], Embedder] | None, *, keep_indexes: bool
+    ) -> None:
         """Wrap an app's state; ``embedder`` makes the model when search first needs it."""
         self._state = state
-        self._indexes = GrantIndexes(embedder)
+        folder = state.path.with_name(f"{state.path.name}.indexes")
+        self._indexes = GrantIndexes(embedder, folder, keep=keep_indexes)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._state.manifest.name!r}>"
@@ -62,7 +65,7 @@ class LocalApp:
             StoreError: the app's folder cannot be written.
         """
         self._state.forget_log(request_id)
-        self._indexes.clear()  # a version may be another one there
+        self._indexes.forget()  # a version may be another one there
 
     def manifest_file(self, beside: bytes | None = None) -> bytes:
         """What to serve as ``/.well-known/coffret-app.json`` at the homepage's host.

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Required, TypedDict
 
 from coffret.arguments import check_names, many
-from coffret.finding import Found, Search, document, find
+from coffret.finding import Found, Search, find
 from coffret.flows.apps import Ask
 from coffret.flows.readable import Readable, one
 from coffret.flows.sync import silent
 from coffret.sharing import Selection, app_info
-from coffret_vault.errors import CoffretError, InputError
+from coffret_vault.errors import InputError
 from coffret_vault.formats.layout import id_text, parse_id
 from coffret_vault.grants.apps import Signed
 from coffret_vault.grants.domain import app_document, read_app_document
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from coffret.indexes import GrantIndexes
     from coffret.sharing import AppInfo
     from coffret_vault.records.memory import Memory
-    from coffret_vault.search import SearchIndex
 
 
 class Asking(TypedDict, total=False):
@@ -116,6 +115,7 @@ class Shelf:
     def __init__(self, held: Held, request_id: str, indexes: GrantIndexes) -> None:
         """Begin empty; the index is the one that ``indexes`` keeps for this request's grant."""
         self.grant_id = id_text(held.grant.grant_id)
+        self._held = held
         self._request_id = request_id
         self._indexes = indexes
         self._readable: Mapping[str, Readable] = {}
@@ -142,33 +142,17 @@ class Shelf:
 
     def search(self, question: str, search: Search, progress: Progress = silent) -> list[Found]:
         """Search what is there now, one thread after the other; the index follows it first."""
-        kept = self._indexes.of(self._request_id)
+        kept = self._indexes.of(self._request_id, self._held)
+        readable = self._readable
+
+        def read(keys: Iterable[bytes]) -> Iterator[Memory]:
+            return (readable[id_text(key)].memory for key in keys)
+
+        known = {
+            parse_id(key): item.memory.version
+            for key, item in readable.items()
+            if item.key is not None
+        }
         with kept.turn:
-            try:
-                return _search(kept.get(), self._readable, (question, search), progress)
-            except CoffretError:
-                raise
-            except BaseException:  # Ctrl-C in a notebook, say: it may be between two tables
-                kept.give_up()
-                raise
-
-
-def _search(
-    index: SearchIndex,
-    readable: Mapping[str, Readable],
-    asked_for: tuple[str, Search],
-    progress: Progress,
-) -> list[Found]:
-    def read(keys: Iterable[bytes]) -> Iterator[Memory]:
-        return (readable[id_text(key)].memory for key in keys)
-
-    known = {
-        parse_id(key): item.memory.version for key, item in readable.items() if item.key is not None
-    }
-    stale = index.stale(known)
-    index.remove(stale.to_remove)
-    index.put(
-        map(document, read(stale.to_put)),
-        progress=lambda count: progress("index", count, len(stale.to_put)),
-    )
-    return find(index, *asked_for, read, lambda: read(map(parse_id, readable)))
+            index = kept.follow(known, read, progress)
+            return find(index, question, search, read, lambda: read(map(parse_id, readable)))

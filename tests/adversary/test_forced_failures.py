@@ -41,7 +41,7 @@ POINTS = (
     "coffret.flows.append.keep",
     "coffret.flows.memories.seal_new",
     "coffret.flows.keys.unwrap_memory_key",
-    "coffret.finding.document",
+    "coffret.keptindex.document",
     "coffret.finding.find",
     "coffret.flows.approval.make_grant",
     "coffret.flows.apps.open_grant",

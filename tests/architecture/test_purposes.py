@@ -27,6 +27,7 @@ DERIVED = (
     "recovery-key",
     "given-key",
     "messages-key",
+    "index-key",
     "secret-key-mark",
     "sign-up-key",
 )
@@ -119,4 +120,4 @@ def test_no_two_keys_are_derived_alike() -> None:
     fields = accounts[0], u64(1)
     keys += [derive(secret.reveal(), purpose, *fields).reveal() for purpose in DERIVED]
     keys += [derive(secret.reveal(), f"kek/{kek}", *fields[::-1]).reveal() for kek in KEKS]
-    assert len(set(keys)) == len(keys) == 28 + 8 + 7
+    assert len(set(keys)) == len(keys) == 28 + 9 + 7

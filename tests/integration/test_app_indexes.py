@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -15,6 +16,7 @@ from search_reference import HashingEmbedder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from coffret_vault.search.embedder import Vectors
     from harness.world import Owner, World
@@ -141,5 +143,129 @@ def test_an_index_that_was_interrupted_is_made_anew(world: World) -> None:
         pytest.raises(KeyboardInterrupt),
     ):
         _found(app, request)
-    assert not len(app._indexes.of(request))
+    assert not any(map(len, app._indexes._kept.values()))
     assert _found(app, request) == {"one fig"}
+
+
+def _another(world: World, app: App, **options: Any) -> App:
+    """Another process of an app."""
+    made: App = world.closing(App.load(app._state.path, **world.around(**options)))
+    return made
+
+
+def _files(app: App) -> list[Path]:
+    return sorted(app._state.path.with_name(f"{app._state.path.name}.indexes").glob("*"))
+
+
+def test_the_next_process_embeds_only_the_question(world: World) -> None:
+    """Kept indexes serve an app's other processes, sealed, and follow what changed meanwhile."""
+    owner = world.owner()
+    owner.vault.remember("one fig")
+    changed = owner.vault.remember("two figs")
+    app, request, _, model = _granted(world, owner)
+    first = _another(world, app, embedder=model, keep_indexes=True)
+    assert _found(first, request) == {"one fig", "two figs"}
+    (kept,) = _files(app)
+    assert kept.name == f"{request}.index"
+    if os.name == "posix":
+        assert kept.stat().st_mode & 0o077 == kept.parent.stat().st_mode & 0o077 == 0
+    model.texts.clear()
+    second = _another(world, app, embedder=model, keep_indexes=True)
+    assert _found(second, request) == {"one fig", "two figs"}
+    assert model.texts == ["fig"]
+    owner.vault.update(changed.id, content="three figs")
+    model.texts.clear()
+    third = _another(world, app, embedder=model, keep_indexes=True)
+    assert _found(third, request) == {"one fig", "three figs"}
+    assert len(model.texts) == 2
+    fourth = _another(world, app, embedder=model)
+    model.texts.clear()
+    assert _found(fourth, request) == {"one fig", "three figs"}
+    assert len(model.texts) == 3  # it was not told to keep any, and reads none
+
+
+def test_unless_told_so_an_app_keeps_nothing_on_the_disk(world: World) -> None:
+    """No file of an app has anything of what it embedded."""
+    owner = world.owner()
+    owner.vault.remember("one fig")
+    app, request, _, _ = _granted(world, owner)
+    _found(app, request)
+    assert not _files(app)
+
+
+@pytest.mark.parametrize("over", [False, True])
+@pytest.mark.parametrize("keeping", [False, True])
+def test_what_was_kept_of_a_grant_goes_with_it(
+    world: World,
+    over: bool,  # noqa: FBT001 - by name
+    keeping: bool,  # noqa: FBT001 - by name
+) -> None:
+    """Whichever process is told that a grant is paused or over removes what another had kept."""
+    owner = world.owner()
+    owner.vault.remember("one fig")
+    app, request, grant, model = _granted(world, owner)
+    _found(_another(world, app, embedder=model, keep_indexes=True), request)
+    assert _files(app)
+    (owner.vault.revoke if over else owner.vault.pause)(grant)
+    with pytest.raises(GrantRevokedError if over else GrantPausedError):
+        _another(world, app, embedder=model, keep_indexes=keeping).access(request)
+    assert not _files(app)
+
+
+def test_forgetting_the_log_forgets_what_was_kept(world: World) -> None:
+    """After a restored backup a version may be another one: nothing embedded before is used."""
+    owner = world.owner()
+    owner.vault.remember("one fig")
+    app, request, _, model = _granted(world, owner)
+    _found(_another(world, app, embedder=model, keep_indexes=True), request)
+    assert _files(app)
+    app.forget_log(request)
+    assert not _files(app)
+
+
+@pytest.mark.parametrize("harm", ["damaged", "another grant's", "unwritable"])
+def test_a_kept_index_that_cannot_be_used_costs_no_hit(world: World, harm: str) -> None:
+    """It is a cache: damaged, in another's place or nowhere to be written, what it had is found."""
+    owner = world.owner()
+    owner.vault.remember("one fig")
+    app, request, _, model = _granted(world, owner)
+    _found(_another(world, app, embedder=model, keep_indexes=True), request)
+    (kept,) = _files(app)
+    if harm == "damaged":
+        kept.write_bytes(kept.read_bytes()[:-1])
+    elif harm == "another grant's":
+        other = world.owner()
+        other.vault.remember("two figs")
+        second = ask(app, other)
+        other.vault.requests()
+        other.vault.approve(second, words=app.words)
+        _found(_another(world, app, embedder=model, keep_indexes=True), second)
+        (kept.with_name(f"{second}.index")).replace(kept)
+    else:
+        kept.unlink()
+        kept.parent.rmdir()
+        kept.parent.write_bytes(b"")
+    for _ in range(2):
+        again = _another(world, app, embedder=model, keep_indexes=True)
+        model.texts.clear()
+        assert _found(again, request) == {"one fig"}
+    assert len(model.texts) == (2 if harm == "unwritable" else 1)
+
+
+def test_so_many_files_are_kept_and_no_more(world: World) -> None:
+    """The indexes that were written last stay, as many as there are in memory."""
+    owner = world.owner()
+    owner.vault.remember("one fig")
+    app, first, _, model = _granted(world, owner)
+    other = world.owner()
+    second = ask(app, other)
+    other.vault.remember("two figs")
+    other.vault.requests()
+    other.vault.approve(second, words=app.words)
+    for request in (first, second):
+        _found(_another(world, app, embedder=model, keep_indexes=True), request)
+    assert len(_files(app)) == 2
+    owner.vault.remember("three figs")
+    with patch("coffret.indexes._MOST_INDEXES", 1):
+        _found(_another(world, app, embedder=model, keep_indexes=True), first)
+    assert [path.name for path in _files(app)] == [f"{first}.index"]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coffret.arguments import listing_of, search_of
-from coffret.finding import document
+from coffret.keptindex import document
 from coffret_vault.records.memory import Memory, Review
 from coffret_vault.search import SearchIndex
 from search_reference import HashingEmbedder

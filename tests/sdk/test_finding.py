@@ -31,7 +31,7 @@ def test_a_search_that_was_interrupted_goes_on(world: World) -> None:
         if done > 2 * _EVERY:
             raise KeyboardInterrupt
 
-    with patch("coffret.finding._SAVED_TOGETHER", _EVERY):
+    with patch("coffret.keptindex._SAVED_TOGETHER", _EVERY):
         with pytest.raises(KeyboardInterrupt):
             Finder(state, path, lambda: first).find("memory", Search(), interrupt)
         assert counts == [3, 6, 8]
@@ -53,11 +53,26 @@ def test_a_search_that_takes_long_saves_on_its_way(world: World) -> None:
         if done > _EVERY:
             raise KeyboardInterrupt
 
-    with patch("coffret.finding._SAVED_AFTER", 0.0), pytest.raises(KeyboardInterrupt):
+    with patch("coffret.keptindex._SAVED_AFTER", 0.0), pytest.raises(KeyboardInterrupt):
         Finder(state, path, lambda: first).find("memory", Search(), interrupt)
     finder = Finder(state, path, lambda: second)
     assert len(finder.find("memory", Search(), lambda *_: None)) == 6
     assert sum("memory " in text for text in second.texts) < 6
+
+
+def test_an_index_that_was_interrupted_between_two_tables_is_let_go(world: World) -> None:
+    """Ctrl-C while an index changes leaves none that has a memory in one half, nor saves such."""
+    owner = world.owner()
+    finder = Finder(owner.vault._state, owner.vault.folder / "another.index", HashingEmbedder)
+    owner.vault.remember("one fig")
+    finder.find("fig", Search(), lambda *_: None)
+    owner.vault.remember("two figs")
+    interrupt = patch("coffret_vault.search.tables.LexicalIndex.add", side_effect=KeyboardInterrupt)
+    with interrupt, pytest.raises(KeyboardInterrupt):
+        finder.find("fig", Search(), lambda *_: None)
+    owner.vault.remember("three figs")
+    found = finder.find("two", Search(mode="words"), lambda *_: None)
+    assert [hit.memory.content for hit in found] == ["two figs"]
 
 
 @pytest.mark.parametrize("question", ["", "  ", None, 7])

@@ -194,7 +194,8 @@ class Desk:
     def app(self, name: str, file: Path | None) -> App:
         """An app that was registered here, by its name or its file."""
         path = file or self.places.app(check_name(name))
-        return self._open.enter_context(coffret.App.load(path, ambient=self.ambient))
+        app = coffret.App.load(path, keep_indexes=True, ambient=self.ambient)
+        return self._open.enter_context(app)
 
     def access(self, app: App, request: str | None) -> Access:
         """What the owner granted for a request; the newest one when none is named.

@@ -1,4 +1,4 @@
-"""What is sealed: envelopes, wraps, keys to an app, the index at rest; all under one key."""
+"""What is sealed: envelopes, wraps, keys to an app, indexes at rest; all under one key."""
 
 from __future__ import annotations
 
@@ -39,7 +39,14 @@ from coffret_vault.records.seal import (
     wrap_memory_key,
 )
 from coffret_vault.store.notes import note_header, open_note, seal_note
-from coffret_vault.store.snapshot import _context, load_snapshot, save_snapshot
+from coffret_vault.store.snapshot import (
+    _context,
+    _grant_context,
+    load_grant_snapshot,
+    load_snapshot,
+    save_grant_snapshot,
+    save_snapshot,
+)
 from harness.kinds.stated import encoded
 from harness.kinds.table import KEY, OBJECTS, ONE, Reader, Table, joined, reader
 from vectors.making.samples import (
@@ -174,16 +181,27 @@ def _keys() -> Table:
     )
 
 
-def _index(folder: Path) -> Table:
-    """The search index, which is a file."""
-    path = folder / "index"
-    save_snapshot(path, RING, _LOG_SIZE, b"the index")
+def _indexes(folder: Path) -> Table:
+    """A search index of an owner, and one of an app, which are files."""
+    owners, apps = folder / "index", folder / "app.index"
+    save_snapshot(owners, RING, _LOG_SIZE, b"the index")
+    save_grant_snapshot(apps, GRANT_ID, KEY, b"the index")
 
     def read(data: bytes) -> object:
-        path.write_bytes(data)
-        return load_snapshot(path, RING)
+        owners.write_bytes(data)
+        return load_snapshot(owners, RING)
 
-    return Table({"index": path.read_bytes()}, {"index": reader(read, "index")})
+    def read_as_app(data: bytes) -> object:
+        apps.write_bytes(data)
+        return load_grant_snapshot(apps, GRANT_ID, KEY)
+
+    return Table(
+        {"index": owners.read_bytes(), "index of a grant": apps.read_bytes()},
+        {
+            "index": reader(read, "index"),
+            "index of a grant": reader(read_as_app, "index of a grant"),
+        },
+    )
 
 
 def _notes() -> Table:
@@ -213,10 +231,14 @@ def bound() -> dict[str, bytes]:
     found = {f"header of {name}": header for name, (_, header) in headers().items()}
     del found["header of memory"]  # a type of its own
     info, context = grant_key_info(encoded("grant")), _context(RING, _LOG_SIZE)
-    return found | {"info of grant key": info, "context of index": context}
+    return found | {
+        "info of grant key": info,
+        "context of index": context,
+        "context of index of a grant": _grant_context(GRANT_ID),
+    }
 
 
 def sealed(folder: Path) -> Table:
     """Everything of this module."""
-    parts = _slots(), _memories(), _keys(), _index(folder), _notes()
+    parts = _slots(), _memories(), _keys(), _indexes(folder), _notes()
     return joined(Table(bound(), {}), *parts)

@@ -10,9 +10,15 @@ from unittest.mock import patch
 import pytest
 
 from coffret_vault.errors import IndexDamagedError, StoreError, StoreFullError
+from coffret_vault.grants.apps import index_key
 from coffret_vault.keyring import Keyring
 from coffret_vault.primitives.secret import SecretBytes
-from coffret_vault.store.snapshot import load_snapshot, save_snapshot
+from coffret_vault.store.snapshot import (
+    load_grant_snapshot,
+    load_snapshot,
+    save_grant_snapshot,
+    save_snapshot,
+)
 from harness.logs import ACCOUNT
 
 if TYPE_CHECKING:
@@ -45,6 +51,23 @@ def test_only_its_own_vault_opens_it(tmp_path: Path) -> None:
     for other in (keyring(account=b"b" * 16), keyring(generation=2), keyring(key=b"x" * 32)):
         with pytest.raises(IndexDamagedError):
             load_snapshot(path, other)
+
+
+def test_only_its_own_grant_opens_it(tmp_path: Path) -> None:
+    """Another grant's id or key, the grant's own key or a vault's open no app's index."""
+    path, grant_id, grant_key = tmp_path / "one.index", b"g" * 16, SecretBytes(b"k" * 32)
+    key = index_key(grant_key, grant_id)
+    assert load_grant_snapshot(path, grant_id, key) is None
+    save_grant_snapshot(path, grant_id, key, b"the index")
+    assert load_grant_snapshot(path, grant_id, key) == b"the index"
+    assert b"the index" not in path.read_bytes()
+    assert path.stat().st_mode & 0o077 == 0
+    another = index_key(grant_key, b"h" * 16)
+    for other_id, other in ((b"h" * 16, key), (grant_id, another), (grant_id, grant_key)):
+        with pytest.raises(IndexDamagedError):
+            load_grant_snapshot(path, other_id, other)
+    with pytest.raises(IndexDamagedError):
+        load_snapshot(path, keyring())
 
 
 def test_every_changed_byte_is_noticed(tmp_path: Path) -> None:
@@ -104,7 +127,7 @@ def test_a_file_that_does_not_fit_into_memory_is_damaged(tmp_path: Path) -> None
     """A machine with too little memory for what stands there makes the index again."""
     path = tmp_path / "index.sealed"
     save_snapshot(path, keyring(), 7, b"the index")
-    full = patch("coffret_vault.store.snapshot._read", side_effect=MemoryError)
+    full = patch("coffret_vault.store.snapshot._content", side_effect=MemoryError)
     with full, pytest.raises(IndexDamagedError):
         load_snapshot(path, keyring())
 

@@ -85,6 +85,16 @@ def messages_key(seeds: bytes, account_id: bytes) -> SecretBytes:
     return derive(seeds, "messages-key", account_id)
 
 
+def index_key(grant_key: SecretBytes, grant_id: bytes) -> SecretBytes:
+    """The key for an app's search index of what a grant covers, where that is kept.
+
+    Args:
+        grant_key: from :func:`open_grant`.
+        grant_id: the grant's.
+    """
+    return derive(grant_key.reveal(), "index-key", grant_id)
+
+
 def open_grant(
     identity: Identity, request: AccessRequest, card: AccountCard, signed: SignedGrant
 ) -> tuple[Grant, SecretBytes]:

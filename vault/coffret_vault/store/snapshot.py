@@ -1,4 +1,4 @@
-"""The search index at rest: one sealed file beside the database. docs/spec/2-envelope.md, Streams.
+"""A search index at rest: one sealed file. docs/spec/2-envelope.md, Streams.
 
 It is a cache: losing it loses nothing. It is authenticated whole before anything parses it, because
 index libraries crash on damaged files.
@@ -19,6 +19,7 @@ from coffret_vault.primitives.stream import open_stream, seal_stream
 
 if TYPE_CHECKING:
     from coffret_vault.keyring import Keyring
+    from coffret_vault.primitives.secret import SecretBytes
 
 _ENOSPC = 28
 _SIZE = 8
@@ -41,11 +42,30 @@ def save_snapshot(path: Path, keyring: Keyring, size: int, plaintext: bytes) -> 
         StoreError: it cannot be written; the older file, if any, stays.
     """
     sealed = seal_stream(keyring.kek("local"), _context(keyring, size), plaintext)
-    if _SIZE + len(sealed) > _LARGEST:
+    _save(path, u64(size), sealed)
+
+
+def save_grant_snapshot(path: Path, grant_id: bytes, key: SecretBytes, plaintext: bytes) -> None:
+    """Seal a snapshot of an app's index of what a grant covers, replacing the file in one step.
+
+    Args:
+        path: the file.
+        grant_id: the grant's.
+        key: from the grant's key, for its index only.
+        plaintext: the index.
+
+    Raises:
+        StoreError: as for :func:`save_snapshot`.
+    """
+    _save(path, b"", seal_stream(key, _grant_context(grant_id), plaintext))
+
+
+def _save(path: Path, before: bytes, sealed: bytes) -> None:
+    if len(before) + len(sealed) > _LARGEST:
         raise StoreError(_NOT_WRITTEN)
     _forget_partial(path)
     try:
-        _replace(path, u64(size), sealed)
+        _replace(path, before, sealed)
     except OSError as error:
         _forget_partial(path)
         if error.errno == _ENOSPC:
@@ -78,23 +98,41 @@ def load_snapshot(path: Path, keyring: Keyring) -> tuple[int, bytes] | None:
     Raises:
         IndexDamagedError: the file is not one that this vault's keys sealed.
     """
-    try:
-        data = _read(path)
-    except FileNotFoundError:
+    data = _read(path)
+    if data is None:
         return None
-    except (OSError, MemoryError):
-        raise IndexDamagedError from None
     size = int.from_bytes(data[:_SIZE], "big")
+    return size, _open(keyring.kek("local"), _context(keyring, size), data[_SIZE:])
+
+
+def load_grant_snapshot(path: Path, grant_id: bytes, key: SecretBytes) -> bytes | None:
+    """The snapshot of an app's index of what a grant covers; None where there is no file.
+
+    Raises:
+        IndexDamagedError: the file is not one that was sealed for this grant, with this key.
+    """
+    data = _read(path)
+    return None if data is None else _open(key, _grant_context(grant_id), data)
+
+
+def _open(key: SecretBytes, context: bytes, sealed: bytes) -> bytes:
     try:
-        context = _context(keyring, size)
-        return size, open_stream(keyring.kek("local"), context, data[_SIZE:])
+        return open_stream(key, context, sealed)
     except OpenError:
         raise IndexDamagedError from None
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path) -> bytes | None:
     """What is in a file, if it is one, and no larger than what is written here."""
-    descriptor = os.open(path, _PLAIN)
+    try:
+        return _content(os.open(path, _PLAIN))
+    except FileNotFoundError:
+        return None
+    except (OSError, MemoryError):
+        raise IndexDamagedError from None
+
+
+def _content(descriptor: int) -> bytes:
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:
@@ -107,3 +145,7 @@ def _read(path: Path) -> bytes:
 
 def _context(keyring: Keyring, size: int) -> bytes:
     return pae("stream/index", keyring.account_id, u64(keyring.generation), u64(size))
+
+
+def _grant_context(grant_id: bytes) -> bytes:
+    return pae("stream/grant-index", grant_id)

@@ -1,0 +1,203 @@
+"""A search index that follows what can be read now, and outlives its process where it is kept.
+
+It is a cache of what is embedded: whatever becomes of it, it can be made again from the memories.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Protocol
+
+from coffret_vault.errors import CoffretError, IndexDamagedError, StoreError
+from coffret_vault.formats.layout import parse_id
+from coffret_vault.records.memory import Memory, to_micros
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from coffret.flows.sync import Progress
+    from coffret_vault.search import Document, Embedder, SearchIndex
+
+_SAVED_TOGETHER = 1_024
+_SAVED_AFTER = 10.0
+"""Seconds of embedding that an interrupted search may cost, or as many as 20 times a save took."""
+_SAVING_SHARE = 20
+
+
+class IndexFile(Protocol):
+    """Where an index is kept, sealed."""
+
+    def load(self) -> bytes | None:
+        """What was saved last, opened; None where nothing is.
+
+        Raises:
+            IndexDamagedError: what is there was not sealed by this.
+        """
+
+    def save(self, plaintext: bytes) -> None:
+        """Seal it, in the place of what is there.
+
+        Raises:
+            StoreError: it cannot be written; what is there stays.
+        """
+
+
+class KeptIndex:
+    """An index: loaded when first needed, brought up to date before a search, then saved."""
+
+    def __init__(self, embedder: Callable[[], Embedder], file: IndexFile | None = None) -> None:
+        """Begin without one; ``embedder`` makes the model. Without a file, no disk ever has it."""
+        self._make_embedder = embedder
+        self._file = file
+        self._index: SearchIndex | None = None
+        self._unsaved = False
+        self._due = 0.0
+
+    def __len__(self) -> int:
+        return 0 if self._index is None else len(self._index)
+
+    @property
+    def notice(self) -> str | None:
+        """A sentence to show once, when search is slower than it could be."""
+        return None if self._index is None else self._index.notice
+
+    def drop(self) -> None:
+        """Let go of all that is in memory. What was saved is loaded when it is needed again."""
+        self._index = None
+
+    def follow(
+        self,
+        known: Mapping[bytes, int],
+        read: Callable[[Sequence[bytes]], Iterable[Memory]],
+        progress: Progress,
+    ) -> SearchIndex:
+        """The index of just these memories.
+
+        Args:
+            known: the version of each, by its id.
+            read: gives the memories with these ids, in order.
+            progress: told how many are embedded, of those that have to be.
+
+        Raises:
+            EmbedderError: the model failed; what was embedded before stays.
+        """
+        if self._index is None:
+            self._index = self._load()
+        index = self._index
+        try:
+            self._catch_up(index, known, read, progress)
+        except CoffretError:
+            raise
+        except BaseException:  # Ctrl-C in a notebook, say: it may be between two tables
+            self.drop()
+            raise
+        if self._unsaved:
+            self._save(index)
+        return index
+
+    def _load(self) -> SearchIndex:
+        from coffret_vault.search import SearchIndex  # noqa: PLC0415 - loads numpy: only to search
+
+        embedder = self._make_embedder()
+        _load_ahead(embedder)
+        self._unsaved = False
+        try:
+            kept = None if self._file is None else self._file.load()
+            if kept is not None:
+                return SearchIndex.restore(kept, embedder)
+        except IndexDamagedError:
+            # A cache: whatever is wrong with it, it is made again from the memories.
+            self._unsaved = True
+        return SearchIndex(embedder)
+
+    def _catch_up(
+        self,
+        index: SearchIndex,
+        known: Mapping[bytes, int],
+        read: Callable[[Sequence[bytes]], Iterable[Memory]],
+        progress: Progress,
+    ) -> None:
+        """Index what is missing; of many memories what is done is saved now and then.
+
+        Who interrupts a long search goes on there. An index is saved when it has grown by a
+        quarter, so that all the saving together takes a few times what the last one does; and
+        when it has taken long, since few memories may hold much text.
+        """
+        stale = index.stale(known)
+        total, done = len(stale.to_put), 0
+        self._due = monotonic() + _SAVED_AFTER
+        self._unsaved = self._unsaved or bool(stale.to_remove)
+        index.remove(stale.to_remove)
+        while done < total:
+            part = stale.to_put[done : done + max(_SAVED_TOGETHER, len(index) // 4)]
+            shown = partial(self._indexed, index, progress, done, total)
+            self._unsaved = True
+            index.put(map(document, read(part)), progress=shown)
+            done += len(part)
+            if done < total:
+                self._save(index)
+
+    def _indexed(
+        self, index: SearchIndex, progress: Progress, before: int, total: int, count: int
+    ) -> None:
+        """Tell how far it is, between two groups, where the index is whole and can be saved."""
+        if before + count < total and monotonic() >= self._due:
+            self._save(index)
+        progress("index", before + count, total)
+
+    def _save(self, index: SearchIndex) -> None:
+        if self._file is None:
+            return
+        began = monotonic()
+        try:
+            self._file.save(index.dump())
+        except StoreError:
+            # A cache: a full disk costs the next start some time, and this search nothing.
+            return
+        finally:
+            ended = monotonic()
+            self._due = ended + max(_SAVED_AFTER, _SAVING_SHARE * (ended - began))
+        self._unsaved = False
+
+
+def default_embedder() -> Embedder:
+    """The built-in model. It is loaded when it first embeds, not here."""
+    from coffret_vault.search import MiniLmEmbedder  # noqa: PLC0415 - loads numpy: only to search
+
+    return MiniLmEmbedder()
+
+
+def _load_ahead(embedder: Embedder) -> None:
+    """Begin to load a model that can be loaded, while this thread reads the index.
+
+    If it fails, so will the search that needs it, which says why.
+    """
+    load = getattr(embedder, "load", None)
+    if callable(load):
+        pool = ThreadPoolExecutor(1, "coffret-model")
+        pool.submit(load)
+        pool.shutdown(wait=False)
+
+
+def document(memory: Memory) -> Document:
+    """A memory as an index takes it."""
+    from coffret_vault.search import Document  # noqa: PLC0415 - loads numpy: only to search
+
+    return Document(
+        id=parse_id(memory.id),
+        version=memory.version,
+        created=to_micros(memory.created),
+        updated=to_micros(memory.updated),
+        title=memory.title,
+        summary=memory.summary,
+        content=memory.content,
+        tags=memory.tags,
+        type=memory.type,
+        author=memory.author,
+        status=memory.review.status,
+        importance=memory.importance,
+        source=memory.source,
+        labels=memory.labels,
+    )
