@@ -34,7 +34,10 @@ def test_a_vault_that_is_locked_while_it_is_entered_again_stays_so(
     path: str,
     unlocked: bool,  # noqa: FBT001 - a parameter
 ) -> None:
-    """Neither the keys of before nor the new ones are there after it, and it can be done again."""
+    """Neither the keys of before nor the new ones are there after it, and it can be done again.
+
+    Of a login that nobody here has used yet the server has no session left.
+    """
     owner, network = world.owner(), Locking()
     owner.vault.remember("one")
     other = world.device(owner, transport=network)
@@ -48,6 +51,8 @@ def test_a_vault_that_is_locked_while_it_is_entered_again_stays_so(
         other.log_in_again(NEW, code)
     assert other.is_locked
     assert not ring._account_keys
+    if path in ENTERING[:3]:
+        assert len(owner.vault.sessions()) == 1
     with pytest.raises(LockedError):
         other.list()
     network.then = lambda: None

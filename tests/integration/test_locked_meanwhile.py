@@ -83,15 +83,20 @@ def test_a_change_that_was_sent_is_kept_when_it_can_be(world: World) -> None:
 @pytest.mark.attack(45)
 @pytest.mark.parametrize("path", ["/auth/challenge", "/auth/login"])
 def test_a_login_under_way_leaves_no_session(world: World, path: str) -> None:
-    """Locked while it logs in, a vault has no token and no key of a session afterwards."""
+    """Locked while it logs in, a vault has no session afterwards, and its server none of it."""
     network = Locking()
     owner = world.owner(transport=network)
+    other = world.device(owner)
+    before = list(other.sessions())
     owner.vault.lock()
     owner.vault.unlock(PASSPHRASE, owner.secret_key)
     network.path, network.then = path, owner.vault.lock
     with pytest.raises(LockedError):
         owner.vault.sync()
     assert owner.vault._state.session is None
+    assert [device.session_id for device in other.sessions()] == [
+        device.session_id for device in before
+    ]
     with pytest.raises(LockedError):
         owner.vault.sessions()
     network.then = lambda: None

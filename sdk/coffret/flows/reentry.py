@@ -17,6 +17,7 @@ from coffret.flows.aside import aside
 from coffret.flows.entrance import sync_all
 from coffret.flows.gone import check_gone, check_kept
 from coffret.flows.keychange import MOST_PAGES, key_name, keys_page
+from coffret.flows.session import let_go
 from coffret.flows.signup import enter_with_passphrase, unlock_with_passphrase
 from coffret.flows.state import AccountFile, Entering, intended_meta
 from coffret.flows.sync import SyncReport, silent, sync
@@ -153,6 +154,7 @@ def _adopt(state: VaultState, entered: Entered, locks: int, progress: Progress) 
     state.entering = Entering([], frozenset())
     state.adopt(account, entered.keys)
     if state.locks != locks:
+        yield from let_go(entered.session)
         raise LockedError
     state.session = entered.session
     waiting = _outdated(state)

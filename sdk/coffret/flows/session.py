@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
@@ -24,6 +25,7 @@ from coffret.flows.proof import Prover, Session, proved
 from coffret.flows.state import load_intended
 from coffret_vault.envelope.signature import sign_statement
 from coffret_vault.errors import (
+    CoffretError,
     CredentialsError,
     FormatError,
     KeysChangedError,
@@ -194,8 +196,20 @@ def log_in(state: VaultState) -> Flow[None]:
         state.place, username, asked, login, state.ambient, keyring=state.keys.keyring
     )
     if state.locks != locks:
+        yield from let_go(session)
         raise LockedError
     state.session = session
+
+
+def let_go(session: Session) -> Flow[None]:
+    """End a session that nobody here uses any more; unheard, it lasts until it ends by itself."""
+    with suppress(CoffretError):
+        yield from ended(session)
+
+
+def ended(session: Session) -> Flow[Response]:
+    """Ask the server to end a session, by itself: the vault may be locked."""
+    return (yield from proved(in_session(Request("POST", "/auth/logout"), session)))
 
 
 def own_challenge(state: VaultState, login: Login) -> Flow[Challenge]:

@@ -9,8 +9,7 @@ import msgspec
 
 from coffret.flows.http import Count, Request, decode_json, succeed, unb64
 from coffret.flows.memories import read_id
-from coffret.flows.proof import proved
-from coffret.flows.session import get, in_session, send
+from coffret.flows.session import ended, get, send
 from coffret_vault.errors import FormatError, OpenError, SessionError
 from coffret_vault.formats.layout import id_text, parse_id
 from coffret_vault.keyslots.session_names import open_session_name
@@ -118,6 +117,6 @@ def log_out(state: VaultState) -> Flow[None]:
     state.lock()
     if session is None:
         return
-    response = yield from proved(in_session(Request("POST", "/auth/logout"), session))
+    response = yield from ended(session)
     if response.status != SessionError.http_status:  # else it had ended already
         succeed(response)
