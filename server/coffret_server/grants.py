@@ -6,7 +6,7 @@ import msgspec
 
 from coffret_server.bygone import refuse_missing
 from coffret_server.principals import AppCaller
-from coffret_server.problems import refuse
+from coffret_server.problems import ProblemError, refuse
 from coffret_server.storage import Tx
 from coffret_server.wire.apps import parse_begin
 
@@ -15,8 +15,10 @@ ACTIVE: Final = "active"
 PAUSED: Final = "paused"
 REVOKED: Final = "revoked"
 ENDED: Final = "ended"
-LIMIT: Final = 5_000
-"""Grants of an account, those that are over too: a key change names them all in one body."""
+LIMIT: Final = 4_900
+"""Grants of an account, those that are over too: a key change names them all in one body, and ends
+those that are not, in one append of 5,000 leaves, of which its keyslots have some."""
+_WAIT: Final = 3_600
 _REFUSALS: Final = {
     ACTIVATING: ("grant-activating", "the owner's device is still setting the grant up"),
     PAUSED: ("grant-paused", "the owner paused the grant"),
@@ -46,11 +48,12 @@ async def check_number(tx: Tx, account: bytes) -> None:
     """Let an account have no more grants than a key change can end at once.
 
     Raises:
-        ProblemError: `conflict`.
+        ProblemError: `quota-exceeded`.
     """
     row = await tx.one("SELECT COUNT(*) FROM grants WHERE account_id = ?", account)
     if row is not None and row[0] >= LIMIT:
-        refuse("conflict", "an account has had so many grants that no more are kept")
+        code, detail = "quota-exceeded", f"an account has {LIMIT:,} grants at most, with those over"
+        raise ProblemError(code, detail, retry_after=_WAIT)
 
 
 async def find_grant(tx: Tx, grant: bytes, now: int) -> Grant | None:

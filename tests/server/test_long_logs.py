@@ -2,6 +2,9 @@
 
 import pytest
 
+from coffret_server import grants
+from coffret_server.append import LEAVES_LIMIT
+from coffret_server.wire.identity import KEYSLOTS_LIMIT
 from server import forge
 from server.changes import Change, make
 from server.stand import Stand, code, decision, request_id
@@ -124,7 +127,11 @@ async def test_an_app_that_proposes_deletions_has_an_end(
 async def test_an_account_has_no_more_grants_than_a_key_change_ends(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Grants stay when they are over: who approves without end is refused one day."""
+    """Grants stay when they are over: who approves without end is refused one day, and told why.
+
+    However many are not over, with the most keyslots that come and go a key change is one append.
+    """
+    assert grants.LIMIT + 2 * KEYSLOTS_LIMIT + 1 <= LEAVES_LIMIT
     monkeypatch.setattr("coffret_server.grants.LIMIT", 2)
     owner, app = await stand.sign_up(), await stand.new_app()
     for _ in range(2):
@@ -135,7 +142,9 @@ async def test_an_account_has_no_more_grants_than_a_key_change_ends(
     statement = forge.grant_statement(owner, app, asked, grant=another, created=now)
     path = f"/access-requests/{request_id(asked)}/decision"
     approval, _ = decision(owner, another, statement)
-    assert code(await stand.post(path, approval, owner.token)) == (409, "conflict")
+    refused = await stand.post(path, approval, owner.token)
+    assert code(refused) == (429, "quota-exceeded")
+    assert "retry-after" in refused.headers
     other = await stand.sign_up("bob")
     await stand.grant(other, app)
 
