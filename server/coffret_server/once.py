@@ -7,21 +7,20 @@ docs/adr/0024).
 
 from typing import Final
 
-from coffret_server.purging import purge
 from coffret_server.storage import Tx
 
 PROOF_KEPT: Final = 120_000_000
 """µs for which a proof is kept: longer than it is good, by any clock that is right to a minute."""
 _SPEND: Final = (
     "INSERT INTO used_nonces (account_id, nonce, expires) VALUES (?, ?, ?)"
-    " ON CONFLICT DO NOTHING RETURNING 1"
+    " ON CONFLICT (account_id, nonce) DO UPDATE SET expires = excluded.expires"
+    " WHERE used_nonces.expires < ? RETURNING 1"
 )
 
 
 async def spend(tx: Tx, account: bytes, value: bytes, expires: int, now: int) -> bool:
-    """Let a nonce or a proof work, if it never did."""
-    await purge(tx, "used_nonces", now)
-    return await tx.one(_SPEND, account, value, expires) is not None
+    """Let a nonce or a proof work, if it never did; whoever does this purges at the end."""
+    return await tx.one(_SPEND, account, value, expires, now) is not None
 
 
 def of_new_account(account: bytes) -> bytes:

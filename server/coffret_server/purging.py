@@ -1,6 +1,8 @@
 """Rows whose time is over go a few at a time, with calls that add rows of their kind.
 
 So no call does much of it, none waits for another one's, and no table outgrows what is alive in it.
+The rows are whoever's: a call purges last, and waits for nothing while it holds them. Of two that
+held rows of one another's and then waited for their own, the database would take one back.
 """
 
 from typing import Final, Literal

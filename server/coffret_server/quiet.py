@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from coffret_server.once import spend
 from coffret_server.problems import ProblemError
+from coffret_server.purging import purge
 from coffret_server.storage import Tx
 
 SECONDS: Final = 3.0
@@ -42,6 +43,7 @@ async def begin(tx: Tx, late: Overtaken, now: int) -> None:
         return  # deleted meanwhile: nothing more is kept of it
     if await spend(tx, late.account, late.head, now + _KEPT, now):
         await tx.run(_BEGIN, late.account, _MARK, now + int(SECONDS * _SECOND))
+    await purge(tx, "used_nonces", now)
 
 
 async def check(tx: Tx, account: bytes, now: int) -> None:

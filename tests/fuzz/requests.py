@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from coffret_server import gate, strict
 from coffret_server.append import Append, Prepared, Vault, prepare
-from coffret_server.control import accounts, auth, developers, grants, keys, requests
+from coffret_server.control import accounts, auth, credentials, developers, grants, keys, requests
 from coffret_server.control.web import decode_append
 from coffret_server.data.call import Call
 from coffret_server.data.writing import WritingBody, _prepare
@@ -208,7 +208,7 @@ _BODIES: tuple[type[BaseModel], ...] = (
     requests.GrantBody,
     requests.DecisionBody,
     auth.ChallengeBody,
-    auth.LoginBody,
+    credentials.LoginBody,
     auth.TokenBody,
     grants.StateBody,
     keys.ChangeBody,

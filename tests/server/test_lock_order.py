@@ -8,8 +8,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from coffret_server import departing
-from coffret_server.control import auth, keys
+from coffret_server import departing, once, purging, quiet
+from coffret_server.control import credentials, keys
 from coffret_server.storage import Storage, Tx
 from coffret_server.storage.trouble import reason
 from server import forge
@@ -66,33 +66,74 @@ async def test_a_key_change_and_what_is_decided_meanwhile_wait_for_each_other(
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-async def test_a_login_and_a_deletion_wait_for_each_other(
+async def test_neither_a_login_nor_a_deletion_waits_for_the_other(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who logs in while the account is deleted is refused, and neither is taken back for it.
+    """Who logs in while the account is deleted is told to come again, and refused then.
 
-    A login holds what is counted of those that failed before it waits for the account.
+    A login holds what is counted of those that failed when it comes to the account.
     """
     owner = await stand.sign_up()
     body = {"username": owner.username, "kind": "passphrase"}
     challenge = (await stand.post("/auth/challenge", body)).json()
-    check, departs, hold = departing._forget_failures, asyncio.Event(), auth._is_right
+    check, hold = departing._forget_failures, credentials.is_right
+    departs, refused = asyncio.Event(), asyncio.Event()
 
     async def after_login(*given: Any) -> None:
         departs.set()
-        await asyncio.sleep(PAUSE)
+        await refused.wait()
         await check(*given)
 
     async def after_deletion(*given: Any) -> bool:
         await departs.wait()
-        return await hold(*given)
+        try:
+            return await hold(*given)
+        finally:
+            refused.set()
 
     monkeypatch.setattr(departing, "_forget_failures", after_login)
-    monkeypatch.setattr(auth, "_is_right", after_deletion)
+    monkeypatch.setattr("coffret_server.control.auth.is_right", after_deletion)
     entering = asyncio.create_task(stand.post("/auth/login", owner.login_body(challenge, ORIGIN)))
     left = await leave(stand, owner)
     assert left.status_code == 204, left.text
-    assert code(await entering) == (401, "wrong-credentials")
+    assert code(await entering) == (503, "unavailable")
+    again = await stand.post("/auth/login", owner.login_body(challenge, ORIGIN))
+    assert code(again) == (401, "wrong-credentials")
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+async def test_two_owners_who_come_too_late_wait_for_nothing_of_each_other(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is over goes with calls of others: none holds rows of theirs while it waits for its own.
+
+    Each throws away one row here, and the other's moment is over for the longest.
+    """
+    storage: Storage = stand.app.state.services.storage
+    both = [(await stand.sign_up(name)).account.bytes for name in ("ada", "grace")]
+
+    def late(account: bytes, head: bytes) -> Awaitable[None]:
+        found = quiet.Overtaken(account, head)
+        return storage.submit(lambda tx: quiet.begin(tx, found, stand.clock.now))
+
+    monkeypatch.setattr(purging, "AT_ONCE", 0)
+    for account in reversed(both):
+        await late(account, b"first")
+        stand.clock.advance(60)
+    monkeypatch.setattr(purging, "AT_ONCE", 1)
+    spent = [asyncio.Event(), asyncio.Event()]
+
+    async def in_turn(tx: Tx, account: bytes, *given: Any) -> bool:
+        place = both.index(account)
+        if place:
+            await spent[0].wait()
+        found = await once.spend(tx, account, *given)
+        spent[place].set()
+        await spent[1].wait()
+        return found
+
+    monkeypatch.setattr("coffret_server.quiet.spend", in_turn)
+    await asyncio.gather(*(late(account, b"second") for account in both))
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)

@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 import pytest
 
-from coffret_server.control import auth
+from coffret_server.control import auth, credentials
 from coffret_server.storage import pace
 from coffret_server.wire import identity
 from server import forge
@@ -126,7 +126,7 @@ async def test_a_row_is_read_for_everybody(stand: Stand) -> None:
     assert (await storage.one(auth._FIND_USER, "zoe", "recovery"))[0] == "kim"
     mine = owner.account.bytes, owner.slots[0].slot.bytes
     for place in (mine, (owner.account.bytes, bytes(16)), (bytes(16),) * 2, (b"\xff" * 16,) * 2):
-        row = await storage.one(auth._FIND_SLOT_OR_NEXT, *place)
+        row = await storage.one(credentials._FIND_SLOT_OR_NEXT, *place)
         assert row[2]
         assert ((row[0], row[1]) == place) is (place == mine)
 

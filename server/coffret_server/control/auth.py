@@ -3,23 +3,20 @@
 import hmac
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 from uuid import UUID, uuid4
 
 from fastapi import Request
-from pydantic import Field
 from sqlalchemy import delete, select, update
 from starlette.responses import Response
 
 from coffret_server import challenges, failures, gate, tokens
+from coffret_server.control.credentials import LoginBody, is_right
 from coffret_server.control.web import (
     Answer,
     Body,
-    Bytes,
     CurrentOwner,
     CurrentServices,
-    Id,
     PathId,
     answer,
     nothing,
@@ -28,7 +25,6 @@ from coffret_server.control.web import (
 )
 from coffret_server.data.call import shown
 from coffret_server.limits import network
-from coffret_server.once import spend
 from coffret_server.problems import ProblemError, refuse
 from coffret_server.proofs import STALE, thumbprint
 from coffret_server.purging import purge
@@ -36,13 +32,9 @@ from coffret_server.schema import ApiKey, App, Session
 from coffret_server.services import Services
 from coffret_server.signatures import Verifier
 from coffret_server.storage import Tx
-from coffret_server.wire import pae
-from coffret_server.wire.identity import LOGIN, SALT_SIZE, check_username, parse_keyslot
+from coffret_server.wire.identity import check_username, parse_keyslot
 
 auth = router("auth")
-
-_NAME_LIMIT: Final = 256
-"""Of a device's name, which is sealed: nothing is made of it here."""
 
 
 class ChallengeBody(Body):
@@ -70,17 +62,6 @@ class ChallengeAnswer(Answer):
     nonce: str
     kdf: KdfAnswer | None
     expires_at: int
-
-
-class LoginBody(Body):
-    """A signed challenge."""
-
-    account_id: Id
-    slot_id: Id
-    nonce: Bytes
-    session_public_key: Bytes
-    signature: Bytes
-    name: Annotated[Bytes, Field(max_length=_NAME_LIMIT)] | None = None
 
 
 class LoginAnswer(Answer):
@@ -129,15 +110,6 @@ _FIND_USER: Final = (
 )
 """The user of a name, or the next one by the alphabet: for a name that nobody has, as many pages
 are read, which takes longer than all else that is done with a row. So it is with slots."""
-_FIND_SLOT_OR_NEXT: Final = (
-    "SELECT * FROM (SELECT account_id, slot_id, keyslot FROM keyslots"
-    " WHERE (account_id, slot_id) >= (?, ?) ORDER BY account_id, slot_id LIMIT 1) b"
-    " UNION ALL"
-    " SELECT * FROM (SELECT account_id, slot_id, keyslot FROM keyslots"
-    " ORDER BY account_id, slot_id LIMIT 1) c LIMIT 1"
-)
-_FIND_SLOT: Final = "SELECT keyslot FROM keyslots WHERE account_id = ? AND slot_id = ?"
-_HOLD_ACCOUNT: Final = "SELECT 1 FROM accounts WHERE account_id = ?"
 _ADD_SESSION: Final = (
     "INSERT INTO sessions (account_id, session_id, token_hash, session_key, address, network,"
     " created, last_seen, expires, name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -249,63 +221,20 @@ async def login(request: Request, body: LoginBody, services: CurrentServices) ->
     async def job(tx: Tx) -> bool:
         """All in one transaction: of logins at the same time each sees those before it."""
         await failures.count(tx, tried, now)
-        if not await _is_right(tx, services, body, now):
+        if not await is_right(tx, services, body, now):
             await purge(tx, "login_failures", now)
             return False  # and it stays counted
         await failures.take_back(tx, tried)
-        await purge(tx, "sessions", now)
         found = (body.account_id, session_id.bytes, tokens.digest(token), body.session_public_key)
         await tx.run(_ADD_SESSION, *found, address, tried.network, now, now, expires, body.name)
         await tx.run(_END_UNSEEN, *found[:2], _AT_ONCE, SESSIONS_LIMIT - 1)
+        await purge(tx, "sessions", now)
+        await purge(tx, "used_nonces", now)
         return True
 
     if not await services.storage.submit(job):
         raise _wrong()
     return answer({"session_id": session_id, "token": token, "expires_at": expires})
-
-
-async def _is_right(tx: Tx, services: Services, body: LoginBody, now: int) -> bool:
-    """Whether a login is signed by the key of its keyslot, over a nonce of ours, for once."""
-    key, place = services.secrets.nonce_key, (body.account_id, body.slot_id)
-    nonce_ends = challenges.nonce_expiry(key, *place, body.nonce, now)
-    found = await tx.one(_FIND_SLOT_OR_NEXT, *place)
-    slot = found[2] if found is not None and (found[0], found[1]) == place else None
-    login_key = parse_keyslot(slot or _decoy()).login_key
-    is_signed = _is_signed(services, login_key, body)
-    if not is_signed or slot is None or nonce_ends is None:
-        return False
-    # A change of keys or passphrase that is under way is waited for: what it ends, or leaves
-    # behind, must not begin anew right after it.
-    await tx.one(_HOLD_ACCOUNT + tx.for_update, body.account_id)
-    still = await tx.one(_FIND_SLOT, *place)
-    if still is None or still[0] != slot:
-        return False
-    return await spend(tx, body.account_id, body.nonce, nonce_ends, now)
-
-
-@cache
-def _decoy() -> bytes:
-    """A keyslot that nobody has: an unknown one costs a parse and a verification too."""
-    return challenges.stand_in(UUID(int=0), UUID(int=0), "passphrase", bytes(SALT_SIZE))
-
-
-def _is_signed(services: Services, login_key: bytes, body: LoginBody) -> bool:
-    """Whether the login statement for one of our origins is signed."""
-    try:
-        verifier = Verifier(login_key)
-        Verifier(pae.read_fixed(body.session_public_key, pae.KEY_SIZE))
-    except ProblemError:
-        return False
-    for origin in services.origins:
-        statement = LOGIN.build(
-            origin.encode(), body.account_id, body.slot_id, body.nonce, body.session_public_key
-        )
-        try:
-            verifier.verify_kind("login", body.signature, statement)
-        except ProblemError:
-            continue
-        return True
-    return False
 
 
 @auth.get("/auth/sessions", response_model=list[SessionAnswer])

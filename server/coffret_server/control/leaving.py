@@ -21,6 +21,7 @@ from coffret_server.control.web import (
 from coffret_server.once import spend
 from coffret_server.principals import Owner
 from coffret_server.problems import SESSION_ENDED, refuse
+from coffret_server.purging import purge
 from coffret_server.services import Services
 from coffret_server.signatures import Verifier
 from coffret_server.storage import Tx
@@ -66,6 +67,7 @@ async def delete_account(
         if ends is None or not await spend(tx, owner.account, said.nonce, ends, now):
             refuse(_WRONG, "the challenge is over, or was for something else")
         await departing.depart(tx, owner.account, body.deletion, body.signature, nonce_key, now)
+        await purge(tx, "used_nonces", now)
 
     await services.storage.submit(job)
     services.principals.forget_account(owner.account)

@@ -65,7 +65,6 @@ class Repeat:
         if self._key is None:
             return None
         tx, now = await session_tx(session), self._services.clock()
-        await purge(tx, "idempotency", now - DAY)
         mine = caller, self._hash()
         if await tx.one(_BEGIN, *mine, self._body, b"", now, now - DAY) is not None:
             return None
@@ -76,10 +75,11 @@ class Repeat:
         return found
 
     async def keep(self, session: AsyncSession, caller: bytes, answer: dict[str, Any]) -> None:
-        """Keep the first answer; it must hold no secret."""
+        """Keep the first answer, last of all that the call does; it must hold no secret."""
         if self._key is not None:
             tx = await session_tx(session)
             await tx.run(_ANSWER, msgspec.msgpack.encode(answer), caller, self._hash())
+            await purge(tx, "idempotency", self._services.clock() - DAY)
 
 
 async def _repeat(

@@ -14,6 +14,7 @@ from coffret_server.data.call import FARTHEST, PAGE_BYTES, Call, Reply
 from coffret_server.data.tree import read_hashes
 from coffret_server.ledger import Ledger
 from coffret_server.problems import malformed, refuse
+from coffret_server.purging import purge
 from coffret_server.rows import load_state
 from coffret_server.schema import ACCEPTED, PENDING, REJECTED, STATUS_NAMES
 from coffret_server.storage import Tx
@@ -135,6 +136,7 @@ async def add_wraps(call: Call) -> Reply:
         for memory, key_number, wrap in body.wraps:
             add_wrap(ledger, Wrap(grant_id, memory.bytes, key_number, wrap))
         await ledger.flush_wraps()
+        await purge(tx, "used_nonces", now)
 
     async def count(tx: Tx) -> int:
         row = await tx.one(

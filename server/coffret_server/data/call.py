@@ -188,7 +188,7 @@ class Call:
         return bool(self._shown.proof)
 
     async def spend_proof(self, tx: Tx, account: bytes) -> None:
-        """Take the call's proof in no process a second time.
+        """Take the call's proof in no process a second time; who does this purges at the end.
 
         Raises:
             ProblemError: `invalid-proof`.

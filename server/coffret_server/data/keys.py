@@ -9,6 +9,7 @@ from coffret_server.data.call import PAGE_BYTES, Call, Reply
 from coffret_server.ledger import Ledger
 from coffret_server.principals import Owner
 from coffret_server.problems import refuse
+from coffret_server.purging import purge
 from coffret_server.rows import load_state
 from coffret_server.storage import Tx
 from coffret_server.wire.records import check_wrap, parse_kek
@@ -100,6 +101,7 @@ async def stage_rewraps(call: Call) -> Reply:
         rows = [(*mine, m.bytes, number, change, wrap) for m, number, wrap in body.wraps]
         if rows:
             await tx.many(_STAGE, rows)
+        await purge(tx, "used_nonces", call.services.clock())
 
     async def count(tx: Tx) -> int:
         row = await tx.one(_COUNT, *mine)
