@@ -12,7 +12,8 @@ import asyncio
 import re
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
 from coffret_server.problems import ProblemError
@@ -114,6 +115,27 @@ class Turns:
         place = line.join(way)
         await _given(place, lambda: line.give_up(way, place), lambda: self.leave(caller))
         return True
+
+    @asynccontextmanager
+    async def at(self, owner: bytes, way: object) -> AsyncIterator[None]:
+        """A turn among the apps that change what is an owner's.
+
+        The database lets one after the other, and behind a change of keys nobody for minutes. Each
+        that waits there has a connection, and of apps there are as many as anybody makes.
+
+        Args:
+            owner: the account that it is about.
+            way: the API key that it comes with.
+
+        Raises:
+            ProblemError: `rate-limited`, where too many wait already.
+        """
+        place = ("at", owner)
+        await self.enter(place, way)
+        try:
+            yield
+        finally:
+            self.leave(place)
 
     def leave(self, caller: object) -> None:
         """End a turn: it is the next one's, where somebody waits."""

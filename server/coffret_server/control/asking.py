@@ -5,15 +5,17 @@ of them a day are taken, and so many of all apps together may be open as one lis
 makes apps without end is seen, and can be denied, and what is open is never hidden behind the rest.
 """
 
+import hmac
 from typing import Final
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, not_, select
+from sqlalchemy import ColumnElement, Select, and_, delete, func, not_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from coffret_server.principals import AppCaller
-from coffret_server.problems import ProblemError
-from coffret_server.schema import AccessRequest, ApiKey
+from coffret_server.problems import ProblemError, refuse
+from coffret_server.schema import AccessRequest, Account, ApiKey
 from coffret_server.tokens import unauthenticated
+from coffret_server.wire import apps as wire
 
 SECOND: Final = 1_000_000
 HOUR: Final = 3_600  # seconds, as an answer says them; below, as times are kept: µs
@@ -66,7 +68,59 @@ async def check_stands(session: AsyncSession, app: AppCaller) -> None:
         raise unauthenticated()
 
 
-async def check_rate(
+async def place(
+    session: AsyncSession,
+    account: Account | None,
+    asked: wire.Request,
+    sent: tuple[bytes, bytes],
+    now: int,
+    a_day: int,
+) -> None:
+    """Put a request where its owner finds it, in the place of the app's earlier one.
+
+    Args:
+        session: in which the account's row is locked.
+        account: whom the app asks.
+        asked: what it asks.
+        sent: the same as it was signed, and the signature.
+        now: µs.
+        a_day: how often an app may ask an owner.
+
+    Raises:
+        ProblemError: `not-found`, `invalid-input` or `rate-limited`.
+    """
+    if account is None:
+        refuse("not-found", "there is no such account")
+    if not hmac.compare_digest(account.keys_hash, asked.owner_keys):
+        refuse("invalid-input", "the request names other keys of the owner")
+    await _check_rate(session, account.account_id, asked.app.bytes, now, a_day)
+    await _forget_old(session, account.account_id, now)
+    await session.execute(
+        update(AccessRequest)
+        .where(
+            AccessRequest.account_id == asked.account.bytes,
+            AccessRequest.app_id == asked.app.bytes,
+            AccessRequest.state == "pending",
+        )
+        .values(state="superseded", decided=now)
+    )
+    session.add(
+        AccessRequest(
+            account_id=asked.account.bytes,
+            request_id=asked.request.bytes,
+            app_id=asked.app.bytes,
+            request=sent[0],
+            signature=sent[1],
+            state="pending",
+            created=now,
+            decided=None,
+            grant_id=None,
+        )
+    )
+    await session.flush()
+
+
+async def _check_rate(
     session: AsyncSession, account: bytes, app: bytes, now: int, a_day: int
 ) -> None:
     """Take one request more of an app to an owner; the account's row is locked.
@@ -112,7 +166,7 @@ def _refuse(detail: str, seconds: int) -> None:
     raise ProblemError(code, detail, retry_after=max(1, seconds))
 
 
-async def forget_old(session: AsyncSession, account: bytes, now: int) -> None:
+async def _forget_old(session: AsyncSession, account: bytes, now: int) -> None:
     """Delete a few of the oldest requests to an owner that led to nothing, after three months.
 
     Sooner where there are many; never one of today, by which an app's requests are counted.

@@ -1,13 +1,12 @@
 """Access requests: an app asks, the owner decides, and silence never approves."""
 
-import hmac
 from hashlib import sha256
 from typing import Literal
 from uuid import UUID
 
-from fastapi import Query
+from fastapi import Query, Request
 from pydantic import Field
-from sqlalchemy import case, func, select, update
+from sqlalchemy import case, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
@@ -20,11 +19,10 @@ from coffret_server.control.asking import (
     LAPSE,
     LARGEST,
     OPEN_LIMIT,
-    check_rate,
     check_stands,
-    forget_old,
     is_lapsed,
     is_open,
+    place,
     state_of,
 )
 from coffret_server.control.repeats import CurrentRepeat
@@ -127,7 +125,11 @@ class CredentialsAnswer(Answer):
 
 @requests.post("/access-requests", status_code=201, response_model=RequestedAnswer)
 async def create(
-    body: RequestBody, app: CurrentApp, services: CurrentServices, repeat: CurrentRepeat
+    body: RequestBody,
+    app: CurrentApp,
+    services: CurrentServices,
+    repeat: CurrentRepeat,
+    request: Request,
 ) -> Response:
     """Ask an owner for access; an earlier pending request of the app to them is superseded."""
     _check_may_ask(app)
@@ -141,50 +143,20 @@ async def create(
         refuse("invalid-input", "the request is not of this app and its manifest")
     if not now - LAPSE < asked.created < now + SKEW:
         refuse("wrong-clock", "the request's time is far from the server's")
+    turn = request.app.state.limits.turns.at(asked.account.bytes, app.key)
     try:
-        async with services.storage.write() as session:
+        async with turn, services.storage.write() as session:
+            # First, as it may be waited for: whoever holds an API key keeps it from being ended.
+            held = {"key_share": True}  # no login is kept out by it
+            account = await session.get(Account, asked.account.bytes, with_for_update=held)
             await check_stands(session, app)
             if await repeat.earlier(session, app.app) is None:
-                await _place(session, body, asked, now, services.settings.request_rate)
+                sent = body.request, body.signature
+                await place(session, account, asked, sent, now, services.settings.request_rate)
                 await repeat.keep(session, app.app, {"request_id": str(asked.request)})
     except IntegrityError:
         refuse("conflict", "a request of that id exists")
     return answer({"request_id": asked.request, "state": "pending"}, 201)
-
-
-async def _place(
-    session: AsyncSession, body: RequestBody, asked: wire.Request, now: int, a_day: int
-) -> None:
-    account = await session.get(Account, asked.account.bytes, with_for_update=True)
-    if account is None:
-        refuse("not-found", "there is no such account")
-    if not hmac.compare_digest(account.keys_hash, asked.owner_keys):
-        refuse("invalid-input", "the request names other keys of the owner")
-    await check_rate(session, account.account_id, asked.app.bytes, now, a_day)
-    await forget_old(session, account.account_id, now)
-    await session.execute(
-        update(AccessRequest)
-        .where(
-            AccessRequest.account_id == asked.account.bytes,
-            AccessRequest.app_id == asked.app.bytes,
-            AccessRequest.state == "pending",
-        )
-        .values(state="superseded", decided=now)
-    )
-    session.add(
-        AccessRequest(
-            account_id=asked.account.bytes,
-            request_id=asked.request.bytes,
-            app_id=asked.app.bytes,
-            request=body.request,
-            signature=body.signature,
-            state="pending",
-            created=now,
-            decided=None,
-            grant_id=None,
-        )
-    )
-    await session.flush()
 
 
 def _check_may_ask(app: AppCaller) -> None:

@@ -58,6 +58,8 @@ _OWN_ROWS: Final = (
     " WHERE m.account_id = e.account_id AND m.memory_id = e.subject AND m.deleted = 0))"
     " ORDER BY e.changed, e.subject, e.version LIMIT ?"
 )
+_UNHELD: Final = "SELECT 1 FROM grants WHERE account_id = ? AND grant_id = ?"
+_MARK_READ: Final = "UPDATE grants SET last_read = ? WHERE account_id = ? AND grant_id = ?"
 
 
 class WrapsBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -312,15 +314,22 @@ def _item(
 
 
 async def _mark_read(call: Call, grant: grants.Grant, now: int) -> None:
+    """Note for its owner that an app read, unless a change of theirs holds that very row.
+
+    A change of keys may for minutes, and each app that reads would wait with a connection in hand.
+    """
+
     async def job(tx: Tx) -> None:
-        await tx.run(
-            "UPDATE grants SET last_read = ? WHERE account_id = ? AND grant_id = ?",
-            now,
-            grant.account,
-            grant.grant,
-        )
+        place = grant.account, grant.grant
+        if await tx.one(_UNHELD + _skip(tx), *place) is not None:
+            await tx.run(_MARK_READ, now, *place)
 
     await call.services.storage.submit(job)
+
+
+def _skip(tx: Tx) -> str:
+    """What leaves out, where rows are locked one by one, those that others hold."""
+    return f"{tx.for_update} SKIP LOCKED" if tx.for_update else ""
 
 
 async def read_head(call: Call) -> Reply:

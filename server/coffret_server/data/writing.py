@@ -52,13 +52,17 @@ async def write_records(call: Call) -> Reply:
     account = writing.entries[0].account
     now = call.services.clock()
 
+    async def granted(tx: Tx) -> grants.Grant:
+        grant = await grants.usable_grant(tx, grant_id, app, now)
+        if grant.account != account:
+            refuse("not-found", "there is no such grant")
+        return grant
+
     async def job(tx: Tx) -> tuple[int, list[int]]:
         state = await find_state(tx, account)  # first its lock: a revocation may be on its way
         if state is None:
             await refuse_missing(tx, grant_id, app.app, "account")
-        grant = await grants.usable_grant(tx, grant_id, app, now)
-        if grant.account != account:
-            refuse("not-found", "there is no such grant")
+        grant = await granted(tx)
         _check_scopes(grant, writing.entries)
         ledger = Ledger(tx, account, state)
         earlier = await _written_before(ledger, writing)
@@ -72,7 +76,9 @@ async def write_records(call: Call) -> Reply:
         await ledger.finish()
         return ledger.seq, list(range(state.size, ledger.seq))
 
-    size, indexes = await call.services.storage.submit(job)
+    await call.services.storage.query(granted)  # nobody else has anything to wait for there
+    async with call.limits.turns.at(account, app.key):
+        size, indexes = await call.services.storage.submit(job)
     return Reply({"size": size, "indexes": indexes}, status=201)
 
 

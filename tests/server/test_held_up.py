@@ -1,0 +1,151 @@
+"""An account whose rows are held for long, as while its keys change, and everybody else.
+
+A change of keys of a million memories takes minutes. What waits for it in the database has a
+connection in hand, of which there are sixteen, and whatever else it locked before.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+
+import asyncpg  # type: ignore[import-untyped]
+import httpx
+import pytest
+
+from coffret_server.turns import AT_ONCE
+from server import forge
+from server.stand import ORIGIN, Stand, code, signed_request
+
+pytestmark = [
+    pytest.mark.asyncio,
+    pytest.mark.parametrize("database", ["postgresql"], indirect=True),
+]
+SECONDS = 20.0
+"""In which everything here is done many times over, unless it waits for what is held."""
+APPS = 5
+WAITING = (
+    "SELECT COUNT(*) FROM pg_stat_activity"
+    " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+)
+
+
+@asynccontextmanager
+async def held(stand: Stand, owner: forge.Owner, *tables: str) -> AsyncIterator[None]:
+    """Somebody holds an account's rows of these tables, and goes on for as long as the block."""
+    connection = await asyncpg.connect(stand.database)
+    try:
+        async with connection.transaction(), asyncio.timeout(SECONDS):
+            for table in tables:
+                query = f"SELECT 1 FROM {table} WHERE account_id = $1 FOR UPDATE"  # noqa: S608 - our own names
+                await connection.execute(query, owner.account.bytes)
+            yield
+    finally:
+        await connection.close()
+
+
+async def waiting(stand: Stand, least: int) -> None:
+    """Go on when so many connections wait for a row."""
+    connection = await asyncpg.connect(stand.database)
+    while await connection.fetchval(WAITING) < least:  # noqa: ASYNC110 - it is the database that waits
+        await asyncio.sleep(0.01)
+    await connection.close()
+
+
+async def others_are_served(stand: Stand, owner: forge.Owner) -> None:
+    """Somebody else reads and writes, of their memories and of everything beside them."""
+    for _ in range(3):
+        assert (await stand.get("/grants", owner.token)).status_code == 200
+        assert (await stand.get("/sync", owner.token)).status_code == 200
+        await stand.remember(owner)
+
+
+async def entered(stand: Stand, owner: forge.Owner) -> httpx.Response:
+    """A right login."""
+    body = {"username": owner.username, "kind": "passphrase"}
+    challenge = (await stand.post("/auth/challenge", body)).json()
+    return await stand.post("/auth/login", owner.login_body(challenge, ORIGIN))
+
+
+@pytest.mark.attack(61)
+async def test_a_login_waits_for_no_change_of_keys(stand: Stand) -> None:
+    """Who logs in meanwhile is told to come again, and keeps nobody at that address from it.
+
+    It is counted as no failure: afterwards the same login is taken.
+    """
+    mallory, owner = await stand.sign_up("mallory"), await stand.sign_up()
+    async with held(stand, mallory, "accounts"):
+        for _ in range(2 * stand.app.state.services.settings.login_failures):
+            answer = await entered(stand, mallory)
+            assert code(answer) == (503, "unavailable")
+            assert answer.headers["retry-after"] == "1"
+        await stand.log_in(owner)
+    assert (await entered(stand, mallory)).status_code == 200
+
+
+@pytest.mark.attack(61)
+@pytest.mark.parametrize("call", ["ask", "write"])
+async def test_apps_that_wait_for_one_owner_keep_no_other_waiting(stand: Stand, call: str) -> None:
+    """However many apps somebody makes, four of their calls at once wait for that account."""
+    mallory, owner = await stand.sign_up("mallory"), await stand.sign_up()
+    apps = [await stand.new_app() for _ in range(APPS)]
+    grants = [await stand.grant(mallory, app) for app in apps]
+
+    def send(place: int) -> Awaitable[httpx.Response]:
+        app, grant = apps[place], grants[place]
+        if call == "ask":
+            request = app.request(mallory, created=stand.clock.now)
+            return stand.post("/access-requests", signed_request(app, request), app.token)
+        body = app.put(mallory.account, app.memory(mallory.account, grant))
+        return stand.send("POST", f"/grants/{grant}/memory-blobs", body, app.token)
+
+    async with held(stand, mallory, "accounts", "logs"):
+        sent = [asyncio.ensure_future(send(n % APPS)) for n in range(APPS * AT_ONCE)]
+        await waiting(stand, AT_ONCE)
+        await others_are_served(stand, owner)
+    assert {answer.status_code for answer in await asyncio.gather(*sent)} == {201}
+
+
+async def test_an_app_reads_while_its_grants_are_held(stand: Stand) -> None:
+    """When it read is noted another time: no connection waits for it, and no app."""
+    owner, app = await stand.sign_up(), await stand.new_app()
+    grant = await stand.grant(owner, app)
+    path = f"/grants/{grant}/records"
+
+    async def last_read() -> int | None:
+        found: int | None = (await stand.get(f"/grants/{grant}", owner.token)).json()["last_read"]
+        return found
+
+    async with held(stand, owner, "grants"):
+        assert (await stand.get(path, app.token)).status_code == 200
+    assert await last_read() is None
+    assert (await stand.get(path, app.token)).status_code == 200
+    assert await last_read() == stand.clock.now
+
+
+@pytest.mark.attack(61)
+async def test_a_stranger_waits_for_no_log(stand: Stand) -> None:
+    """An app that names an account without a grant of it does not come as far as its log.
+
+    Else it could stand in the way of whatever the owner does, as often as it likes.
+    """
+    owner, other = await stand.sign_up(), await stand.sign_up("grace")
+    app, stranger = await stand.new_app(), await stand.new_app("Other")
+    own, elsewhere = await stand.grant(owner, app), await stand.grant(other, stranger)
+    async with held(stand, owner, "logs"):
+        for grant in (forge.new_id(), own, elsewhere):
+            body = stranger.put(owner.account, stranger.memory(owner.account, grant))
+            path = f"/grants/{grant}/memory-blobs"
+            answer = await stand.send("POST", path, body, stranger.token)
+            assert code(answer) == (404, "not-found")
+
+
+@pytest.mark.attack(45)
+async def test_an_api_key_ends_while_its_app_waits(stand: Stand) -> None:
+    """A thief of a key who asks an owner, and waits, keeps nobody from taking the key back."""
+    owner, app = await stand.sign_up(), await stand.new_app()
+    body = signed_request(app, app.request(owner, created=stand.clock.now))
+    async with held(stand, owner, "accounts"):
+        asking = asyncio.create_task(stand.post("/access-requests", body, app.token))
+        await waiting(stand, 1)
+        assert (await stand.delete(f"/apps/{app.app}", app.developer_key)).status_code == 204
+    assert code(await asking) == (401, "unauthenticated")
