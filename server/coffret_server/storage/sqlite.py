@@ -4,9 +4,11 @@ A statement here is a few microseconds in the page cache, less than it costs to 
 and to fight for the interpreter lock afterwards. So the loop runs the statements, and the commit
 too while the disk is quick; while it is not, a thread waits for it (see `pace`). Whatever arrives
 meanwhile is the next group. A query that is not done in a moment is begun anew in a thread: what
-one account has stored, and asks for, must not keep everybody else waiting. Each job of a group has
-a savepoint: one that fails takes nothing else down. The journal is a WAL with synchronous=FULL, so
-what was acknowledged survives a crash of the process and of the machine.
+one account has stored, and asks for, must not keep everybody else waiting. So is a group with a
+change that is not done in a while: to delete what is large takes as long as to read it, and only
+who writes as well waits for that. Each job of a group has a savepoint: one that fails takes nothing
+else down. The journal is a WAL with synchronous=FULL, so what was acknowledged survives a crash of
+the process and of the machine.
 """
 
 import asyncio
@@ -36,6 +38,10 @@ _MOMENT: Final = 0.02
 """Seconds that a query may take on the event loop. Pages of thousands of rows take less."""
 _LOOK_EVERY: Final = 2_000
 """Steps of SQLite's between two looks at the time: less than a millisecond."""
+_WHILE: Final = 0.2
+"""Seconds that a change may take on the event loop: several times what a full batch does."""
+_LOOK_AT_WRITES_EVERY: Final = 100
+"""The same for changes: one row has some fifty steps, and may have two MiB."""
 _SMALL_CACHE: Final = "PRAGMA cache_size = -8192"
 """Of connections that read, of which there may be fifteen: KiB that each keeps of pages.
 
@@ -55,6 +61,10 @@ _PRAGMAS: Final = (
 
 class UndoneError(sqlite3.OperationalError):
     """SQLite itself took the whole group back, as it does when the disk is full."""
+
+
+class LateError(Exception):
+    """A change takes longer than it may here; all of its group was taken back."""
 
 
 class SqliteTx:
@@ -167,8 +177,9 @@ class SqliteStorage:
         self._reader = connect(path)
         self._writer_tx = SqliteTx(self._writer)
         self._reader_tx = SqliteTx(self._reader)
-        self._due = math.inf
+        self._due = self._write_due = math.inf
         self._reader.set_progress_handler(self._is_late, _LOOK_EVERY)
+        self._writer.set_progress_handler(self._is_write_late, _LOOK_AT_WRITES_EVERY)
         self._aside = connect(path)
         self._aside.execute(_SMALL_CACHE)
         self._aside.set_progress_handler(lambda: self._closing, _LOOK_EVERY)
@@ -295,15 +306,35 @@ class SqliteStorage:
     async def _write_group(self, group: list[_Waiting]) -> None:
         async with self._gate:
             await self._begin()
-            for waiting in group:
-                begun = time.perf_counter()
-                self._attempt(waiting)
-                if time.perf_counter() - begun > _MOMENT:
-                    await asyncio.sleep(0)  # a group of such must not stop who only reads
-            await self._commit()
+            try:
+                await self._attempt_each(group)
+                is_quick = self._pace.is_quick()
+            except LateError:
+                self._abandon()
+                await self._begin()
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(self._disk, self._attempt_slowly, group)
+                is_quick = False  # and there is much to wait for
+            await self._commit(is_quick=is_quick)
 
-    async def _commit(self) -> None:
-        if self._pace.is_quick():
+    async def _attempt_each(self, group: list[_Waiting]) -> None:
+        for waiting in group:
+            begun = time.perf_counter()
+            self._attempt(waiting, begun + _WHILE)
+            if time.perf_counter() - begun > _MOMENT:
+                await asyncio.sleep(0)  # a group of such must not stop who only reads
+
+    def _attempt_slowly(self, group: list[_Waiting]) -> None:
+        """In the thread that waits for the disk; nobody else has the writer meanwhile."""
+        for waiting in group:
+            self._attempt(waiting, math.inf)
+
+    def _is_write_late(self) -> bool:
+        """Whether SQLite is to give up a change, and with it all that came before it in a group."""
+        return time.perf_counter() > self._write_due
+
+    async def _commit(self, *, is_quick: bool) -> None:
+        if is_quick:
             started = time.perf_counter()
             self._writer.execute("COMMIT")
             self._pace.took(time.perf_counter() - started)
@@ -330,15 +361,23 @@ class SqliteStorage:
             else:
                 return
 
-    def _attempt(self, waiting: _Waiting) -> None:
+    def _attempt(self, waiting: _Waiting, due: float) -> None:
+        """Do one job; what it came to before, in a group that was taken back, counts no more."""
+        waiting.error = None
         if waiting.future.cancelled():
             return
         self._writer.execute("SAVEPOINT job")
+        self._write_due = due
         try:
             waiting.result = _finish(waiting.job(self._writer_tx))
         except Exception as error:
+            self._write_due = math.inf
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+                raise LateError from error
             waiting.error = error
             if not self._writer.in_transaction:
                 raise UndoneError from error
             self._writer.execute("ROLLBACK TO job")
+        finally:
+            self._write_due = math.inf
         self._writer.execute("RELEASE job")

@@ -1,0 +1,96 @@
+"""A change that takes long, those in its group, and everybody who writes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from coffret_server.problems import ProblemError, refuse
+from coffret_server.storage import sqlite
+
+if TYPE_CHECKING:
+    from coffret_server.storage import Storage, Tx
+    from server.stand import Stand
+
+COUNT = 30_000
+SECONDS = 30
+_ADD = "INSERT INTO settings (name, value) VALUES (?, ?)"
+_NAMES = "SELECT group_concat(name) FROM (SELECT name FROM settings ORDER BY name)"
+_LONG = (
+    "UPDATE settings SET value = CAST((WITH RECURSIVE n(i) AS"
+    " (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) SELECT COUNT(*) FROM n) AS BLOB)"
+    " WHERE name = ?"
+)
+
+
+class _Change:
+    """Writes a row, and over it for as long as it is told to; notes in which threads."""
+
+    def __init__(self, name: str, count: int = 0, *, fails: bool = False) -> None:
+        self.name, self.count, self.fails = name, count, fails
+        self.threads: list[int] = []
+
+    async def __call__(self, tx: Tx) -> str:
+        self.threads.append(threading.get_ident())
+        await tx.run(_ADD, self.name, b"")
+        if self.count:
+            await tx.run(_LONG, self.count, self.name)
+        if self.fails:
+            refuse("not-found", "there is no such thing")
+        return self.name
+
+
+@pytest.mark.attack(61)
+@pytest.mark.asyncio
+async def test_a_long_change_is_made_beside_the_loop(
+    sqlite_stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is begun anew in a thread, with its whole group; each of that is done once, and rightly.
+
+    What is refused in it leaves nothing, and those who come later are done where all are.
+    """
+    monkeypatch.setattr(sqlite, "_WHILE", 0.0)
+    storage: Storage = sqlite_stand.app.state.services.storage
+    here, before = threading.get_ident(), (await storage.one(_NAMES) or [""])[0]
+    short, refused = _Change("a"), _Change("b", fails=True)
+    long, last = _Change("c", COUNT), _Change("d")
+    group = [storage.submit(each) for each in (short, refused, long, last)]
+    found = await asyncio.gather(*group, return_exceptions=True)
+    assert isinstance(found.pop(1), ProblemError)
+    assert found == ["a", "c", "d"]
+    assert await storage.one(_NAMES) == (f"a,c,d,{before}",)
+    row = await storage.one("SELECT value FROM settings WHERE name = 'c'")
+    assert row == (str(COUNT).encode(),)
+    assert [each.threads[0] == here for each in (short, refused, long)] == [True] * 3
+    assert [each.threads[-1] == here for each in (short, refused, long, last)] == [False] * 4
+    after = _Change("e")
+    assert await storage.submit(after) == "e"
+    assert after.threads == [here]
+
+
+@pytest.mark.asyncio
+async def test_others_are_served_while_a_change_is_made(
+    sqlite_stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who only reads waits for nobody's change, however long it is."""
+    monkeypatch.setattr(sqlite, "_WHILE", 0.0)
+    storage: Storage = sqlite_stand.app.state.services.storage
+    owner = await sqlite_stand.sign_up()
+    begun, go_on, here = threading.Event(), threading.Event(), threading.get_ident()
+
+    async def change(tx: Tx) -> None:
+        if threading.get_ident() != here:
+            begun.set()
+            assert go_on.wait(SECONDS)
+        await tx.run(_LONG, COUNT, "jwt-key")
+
+    changing = asyncio.create_task(storage.submit(change))
+    assert await asyncio.to_thread(begun.wait, SECONDS)
+    assert (await sqlite_stand.get("/sync", owner.token)).status_code == 200
+    assert (await sqlite_stand.get("/grants", owner.token)).status_code == 200
+    assert not changing.done()
+    go_on.set()
+    await changing
