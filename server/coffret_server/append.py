@@ -299,7 +299,7 @@ def _check_expected(prepared: Prepared, expected: Sequence[Expected]) -> None:
         for entry in prepared.entries
         if entry.kind not in MEMORY_KINDS
     ]
-    if len(found) != len(expected) or any(item not in found for item in expected):
+    if len(found) != len(expected) or set(found) != set(expected):
         refuse("invalid-input", "the append has not the entries that this call is about")
 
 

@@ -36,7 +36,6 @@ from coffret_server.rows import load_state
 from coffret_server.schema import (
     AccessRequest,
     Account,
-    Grant,
     Keyslot,
     Rewrap,
     Session,
@@ -71,7 +70,16 @@ _REWRAP: Final = (
     " WHERE e.account_id = ? AND e.seq >= ? AND e.seq < ? AND e.record IS NOT NULL"
     " AND (e.grant_id IS NULL OR SUBSTR(e.record, LENGTH(e.record) - 130, 16) <> e.grant_id)"
 )
-_REVOKED = "revoked"
+_GRANTS: Final = "SELECT grant_id FROM grants WHERE account_id = ?"
+_STATEMENTS: Final = (
+    "SELECT grant_id, changes, statement FROM grants WHERE account_id = ? AND grant_id > ?"
+    " AND state <> 'revoked' ORDER BY grant_id LIMIT 8"
+)
+_END: Final = (
+    "UPDATE grants SET owner_wrap = ?, generation = ?, state = 'revoked',"
+    " changes = changes + CASE WHEN state = 'revoked' THEN 0 ELSE 1 END"
+    " WHERE account_id = ? AND grant_id = ?"
+)
 GENERATIONS_LIMIT = 1_000
 """More than anybody needs; all steps between them are one answer, which every device reads."""
 
@@ -148,7 +156,8 @@ async def change_keys(body: ChangeBody, owner: CurrentOwner, services: CurrentSe
         await _check_unmoved(await session_tx(session), owner.account, ready)
         expected = [_rotation(account, body)]
         expected += await _replace_slots(session, owner.account, body.keyslots, slots)
-        expected += await _end_grants(session, owner.account, body)
+        tx = await session_tx(session)
+        expected += await _end_grants(tx, owner.account, body)
         _replace_account(account, card, body)
         tx = await session_tx(session)
         await apply(tx, ready, expected, now=services.clock())
@@ -208,20 +217,34 @@ async def _replace_slots(
     return keyslot_changes(before, raw, slots)
 
 
-async def _end_grants(session: AsyncSession, account: bytes, body: ChangeBody) -> list[Expected]:
+async def _end_grants(tx: Tx, account: bytes, body: ChangeBody) -> list[Expected]:
     """Every grant is revoked: whoever had the old keys has the keys of all grants too."""
-    rows = (await session.scalars(select(Grant).where(Grant.account_id == account))).all()
+    rows = await tx.all(_GRANTS, account)
     wraps = {item.grant_id: item.owner_wrap for item in body.grants}
-    if wraps.keys() != {row.grant_id for row in rows} or len(wraps) != len(body.grants):
+    if wraps.keys() != {bytes(row[0]) for row in rows} or len(wraps) != len(body.grants):
         refuse("conflict", "the grants are not those of the account")
-    expected = []
-    for row in rows:
-        records.check_wrap(wraps[row.grant_id])
-        row.owner_wrap, row.generation = wraps[row.grant_id], body.identity.generation
-        if row.state != _REVOKED:
-            digest = sha256(row.grant).digest()
-            expected.append(Expected("revoke", row.grant_id, row.changes + 1, digest))
-            row.state, row.changes = _REVOKED, row.changes + 1
+    for wrap in wraps.values():
+        records.check_wrap(wrap)
+    expected = await _revocations(tx, account)
+    generation = body.identity.generation
+    rows = [(wrap, generation, account, grant) for grant, wrap in wraps.items()]
+    if rows:
+        await tx.many(_END, rows)
+    return expected
+
+
+async def _revocations(tx: Tx, account: bytes) -> list[Expected]:
+    """The entries that end the grants that are not over: each is of its statement.
+
+    A few of these at a time, for each may name tens of thousands of memories.
+    """
+    expected: list[Expected] = []
+    after = b""
+    while rows := await tx.all(_STATEMENTS, account, after):
+        for grant, changes, statement in rows:
+            digest = sha256(statement).digest()
+            expected.append(Expected("revoke", bytes(grant), changes + 1, digest))
+        after = expected[-1].subject
     return expected
 
 
