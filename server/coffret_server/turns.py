@@ -117,20 +117,21 @@ class Turns:
         return True
 
     @asynccontextmanager
-    async def at(self, owner: bytes, way: object) -> AsyncIterator[None]:
+    async def at(self, what: str, owner: bytes, way: object) -> AsyncIterator[None]:
         """A turn among the apps that change what is an owner's.
 
         The database lets one after the other, and behind a change of keys nobody for minutes. Each
         that waits there has a connection, and of apps there are as many as anybody makes.
 
         Args:
+            what: that is changed: any app may ask, and keeps none from writing that was granted it.
             owner: the account that it is about.
             way: the API key that it comes with.
 
         Raises:
             ProblemError: `rate-limited`, where too many wait already.
         """
-        place = ("at", owner)
+        place = (what, owner)
         await self.enter(place, way)
         try:
             yield

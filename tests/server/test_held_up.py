@@ -105,6 +105,24 @@ async def test_apps_that_wait_for_one_owner_keep_no_other_waiting(stand: Stand, 
     assert {answer.status_code for answer in await asyncio.gather(*sent)} == {201}
 
 
+@pytest.mark.attack(61)
+async def test_who_asks_keeps_nobody_from_writing(stand: Stand) -> None:
+    """Any app may ask: those that wait for it take no turn of one that was granted something."""
+    owner, app = await stand.sign_up(), await stand.new_app()
+    grant = await stand.grant(owner, app)
+    askers = [await stand.new_app() for _ in range(AT_ONCE + 1)]
+    bodies = [signed_request(each, each.request(owner, created=stand.clock.now)) for each in askers]
+    async with held(stand, owner, "accounts"):
+        sent = [
+            asyncio.create_task(stand.post("/access-requests", body, each.token))
+            for each, body in zip(askers, bodies, strict=True)
+        ]
+        await waiting(stand, AT_ONCE)
+        written = app.put(owner.account, app.memory(owner.account, grant))
+        assert (await stand.write(app, grant, written, owner)).status_code == 201
+    assert {answer.status_code for answer in await asyncio.gather(*sent)} == {201}
+
+
 async def test_an_app_reads_while_its_grants_are_held(stand: Stand) -> None:
     """When it read is noted another time: no connection waits for it, and no app."""
     owner, app = await stand.sign_up(), await stand.new_app()

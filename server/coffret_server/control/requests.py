@@ -143,7 +143,7 @@ async def create(
         refuse("invalid-input", "the request is not of this app and its manifest")
     if not now - LAPSE < asked.created < now + SKEW:
         refuse("wrong-clock", "the request's time is far from the server's")
-    turn = request.app.state.limits.turns.at(asked.account.bytes, app.key)
+    turn = request.app.state.limits.turns.at("requests of", asked.account.bytes, app.key)
     try:
         async with turn, services.storage.write() as session:
             # First, as it may be waited for: whoever holds an API key keeps it from being ended.

@@ -77,7 +77,7 @@ async def write_records(call: Call) -> Reply:
         return ledger.seq, list(range(state.size, ledger.seq))
 
     await call.services.storage.query(granted)  # nobody else has anything to wait for there
-    async with call.limits.turns.at(account, app.key):
+    async with call.limits.turns.at("log of", account, app.key):
         size, indexes = await call.services.storage.submit(job)
     return Reply({"size": size, "indexes": indexes}, status=201)
 
