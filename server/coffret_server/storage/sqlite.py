@@ -63,8 +63,8 @@ class UndoneError(sqlite3.OperationalError):
     """SQLite itself took the whole group back, as it does when the disk is full."""
 
 
-class LateError(Exception):
-    """A change takes longer than it may here; all of its group was taken back."""
+class LateError(UndoneError):
+    """A change takes longer than it may here; all of its group is taken back."""
 
 
 class SqliteTx:
@@ -170,7 +170,7 @@ class SqliteStorage:
         self._gate = asyncio.Lock()  # writers of this process take turns, in order
         self._queue: list[_Waiting] = []
         self._arrived = asyncio.Event()
-        self._closing = False
+        self._closing = self._is_beside = False
         self._write_engine = _engine(path, "BEGIN IMMEDIATE", pool_size=1, max_overflow=0)
         self._read_engine = _engine(path, "BEGIN", _SMALL_CACHE)
         self._writer = connect(path)
@@ -326,12 +326,20 @@ class SqliteStorage:
 
     def _attempt_slowly(self, group: list[_Waiting]) -> None:
         """In the thread that waits for the disk; nobody else has the writer meanwhile."""
-        for waiting in group:
-            self._attempt(waiting, math.inf)
+        self._is_beside = True
+        try:
+            for waiting in group:
+                self._attempt(waiting, math.inf)
+        finally:
+            self._is_beside = False
 
     def _is_write_late(self) -> bool:
-        """Whether SQLite is to give up a change, and with it all that came before it in a group."""
-        return time.perf_counter() > self._write_due
+        """Whether SQLite is to give up a change, and with it all that came before it in a group.
+
+        Where it would be made beside the loop, that is at the end of the process: whoever it is
+        for was waited for by then.
+        """
+        return time.perf_counter() > self._write_due or (self._closing and self._is_beside)
 
     async def _commit(self, *, is_quick: bool) -> None:
         if is_quick:

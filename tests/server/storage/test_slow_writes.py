@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from coffret_server.problems import ProblemError, refuse
-from coffret_server.storage import sqlite
+from coffret_server.storage import open_storage, sqlite
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from coffret_server.storage import Storage, Tx
     from server.stand import Stand
 
@@ -94,3 +96,30 @@ async def test_others_are_served_while_a_change_is_made(
     assert not changing.done()
     go_on.set()
     await changing
+
+
+@pytest.mark.asyncio
+async def test_a_process_ends_in_the_midst_of_a_long_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for it any more: it is given up, whole, and what was acknowledged stays."""
+    monkeypatch.setattr(sqlite, "_WHILE", 0.0)
+    url = f"sqlite:///{tmp_path / 'coffret.db'}"
+    storage, short = await open_storage(url), _Change("a")
+    assert await storage.submit(short) == "a"
+    begun, here = threading.Event(), threading.get_ident()
+
+    async def endless(tx: Tx) -> None:
+        await tx.run(_ADD, "b", b"")
+        if threading.get_ident() != here:
+            begun.set()
+        await tx.run(_LONG, 1 << 60, "b")
+
+    changing = asyncio.create_task(storage.submit(endless))
+    assert await asyncio.to_thread(begun.wait, SECONDS)
+    changing.cancel()
+    async with asyncio.timeout(SECONDS):
+        await storage.close()
+    again = await open_storage(url)
+    assert await again.one(_NAMES) == ("a",)
+    await again.close()
