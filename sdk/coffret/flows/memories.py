@@ -226,10 +226,11 @@ def seal_next(
     What an app wrote plain is sealed now where the vault keeps titles sealed, unless the change
     says otherwise: that it shows was not the owner's word. So is what is changed of whatever shows,
     on a device that is not confirmed: its owner may have sealed it since. What is only given a
-    fresh key stays as it was: all of it that shows, the server has seen.
+    fresh key stays as it was: all of it that shows, the server has seen. So does its time: else a
+    standing grant to what is changed since some day would be given what nobody changed.
     """
     key, number = next_key(state, opened, memory, fresh=fresh)
-    author = opened.header.author
+    author, now = opened.header.author, max(state.ambient.now(), opened.header.created)
     stamp = Stamp(
         account_id=state.account_id,
         memory_id=opened.header.memory_id,
@@ -237,13 +238,13 @@ def seal_next(
         key_number=number,
         author=OWNER,
         created=opened.header.created,
-        updated=max(state.ambient.now(), opened.header.created),
+        updated=opened.header.updated if fresh else now,
     )
     before = to_memory(opened.header, opened.payload).fields()
     if sealed_by_default(state) and not (author.is_owner and (fresh or is_confirmed(state))):
         before = hidden(before)
     fields = with_author(checked(change(before), sealed=before.sealed), author)
-    written = seal_fields(state, stamp, fields, key)
+    written = seal_fields(state, stamp, fields, key, time=now)
     return msgspec.structs.replace(written, before=opened.header.key_number)
 
 

@@ -68,9 +68,15 @@ class Written(msgspec.Struct, frozen=True):
 
 
 def seal_fields(
-    state: VaultState, stamp: Stamp, fields: Fields, key: SecretBytes, *, undecided: bool = False
+    state: VaultState,
+    stamp: Stamp,
+    fields: Fields,
+    key: SecretBytes,
+    *,
+    undecided: bool = False,
+    time: int | None = None,
 ) -> Written:
-    """Seal fields that were checked."""
+    """Seal fields that were checked; ``time`` is the entry's, if they are older than that."""
     random = state.ambient.random
     record = make_record(stamp, fields, key, state.owner_wrapping(), random=random)
     memory = written_memory(stamp, fields)
@@ -81,7 +87,7 @@ def seal_fields(
         version=stamp.version,
         digest=record.digest,
         author=OWNER,
-        time=stamp.updated,
+        time=stamp.updated if time is None else time,
     )
     row = StoredRecord(stamp.memory_id, stamp.version, record)
     return Written(memory, entry, row, stamp, key, undecided=undecided)
