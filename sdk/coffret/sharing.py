@@ -130,7 +130,8 @@ class AccessRequestInfo(msgspec.Struct, frozen=True):
     ``state`` is what the server says; ``matching`` are the memories that would be shared now;
     ``warnings`` say what does not fit the apps that were approved before. Where this device cannot
     read a request, ``readable`` is false and nothing but its id and state is known of it: it can be
-    denied, and not approved.
+    denied, and not approved. ``digest`` is of the bytes that were shown, where they wait for an
+    answer: ``approve`` takes no others for them.
     """
 
     request_id: str
@@ -146,6 +147,16 @@ class AccessRequestInfo(msgspec.Struct, frozen=True):
     matching: tuple[Memory, ...] = ()
     warnings: tuple[str, ...] = ()
     readable: bool = True
+    digest: bytes = b""
+
+
+Requested = str | AccessRequestInfo
+"""A request: by its id, or as somebody was shown it."""
+
+
+def id_of(request: Requested) -> str:
+    """A request's id."""
+    return request.request_id if isinstance(request, AccessRequestInfo) else request
 
 
 UNREADABLE = "this device cannot read what it asks for; it can only be denied"

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from coffret.flows.state import VaultState
     from coffret.flows.sync import Progress, SyncReport
     from coffret.kit import RecoveryKit
-    from coffret.sharing import AccessRequestInfo, AppCheck
+    from coffret.sharing import AccessRequestInfo, AppCheck, Requested
     from coffret_vault.records.memory import Memory
     from coffret_vault.search import Embedder
 
@@ -324,12 +324,12 @@ class Vault(KeyKeeping, Devices, Settling, Intake):
         return self._driver.run(request_flows.request(self._state, request_id))
 
     def approve(
-        self, request_id: str, *, progress: Progress = silent, **how: Unpack[Approving]
+        self, request: Requested, *, progress: Progress = silent, **how: Unpack[Approving]
     ) -> str:
         """Approve a request that was looked at, as asked or narrower, and give the grant's id.
 
         Args:
-            request_id: which request.
+            request: as the owner was shown it; or its id, for what was last shown by that.
             progress: told how many keys are handed over.
             how: see ``Approving``: what it is narrowed to, and by what the app is known.
 
@@ -342,20 +342,20 @@ class Vault(KeyKeeping, Devices, Settling, Intake):
             WordsError: the words are not those of the app that asks.
             AppKeyChangedError: it has other keys than when it was approved; its grants were ended.
             AppDomainError: its website names other apps, and not this one.
-            TrustError: the request is not what the app signed, or would be widened.
+            TrustError: it is not what the app signed, or was shown; or would be widened.
         """
-        flow = approve_request(self._state, request_id, *approval_of(how), progress)
+        flow = approve_request(self._state, request, *approval_of(how), progress)
         return self._driver.run(flow)
 
     def check_app(
-        self, request_id: str, *, words: str | None = None, check_domain: bool = True
+        self, request: Requested, *, words: str | None = None, check_domain: bool = True
     ) -> AppCheck:
         """Ask the website of the app that made a request whether the app is its own.
 
         The one connection that is not to the server: the website learns this device's address.
 
         Args:
-            request_id: which request.
+            request: which request, or its id.
             words: the eight words that the app itself shows, to compare them before approving.
             check_domain: whether the website may be asked.
 
@@ -363,12 +363,12 @@ class Vault(KeyKeeping, Devices, Settling, Intake):
             NotFoundError: there is no such request.
             WordsError: the words are not those of the app that asks.
         """
-        flow = request_flows.check_app(self._state, request_id, words, check_domain=check_domain)
+        flow = request_flows.check_app(self._state, request, words, check_domain=check_domain)
         return self._driver.run(flow)
 
-    def deny(self, request_id: str) -> None:
+    def deny(self, request: Requested) -> None:
         """Turn a request down."""
-        self._driver.run(request_flows.deny(self._state, request_id))
+        self._driver.run(request_flows.deny(self._state, request))
 
     def pause(self, grant_id: str) -> None:
         """Shut an app out for a while."""

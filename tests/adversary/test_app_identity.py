@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from coffret.flows.http import b64
+from coffret.flows.state import Looked
 from coffret_vault.errors import (
     AppDomainError,
     AppKeyChangedError,
@@ -268,7 +269,10 @@ def test_keys_that_change_after_the_look_are_not_approved_either(meeting: Meetin
     meeting.swap()
     with pytest.raises(TrustError):
         meeting.owner.vault.approve(meeting.request_id)
-    with patch("coffret.flows.approval._check_shown"), pytest.raises(AppKeyChangedError):
+    with (
+        patch("coffret.flows.approval._looked", return_value=Looked(b"", b"")),
+        pytest.raises(AppKeyChangedError),
+    ):
         meeting.owner.vault.approve(meeting.request_id)
     assert [grant.state for grant in meeting.owner.vault.grants()] == ["revoked"]
 

@@ -14,6 +14,7 @@ import pytest
 
 from coffret.flows.http import b64
 from coffret.flows.pins import CHANGED_KEYS
+from coffret.flows.state import Looked
 from coffret_vault.errors import (
     AppKeyChangedError,
     CoffretError,
@@ -266,7 +267,7 @@ def test_a_client_that_does_not_compare_keys_seals_to_the_server(world: World) -
     _shown(evil, request_id, shown)
     owner.vault.requests()
     with (
-        patch("coffret.flows.approval._check_shown"),
+        patch("coffret.flows.approval._looked", return_value=Looked(b"", b"")),
         patch("coffret.flows.approval.confirm_app", return_value=()),
         pytest.raises(CoffretError),
     ):
@@ -327,7 +328,7 @@ def test_a_client_that_approves_by_id_alone_gives_everything(world: World) -> No
     request_id = ask(good, owner, scopes=["read"], tags=["travel"])
     evil.rewrite[f"/access-requests/{request_id}"] = updating(_greedy(bad, good, request_id))
     with (
-        patch("coffret.flows.approval._check_shown"),
+        patch("coffret.flows.approval._looked", return_value=Looked(b"", b"")),
         patch("coffret.flows.approval.confirm_app", return_value=()),
         pytest.raises(CoffretError),
     ):

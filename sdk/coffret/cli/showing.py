@@ -196,7 +196,7 @@ def request_shape(request: AccessRequestInfo) -> dict[str, Any]:
     shape: dict[str, Any] = {
         name: plain(getattr(request, name))
         for name in request.__struct_fields__
-        if name not in {"matching", "duration"}
+        if name not in {"matching", "duration", "digest"}
     }
     shape["duration_seconds"] = int(request.duration.total_seconds())
     shape["describes"] = request.selection.describe()

@@ -16,12 +16,14 @@ from coffret.flows.requests import (
     PENDING,
     Narrowing,
     fetch_request,
+    look_of,
     matching_ids,
     shown_digest,
     was_shown,
 )
 from coffret.flows.sync import silent, sync
 from coffret.flows.written import Change
+from coffret.sharing import AccessRequestInfo, id_of
 from coffret_vault.errors import (
     ConflictError,
     FormatError,
@@ -41,8 +43,9 @@ if TYPE_CHECKING:
 
     from coffret.flows.appcheck import Confirmation
     from coffret.flows.http import Flow
-    from coffret.flows.state import VaultState
+    from coffret.flows.state import Looked, VaultState
     from coffret.flows.sync import Progress
+    from coffret.sharing import Requested
     from coffret_vault.grants.approve import CheckedRequest, MadeGrant
 
 
@@ -51,13 +54,14 @@ _MICROS = 1_000_000
 
 def approve(
     state: VaultState,
-    request_id: str,
+    request: Requested,
     narrowing: Narrowing,
     given: Confirmation,
     progress: Progress = silent,
 ) -> Flow[str]:
     """Approve a request, narrowed as the owner likes, and hand its keys to the server, wrapped.
 
+    It is the one that was shown: as it is given, or when that is an id, as it was shown last.
     An approval that was interrupted goes on where it was when it is called again.
 
     Returns:
@@ -75,16 +79,19 @@ def approve(
     """
     yield from settle(state)  # an approval whose answer was lost is not made twice
     yield from sync(state)
-    answer, asked = yield from fetch_request(state, request_id)
+    shown = request if isinstance(request, AccessRequestInfo) else None
+    answer, asked = yield from fetch_request(state, id_of(request))
+    looked = _looked(state, asked, shown)
     row = _own_grant(state, asked)
     if row is not None:
         _check_interrupted(state, asked, row, narrowing)
         grant_id = row.statement().grant_id
     elif answer.state == PENDING:
-        _check_shown(state, asked)
+        covered = was_shown(_at_all(looked))
         yield from confirm_app(state, asked, given)
-        terms = _terms(state, asked, narrowing, was_shown(state, asked.request.request_id))
-        grant_id = yield from _decide(state, asked, terms, named=narrowing.memories is not None)
+        terms = _terms(state, asked, narrowing, covered)
+        every = terms.standing or narrowing.memories is not None
+        grant_id = yield from _decide(state, asked, terms, None if every else covered)
     else:
         message = "this request has been decided or withdrawn"
         if answer.state == LAPSED:
@@ -120,15 +127,26 @@ def _check_interrupted(
         raise ConflictError(message, hint="Approve without terms to finish it, or revoke it first.")
 
 
-def _check_shown(state: VaultState, asked: CheckedRequest) -> None:
-    """Approve only what was looked at: an id alone, which apps choose, says nothing of who asks."""
-    known = state.asked.get(asked.request.request_id)
-    if known is None:
-        message = "look at the request before you approve it"
-        raise InputError(message, hint="vault.requests() shows who asks, for what.")
-    if known.digest != shown_digest(asked):
+def _looked(
+    state: VaultState, asked: CheckedRequest, shown: AccessRequestInfo | None
+) -> Looked | None:
+    """The look at a request by which it is approved: as it is given, or else the last one.
+
+    Where another part of the program looks as well, only what is given is what the owner was shown.
+    """
+    known = look_of(shown) if shown else state.asked.get(asked.request.request_id)
+    if known is not None and known.digest != shown_digest(asked):
         message = "the server shows another request than the one that was looked at"
         raise TrustError(message)
+    return known
+
+
+def _at_all(looked: Looked | None) -> Looked:
+    """Approve only what was looked at: an id alone, which apps choose, says nothing of who asks."""
+    if looked is None:
+        message = "look at the request before you approve it"
+        raise InputError(message, hint="vault.requests() shows who asks, for what.")
+    return looked
 
 
 def _terms(
@@ -169,7 +187,9 @@ def _listed(
     return Selector(ids=frozenset(parse_id(item) for item in left))
 
 
-def _decide(state: VaultState, asked: CheckedRequest, terms: Terms, *, named: bool) -> Flow[bytes]:
+def _decide(
+    state: VaultState, asked: CheckedRequest, terms: Terms, shown: frozenset[bytes] | None
+) -> Flow[bytes]:
     keys, ambient = state.keys, state.ambient
     try:
         made = make_grant(
@@ -196,7 +216,6 @@ def _decide(state: VaultState, asked: CheckedRequest, terms: Terms, *, named: bo
         decision = {"decision": "approve", "grant": grant, "append": body}
         return Request("POST", path, encode_json(decision))
 
-    shown = None if named or terms.standing else was_shown(state, asked.request.request_id)
     chosen = _chosen(state, terms, shown)
     # Before it is sent: should the answer be lost, the sync that finds it goes on from here.
     for name, note in sharing_note(state, made.grant.grant_id, chosen).items():

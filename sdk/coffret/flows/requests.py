@@ -24,6 +24,7 @@ from coffret.sharing import (
     AccessRequestInfo,
     app_info,
     from_wire,
+    id_of,
     shown,
     unreadable,
 )
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
-    from coffret.sharing import AppCheck
+    from coffret.sharing import AppCheck, Requested
     from coffret_vault.formats.sharing import Selector
     from coffret_vault.grants.approve import CheckedRequest
     from coffret_vault.records.memory import Memory
@@ -241,11 +242,11 @@ def _info(
     if asked is None:
         return unreadable(id_text(parse_id(answer.request_id)), where)
     request = asked.request
-    matching = _Matching((), b"")
+    matching, digest = _Matching((), b""), b""
     state.asked.pop(request.request_id, None)
     if where == PENDING:
-        matching = meant[request.selector]
-        state.asked[request.request_id] = Looked(shown_digest(asked), matching.ids)
+        matching, digest = meant[request.selector], shown_digest(asked)
+        state.asked[request.request_id] = Looked(digest, matching.ids)
     return AccessRequestInfo(
         request_id=id_text(request.request_id),
         app=app_info(asked.manifest, known=is_pinned(state, asked.manifest)),
@@ -259,6 +260,7 @@ def _info(
         created=from_micros(request.created),
         matching=matching.memories,
         warnings=tuple(warnings_about(state, asked.manifest)),
+        digest=digest,
     )
 
 
@@ -287,10 +289,15 @@ def _matching(state: VaultState, selectors: set[Selector]) -> _Meant:
     }
 
 
-def was_shown(state: VaultState, request_id: bytes) -> frozenset[bytes]:
-    """The memories that matched when a request was last shown."""
-    looked = state.asked.get(request_id)
-    ids = looked.covered if looked else b""
+def look_of(shown: AccessRequestInfo) -> Looked | None:
+    """What somebody was shown of a request; None where that was not one to approve."""
+    covered = b"".join(parse_id(memory.id) for memory in shown.matching)
+    return Looked(shown.digest, covered) if shown.digest else None
+
+
+def was_shown(looked: Looked) -> frozenset[bytes]:
+    """The memories that matched when a request was shown."""
+    ids = looked.covered
     return frozenset(ids[at : at + _ID] for at in range(0, len(ids), _ID))
 
 
@@ -340,7 +347,7 @@ def _fetch(
 
 
 def check_app(
-    state: VaultState, request_id: str, words: str | None = None, *, check_domain: bool = True
+    state: VaultState, request: Requested, words: str | None = None, *, check_domain: bool = True
 ) -> Flow[AppCheck]:
     """Compare an app with its words, and ask its domain about it; nothing is approved.
 
@@ -349,7 +356,7 @@ def check_app(
         WordsError: the words are of another app.
         TrustError: the server shows another request.
     """
-    _, asked = yield from fetch_request(state, request_id)
+    _, asked = yield from fetch_request(state, id_of(request))
     if words is not None:
         check_words(words, app_keys(asked.manifest))
     if not check_domain:
@@ -357,7 +364,7 @@ def check_app(
     return (yield from look_at_domain(state, asked))
 
 
-def deny(state: VaultState, request_id: str) -> Flow[None]:
+def deny(state: VaultState, request: Requested) -> Flow[None]:
     """Turn a request down."""
-    path = f"/access-requests/{id_text(read_id(request_id))}/decision"
+    path = f"/access-requests/{id_text(read_id(id_of(request)))}/decision"
     yield from create(state, path, {"decision": "deny"})

@@ -151,7 +151,7 @@ def _hand_over(
 ) -> None:
     with desk.out.progress() as progress:
         identifier = vault.approve(
-            asked.request_id,
+            asked,
             scopes=choice.scopes,
             memories=choice.only,
             exclude=choice.exclude or (),
