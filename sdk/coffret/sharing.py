@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from datetime import datetime, timedelta
 from typing import Literal
@@ -25,6 +26,20 @@ def shown(text: str) -> str:
     Control and bidirectional characters, which can make a name look like another one, are left out.
     """
     return "".join(symbol for symbol in text if unicodedata.category(symbol) not in _UNSEEN)
+
+
+def quoted(text: str) -> str:
+    """A name that somebody else chose, so that nobody takes what is in it for ours."""
+    return '"' + shown(text).replace('"', "'") + '"'
+
+
+_PLAIN = re.compile(r"(?!or$)[\w./#@+-]+", re.ASCII)
+
+
+def _named(names: frozenset[str]) -> str:
+    """Tags or types; in quotes where one could be taken for something else that is asked for."""
+    plain = (name if _PLAIN.fullmatch(name) else quoted(name) for name in map(shown, names))
+    return " or ".join(sorted(plain))
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,8 +80,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
         """The selection as a sentence's end: ``memories tagged travel``."""
         if self.everything:
             return "every memory"
-        parts = [f"tagged {' or '.join(sorted(map(shown, self.tags)))}"] if self.tags else []
-        parts += [f"of type {' or '.join(sorted(map(shown, self.types)))}"] if self.types else []
+        parts = [f"tagged {_named(self.tags)}"] if self.tags else []
+        parts += [f"of type {_named(self.types)}"] if self.types else []
         parts += [f"from a list of {len(self.ids)}"] if self.ids else []
         parts += [] if self.importance is None else [f"of importance {self.importance:g} or more"]
         parts += [] if self.since is None else [f"updated since {self.since:%Y-%m-%d}"]

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from adversary.test_approvals import sent_grant
-from coffret.cli.showing import request_lines
+from coffret.cli.showing import request_parts
 from coffret.flows.http import b64
 from coffret.flows.pins import app_keys, pinned
 from coffret_vault.errors import AppUnconfirmedError, CoffretError, TrustError
@@ -87,7 +87,7 @@ def test_a_known_app_under_another_name_is_an_unknown_one(
     (warning,) = request.warnings
     assert '"Weather"' in warning
     assert "name or homepage" in warning
-    screen = "\n".join(request_lines(request))
+    screen = "\n".join(f"{name}: {text}" for name, text in request_parts(request))
     assert warning in screen
     assert "never approved it as it is now" in screen
     with pytest.raises(AppUnconfirmedError):
@@ -155,3 +155,20 @@ def test_no_device_is_shown_a_granted_app_by_another_name(known: Known, world: W
         world.device(known.owner, transport=evil)
     evil.rewrite.clear()
     assert [item.app.name for item in world.device(known.owner).grants()] == ["Weather"]
+
+
+SAME = ("PLAN\u200dNER\u202e", "Planner\u3164", "\xa0Plan ner.", "Pl\u034fanner", "Plännér")
+
+
+@pytest.mark.attack(36)
+@pytest.mark.parametrize("name", SAME)
+def test_an_app_under_another_s_name_is_shown_with_a_warning(world: World, name: str) -> None:
+    """Who asks under the name or homepage of an app that was approved is not shown without it."""
+    owner = world.owner()
+    world.granted(owner, world.app("Planner"))
+    ask(world.app(name), owner)
+    (request,) = owner.vault.requests()
+    assert [warning.partition(" app ")[2] for warning in request.warnings] == [
+        "that you approved has this name",
+        "that you approved names this homepage",
+    ]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stderr
 from functools import partial
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -14,8 +15,8 @@ import pytest
 
 from cli_harness import Cli
 from coffret import Vault
-from coffret.cli.showing import request_lines
-from coffret.cli.writing import clean
+from coffret.cli.showing import request_parts
+from coffret.cli.writing import Writer
 from coffret.flows.http import b64
 from coffret_vault.errors import InputError, NetworkError, OpenError, TrustError
 from coffret_vault.formats.layout import parse_id
@@ -44,17 +45,19 @@ SHOWN = """\
 App:          Planner[2K
 Wants to:     create, delete, read, update
 Which:        memories tagged travel
-What for:     mapsWants to:     readApproved.[2K{very}
+What for:     mapsWants to: readApproved.[2K{very}
 Retention:    it promises nothing
 How long:     30 days
 Later ones:   asks for memories written later too
-""".format(very=("very " * 150))
+""".format(very=("very " * 150).strip())
 
 
 def written(vault: Vault) -> str:
-    """What a person reads on a terminal about the one request."""
+    """What a person reads about the one request."""
     (request,) = vault.requests()
-    return clean("\n".join(request_lines(request)))
+    with redirect_stderr(StringIO()) as err:
+        Writer().notes(request_parts(request))
+    return err.getvalue().removesuffix("\n")
 
 
 def unseen(text: str) -> set[str]:
@@ -83,10 +86,10 @@ def test_a_screen_that_shows_texts_as_they_come_is_rewritten(world: World) -> No
     owner = world.owner()
     ask(world.app(NAME), owner, tags=[TAG], purpose=PURPOSE, standing=True)
     with ExitStack() as stack:
-        for where in ("flows.requests", "cli.showing", "sharing"):
+        for where in ("flows.requests", "cli.showing", "cli.writing", "sharing"):
             stack.enter_context(patch(f"coffret.{where}.shown", str))
-        (request,) = owner.vault.requests()
-        text = "\n".join(request_lines(request))
+        stack.enter_context(patch("coffret.cli.showing.one_line", str))
+        text = written(owner.vault)
     assert {OVERRIDE, ISOLATE, "\x1b"} <= unseen(text)
     assert LIE in text.splitlines()
 
@@ -115,7 +118,9 @@ def test_what_is_listed_cannot_be_rewritten_by_titles(world: World, tmp_path: Pa
     shown = cli(*approval).err
     assert unseen(shown) == set()
     assert sum(line.startswith(LIE) for line in shown.splitlines()) == 1
-    assert sum("Wants to: read" in line for line in shown.splitlines()) == len(TITLES)
+    inside = [line for line in shown.splitlines() if "Wants to: read" in line]
+    assert [line[:9] for line in inside].count("What for:") == 1
+    assert len(inside) == len(TITLES) + 1
     for memory in cli("list", "--json").data():
         view = cli("show", memory["id"]).out
         assert not any(line.startswith(LIE) for line in view.splitlines())
@@ -163,19 +168,6 @@ def smaller(app: Any, request_id: str) -> dict[str, str]:
         app._state.asked(request_id).parse(), scopes=frozenset(("read",)), seconds=3_600
     )
     return {"request": b64(ACCESS_REQUEST.serialize(request))}
-
-
-@pytest.mark.attack(36)
-def test_an_app_under_another_s_name_is_shown_with_a_warning(world: World) -> None:
-    """Who asks under the name or homepage of an app that was approved is not shown without it."""
-    owner = world.owner()
-    world.granted(owner, world.app("Planner"))
-    ask(world.app(f"PLAN{JOINER}NER{OVERRIDE}"), owner)
-    warned = [line for line in written(owner.vault).splitlines() if line.startswith("Warning:")]
-    assert [line.partition(" app ")[2] for line in warned] == [
-        "that you approved has this name",
-        "that you approved names this homepage",
-    ]
 
 
 @pytest.mark.attack(36)

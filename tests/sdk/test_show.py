@@ -51,6 +51,16 @@ def test_a_selection_reads_as_a_sentence_s_end() -> None:
     assert from_wire(whole.to_wire()) == whole
 
 
+@pytest.mark.attack(36)
+@pytest.mark.parametrize("lie", ["zzz, from a list of 1", "or", "a b", 'a", of type "b', "\u3164"])
+def test_a_tag_does_not_read_as_another_thing_that_is_asked_for(lie: str) -> None:
+    """What is no plain word stands in quotes, and has none inside."""
+    every = Selection(tags=frozenset(["health", lie]), types=frozenset([lie])).describe()
+    name = '"' + lie.replace('"', "'") + '"'
+    first, second = sorted(["health", name])
+    assert every == f"memories tagged {first} or {second}, of type {name}"
+
+
 @pytest.mark.parametrize("values", [{"importance": 2.0}, {"ids": frozenset(["x"])}])
 def test_a_selection_that_cannot_be_is_refused(values: dict[str, Any]) -> None:
     """What has no place on the wire is refused when it is put there."""

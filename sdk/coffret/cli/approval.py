@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from coffret.cli.naming import full_id, short
-from coffret.cli.showing import days, memories, name_of, one_line, request_lines
+from coffret.cli.showing import days, memories, name_of, one_line, request_parts
+from coffret.sharing import quoted
 from coffret_vault.errors import InputError
 
 if TYPE_CHECKING:
@@ -123,8 +124,7 @@ def check_choice(choice: Choice, request: AccessRequestInfo) -> Choice:
 
 def show_request(desk: Desk, request: AccessRequestInfo) -> None:
     """Who asks, for what, and which memories match: all of them, page by page."""
-    for line in request_lines(request):
-        desk.out.note(line)
+    desk.out.notes(request_parts(request))
     matching = request.matching
     desk.out.note(f"Matching now: {memories(len(matching))}")
     for at in range(0, len(matching), _PAGE):
@@ -189,6 +189,6 @@ def summary(request: AccessRequestInfo, choice: Choice) -> str:
     trust = " What it writes needs no review." if choice.auto_accept else ""
     span = days(choice.duration() or request.duration)
     return (
-        f"{request.app.name} may {', '.join(scopes)}: {memories(len(left))}{later}, "
+        f"{quoted(request.app.name)} may {', '.join(scopes)}: {memories(len(left))}{later}, "
         f"for {span}.{trust}"
     )

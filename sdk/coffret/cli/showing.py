@@ -43,9 +43,13 @@ def days(span: timedelta) -> str:
     return f"{span.total_seconds() / 3600:g} hours"
 
 
+_BLANK = dict.fromkeys(map(ord, "\u115f\u1160\u2800\u3164\uffa0"), " ")
+"""Letters and signs that look like a space."""
+
+
 def one_line(text: str) -> str:
     """A text in one line, so that no title by an app looks like a line of ours."""
-    return " ".join(text.split())
+    return " ".join(text.translate(_BLANK).split())
 
 
 def name_of(memory: Memory) -> str:
@@ -168,27 +172,31 @@ def hit_shape(found: Found) -> dict[str, Any]:
     }
 
 
-def app_lines(app: AppInfo) -> Iterator[str]:
+def app_parts(app: AppInfo) -> Iterator[tuple[str, str]]:
     """Who an app is. Of one that is not known, nothing that its owner is to type."""
-    yield f"App:          {app.name}"
+    yield "App", app.name
     if app.fingerprint:
-        yield f"Homepage:     {app.homepage}"
-        yield f"Its words:    {app.fingerprint}"
+        yield "Homepage", app.homepage
+        yield "Its words", app.fingerprint
     else:
-        yield "              (you never approved it as it is now; it chose that name itself)"
+        yield "", "(you never approved it as it is now; it chose that name itself)"
 
 
-def request_lines(request: AccessRequestInfo) -> Iterator[str]:
-    """Everything that an owner has to know to decide."""
-    yield f"Request:      {request.request_id} ({request.state})"
-    yield from app_lines(request.app)
-    yield f"Wants to:     {', '.join(sorted(request.scopes))}"
-    yield f"Which:        {request.selection.describe()}"
-    yield f"What for:     {request.purpose}"
-    yield f"Retention:    {request.retention or 'it promises nothing'}"
-    yield f"How long:     {days(request.duration)}"
-    yield f"Later ones:   {'asks for memories written later too' if request.standing else 'no'}"
-    yield from (f"Warning:      {warning}" for warning in request.warnings)
+def request_parts(request: AccessRequestInfo) -> Iterator[tuple[str, str]]:
+    """Everything that an owner has to know to decide, named; each in one line."""
+    return ((name, one_line(text)) for name, text in _request(request))
+
+
+def _request(request: AccessRequestInfo) -> Iterator[tuple[str, str]]:
+    yield "Request", f"{request.request_id} ({request.state})"
+    yield from app_parts(request.app)
+    yield "Wants to", ", ".join(sorted(request.scopes))
+    yield "Which", request.selection.describe()
+    yield "What for", request.purpose
+    yield "Retention", request.retention or "it promises nothing"
+    yield "How long", days(request.duration)
+    yield "Later ones", "asks for memories written later too" if request.standing else "no"
+    yield from (("Warning", warning) for warning in request.warnings)
 
 
 def request_shape(request: AccessRequestInfo) -> dict[str, Any]:

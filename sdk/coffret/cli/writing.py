@@ -44,6 +44,7 @@ _LABELS = {
 UNTAKEN = "standard output does not take what is to be shown"
 _LONG_SECONDS = 10.0
 _WORD = 16
+_NAMED = 14
 _SAYS_ALL = frozenset(
     (AccountDeletedError, ConflictError, InputError, NetworkError, NotFoundError, TimedOutError)
 )
@@ -98,6 +99,19 @@ class Writer:
     def note(self, text: str) -> None:
         """A remark, which is no data."""
         sys.stderr.write(clean(text) + "\n")
+
+    def notes(self, parts: Iterable[tuple[str, str]]) -> None:
+        """Remarks, each beside its name.
+
+        On a terminal, what takes several rows stays beside it: however long an app makes a text, no
+        row of it begins where names do.
+        """
+        named = [(f"{name}:" if name else "", shown(text)) for name, text in parts]
+        if sys.stderr.isatty():
+            _beside(named)
+        else:
+            for name, text in named:
+                self.note(f"{name:{_NAMED}}{text}")
 
     def table(self, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """A table on a terminal; lines of cells between tabs, without titles, elsewhere.
@@ -176,6 +190,19 @@ def _sentence(text: str) -> str:
     if not set("./\\") & set(text.partition(" ")[0].rstrip(".:,")):  # a file keeps its name
         begun = text[0].upper() + text[1:]
     return begun if begun.endswith((".", "!", "?")) else f"{begun}."
+
+
+def _beside(named: Iterable[tuple[str, str]]) -> None:
+    from rich.console import Console  # noqa: PLC0415 - takes 0.1 s: only for people
+    from rich.table import Table  # noqa: PLC0415 - the same
+    from rich.text import Text  # noqa: PLC0415 - the same
+
+    grid = Table.grid()
+    grid.add_column(width=_NAMED, no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, text in named:
+        grid.add_row(Text(name), Text(text))
+    Console(stderr=True, highlight=False, markup=False, emoji=False).print(grid)
 
 
 def _pretty(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -7,6 +7,7 @@ alone would let whoever has them come back under any name, by the help of a serv
 
 from __future__ import annotations
 
+import unicodedata
 from typing import TYPE_CHECKING
 
 from coffret.sharing import shown
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from coffret.flows.state import VaultState
     from coffret_vault.formats.sharing import Manifest
 
+_FILLERS = "\u115f\u1160"
+"""Letters, by their category, that show nothing; others become these in NFKD."""
 CHANGED_KEYS = (
     "this app's keys are not the ones it had when you last approved it; its grants were ended"
 )
@@ -68,6 +71,13 @@ def neighbours(state: VaultState, manifest: Manifest) -> Iterator[Manifest]:
             yield app
 
 
+def _sound(name: str) -> str:
+    """What is left of a name without case, accents, spaces and signs, and what shows nothing."""
+    text = unicodedata.normalize("NFKD", shown(name)).casefold()
+    letters = "".join(sign for sign in text if sign.isalnum() and sign not in _FILLERS)
+    return letters or text
+
+
 def warnings_about(state: VaultState, manifest: Manifest) -> Iterator[str]:
     """What a person should know about an app, from the apps that were approved before."""
     if keys_changed(state, manifest):
@@ -77,7 +87,7 @@ def warnings_about(state: VaultState, manifest: Manifest) -> Iterator[str]:
         name = shown(before.name)
         yield f'you approved this app as "{name}": its name or homepage is another one now'
     others = [app for app in pinned(state).values() if app.app_id != manifest.app_id]
-    if any(shown(app.name).casefold() == shown(manifest.name).casefold() for app in others):
+    if any(_sound(app.name) == _sound(manifest.name) for app in others):
         yield "another app that you approved has this name"
     same = manifest.homepage and any(app.homepage == manifest.homepage for app in others)
     if same or any(neighbours(state, manifest)):

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import pytest
+from rich.cells import cell_len
 
+from coffret.cli.showing import one_line
 from coffret.cli.writing import Writer
 
 if TYPE_CHECKING:
@@ -51,6 +53,29 @@ def test_a_narrow_terminal_has_the_cells_below_each_other(
         "TAGS     family, winter",
         "",
     ]
+
+
+@pytest.mark.attack(36)
+@pytest.mark.parametrize("filler", ["-", " ", "\u3164", "\u2800", "word ", "\u65c5"])
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_no_row_of_an_apps_text_looks_like_one_of_ours(
+    capsys: pytest.CaptureFixture[str], width: int, filler: str
+) -> None:
+    """Whatever an app fills a row with, what comes behind it begins where no name does."""
+    lie = "How long:     1 hour"
+    for length in range(width):
+        text = one_line((filler * width)[:length] + lie)
+        size = {"COLUMNS": str(width), "LINES": "40", "TERM": "dumb"}
+        with patch.dict(os.environ, size), patch.object(sys.stderr, "isatty", lambda: True):
+            Writer().notes([("What for", text), ("How long", "30 days"), ("", "(for long)")])
+        rows = capsys.readouterr().err.splitlines()
+        assert [row[:10] for row in rows if not row.startswith(" " * 14)] == [
+            "What for: ",
+            "How long: ",
+        ]
+        assert all(cell_len(row.rstrip()) <= width for row in rows)
+        assert [row.strip() for row in rows if "30 days" in row] == ["How long:     30 days"]
+        assert rows[-1].strip() == "(for long)"
 
 
 def test_a_table_of_nothing_says_so(capsys: pytest.CaptureFixture[str]) -> None:
