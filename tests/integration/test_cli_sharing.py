@@ -265,6 +265,8 @@ def test_what_an_app_writes_waits_for_the_owner(two: Two) -> None:
     waiting = two.owner("pending", "--json").data()
     assert [item["deletion"] for item in waiting] == [False, False, True]
     assert "Planner [b]" in two.owner("pending").out
+    shown = two.owner("pending", listed["Lisbon"][-8:]).out
+    assert "  | Lisbon, twice\nIt is now:\n  | a trip to Lisbon\n" in shown
     two.owner("accept", made.data()["id"][-8:])
     assert "the memory is as it was" in two.owner("reject", listed["Lisbon"]).out
     assert two.owner("accept", listed["Porto"], "--json").data()["memory"] is None

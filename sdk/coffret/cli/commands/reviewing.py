@@ -6,22 +6,41 @@ import typer
 
 from coffret.cli.desk import desk_of
 from coffret.cli.options import Json, MemoryId, Offline
+from coffret.cli.proposed import proposal_lines
 from coffret.cli.showing import pending_rows
 
 Version = Annotated[
-    int | None, typer.Option("--version", help="Which version, when several wait; the newest.")
+    int | None, typer.Option("--version", help="Which version: to be said when several wait.")
 ]
 
 
-def pending(context: typer.Context, *, offline: Offline = False, json: Json = False) -> None:
+def pending(
+    context: typer.Context,
+    memory: Annotated[
+        str | None, typer.Argument(metavar="[MEMORY]", help="Show what waits of this one, whole.")
+    ] = None,
+    *,
+    offline: Offline = False,
+    json: Json = False,
+) -> None:
     """List what apps wrote and you have not decided."""
     desk = desk_of(context, as_json=json)
     vault = desk.vault() if offline else desk.synced()
     found = vault.pending()
+    if memory is not None:
+        identifier = desk.memory_id(vault, memory)
+        found = [item for item in found if item.memory_id == identifier]
     if desk.out.as_json:
         desk.out.data(found)
         return
     apps = {grant.app.app_id: grant.app.name for grant in vault.grants()}
+    if memory is not None:
+        for item in found:
+            for line in proposal_lines(item, apps.get(item.app_id, item.app_id)):
+                desk.out.line(line)
+        if not found:
+            desk.out.note("Nothing of this memory waits for you.")
+        return
     titles = ("ID", "VERSION", "APP", "WANTS TO", "WHAT")
     desk.out.table(titles, pending_rows(found, apps))
     if not found:
