@@ -17,6 +17,7 @@ from coffret_vault.errors import (
     FormatError,
     InputError,
     NotFoundError,
+    OwnerKeyChangedError,
     StoreDamagedError,
     StoreError,
 )
@@ -78,6 +79,7 @@ class Begun(Unshown, msgspec.Struct, frozen=True):
     key_once: bytes
 
 
+ASK_FOR_WORDS = "Ask the owner for the words that their vault shows."
 NOT_WRITTEN = "the app's file cannot be written"
 _NOT_READ = "the app's file cannot be read"
 _encode = msgspec.json.Encoder().encode
@@ -181,9 +183,19 @@ class AppState:
         name = id_text(request_id)
         self._change(lambda file: replace(file, asked={**file.asked, name: asked}))
 
-    def keep_owner(self, username: str, keys: bytes) -> None:
-        """Remember by which keys an owner is known."""
-        self._change(lambda file: replace(file, owners={**file.owners, username: keys}))
+    def keep_owner(self, username: str, keys: bytes, instead_of: bytes | None = None) -> None:
+        """Remember by which keys an owner is known, where it is not known by others by now.
+
+        Raises:
+            OwnerKeyChangedError: another process of this app met them by other keys meanwhile.
+        """
+
+        def met(file: AppFile) -> AppFile:
+            if file.owners.get(username) not in {instead_of, keys}:
+                raise OwnerKeyChangedError(hint=ASK_FOR_WORDS)
+            return replace(file, owners={**file.owners, username: keys})
+
+        self._change(met)
 
     def use_api_key(self, api_key: str) -> None:
         """Keep and use another API key. Errors as :func:`save_app`, or ``InputError``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from coffret.flows.appstate import ASK_FOR_WORDS
 from coffret_vault.errors import OwnerKeyChangedError
 from coffret_vault.formats.account import keys_hash
 from coffret_vault.grants.apps import Signed, verify_account_card
@@ -30,9 +31,9 @@ def check_owner(state: AppState, card: AccountCard, words: str | None) -> None:
     if words is not None:
         check_words(words, shown)
     elif known is not None and known != shown:
-        raise OwnerKeyChangedError(hint="Ask the owner for the words that their vault shows.")
+        raise OwnerKeyChangedError(hint=ASK_FOR_WORDS)
     if known != shown:
-        state.keep_owner(card.username, shown)
+        state.keep_owner(card.username, shown, known)
 
 
 def check_asked(state: AppState, asked: Asked, words: str | None) -> AccountCard:

@@ -63,7 +63,8 @@ def witnessed(
 
     Where another process of this app kept one since this one asked, the answer is to a question of
     before, and shorter or not proven by nobody's fault: it is thrown away, and asked for again. No
-    server brings that about alone.
+    server brings that about alone. Nor is it believed where another was quicker to keep one: the
+    two may have been shown two logs.
 
     Args:
         state: the app.
@@ -79,7 +80,10 @@ def witnessed(
         answer = yield from ask(seen.head.size if seen else 0)
         known = last_head(state, held)
         if known == seen:
-            return answer, _take_head(state, held, known, answer)
+            head = _take_head(state, held, known, answer)
+            kept = last_head(state, held)
+            if kept is not None and kept.text == head.text:
+                return answer, head
     raise StoreMovedError(_OTHERS)
 
 

@@ -1,0 +1,83 @@
+"""Processes of one app that a server shows different things at the same time."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+from unittest.mock import patch
+
+import msgspec
+import pytest
+
+from coffret.flows.appstate import AppState, load_app
+from coffret.flows.heads import Heads
+from coffret_vault.envelope.signature import signed_head
+from coffret_vault.errors import OwnerKeyChangedError, TrustError
+from coffret_vault.log.judging import verify_evidence
+from harness.reading import REAL, Reader
+from harness.world import ask
+
+if TYPE_CHECKING:
+    from coffret_vault.formats.checkpoint import SignedHead
+    from harness.world import World
+
+
+@pytest.mark.attack(19)
+def test_two_that_are_shown_two_logs_at_once_see_it(world: World) -> None:
+    """The one that was not quick enough to keep its head does not believe what came with it."""
+    reader = Reader(world)
+    state = reader.access._state
+    shutil.rmtree(state.heads.folder)
+    key, kept = reader.owner.vault._state.keys.identity.signing, Heads.keep
+
+    def quicker(heads: Heads, signed: SignedHead) -> None:
+        other = msgspec.structs.replace(signed.head, root=bytes(32))
+        kept(Heads(state.path), signed_head(key, other))
+        kept(heads, signed)
+
+    with (
+        patch.object(Heads, "keep", quicker),
+        pytest.raises(TrustError, match="two different heads") as caught,
+    ):
+        reader.read()
+    assert caught.value.evidence
+    assert verify_evidence(Path(caught.value.evidence).read_bytes()).verdict.proven
+
+
+@pytest.mark.attack(25)
+def test_two_that_meet_an_owner_by_two_keys_at_once_see_it(world: World) -> None:
+    """What the quicker one keeps as the owner's keys stays; the other one asks nobody."""
+    owner, app = world.owner(), world.app()
+    state, keep, forged = app._state, AppState.keep_owner, os.urandom(32)
+    other = AppState(state.path, state.file, state.ambient)
+
+    def quicker(mine: AppState, username: str, keys: bytes, instead_of: bytes | None) -> None:
+        keep(other, username, forged, None)
+        keep(mine, username, keys, instead_of)
+
+    with patch.object(AppState, "keep_owner", quicker), pytest.raises(OwnerKeyChangedError):
+        ask(app, owner)
+    assert load_app(state.path).owners == {owner.username: forged}
+    assert app.requests() == []
+    ask(app, owner, owner_words=owner.vault.words)
+
+
+def test_one_that_was_shown_more_meanwhile_holds_up_nobody(world: World) -> None:
+    """What another process kept in between is asked for again, and goes on from there."""
+    reader = Reader(world)
+    state = reader.access._state
+    shutil.rmtree(state.heads.folder)
+    other = world.closing(type(reader.app).load(state.path, **world.around()))
+    access, kept, once = other.access(reader.app.requests()[-1]), Heads.keep, [1]
+
+    def quicker(heads: Heads, signed: SignedHead) -> None:
+        if once:
+            once.clear()
+            reader.owner.vault.remember("more")
+            access.memories()
+        kept(heads, signed)
+
+    with patch.object(Heads, "keep", quicker):
+        assert reader.read() == [REAL]
