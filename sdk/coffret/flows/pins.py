@@ -87,7 +87,8 @@ def warnings_about(state: VaultState, manifest: Manifest) -> Iterator[str]:
         name = shown(before.name)
         yield f'you approved this app as "{name}": its name or homepage is another one now'
     others = [app for app in pinned(state).values() if app.app_id != manifest.app_id]
-    if any(_sound(app.name) == _sound(manifest.name) for app in others):
+    sound = _sound(manifest.name)
+    if any(_sound(app.name) == sound for app in others):
         yield "another app that you approved has this name"
     same = manifest.homepage and any(app.homepage == manifest.homepage for app in others)
     if same or any(neighbours(state, manifest)):
