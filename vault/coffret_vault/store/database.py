@@ -45,20 +45,18 @@ class _Cursor(sqlite3.Cursor):
     the interpreter, which the answer needs: outside of its turn, both would wait for ever.
     """
 
-    def __init__(self, connection: Database) -> None:
-        super().__init__(connection)
-        self._turn = connection.turn
+    connection: Database
 
     def fetchone(self) -> Any:  # noqa: ANN401 - as SQLite's own
-        with self._turn:
+        with self.connection.turn:
             return super().fetchone()
 
     def fetchmany(self, size: int | None = _READ_TOGETHER) -> list[Any]:
-        with self._turn:
+        with self.connection.turn:
             return super().fetchmany(size)
 
     def fetchall(self) -> list[Any]:
-        with self._turn:
+        with self.connection.turn:
             return super().fetchall()
 
     def __iter__(self) -> Any:  # noqa: ANN401 - as SQLite's own, which is its own iterator

@@ -123,7 +123,7 @@ class Known:
     @property
     def aside(self) -> bool:
         """Whether what is here counts for nothing, because this thread is reading it again."""
-        return self._aside == this_thread()
+        return self._aside != 0 and self._aside == this_thread()
 
     def hold(self, sealing: Sealing) -> None:
         """Check from now on, with these keys, before anything of it is used."""
