@@ -27,7 +27,7 @@ def rows(count: int, size: int = 10) -> list[StoredRecord]:
     ]
 
 
-@pytest.mark.parametrize("count", [0, 1, 500, 501, 1_234])
+@pytest.mark.parametrize("count", [0, 1, 2_000, 2_001, 4_321])
 def test_they_are_there_for_whatever_comes_next(store: Store, count: int) -> None:
     """What is asked next finds all of them, as if they had been written at once."""
     made = rows(count)

@@ -188,9 +188,8 @@ class Store(Memories):
                 if anew:
                     self.known.forget_all()
                     self.state_seal.forget()
-                self._database.executemany(
-                    "INSERT INTO leaves VALUES (?, ?)", enumerate(verified.leaves, verified.first)
-                )
+                leaves = list(enumerate(verified.leaves, verified.first))
+                self._database.insert("INSERT INTO leaves VALUES", leaves)
                 self._put_states(verified.states, verified.first)
                 self._database.executemany(_PUT_RECORD, map(_flat, records))
                 self.grants.put_rows(grants)
@@ -214,7 +213,7 @@ class Store(Memories):
         # Of a memory that began with these entries there is no row.
         before = [item[0] for item in states.items() if item[1].newest > 1 or item[1].begun < first]
         self.state_seal.swap(before, rows)
-        self._database.executemany("INSERT OR REPLACE INTO memories VALUES (?, ?, ?, ?)", rows)
+        self._database.insert("INSERT OR REPLACE INTO memories VALUES", rows)
         again = [item for item in states.items() if item[1].newest > 1]
         if not again:
             return
