@@ -165,7 +165,7 @@ def test_a_store_that_moved_on_meanwhile_is_not_overwritten(world: World) -> Non
     """What was verified against an older state of the store is refused, not written over it."""
     owner = world.owner()
     state = owner.vault._state
-    new = memory_flows.seal_new(state, NewMemory(Fields(content="x")))
+    new = memory_flows.seal_new(state, NewMemory(Fields(content="x")), sealed=False)
     sent = appending.build(state, put_change(state, [new]))
     owner.vault.remember("in between")
     with pytest.raises(StoreMovedError):

@@ -12,7 +12,6 @@ from coffret.flows.freshness import standing_grants
 from coffret.flows.http import MSGPACK, Request, encode_msgpack
 from coffret.flows.memories import NewMemory, seal_new
 from coffret.flows.same import Chosen, OvertakenError
-from coffret.flows.settled import sealed_by_default
 from coffret.flows.sync import silent
 from coffret.flows.visibility import look
 from coffret.flows.written import Change, Written, put_change
@@ -44,10 +43,9 @@ def remember_many(
     if chosen:
         yield from settle(state)  # some may be on their way
     done: list[Memory] = []
-    yield from look(state, (item.fields for item in everything))
-    default = sealed_by_default(state)
-    sealed = (seal_new(state, item, sealed=default) for item in everything)
-    sealing = Sealing(sealed, standing_grants(state))
+    sealed = yield from look(state, (item.fields for item in everything))
+    written = (seal_new(state, item, sealed=sealed) for item in everything)
+    sealing = Sealing(written, standing_grants(state))
     while batch := sealing.take():
         follows = len(done) + len(batch) < len(everything)
         submit = partial(_create_batch, meanwhile=sealing.ahead if follows else None)

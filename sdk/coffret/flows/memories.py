@@ -55,16 +55,18 @@ class NewMemory(msgspec.Struct, frozen=True):
     created: datetime | None = None
 
 
-def seal_new(state: VaultState, new: NewMemory, *, sealed: bool | None = None) -> Written:
-    """Seal a new memory under a fresh key; ``sealed`` is what the vault says of such, if known."""
-    default = sealed_by_default(state) if sealed is None else sealed
+def seal_new(state: VaultState, new: NewMemory, *, sealed: bool) -> Written:
+    """Seal a new memory under a fresh key; whether it is ``sealed``, where its fields say nothing.
+
+    That was asked of the vault a moment ago, and is again when the memory goes out.
+    """
     now = state.ambient.now()
     created = now if new.created is None else max(0, min(to_micros(new.created), now))
     memory_id = chosen_id(new.memory_id) or state.ambient.new_id()
     stamp = Stamp(state.account_id, memory_id, 1, 1, OWNER, created, now)
     key = generate_key(state.ambient.random)
-    undecided = new.fields.sealed is None and not default
-    fields = checked(new.fields, sealed=default)
+    undecided = new.fields.sealed is None and not sealed
+    fields = checked(new.fields, sealed=sealed)
     return seal_fields(state, stamp, fields, key, undecided=undecided)
 
 
@@ -79,8 +81,8 @@ def remember(state: VaultState, new: NewMemory) -> Flow[Memory]:
         ConflictError: there is a memory with that id that says something else.
     """
     with said_not_kept():
-        yield from look(state, (new.fields,))
-        written = [seal_new(state, new)]
+        sealed = yield from look(state, (new.fields,))
+        written = [seal_new(state, new, sealed=sealed)]
         begun = yield from settle(state, written[0].memory.fields())
         own = written[0].stamp.memory_id
     for identifier in filter(None, (begun, chosen_id(new.memory_id))):

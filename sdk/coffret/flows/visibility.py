@@ -25,11 +25,14 @@ LOOK_AGAIN = 5 * 60 * 1_000_000
 """For so long (µs) a device shows titles without asking whether the owner has settled otherwise."""
 
 
-def look(state: VaultState, many: Iterable[Fields]) -> Flow[None]:
+def look(state: VaultState, many: Iterable[Fields]) -> Flow[bool]:
     """Read the log before something is shown because nobody said that it is not to be.
 
     Not where the vault keeps titles sealed anyway, nor where the log was at its end a short while
     ago: when it was read, or when the owner's newest head was signed on top of it.
+
+    Returns:
+        Whether what nobody says is to be sealed, as :func:`sealed_by_default`.
 
     Raises:
         NetworkError: the server went away; nothing was written.
@@ -37,8 +40,11 @@ def look(state: VaultState, many: Iterable[Fields]) -> Flow[None]:
     """
     if state.store.is_lost():
         yield from sync(state)
-    if not sealed_by_default(state) and any(fields.sealed is None for fields in many):
-        yield from _catch_up(state)
+    sealed = sealed_by_default(state)
+    if not sealed and any(fields.sealed is None for fields in many):
+        was_read = yield from _catch_up(state)
+        return sealed_by_default(state) if was_read else False
+    return sealed
 
 
 def look_before(state: VaultState, header: bytes) -> Flow[None]:
@@ -50,14 +56,16 @@ def look_before(state: VaultState, header: bytes) -> Flow[None]:
         yield from _catch_up(state)
 
 
-def _catch_up(state: VaultState) -> Flow[None]:
-    """Read the log, if this was not done a short while ago."""
+def _catch_up(state: VaultState) -> Flow[bool]:
+    """Read the log, if this was not done a short while ago; whether it was read now."""
     now = state.ambient.now()
     if 0 <= now - state.looked < LOOK_AGAIN:
-        return
+        return False
     head = state.position().head
-    if head is None or not 0 <= now - head.head.time < LOOK_AGAIN:
-        yield from sync(state)
+    if head is not None and 0 <= now - head.head.time < LOOK_AGAIN:
+        return False
+    yield from sync(state)
+    return True
 
 
 def decided(fields: Fields, *, sealed: bool) -> Fields:
