@@ -98,7 +98,8 @@ class AsyncVault(AsyncKeyKeeping, AsyncDevices, AsyncSettling, AsyncIntake):
         Raises:
             InputError: the address or the username cannot be used, or the server says that it is
                 known by other addresses.
-            ConflictError: the username is taken, or there is a vault in this folder.
+            ConflictError: the username is taken, there is a vault in this folder, or another
+                program is just making one there.
             CredentialsError: it was begun in this folder with another passphrase.
         """
         place, around = Path(folder), ambient or Ambient()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from coffret.flows.files import held_alone
 from coffret.flows.proof import pack_session, unpack_session
 from coffret.flows.session import LOG_IN_AGAIN
 from coffret.flows.settled import settled_meta
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
 
 STORE_FILE = "store.db"
 INDEX_FILE = "index.sealed"
+_ENTERING = ".entering.lock"
+_BUSY = "another program is just making a vault in this folder, or entering one there"
+_WAIT = "Wait until it has done, and see what is there then: coffret status."
 _NO_VAULT = "there is no vault in this folder"
 _UNLOCK = "If it is yours: coffret unlock opens it, with the Secret Key of your recovery kit."
 _REPLACED = f"On another device they were replaced. {LOG_IN_AGAIN}"
@@ -68,6 +72,27 @@ def read_recovery_code(code: str) -> SecretBytes:
     return SecretBytes(read_code(RECOVERY_CODE, code))
 
 
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Make or enter a vault in a folder while nobody else does so there.
+
+    What one begins there, another takes for its own from an earlier try, and begins anew.
+
+    Raises:
+        ConflictError: another program does.
+        StoreError: no vault can be kept there.
+    """
+    with ExitStack() as until_left:
+        try:
+            _make_private(folder)
+            until_left.enter_context(held_alone(folder / _ENTERING))
+        except BlockingIOError:
+            raise ConflictError(_BUSY, hint=_WAIT) from None
+        except OSError:
+            raise _no_place(folder) from None
+        yield
+
+
 def check_place(folder: Path) -> None:
     """Find out that a vault can be kept in a folder. Nothing is left there, whatever comes of it.
 
@@ -84,8 +109,11 @@ def check_place(folder: Path) -> None:
         with TemporaryDirectory(dir=folder, prefix=".new-") as trial:
             Store(Path(trial) / STORE_FILE).close()
     except OSError:
-        message = f"no vault can be kept in the folder {folder}"
-        raise StoreError(message) from None
+        raise _no_place(folder) from None
+
+
+def _no_place(folder: Path) -> StoreError:
+    return StoreError(f"no vault can be kept in the folder {folder}")
 
 
 def new_store(folder: Path) -> Store:

@@ -100,7 +100,8 @@ class Vault(KeyKeeping, Devices, Settling, Intake):
         Raises:
             InputError: the address or the username cannot be used, or the server says that it is
                 known by other addresses.
-            ConflictError: the username is taken, or there is a vault in this folder.
+            ConflictError: the username is taken, there is a vault in this folder, or another
+                program is just making one there.
             CredentialsError: it was begun in this folder with another passphrase.
             NetworkError: the answer was lost; call again.
         """

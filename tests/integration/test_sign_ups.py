@@ -215,6 +215,56 @@ def test_other_settings_are_not_taken_for_the_same_call(world: World) -> None:
     _create(world, "sealed-or-not", place)
 
 
+class _Meanwhile(Recorder):
+    """A network on which something is done before the sign-up's answer comes."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        """Do this."""
+        super().__init__()
+        self.act = act
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send it on; the answer comes when it is done."""
+        response = super().handle_request(request)
+        if _sign_up(request):
+            self.act()
+        return response
+
+
+def test_a_second_sign_up_in_the_folder_is_refused(world: World) -> None:
+    """Nor does a login get between: what the first one makes stays its own, and is all there is."""
+    place, owner = world.place(), world.owner()
+    said: list[str] = []
+
+    def meanwhile() -> None:
+        for name in ("twice", "another"):
+            with pytest.raises(ConflictError, match="another program") as raised:
+                _create(world, name, place)
+            said.append(raised.value.hint)
+        with pytest.raises(ConflictError, match="another program"):
+            Vault.login(
+                world.url, owner.username, PASSPHRASE, owner.secret_key, place, **world.around()
+            )
+        with pytest.raises(ConflictError, match="another program"):
+            Vault.recover(
+                world.url,
+                owner.username,
+                owner.kit.recovery_code_text(),
+                "new",
+                place,
+                **world.around(),
+            )
+
+    vault, kit = _create(world, "twice", place, transport=_Meanwhile(meanwhile))
+    assert len(said) == 2
+    assert vault.remember("here").version == 1
+    vault.close()
+    again = world.closing(Vault.open(place, **world.around()))
+    again.unlock(PASSPHRASE, kit.secret_key_code())
+    assert [memory.content for memory in again.list()] == ["here"]
+    assert sorted(path.name for path in place.iterdir() if "store.db" not in path.name) == []
+
+
 @pytest.mark.attack(2)
 def test_nothing_of_the_kit_lies_open_in_the_folder(world: World) -> None:
     """Neither code nor secret, and a damaged file is damage."""

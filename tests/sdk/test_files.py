@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
 
-from coffret.flows.files import erase
+from coffret.flows import files
+from coffret.flows.files import erase, held_alone
 
 if TYPE_CHECKING:
+    import sqlite3
     from pathlib import Path
 
 SAID = b"what nobody is to read"
@@ -59,3 +63,36 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError, match="folder"):
         erase(tmp_path / "folder")
+
+
+def test_what_is_held_alone_is_held_once_and_leaves_nothing(tmp_path: Path) -> None:
+    """Who comes meanwhile is refused at once; who comes afterwards, or finds a file left, holds."""
+    path = tmp_path / "lock"
+    path.touch()
+    for _ in range(2):
+        with held_alone(path):
+            with pytest.raises(BlockingIOError), held_alone(path):
+                pass
+            assert path.exists()
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_was_taken_away_holds_nothing(tmp_path: Path) -> None:
+    """What is locked is what has the name now: not the file of one who has let go meanwhile."""
+    path, locked, others = tmp_path / "lock", files._locked, ExitStack()
+
+    def late(which: Path) -> sqlite3.Connection:
+        lock = locked(which)
+        which.unlink()  # the one who held it lets go, and another comes
+        with patch.object(files, "_locked", locked):
+            others.enter_context(held_alone(which))
+        return lock
+
+    with (
+        others,
+        patch.object(files, "_locked", late),
+        pytest.raises(BlockingIOError),
+        held_alone(path),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []

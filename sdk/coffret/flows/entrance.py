@@ -74,23 +74,24 @@ def create(
     In this order a full disk is noticed while nobody knows of the vault yet. Where the answer is
     lost, the same call goes on.
     """
-    begun = yield from read_begun(folder, origin, username, passphrase, ambient)
-    if begun is not None:
-        opening.clear_begun(folder, begun.prepared)
-    _check_place(folder)
-    yield from _check_known(origin)
-    settings = Settings(sealed=True) if sealed else None
-    if begun is None:
-        make = partial(prepare_vault, origin, username, passphrase, ambient, settings)
-        begun = Begun((yield from aside(make)), ambient.new_id())
-        yield from keep_begun(folder, begun, passphrase, ambient)
-    elif begun.prepared.settled.settings.sealed is not sealed:
-        raise ConflictError(_OTHERWISE)
-    with kept_until_answered(folder, begun):
-        state = opening.begin(folder, begun.prepared, ambient)
-        with _kept_if_whole(state):
-            state.session = yield from submit(begun, ambient)
-    return state, begun.prepared.kit
+    with opening.alone_in(folder):
+        begun = yield from read_begun(folder, origin, username, passphrase, ambient)
+        if begun is not None:
+            opening.clear_begun(folder, begun.prepared)
+        _check_place(folder)
+        yield from _check_known(origin)
+        settings = Settings(sealed=True) if sealed else None
+        if begun is None:
+            make = partial(prepare_vault, origin, username, passphrase, ambient, settings)
+            begun = Begun((yield from aside(make)), ambient.new_id())
+            yield from keep_begun(folder, begun, passphrase, ambient)
+        elif begun.prepared.settled.settings.sealed is not sealed:
+            raise ConflictError(_OTHERWISE)
+        with kept_until_answered(folder, begun):
+            state = opening.begin(folder, begun.prepared, ambient)
+            with _kept_if_whole(state):
+                state.session = yield from submit(begun, ambient)
+        return state, begun.prepared.kit
 
 
 def _check_place(folder: Path) -> None:
@@ -135,15 +136,18 @@ def login(
     ambient: Ambient,
 ) -> Flow[VaultState]:
     """Enter a vault and sync it. Errors as ``Vault.login``."""
-    opening.check_place(folder)
-    yield from _check_known(origin)
-    entered = yield from enter_with_passphrase(origin, username, passphrase, secret_key, ambient)
-    state = opening.join(folder, entered, ambient)
-    with _kept_if_whole(state):
-        state.know(secret_key)
-        yield from _first_sync(state)
-    drop_begun(folder)
-    return state
+    with opening.alone_in(folder):
+        opening.check_place(folder)
+        yield from _check_known(origin)
+        entered = yield from enter_with_passphrase(
+            origin, username, passphrase, secret_key, ambient
+        )
+        state = opening.join(folder, entered, ambient)
+        with _kept_if_whole(state):
+            state.know(secret_key)
+            yield from _first_sync(state)
+        drop_begun(folder)
+        return state
 
 
 def _first_sync(state: VaultState, kit: str = "") -> Flow[None]:
@@ -177,20 +181,21 @@ def recover(
 
     Where there is a ``kit``, its account and its head are compared before anything is changed.
     """
-    opening.check_place(folder)
-    printed = read_kit(kit) if kit else None
-    yield from _check_known(origin)
-    entered = yield from enter_with_recovery(origin, username, recovery_code, ambient)
-    if printed is not None and printed.account_id != entered.account.account_id:
-        message = "the server answers for another account than the recovery kit's"
-        raise TrustError(message)
-    state = opening.join(folder, entered, ambient)
-    secret_key = SecretBytes(ambient.random(SECRET_KEY_BYTES))
-    with _kept_if_whole(state):
-        yield from _first_sync(state, kit)
-        yield from replace_passphrase(state, passphrase, secret_key)
-    drop_begun(folder)
-    return state, write_code(SECRET_KEY, secret_key.reveal())
+    with opening.alone_in(folder):
+        opening.check_place(folder)
+        printed = read_kit(kit) if kit else None
+        yield from _check_known(origin)
+        entered = yield from enter_with_recovery(origin, username, recovery_code, ambient)
+        if printed is not None and printed.account_id != entered.account.account_id:
+            message = "the server answers for another account than the recovery kit's"
+            raise TrustError(message)
+        state = opening.join(folder, entered, ambient)
+        secret_key = SecretBytes(ambient.random(SECRET_KEY_BYTES))
+        with _kept_if_whole(state):
+            yield from _first_sync(state, kit)
+            yield from replace_passphrase(state, passphrase, secret_key)
+        drop_begun(folder)
+        return state, write_code(SECRET_KEY, secret_key.reveal())
 
 
 def sync_all(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _PATIENCE = 30.0
 """Seconds for which another process may hold a file: it does for the time of one writing."""
+_TRIES = 16
 _ITSELF = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 """What has a name is opened, following no link and waiting for no pipe."""
 
@@ -74,6 +75,50 @@ def sync_folder(folder: Path) -> None:
             os.fsync(found)
     finally:
         os.close(found)
+
+
+@contextmanager
+def held_alone(path: Path) -> Iterator[None]:
+    """Hold a name that nothing else uses, at once or not at all, until the block is left.
+
+    The lock is of the kind of :func:`held`, and is taken away while it is held: no file stays. Who
+    waited for one that was taken away holds nothing with it, and sees so by what has the name now.
+
+    Raises:
+        BlockingIOError: another process holds it.
+        OSError: it cannot be held.
+    """
+    with closing(_locked_alone(path)):
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # an open file keeps its name on some systems
+                path.unlink()
+
+
+def _locked_alone(path: Path) -> sqlite3.Connection:
+    for _ in range(_TRIES):
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        with suppress(FileNotFoundError):
+            before = path.lstat()
+            lock = _locked(path)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(before, path.lstat()):
+                    return lock
+            lock.close()
+    raise BlockingIOError
+
+
+def _locked(path: Path) -> sqlite3.Connection:
+    lock = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    try:
+        lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.Error as error:
+        lock.close()
+        busy = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+        raise (BlockingIOError if busy else OSError) from error
+    return lock
 
 
 @contextmanager
