@@ -245,6 +245,7 @@ def unlock(state: VaultState, passphrase: str, secret_key: SecretBytes) -> None:
         CredentialsError: they do not open this vault.
         KeysChangedError: they are those of a key change that was interrupted here.
     """
+    state.reload()  # another process of this device may have replaced them since
     try:
         state.unlock(unlock_with_passphrase(state.account, passphrase, secret_key, state.ambient))
     except CredentialsError:
@@ -269,6 +270,7 @@ def check_secrets(state: VaultState, passphrase: str, secret_key: SecretBytes) -
     Raises:
         CredentialsError: they do not open it.
     """
+    state.reload()
     unlock_with_passphrase(state.account, passphrase, secret_key, state.ambient)
 
 
@@ -303,6 +305,7 @@ def unlock_held(state: VaultState, held: HeldKeys) -> None:
     Raises:
         CredentialsError: they are another vault's, or were replaced since.
     """
+    state.reload()
     login = SigningKey(held.login_seed)
     state.unlock(reopen_account(state.place, state.account, login, held.account_key))
     state.session = unpack_session(held.session, state.ambient)

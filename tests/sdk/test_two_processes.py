@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import msgspec
+import pytest
 
+from adversary.test_key_changes import NEW, change
 from coffret import Vault
 from coffret.flows import append, unsent
+from coffret_vault.errors import CredentialsError
 from coffret_vault.formats.checkpoint import parse_head
 from harness.network import Evil
 from harness.world import PASSPHRASE
@@ -16,7 +19,7 @@ from harness.world import PASSPHRASE
 if TYPE_CHECKING:
     import httpx
 
-    from harness.world import World
+    from harness.world import Owner, World
 
 
 def sizes(evil: Evil) -> list[int]:
@@ -49,3 +52,45 @@ def test_one_head_of_a_size_leaves_the_device(world: World) -> None:
         owner.vault.remember("by this one")
     assert sizes(evil) == [before + 2]
     assert {memory.content for memory in other.list()} == {"by the other process", "by this one"}
+
+
+@pytest.fixture
+def twice(world: World) -> tuple[Owner, Vault, Vault]:
+    """An owner, and another device of theirs in two processes, both unlocked."""
+    owner = world.owner()
+    one = world.device(owner)
+    two = world.closing(Vault.open(one.folder, **world.around()))
+    two.unlock(PASSPHRASE, owner.secret_key)
+    return owner, one, two
+
+
+@pytest.mark.parametrize("enter", ["log_in_again", "unlock"])
+def test_keys_that_the_other_process_took_up_open_this_one(
+    twice: tuple[Owner, Vault, Vault], enter: str
+) -> None:
+    """They are not taken for a thief's, who would know the Secret Key by which it was opened."""
+    owner, one, two = twice
+    code = change(owner.vault).secret_key_code()
+    one.log_in_again(NEW, code)
+    getattr(two, enter)(NEW, code)
+    assert two.remember("by the other process").version == 1
+    assert len(one.list()) == 1
+
+
+def test_a_passphrase_that_the_other_process_set_counts_in_this_one(
+    twice: tuple[Owner, Vault, Vault],
+) -> None:
+    """The one before it opens nothing any more, and neither changes it nor deletes the account."""
+    owner, one, two = twice
+    one.change_passphrase(PASSPHRASE, NEW, owner.secret_key)
+    for refused in (
+        lambda: two.change_passphrase(PASSPHRASE, "third", owner.secret_key),
+        lambda: two.delete_account(PASSPHRASE, owner.secret_key),
+        lambda: two.unlock(PASSPHRASE, owner.secret_key),
+    ):
+        with pytest.raises(CredentialsError):
+            refused()
+    two.lock()
+    two.unlock(NEW, owner.secret_key)
+    two.change_passphrase(NEW, "third", owner.secret_key)
+    assert two.delete_account("third", owner.secret_key).erased in {True, False}

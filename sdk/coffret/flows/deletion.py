@@ -55,6 +55,7 @@ def delete_account(
         AccountDeletedError: it was deleted before.
         TrustError: the server does not show what it was told.
     """
+    state.reload()  # another process of this device may have changed what opens it
     check_kept(state)
     unlock = partial(unlock_with_passphrase, state.account, passphrase, secret_key, state.ambient)
     keys = yield from aside(unlock)

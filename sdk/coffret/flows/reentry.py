@@ -50,6 +50,7 @@ def log_in_again(
             keys that open with the Secret Key of before.
         LockedError: the vault was locked meanwhile, and is.
     """
+    state.reload()  # another process of this device may have done it already
     account, locks = state.account, state.locks
     entered = yield from _entered(state, passphrase, secret_key)
     _check_same_vault(account, entered.account)
