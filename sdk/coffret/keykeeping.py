@@ -82,20 +82,34 @@ class KeyKeeping(LocalVault):
         return self._driver.run(flow)
 
     def log_in_again(
-        self, passphrase: str, secret_key: str, progress: Progress = silent
+        self,
+        passphrase: str,
+        secret_key: str,
+        progress: Progress = silent,
+        *,
+        give_up: bool = False,
     ) -> SyncReport:
         """Enter with the passphrase and Secret Key of now, after they were changed elsewhere.
 
-        Everything on this device stays. The vault is unlocked afterwards.
+        Everything on this device stays. The vault is unlocked afterwards. A change that waited here
+        under the keys of before is in ``unkept()`` then, with its words.
+
+        Args:
+            passphrase: of now.
+            secret_key: of now, ``CF1-…``.
+            progress: told how much is done.
+            give_up: where the vault is locked, let go of what such a change said.
 
         Raises:
             AccountDeletedError: the account was deleted, as its keys or the server say.
             CodeTypoError: the Secret Key was mistyped.
+            ConflictError: the keys were changed, and a change waits here that only those of before
+                open, or was given up: unlock with these first, or give it up.
             CredentialsError: they do not open the vault as it is now.
             TrustError: the server shows something that cannot be true.
         """
         key = opening.read_secret_key(secret_key)
-        flow = log_in_again(self._state, passphrase, key, progress)
+        flow = log_in_again(self._state, passphrase, key, progress, give_up=give_up)
         return self._driver.run(flow)
 
     def delete_account(self, passphrase: str, secret_key: str) -> AccountDeleted:

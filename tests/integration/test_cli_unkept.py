@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cli_harness import Cli
+    from coffret import RecoveryKit
 
 pytestmark = pytest.mark.usefixtures("one_try")
 
@@ -65,3 +67,36 @@ def test_a_sync_says_how_many_were_given_up(owner: Cli) -> None:
     ran = owner("sync", "--json")
     assert ran.data()["unkept"] == 1
     assert "coffret unkept" in ran.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no agent")
+def test_what_waited_is_taken_along_when_the_keys_are_changed(
+    cli: Cli, url: str, tmp_path: Path
+) -> None:
+    """Login goes by the keys that the agent has; without these it says so, and gives nothing up."""
+    name, around = f"changed-{uuid.uuid4().hex[:8]}", cheap()
+    key = code_in(cli.init(url, name), "CF1")
+    kits: list[RecoveryKit] = []
+    with Vault.open(
+        cli.home / "data/vaults/default", ambient=around, transport=(network := Losing())
+    ) as vault:
+        vault.unlock(PASSPHRASE, key)
+        network.left = 0
+        with pytest.raises(NetworkError):
+            vault.remember("lost words")
+    with Vault.login(url, name, PASSPHRASE, key, tmp_path / "other", ambient=around) as other:
+        other.change_keys("the new one", kits.append)
+    secrets: dict[str, Any] = {
+        "stdin": f"the new one\n{kits[0].secret_key_code()}\n",
+        "COFFRET_PASSPHRASE_FILE": "",
+    }
+    refused = cli("login", "--json", code=7, **secrets).error()
+    assert "coffret unlock" in refused["hint"]
+    cli.process("unlock", "--for", "5m")
+    ran = cli("login", **secrets)
+    assert "coffret unkept" in ran.err
+    cli.passphrase.write_text("the new one\n")
+    shown = cli("unkept").out
+    assert "the keys were changed" in shown
+    assert "lost words" in shown
+    assert "cannot be read" not in shown

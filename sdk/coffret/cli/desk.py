@@ -122,14 +122,14 @@ class Desk:
             CredentialsError: passphrase and Secret Key do not open it.
         """
         vault = self.locked()
-        if not self._unlock_by_agent(vault):
+        if not self.unlock_by_agent(vault):
             self.unlock(vault)
         return vault
 
     def unlocked(self) -> Vault | None:
         """The vault, unlocked by its agent; None where it has none, and nobody is asked."""
         vault = self.locked()
-        return vault if self._unlock_by_agent(vault) else None
+        return vault if self.unlock_by_agent(vault) else None
 
     def synced(self) -> Vault:
         """The vault, unlocked and up to date with the server."""
@@ -205,7 +205,8 @@ class Desk:
         """
         return app.access(request_of(app, request))
 
-    def _unlock_by_agent(self, vault: Vault) -> bool:
+    def unlock_by_agent(self, vault: Vault) -> bool:
+        """Unlock a vault with what its agent holds, if there is one; whether it is unlocked."""
         keys = self.agent.keys()
         if keys is None:
             return False

@@ -313,7 +313,8 @@ def _keep(state: VaultState, made: NewKeys, sent: Sent, wraps: Wraps) -> None:
     card, at = state.account.card, sent.append.base
     reign = Reign(card, at, made.succession, made.signature)
     account = msgspec.structs.replace(made.account, earlier=(*state.account.earlier, reign))
-    meta = own_slots(account.keyslots).meta(account) | sealed_anew(state, made.keys.keyring)
+    told = sealed_anew(state, state.keys.keyring, made.keys.keyring)
+    meta = own_slots(account.keyslots).meta(account) | told
     rows = state.store.records_under(_kek(state.account))
     records = [_rewrapped_record(row, wraps, _kek(account)) for row in rows]
     try:

@@ -9,7 +9,7 @@ import msgspec
 from coffret.flows.freshness import NEED_KEYS, is_stale
 from coffret.flows.grantfeed import ACTIVE, grant_wrapping, wrapping_for
 from coffret_vault.errors import FormatError, OpenError
-from coffret_vault.formats.memory import KEK, Header, Payload, Record, parse_header
+from coffret_vault.formats.memory import KEK, Header, Kek, Payload, Record, parse_header
 from coffret_vault.formats.sharing import CREATE
 from coffret_vault.grants.given import give_key
 from coffret_vault.grants.select import matches
@@ -17,16 +17,18 @@ from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.primitives.symmetric import generate_key
 from coffret_vault.records.memory import PENDING, REJECTED, Memory, Review, from_micros
 from coffret_vault.records.seal import (
+    Wrapping,
     open_version,
     to_memory,
     unwrap_memory_key,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from coffret.flows.state import VaultState
     from coffret.flows.written import Wrap
+    from coffret_vault.keyring import Keyring
     from coffret_vault.log.replay import MemoryState
     from coffret_vault.records.seal import Stamp
     from coffret_vault.store import GrantRow
@@ -46,12 +48,26 @@ def open_record(state: VaultState, record: Record) -> Opened:
     Raises:
         OpenError: whatever the cause.
     """
+    return _opened(record, lambda kek: wrapping_for(state, kek, {}))
+
+
+def open_own(keyring: Keyring, record: Record) -> Opened:
+    """Open a record that is wrapped for its owner, with these keys. Errors as above."""
+
+    def wrapping(kek: Kek) -> Wrapping:
+        if kek.grant_id is not None:
+            raise OpenError
+        return Wrapping(kek, keyring.kek("memory", kek.generation))
+
+    return _opened(record, wrapping)
+
+
+def _opened(record: Record, wrapping: Callable[[Kek], Wrapping]) -> Opened:
     try:
         header, kek = parse_header(record.header), KEK.decode(record.kek)
     except FormatError:
         raise OpenError from None
-    wrapping = wrapping_for(state, kek, {})
-    key = unwrap_memory_key(header, record.wrap, wrapping)
+    key = unwrap_memory_key(header, record.wrap, wrapping(kek))
     return Opened(header, open_version(record.header, record.envelope, key), key)
 
 

@@ -21,7 +21,9 @@ from coffret.flows.session import let_go
 from coffret.flows.signup import enter_with_passphrase, unlock_with_passphrase
 from coffret.flows.state import AccountFile, Entering, intended_meta
 from coffret.flows.sync import SyncReport, silent, sync
-from coffret_vault.errors import CredentialsError, LockedError, OpenError, TrustError
+from coffret.flows.unkept import forget_arrived, names_of_unkept
+from coffret.flows.unsent import brought_along, is_sealed_here
+from coffret_vault.errors import ConflictError, CredentialsError, LockedError, OpenError, TrustError
 from coffret_vault.formats.memory import KEK, Kek
 from coffret_vault.records.rewrap import KeyName, open_wrap
 from coffret_vault.records.seal import check_opens
@@ -35,19 +37,37 @@ if TYPE_CHECKING:
     from coffret_vault.store import StoredRecord
 
 
+_WAITS = (
+    "a change waits on this device, or was given up here, and only the passphrase and Secret Key "
+    "of before open what it says"
+)
+_UNLOCK_FIRST = (
+    "Unlock with those of before (coffret unlock), and log in again then with those of now: the "
+    "change is taken along. Or give it up: coffret login --give-up."
+)
+
+
 def log_in_again(
-    state: VaultState, passphrase: str, secret_key: SecretBytes, progress: Progress = silent
+    state: VaultState,
+    passphrase: str,
+    secret_key: SecretBytes,
+    progress: Progress = silent,
+    *,
+    give_up: bool = False,
 ) -> Flow[SyncReport]:
     """Enter with the passphrase and Secret Key of now, keep what is here, and sync.
 
     Until the log under the new keys is verified, and goes on from the one that is here, this device
-    stays with the keys of before: they alone open what the server has lost, or withholds.
+    stays with the keys of before: they alone open what the server has lost, or withholds. What this
+    device had noted down for its owner is taken along where those keys are at hand.
 
     Raises:
         AccountDeletedError: the account was deleted, as its keys or the server say.
         CredentialsError: they do not open the vault as it is now.
         TrustError: the server shows another vault, an older one, wraps that do not open, or new
             keys that open with the Secret Key of before.
+        ConflictError: the vault is locked, and has noted down what only the keys of before open. It
+            is not to be ``given up``.
         LockedError: the vault was locked meanwhile, and is.
     """
     state.reload()  # another process of this device may have done it already
@@ -56,9 +76,11 @@ def log_in_again(
     _check_same_vault(account, entered.account)
     if entered.account.generation > account.generation:
         yield from aside(partial(_check_made_anew, state, passphrase, secret_key))
-    before = state._unlocked  # noqa: SLF001 - put back if this fails
+        if state.is_locked and not give_up and is_sealed_here(state):
+            raise ConflictError(_WAITS, hint=_UNLOCK_FIRST)
+    before, noted = state._unlocked, names_of_unkept(state)  # noqa: SLF001 - put back if this fails
     try:
-        yield from _adopt(state, entered, locks, progress)
+        yield from _adopt(state, entered, before, locks, progress)
         # What was sent under the keys of before and not answered is in the log now, or never will
         # be.
         report = yield from sync(state, progress)
@@ -69,9 +91,11 @@ def log_in_again(
     state.entering = None
     if before is not None:
         before.keyring.wipe()
+    forget_arrived(state)
     after = yield from sync_all(state, progress)
     entries, records = report.entries + after.entries, report.records + after.records
-    report = SyncReport(entries, records, after.unwritten)
+    unkept = len(names_of_unkept(state) - noted)
+    report = SyncReport(entries, records, after.unwritten, unkept)
     if _outdated(state):
         message = "the server withholds the keys of memories that are on this device"
         raise TrustError(message)
@@ -139,7 +163,9 @@ def _check_made_anew(state: VaultState, passphrase: str, secret_key: SecretBytes
     raise TrustError(message)
 
 
-def _adopt(state: VaultState, entered: Entered, locks: int, progress: Progress) -> Flow[None]:
+def _adopt(
+    state: VaultState, entered: Entered, before: Unlocked | None, locks: int, progress: Progress
+) -> Flow[None]:
     """Work with the account of now, and have what is here opened by it.
 
     Nothing of that is kept before the log is verified under it, and then all of it in one step: a
@@ -165,7 +191,8 @@ def _adopt(state: VaultState, entered: Entered, locks: int, progress: Progress) 
     records = (yield from _rewrapped_records(state, waiting, progress)) if waiting else []
     if account.generation > here.generation:
         opened = {(row.memory_id, row.version) for row in records}
-        state.entering = Entering(records, names - opened)
+        notes = partial(brought_along, state, before.keyring) if before else dict
+        state.entering = Entering(records, names - opened, notes)
         return
     # Of keys that were here already. The sync that follows compares the keyslots with the log.
     state.store.take_over(records, {})

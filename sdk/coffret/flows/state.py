@@ -29,6 +29,8 @@ from coffret_vault.records.seal import Wrapping
 from coffret_vault.store import Sealing, decoded
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from coffret.flows.proof import Session
     from coffret.sharing import AppCheck
     from coffret_vault.keyslots.slots import Place
@@ -220,10 +222,12 @@ class Entering(NamedTuple):
     Attributes:
         records: those that are here, with the wraps of now.
         withheld: the memories and versions that are here and of which the server showed no wrap.
+        notes: gives what this device had noted down, as it is kept from now on.
     """
 
     records: list[StoredRecord]
     withheld: frozenset[tuple[bytes, int]]
+    notes: Callable[[], Mapping[str, bytes]] = dict
 
 
 def _nothing() -> None:

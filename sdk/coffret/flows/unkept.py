@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret.flows.keys import open_record
+from coffret.flows.keys import open_own
 from coffret_vault.errors import (
     NotFoundError,
     OpenError,
@@ -71,8 +71,8 @@ class Unkept(Unshown, msgspec.Struct, frozen=True):
         id: names it, for ``forget_unkept``.
         at: when it was given up; None where that can be read no more.
         why: ``overtaken`` where another device wrote first, ``keys-changed`` where the owner's keys
-            were changed first (what it was can be read no more then, nor whether it arrived), or
-            the code of the error by which the server refused it.
+            were changed first (where this device was locked then, what it was can be read no more,
+            nor whether it arrived), or the code of the error by which the server refused it.
         entries: what it would have done.
         memories: what the memories would have said that it would have written.
     """
@@ -110,15 +110,15 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Loss).decode
 
 
-def words_of(state: VaultState, records: Iterable[Record]) -> tuple[tuple[bytes, bytes], ...]:
-    """What records say, opened; those that do not open are left out."""
-    return tuple(_words(state, records))
+def words_of(keyring: Keyring, records: Iterable[Record]) -> tuple[tuple[bytes, bytes], ...]:
+    """What the owner's records say, opened; those that do not open are left out."""
+    return tuple(_words(keyring, records))
 
 
-def _words(state: VaultState, records: Iterable[Record]) -> Iterator[tuple[bytes, bytes]]:
+def _words(keyring: Keyring, records: Iterable[Record]) -> Iterator[tuple[bytes, bytes]]:
     for record in records:
         try:
-            opened = open_record(state, record)
+            opened = open_own(keyring, record)
         except OpenError:
             continue
         yield record.header, serialize_payload(opened.payload, MAX_OWN_PAYLOAD)
@@ -224,8 +224,19 @@ def let_go(state: VaultState, names: Iterable[str]) -> None:
         state.store.set_meta(name, b"")
 
 
-def sealed_anew(state: VaultState, keyring: Keyring) -> dict[str, bytes]:
-    """All of them under the keys that follow, to be kept with these.
+def forget_arrived(state: VaultState) -> None:
+    """Forget those that are in the log after all."""
+    arrived = []
+    for name, sealed in _sorted(state):
+        with suppress(StoreAlteredError):
+            note = open_note(state.keys.keyring, name, sealed)
+            if note is not None and read_loss(note).arrived(state):
+                arrived.append(name)
+    let_go(state, arrived)
+
+
+def sealed_anew(state: VaultState, before: Keyring, after: Keyring) -> dict[str, bytes]:
+    """All of them under the keys that follow on others, to be kept with these.
 
     What was not noted by this vault stays as it is: the server has the change of keys by now, and
     whoever looks at it is told.
@@ -233,9 +244,9 @@ def sealed_anew(state: VaultState, keyring: Keyring) -> dict[str, bytes]:
     anew: dict[str, bytes] = {}
     for name, sealed in _sorted(state):
         with suppress(StoreAlteredError):
-            note = open_note(state.keys.keyring, name, sealed)
+            note = open_note(before, name, sealed)
             if note is not None:
-                anew[name] = seal_note(keyring, name, note, random=state.ambient.random)
+                anew[name] = seal_note(after, name, note, random=state.ambient.random)
     return anew
 
 

@@ -15,7 +15,7 @@ is what this vault noted down, not what somebody put into a file (docs/adr/0025)
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,7 +24,7 @@ from coffret.flows.http import JSON, LogMovedError, Request, succeed
 from coffret.flows.session import send
 from coffret.flows.state import intended_meta, load_intended
 from coffret.flows.sync import sync
-from coffret.flows.unkept import KEYS_CHANGED, OVERTAKEN, Loss, noted, words_of
+from coffret.flows.unkept import KEYS_CHANGED, OVERTAKEN, PREFIX, Loss, noted, sealed_anew, words_of
 from coffret_vault.errors import (
     ConflictError,
     ForbiddenError,
@@ -39,13 +39,14 @@ from coffret_vault.errors import (
 )
 from coffret_vault.formats.memory import Record
 from coffret_vault.formats.unshown import Unshown
-from coffret_vault.store import decoded, open_note, seal_note
+from coffret_vault.store import decoded, is_of, open_note, seal_note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
+    from coffret_vault.keyring import Keyring
     from coffret_vault.log.verify import Position
     from coffret_vault.records.memory import Fields
 
@@ -277,6 +278,34 @@ def resend(state: VaultState, again: Fields | None = None) -> Flow[Resent]:
     return Resent(overtaken=record, noted=frozenset(name for name, value in lost.items() if value))
 
 
+def is_sealed_here(state: VaultState) -> bool:
+    """Whether a change waits, or was given up, that nobody can read once the keys are others."""
+    notes = {_NAME: state.store.meta(_NAME) or _NONE, **state.store.noted(PREFIX)}
+    return any(is_of(note, state.account.generation) for note in notes.values())
+
+
+def brought_along(state: VaultState, before: Keyring) -> dict[str, bytes]:
+    """What waits, or was given up, under the keys of before; as it is kept with those of now.
+
+    What waits is given up: what was signed with keys of before is in the log, or never will be. It
+    is not written anew either, whatever it is: who has those keys may have put it here. So the
+    owner is told what it says, and says it again.
+    """
+    notes = sealed_anew(state, before, state.keys.keyring)
+    kept = state.store.meta(_NAME) or _NONE
+    note = None
+    with suppress(StoreAlteredError):  # somebody else's: that is told by the next sync
+        note = open_note(before, _NAME, kept) if kept else None
+    if note is None:
+        return notes
+    unsent = _read(note)
+    body, now = unsent.brings(), state.ambient.now()
+    words = words_of(before, body.records)
+    loss = Loss(now, KEYS_CHANGED, unsent.base, body.leaves, words)
+    told = {} if unsent.covers else noted(state, loss, tried=False)
+    return {**notes, **told, **SETTLED}
+
+
 def _read(note: bytes) -> _Unsent:
     return decoded(_decode, note)
 
@@ -290,7 +319,7 @@ def _lost(state: VaultState, unsent: _Unsent | None, why: str, again: Fields | N
     loss = Loss(now, why, unsent.base, body.leaves)
     if unsent.covers or loss.arrived(state):
         return None
-    loss = msgspec.structs.replace(loss, words=words_of(state, body.records))
+    loss = msgspec.structs.replace(loss, words=words_of(state.keys.keyring, body.records))
     if again is not None and [_of(memory.fields()) for memory in loss.memories()] == [_of(again)]:
         return None
     return loss

@@ -45,6 +45,11 @@ def open_note(keyring: Keyring, name: str, sealed: bytes) -> bytes | None:
         raise StoreAlteredError from None
 
 
+def is_of(sealed: bytes, generation: int) -> bool:
+    """Whether a note says that it was sealed with the keys of a generation; needs no keys."""
+    return len(sealed) > _GENERATION and sealed[:_GENERATION] == u64(generation)
+
+
 def note_header(account_id: bytes, generation: int, name: str) -> bytes:
     """The header under which a note is sealed."""
     return pae("local-note", account_id, u64(generation), write_text(name))

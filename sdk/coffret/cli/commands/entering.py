@@ -1,6 +1,7 @@
 """Begin: make a vault, enter one on a new device, recover one."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,7 +34,7 @@ from coffret_vault.formats.account import check_username
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from coffret.flows.sync import Progress
+    from coffret.flows.sync import SyncReport
     from coffret.kit import RecoveryKit
     from coffret.vault import Vault
 
@@ -105,12 +106,18 @@ def login(
     server: Server = None,
     username: Username = None,
     secret_key_store: KeyStore = None,
+    give_up: Annotated[
+        bool,
+        typer.Option(
+            "--give-up", help="Let go of changes that only the passphrase of before would open."
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Enter an existing vault on this device, or enter it again after its keys were changed."""
     desk = desk_of(context, as_json=json)
     if desk.has_vault() and server is None and username is None:
-        _log_in_again(desk, secret_key_store)
+        _log_in_again(desk, secret_key_store, give_up=give_up)
         return
     check_secret_key(desk.places, desk.name, secret_key_store)
     url, owner = _where(desk, server, username)
@@ -124,17 +131,22 @@ def login(
     _welcome(desk, vault, kept)
 
 
-def _log_in_again(desk: Desk, wanted: Kept | None) -> None:
-    """Enter the vault of this device with what its owner has now; what is here stays."""
+def _log_in_again(desk: Desk, wanted: Kept | None, *, give_up: bool) -> None:
+    """Enter the vault of this device with what its owner has now; what is here stays.
+
+    Where the agent has the keys of before, what is sealed with these is taken along.
+    """
     vault = desk.locked()
+    desk.unlock_by_agent(vault)
     passphrase = desk.asker.secret(PASSPHRASE)
     kept = find_secret_key(desk.places, desk.name)
     profile = load_profile(desk.places, desk.name)
     code = kept or ""
     with desk.out.progress() as progress:
-        if not kept or not _fits(vault, passphrase, kept, progress):
+        enter = partial(vault.log_in_again, passphrase, progress=progress, give_up=give_up)
+        if not kept or not _fits(enter, kept):
             code = desk.asker.secret(SECRET_KEY)
-            vault.log_in_again(passphrase, code, progress)
+            enter(code)
     where = wanted or (profile.kept_in if profile else None)
     try:
         desk.agent.lock()
@@ -142,10 +154,10 @@ def _log_in_again(desk: Desk, wanted: Kept | None) -> None:
         _welcome(desk, vault, keep_key(desk, vault, code.strip(), where))
 
 
-def _fits(vault: "Vault", passphrase: str, code: str, progress: "Progress") -> bool:
+def _fits(enter: "Callable[[str], SyncReport]", code: str) -> bool:
     """Log in again with the Secret Key that is kept here, which may be that of before."""
     try:
-        vault.log_in_again(passphrase, code, progress)
+        enter(code)
     except CredentialsError:
         return False
     return True

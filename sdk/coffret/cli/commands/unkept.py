@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 _WHY = {
     "overtaken": "another device had written before it arrived",
-    "keys-changed": "the keys were changed meanwhile; what it was cannot be read any more, nor "
-    "whether it arrived",
+    "keys-changed": "the keys were changed before it arrived",
 }
 _WHAT = {
     "put": "write the memory",
@@ -69,6 +68,8 @@ def unkept(
 
 def _lines(item: "Unkept") -> "Iterator[str]":
     why = _WHY.get(item.why, f"the server refused it ({item.why})")
+    if not item.entries:
+        why += "; what it was cannot be read any more, nor whether it arrived"
     yield f"{item.id}. {day(item.at) + ': ' if item.at else ''}{why}."
     for entry in item.entries[:_SHOWN]:
         yield f"   It would {_WHAT.get(entry.kind, entry.kind)} {entry.subject}."
