@@ -141,6 +141,36 @@ def test_the_same_call_again_loses_nothing(world: World, owner: Owner, network: 
     assert owner.vault.status().unkept == 0
 
 
+def test_a_new_memory_hides_no_version_that_was_given_up(
+    world: World, owner: Owner, network: Refusing
+) -> None:
+    """That the same words are said elsewhere changes nothing of the memory that was to say them."""
+    vault, other = owner.vault, world.device(owner)
+    memory_id = _lost_words(network, vault)
+    _read_and_write(other)
+    vault.remember("lost words")
+    (found,) = vault.unkept()
+    assert [(entry.subject, entry.version) for entry in found.entries] == [(memory_id, 2)]
+    assert vault.get(memory_id).content == "before"
+
+
+def test_what_was_refused_and_is_said_again_is_no_loss(owner: Owner, network: Refusing) -> None:
+    """The same call, once the server takes it, does what was given up; nobody is told of that."""
+    _lost(network, lambda: owner.vault.remember("lost", title="T"))
+    refused: list[int] = []
+
+    def once_only(request: httpx.Request) -> bool:
+        refused.append(request.url.path in APPENDS)
+        network.refusing = sum(refused) == 1
+        return False
+
+    network.lose = once_only
+    network.refusing = True
+    owner.vault.remember("lost", title="T")
+    assert owner.vault.status().unkept == 0
+    assert [memory.content for memory in owner.vault.list()] == ["lost"]
+
+
 @pytest.mark.parametrize("change", [{"tags": ["t"]}, {"sealed": True}])
 def test_a_version_is_made_for_more_than_its_words(
     world: World, owner: Owner, network: Refusing, change: dict[str, Any]

@@ -63,7 +63,6 @@ if TYPE_CHECKING:
     from coffret_vault.log.tree import Frontier
     from coffret_vault.log.verify import Position
     from coffret_vault.primitives.identity import SigningKey
-    from coffret_vault.records.memory import Fields
 
 _UNMOVED = 3
 _ROUNDS = 100
@@ -307,13 +306,8 @@ def _plain(body: Append) -> Request:
     return Request("POST", "/log", encode_msgpack(body), media=MSGPACK, by_head=True)
 
 
-def settle(state: VaultState, again: Fields | None = None) -> Flow[bytes]:
+def settle(state: VaultState) -> Flow[bytes]:
     """Find out what became of the last change: it is sent again, or what it began written anew.
-
-    Args:
-        state: the vault.
-        again: the memory that the caller is about to write: where just that is given up, nothing
-            is lost.
 
     Returns:
         The id of the memory that it began, if it was one and the server has it now; else nothing.
@@ -323,7 +317,7 @@ def settle(state: VaultState, again: Fields | None = None) -> Flow[bytes]:
         TrustError: the server says that the log has grown, and shows nothing of it.
         StoreAlteredError: what waits is not this vault's; it is dropped, after a sync.
     """
-    found = yield from resend(state, again)
+    found = yield from resend(state)
     if found.overtaken is None:
         return found.begun
     opened = open_record(state, found.overtaken)

@@ -14,6 +14,7 @@ from coffret.flows.keys import next_key, open_memory
 from coffret.flows.same import chosen_id, same_memory, taken
 from coffret.flows.settled import is_confirmed, sealed_by_default
 from coffret.flows.spoilt import current_memory, open_current
+from coffret.flows.unkept import forget_said_again, names_of_unkept
 from coffret.flows.unsent import said_not_kept
 from coffret.flows.visibility import hidden, look, look_before
 from coffret.flows.written import Change, Written, put_change, seal_fields
@@ -83,7 +84,8 @@ def remember(state: VaultState, new: NewMemory) -> Flow[Memory]:
     with said_not_kept():
         sealed = yield from look(state, (new.fields,))
         written = [seal_new(state, new, sealed=sealed)]
-        begun = yield from settle(state, written[0].memory.fields())
+        before = names_of_unkept(state)
+        begun = yield from settle(state)
         own = written[0].stamp.memory_id
     for identifier in filter(None, (begun, chosen_id(new.memory_id))):
         there = same_memory(state, identifier, written[0].memory, new)
@@ -103,6 +105,7 @@ def remember(state: VaultState, new: NewMemory) -> Flow[Memory]:
         if there is None:
             raise
         return there
+    forget_said_again(state, names_of_unkept(state) - before, written[0].memory)
     return written[0].memory
 
 

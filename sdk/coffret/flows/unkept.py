@@ -36,10 +36,12 @@ from coffret_vault.store import decoded, open_note, seal_note
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from coffret.flows.state import VaultState
     from coffret_vault.formats.memory import Record
     from coffret_vault.keyring import Keyring
+    from coffret_vault.records.memory import Fields
 
 PREFIX = "unkept "
 _DIGITS = 12
@@ -233,6 +235,27 @@ def forget_arrived(state: VaultState) -> None:
             if note is not None and read_loss(note).arrived(state):
                 arrived.append(name)
     let_go(state, arrived)
+
+
+def forget_said_again(state: VaultState, names: AbstractSet[str], written: Memory) -> None:
+    """Forget those of these that were a new memory, and nothing else, which is written by now.
+
+    A later version of another memory is not done with it, though it says the same.
+    """
+    wanted, again = [(1, _shown_or_not(written))], []
+    kept = state.store.noted(PREFIX)
+    for name in names & kept.keys():
+        with suppress(StoreAlteredError):  # somebody put it there: whoever looks at it is told
+            note = open_note(state.keys.keyring, name, kept[name])
+            memories = () if note is None else read_loss(note).memories()
+            if [(memory.version, _shown_or_not(memory)) for memory in memories] == wanted:
+                again.append(name)
+    let_go(state, again)
+
+
+def _shown_or_not(memory: Memory) -> Fields:
+    """What a memory says, whether it shows its title or not."""
+    return msgspec.structs.replace(memory.fields(), sealed=None)
 
 
 def sealed_anew(state: VaultState, before: Keyring, after: Keyring) -> dict[str, bytes]:

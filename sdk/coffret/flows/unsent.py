@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from coffret.flows.state import VaultState
     from coffret_vault.keyring import Keyring
     from coffret_vault.log.verify import Position
-    from coffret_vault.records.memory import Fields
 
 _NAME = "unsent"
 _NONE = b""
@@ -237,13 +236,8 @@ class Resent(Unshown, msgspec.Struct, frozen=True):
 _NOTHING = Resent()
 
 
-def resend(state: VaultState, again: Fields | None = None) -> Flow[Resent]:
+def resend(state: VaultState) -> Flow[Resent]:
     """Find out what became of the last change, by sending it again; nothing if none waits.
-
-    Args:
-        state: the vault.
-        again: the memory that the caller is about to write: where just that is given up, nothing
-            is lost.
 
     Raises:
         NetworkError: the server is still away; the change stays.
@@ -265,7 +259,7 @@ def resend(state: VaultState, again: Fields | None = None) -> Flow[Resent]:
     why = OVERTAKEN if unsent else KEYS_CHANGED
     if unsent is not None and not unsent.is_over(state.position()):
         why = yield from _again(state, unsent)
-    loss = _lost(state, unsent, why, again)
+    loss = _lost(state, unsent, why)
     begins = unsent.begins if unsent else b""
     anew = bool(begins) and why == OVERTAKEN
     lost = {} if loss is None else noted(state, loss, tried=anew)
@@ -310,8 +304,8 @@ def _read(note: bytes) -> _Unsent:
     return decoded(_decode, note)
 
 
-def _lost(state: VaultState, unsent: _Unsent | None, why: str, again: Fields | None) -> Loss | None:
-    """What a change that is given up would have done; None if it was done, or is done again."""
+def _lost(state: VaultState, unsent: _Unsent | None, why: str) -> Loss | None:
+    """What a change that is given up would have done; None if it was done."""
     now = state.ambient.now()
     if unsent is None:  # nobody can read it any more, nor tell whether it arrived
         return Loss(now, why)
@@ -319,15 +313,7 @@ def _lost(state: VaultState, unsent: _Unsent | None, why: str, again: Fields | N
     loss = Loss(now, why, unsent.base, body.leaves)
     if unsent.covers or loss.arrived(state):
         return None
-    loss = msgspec.structs.replace(loss, words=words_of(state.keys.keyring, body.records))
-    if again is not None and [_of(memory.fields()) for memory in loss.memories()] == [_of(again)]:
-        return None
-    return loss
-
-
-def _of(fields: Fields) -> Fields:
-    """What a memory says, whether it shows its title or not."""
-    return msgspec.structs.replace(fields, sealed=None)
+    return msgspec.structs.replace(loss, words=words_of(state.keys.keyring, body.records))
 
 
 def _again(state: VaultState, unsent: _Unsent) -> Flow[str]:
