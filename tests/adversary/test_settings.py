@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+import httpx
 import msgspec
 import pytest
 
 from coffret.flows.signup import settings_entry
 from coffret.flows.state import WHOLE, covered_note, load_account
-from coffret_vault.errors import CoffretError, TrustError
+from coffret_vault.errors import CoffretError, NetworkError, TrustError
 from coffret_vault.formats.author import Author
 from coffret_vault.formats.checkpoint import parse_head
 from coffret_vault.formats.entry import ENTRY, SETTINGS, parse_leaf
@@ -239,6 +240,55 @@ def test_a_client_that_does_not_look_first_shows_the_title(victim: Victim) -> No
     with patch("coffret.flows.visibility.LOOK_AGAIN", 1 << 60):
         assert victim.vault.update(memory_id, title=TITLE).sealed
     assert is_told(victim.evil)
+
+
+class Away(Recorder):
+    """A network that is gone for a while: then nothing goes out."""
+
+    gone = False
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send it on, if there is a way."""
+        if self.gone:
+            message = "gone"
+            raise httpx.ConnectError(message)
+        return super().handle_request(request)
+
+
+def waited(world: World, *, new: bool) -> Away:
+    """What goes out of a device whose change waited while another one sealed titles."""
+    wire = Away()
+    owner = world.owner(transport=wire)
+    memory_id = owner.vault.remember("x", title="harmless").id
+    other = world.device(owner)
+    wire.gone = True
+    with patch("coffret.transport._TRIES", 1), pytest.raises(NetworkError):
+        write(owner.vault) if new else owner.vault.update(memory_id, title=TITLE)
+    if new:
+        other.set_settings(sealed=True)
+    else:
+        other.update(memory_id, sealed=True)
+    world.clock.forward(minutes=6)
+    wire.gone = False
+    assert owner.vault.sync().unkept == (not new)
+    return wire
+
+
+@pytest.mark.attack(13, 55)
+@pytest.mark.parametrize("new", [True, False], ids=["new", "changed"])
+def test_what_waited_is_not_shown_where_titles_were_sealed_meanwhile(
+    world: World,
+    new: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """What is sent again after a while goes out only if the log has not outgrown it."""
+    assert not is_told(waited(world, new=new))
+
+
+@pytest.mark.control(13, 55)
+def test_a_client_that_sends_again_unseen_shows_the_title(world: World) -> None:
+    """Control: what can never be accepted any more is refused, and was told with that."""
+    with patch("coffret.flows.visibility.LOOK_AGAIN", 1 << 60):
+        assert is_told(waited(world, new=True))
 
 
 @pytest.mark.control(17)

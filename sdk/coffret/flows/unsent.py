@@ -25,6 +25,7 @@ from coffret.flows.session import send
 from coffret.flows.state import intended_meta, load_intended
 from coffret.flows.sync import sync
 from coffret.flows.unkept import KEYS_CHANGED, OVERTAKEN, PREFIX, Loss, noted, sealed_anew, words_of
+from coffret.flows.visibility import look_before_again
 from coffret_vault.errors import (
     ConflictError,
     ForbiddenError,
@@ -258,7 +259,7 @@ def resend(state: VaultState) -> Flow[Resent]:
     unsent = None if note is None else _read(note)
     why = OVERTAKEN if unsent else KEYS_CHANGED
     if unsent is not None and not unsent.is_over(state.position()):
-        why = yield from _again(state, unsent)
+        why = yield from _looked_and_again(state, unsent)
     loss = _lost(state, unsent, why)
     begins = unsent.begins if unsent else b""
     anew = bool(begins) and why == OVERTAKEN
@@ -314,6 +315,14 @@ def _lost(state: VaultState, unsent: _Unsent | None, why: str) -> Loss | None:
     if unsent.covers or loss.arrived(state):
         return None
     return msgspec.structs.replace(loss, words=words_of(state.keys.keyring, body.records))
+
+
+def _looked_and_again(state: VaultState, unsent: _Unsent) -> Flow[str]:
+    """As :func:`_again`; what shows a title is not, where the log has outgrown it meanwhile."""
+    yield from look_before_again(state, (item.header for item in unsent.brings().records))
+    if unsent.is_over(state.position()):
+        return OVERTAKEN
+    return (yield from _again(state, unsent))
 
 
 def _again(state: VaultState, unsent: _Unsent) -> Flow[str]:

@@ -56,6 +56,17 @@ def look_before(state: VaultState, header: bytes) -> Flow[None]:
         yield from _catch_up(state)
 
 
+def look_before_again(state: VaultState, headers: Iterable[bytes]) -> Flow[None]:
+    """The same before versions with these headers are sent again, which waited here till now.
+
+    Whether what they show ever reached the server nobody knows, and the log may have moved on since
+    then: what it has outgrown is not sent at all.
+    """
+    parsed = map(parse_header, headers)
+    if any(header.title or header.tags or header.importance is not None for header in parsed):
+        yield from _catch_up(state)
+
+
 def _catch_up(state: VaultState) -> Flow[bool]:
     """Read the log, if this was not done a short while ago; whether it was read now."""
     now = state.ambient.now()
