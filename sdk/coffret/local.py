@@ -21,6 +21,7 @@ from coffret.flows.settings import shown
 from coffret.flows.settled import sealed_by_default, settings
 from coffret.flows.state import covered, entered
 from coffret.flows.unkept import count_unkept, forget_unkept, unkept
+from coffret.flows.unsent import still_waiting
 from coffret.importing import current_memories, exported
 from coffret.keptindex import default_embedder
 from coffret.undoing import imports
@@ -251,14 +252,16 @@ class LocalVault:
     def unkept(self) -> Sequence[Unkept]:
         """The changes that waited on this device and were given up, oldest first.
 
-        A change whose answer was lost is sent again later. Where another device has written by
+        At the end the one that waits still, if there is one. A change whose answer was lost is sent
+        again later. Where another device has written by
         then, or the server refuses it, it is given up and noted here, sealed, with what its
         memories would have said. What was written again since is left out and forgotten.
 
         Raises:
             StoreAlteredError: one was not noted by this vault; it is dropped.
         """
-        return unkept(self._state, current_memories(self._state))
+        given_up = unkept(self._state, current_memories(self._state))
+        return given_up + still_waiting(self._state)
 
     @_at_once
     def forget_unkept(self, unkept_id: str | None = None) -> int:

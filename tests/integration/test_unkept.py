@@ -9,7 +9,13 @@ import pytest
 
 from adversary.test_key_changes import NEW, change
 from coffret import Vault
-from coffret_vault.errors import ConflictError, NetworkError, NotFoundError, StoreAlteredError
+from coffret_vault.errors import (
+    AccountDeletedError,
+    ConflictError,
+    NetworkError,
+    NotFoundError,
+    StoreAlteredError,
+)
 from harness.network import BASE, Losing, once
 from harness.world import PASSPHRASE
 
@@ -339,6 +345,35 @@ def test_what_was_planted_stops_no_change_of_keys(owner: Owner) -> None:
     assert owner.vault.unkept() == []
 
 
+def test_what_waits_is_shown_before_it_is_known_what_becomes_of_it(
+    owner: Owner, network: Refusing
+) -> None:
+    """A server may never come back: its owner has the words, and nothing to let go of."""
+    vault = owner.vault
+    _lost(network, lambda: vault.remember("lost words", title="T"))
+    (found,) = vault.unkept()
+    assert (found.id, found.why, found.at) == ("waiting", "waiting", None)
+    assert [memory.content for memory in found.memories] == ["lost words"]
+    assert (vault.status().unkept, vault.forget_unkept()) == (0, 0)
+    vault.sync()
+    assert (vault.unkept(), vault.list()[0].content) == ([], "lost words")
+
+
+def test_what_waits_is_not_lost_with_the_account(
+    world: World, owner: Owner, network: Refusing
+) -> None:
+    """It can never be sent, and its owner is told where its words are."""
+    other = world.device(owner)
+    _lost(network, lambda: owner.vault.remember("lost words"))
+    other.delete_account(PASSPHRASE, owner.secret_key)
+    with pytest.raises(AccountDeletedError) as raised:
+        owner.vault.sync()
+    assert "coffret unkept" in raised.value.hint
+    assert [memory.content for found in owner.vault.unkept() for memory in found.memories] == [
+        "lost words"
+    ]
+
+
 def test_another_process_has_it(world: World, owner: Owner, network: Refusing) -> None:
     """It is in the device's store: the program that made the change may be gone."""
     other = world.device(owner)
@@ -395,7 +430,7 @@ def test_a_locked_device_gives_up_no_words_unasked(
         vault.log_in_again(NEW, code)
     assert "coffret unlock" in raised.value.hint
     vault.unlock(PASSPHRASE, owner.secret_key)
-    assert len(vault.unkept()) == 1
+    assert [found.why for found in vault.unkept()] == ["overtaken", "waiting"]
     vault.log_in_again(NEW, code)
     assert [len(found.memories) for found in vault.unkept()] == [1, 1]
 

@@ -55,8 +55,10 @@ def test_what_is_lost_stays_noted_while_the_other_process_has_a_change_waiting(
 
     with patch.object(append, "hold", behind_the_other), pytest.raises(NetworkError):
         owner.vault.sync()
-    (found,) = owner.vault.unkept()
-    assert [memory.content for memory in found.memories] == ["lost words"]
+    assert [(found.why, found.memories[0].content) for found in owner.vault.unkept()] == [
+        ("overtaken", "lost words"),
+        ("waiting", "theirs"),
+    ]
     mine.left = -1
     owner.vault.sync()
     assert {memory.content for memory in owner.vault.list()} == {"quicker", "theirs"}

@@ -112,7 +112,7 @@ class Desk:
     def _tell_unkept(self, vault: Vault, before: int) -> None:
         """Say at the end that a change of an earlier command was given up in this one."""
         with suppress(CoffretError):
-            if vault.count_unkept() > before and (vault.is_locked or vault.unkept()):
+            if vault.count_unkept() > before and (vault.is_locked or _are_told(vault)):
                 self.out.note(_UNKEPT)
 
     def vault(self) -> Vault:
@@ -229,6 +229,12 @@ class Desk:
         session = vault.held_keys().session.reveal()
         if session != before:
             self.agent.keep(session)
+
+
+def _are_told(vault: Vault) -> bool:
+    """Whether any is left once those are forgotten that stand in the vault by now."""
+    vault.unkept()
+    return vault.count_unkept() > 0
 
 
 def request_of(app: App, request: str | None) -> str:

@@ -40,7 +40,10 @@ _BY_THE_SERVER = (
     "signed: its operator did it, or a device of yours that had changed the keys, or it lies. "
     "What is on this device stays."
 )
-_EXPORT = "Take everything out of this device with coffret export, which needs no server."
+_EXPORT = (
+    "Take everything out of this device with coffret export, which needs no server; a change that "
+    "waited to be sent is shown by coffret unkept."
+)
 
 
 class Gone(msgspec.Struct, frozen=True):

@@ -48,6 +48,7 @@ _DIGITS = 12
 _MOST = 20
 """So many are kept; then the oldest goes. One can be as large as a body."""
 
+WAITING = "waiting"
 OVERTAKEN = "overtaken"
 KEYS_CHANGED = "keys-changed"
 
@@ -67,14 +68,16 @@ class UnkeptEntry(msgspec.Struct, frozen=True):
 
 
 class Unkept(Unshown, msgspec.Struct, frozen=True):
-    """A change that waited on this device and was given up.
+    """A change that waited on this device and was given up, or waits still.
 
     Attributes:
-        id: names it, for ``forget_unkept``.
-        at: when it was given up; None where that can be read no more.
-        why: ``overtaken`` where another device wrote first, ``keys-changed`` where the owner's keys
-            were changed first (where this device was locked then, what it was can be read no more,
-            nor whether it arrived), or the code of the error by which the server refused it.
+        id: names it, for ``forget_unkept``; ``waiting`` for the one that waits.
+        at: when it was given up; None where that can be read no more, or it was not.
+        why: ``waiting`` where it was not given up: it is sent again with the next call that reaches
+            the server, which may have it already. ``overtaken`` where another device wrote first,
+            ``keys-changed`` where the owner's keys were changed first (where this device was locked
+            then, what it was can be read no more, nor whether it arrived). Or the code of the error
+            by which the server refused it.
         entries: what it would have done.
         memories: what the memories would have said that it would have written.
     """
@@ -166,7 +169,7 @@ def unkept(state: VaultState, there: Iterable[Memory]) -> list[Unkept]:
     standing = _standing(wanted, there) if wanted else set()
     made = {name for name, loss in losses.items() if _is_made(state, loss, standing)}
     let_go(state, made)
-    return [_shown(name, loss) for name, loss in losses.items() if name not in made]
+    return [as_shown(_id(name), loss) for name, loss in losses.items() if name not in made]
 
 
 def _standing(wanted: Sequence[Memory], there: Iterable[Memory]) -> set[tuple[str, int]]:
@@ -301,10 +304,11 @@ def _said(memory: Memory) -> tuple[str, str]:
     return memory.title, memory.content
 
 
-def _shown(name: str, loss: Loss) -> Unkept:
+def as_shown(identifier: str, loss: Loss) -> Unkept:
+    """A loss as its owner is told."""
     entries = (parse_leaf(leaf).entry for leaf in loss.leaves)
     return Unkept(
-        id=_id(name),
+        id=identifier,
         at=from_micros(loss.at) if loss.at else None,
         why=loss.why,
         entries=tuple(UnkeptEntry(e.kind, id_text(e.subject), e.version) for e in entries),

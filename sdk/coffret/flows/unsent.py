@@ -24,7 +24,18 @@ from coffret.flows.http import JSON, LogMovedError, Request, succeed
 from coffret.flows.session import send
 from coffret.flows.state import intended_meta, load_intended
 from coffret.flows.sync import sync
-from coffret.flows.unkept import KEYS_CHANGED, OVERTAKEN, PREFIX, Loss, noted, sealed_anew, words_of
+from coffret.flows.unkept import (
+    KEYS_CHANGED,
+    OVERTAKEN,
+    PREFIX,
+    WAITING,
+    Loss,
+    Unkept,
+    as_shown,
+    noted,
+    sealed_anew,
+    words_of,
+)
 from coffret.flows.visibility import look_before_again
 from coffret_vault.errors import (
     ConflictError,
@@ -206,6 +217,24 @@ def waiting(state: VaultState) -> bytes | None:
     return None if note is None else _read(note).begins
 
 
+def still_waiting(state: VaultState) -> list[Unkept]:
+    """The change that waits, as its owner is told: a server may be away for ever."""
+    kept = state.store.meta(_NAME) or _NONE
+    note = None
+    with suppress(StoreAlteredError):  # somebody else's: that is told by the next sync
+        note = open_note(state.keys.keyring, _NAME, kept) if kept else None
+    unsent = None if note is None else _read(note)
+    if unsent is None or unsent.covers:
+        return []
+    loss = _as_loss(state.keys.keyring, unsent, 0, WAITING)
+    return [] if loss.arrived(state) else [as_shown(WAITING, loss)]
+
+
+def _as_loss(keyring: Keyring, unsent: _Unsent, at: int, why: str) -> Loss:
+    body = unsent.brings()
+    return Loss(at, why, unsent.base, body.leaves, words_of(keyring, body.records))
+
+
 def give_up(state: VaultState, kept: bytes, note: Mapping[str, bytes] | None = None) -> bool:
     """Forget a kept change, unless another one is there by now; a loss is noted with that.
 
@@ -294,9 +323,7 @@ def brought_along(state: VaultState, before: Keyring) -> dict[str, bytes]:
     if note is None:
         return notes
     unsent = _read(note)
-    body, now = unsent.brings(), state.ambient.now()
-    words = words_of(before, body.records)
-    loss = Loss(now, KEYS_CHANGED, unsent.base, body.leaves, words)
+    loss = _as_loss(before, unsent, state.ambient.now(), KEYS_CHANGED)
     told = {} if unsent.covers else noted(state, loss, tried=False)
     return {**notes, **told, **SETTLED}
 
@@ -310,11 +337,8 @@ def _lost(state: VaultState, unsent: _Unsent | None, why: str) -> Loss | None:
     now = state.ambient.now()
     if unsent is None:  # nobody can read it any more, nor tell whether it arrived
         return Loss(now, why)
-    body = unsent.brings()
-    loss = Loss(now, why, unsent.base, body.leaves)
-    if unsent.covers or loss.arrived(state):
-        return None
-    return msgspec.structs.replace(loss, words=words_of(state.keys.keyring, body.records))
+    loss = _as_loss(state.keys.keyring, unsent, now, why)
+    return None if unsent.covers or loss.arrived(state) else loss
 
 
 def _looked_and_again(state: VaultState, unsent: _Unsent) -> Flow[str]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from coffret.flows.unkept import Unkept
 
 _WHY = {
+    "waiting": "not answered yet; it is sent again with the next command that reaches the server",
     "overtaken": "another device had written before it arrived",
     "keys-changed": "the keys were changed before it arrived",
 }
@@ -44,7 +45,7 @@ def unkept(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Show changes that were not kept, with what they would have said.
+    """Show changes that were not kept, or not yet, with what they would say.
 
     A change whose answer was lost waits on this device. Where another device writes first, or the
     server refuses it, it is given up, and is here. Make it again if you still want it.
@@ -60,7 +61,7 @@ def unkept(
         desk.out.data(found)
         return
     if not found:
-        desk.out.line("No change that waited on this device was given up.")
+        desk.out.line("No change waits on this device, and none that did was given up.")
     for item in found:
         for line in _lines(item):
             desk.out.line(line)
