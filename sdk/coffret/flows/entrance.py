@@ -37,7 +37,14 @@ from coffret.flows.unkept import names_of_unkept
 from coffret.flows.unseen import accept_automatically
 from coffret.kit import read_kit
 from coffret.origins import ANOTHER_ADDRESS, elsewhere, told_origins
-from coffret_vault.errors import ConflictError, InputError, ServerError, TrustError
+from coffret_vault.errors import (
+    CoffretError,
+    ConflictError,
+    InputError,
+    NetworkError,
+    ServerError,
+    TrustError,
+)
 from coffret_vault.formats.codes import SECRET_KEY, write_code
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.settings import Settings
@@ -57,6 +64,10 @@ if TYPE_CHECKING:
 _OTHERWISE = (
     "this sign-up was begun here with another choice of what shows its title; say that one, and "
     "settle it anew afterwards"
+)
+_RECOVER_AGAIN = (
+    "Nothing of it is kept here. Recover again: the recovery code opens the vault all the same, "
+    "and gives another Secret Key."
 )
 
 
@@ -145,12 +156,13 @@ def login(
         state = opening.join(folder, entered, ambient)
         with _kept_if_whole(state):
             state.know(secret_key)
-            yield from _first_sync(state)
+            report = yield from _first_sync(state)
         drop_begun(folder)
+        yield from _tidy_at_last(state, report, NetworkError, ServerError)
         return state
 
 
-def _first_sync(state: VaultState, kit: str = "") -> Flow[None]:
+def _first_sync(state: VaultState, kit: str = "") -> Flow[SyncReport]:
     """Read a vault that is new here, and note up to which head it is by the server's word.
 
     Before this device signs heads of its own, which no other device has to compare: and where there
@@ -165,7 +177,23 @@ def _first_sync(state: VaultState, kit: str = "") -> Flow[None]:
     state.store.set_meta(*entered_note(state.position().frontier.size))
     if kit:
         confirm(state, kit)
-    yield from _tidy(state, report)
+    return report
+
+
+def _tidy_at_last(
+    state: VaultState, report: SyncReport, *passing: type[CoffretError]
+) -> Flow[None]:
+    """As :func:`_tidy`, by a device that has entered, and has whatever becomes of it: it signs.
+
+    Were the device taken away again, another one in its place would sign a second head of a size.
+    """
+    try:
+        with suppress(*passing):
+            yield from _tidy(state, report)
+    except BaseException:
+        state.lock()
+        state.store.close()
+        raise
 
 
 def recover(
@@ -192,10 +220,23 @@ def recover(
         state = opening.join(folder, entered, ambient)
         secret_key = SecretBytes(ambient.random(SECRET_KEY_BYTES))
         with _kept_if_whole(state):
-            yield from _first_sync(state, kit)
-            yield from replace_passphrase(state, passphrase, secret_key)
+            report = yield from _first_sync(state, kit)
+            with _said_to_be_begun_anew():
+                yield from replace_passphrase(state, passphrase, secret_key)
         drop_begun(folder)
+        # Whatever happens, the owner has their Secret Key; the next sync says it again.
+        yield from _tidy_at_last(state, report, CoffretError)
         return state, write_code(SECRET_KEY, secret_key.reveal())
+
+
+@contextmanager
+def _said_to_be_begun_anew() -> Iterator[None]:
+    """Tell who recovers that nothing is kept of it, though the server may have the new keyslot."""
+    try:
+        yield
+    except (NetworkError, ServerError) as error:
+        error.hint = _RECOVER_AGAIN
+        raise
 
 
 def sync_all(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]:

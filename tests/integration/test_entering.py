@@ -1,0 +1,85 @@
+"""Entering a vault on a new device while answers are lost: what was signed is not signed again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from coffret import Vault
+from coffret_vault.errors import ConflictError, NetworkError
+from harness.network import BASE, Losing, Signed, once
+from harness.world import PASSPHRASE
+
+if TYPE_CHECKING:
+    import httpx
+
+    from harness.world import World
+
+pytestmark = pytest.mark.usefixtures("one_try")
+NEW = "a new passphrase"
+
+
+@pytest.mark.parametrize("reaching", [True, False], ids=["answer lost", "request lost"])
+def test_a_device_that_enters_signs_one_head_of_a_size(world: World, *, reaching: bool) -> None:
+    """What it does by itself after entering waits on it; it is not taken away to begin anew."""
+    owner, net = world.owner(), Signed()
+    _, access = world.granted(owner, world.app(), auto_accept=True)
+    access.remember("by an app")
+    net.lose, net.reaching = _appends, reaching
+    entered = world.device(owner, transport=net)
+    assert len(net.heads) == 1
+    with pytest.raises(ConflictError):
+        Vault.login(
+            world.url,
+            owner.username,
+            PASSPHRASE,
+            owner.secret_key,
+            entered.folder,
+            **world.around(),
+        )
+    world.clock.forward(seconds=5)
+    net.lose = lambda _: False
+    entered.sync()
+    assert [memory.content for memory in entered.list()] == ["by an app"]
+    assert len(set(net.heads)) == len(net.sizes()) == len(set(net.sizes()))
+
+
+def _appends(request: httpx.Request) -> bool:
+    return request.method == "POST" and request.url.path == f"{BASE}/log"
+
+
+@pytest.mark.parametrize("reaching", [True, False], ids=["answer lost", "request lost"])
+def test_a_recovery_whose_answer_is_lost_is_begun_anew(world: World, *, reaching: bool) -> None:
+    """Its Secret Key is nowhere, so nothing of it is kept, nor said to be; the code works again."""
+    owner, net, place = world.owner(), Losing(), world.place()
+    owner.vault.remember("here")
+    net.lose, net.reaching = once("PUT", "/accounts/me/keyslots"), reaching
+    words = (world.url, owner.username, owner.kit.recovery_code_text(), NEW, place)
+    with pytest.raises(NetworkError) as raised:
+        Vault.recover(*words, **world.around(transport=net))
+    assert "Recover again" in raised.value.hint
+    assert list(place.iterdir()) == []
+    vault, secret_key = Vault.recover(*words, **world.around(transport=net))
+    world.closing(vault).remember("next")
+    entered = world.closing(
+        Vault.login(world.url, owner.username, NEW, secret_key, world.place(), **world.around())
+    )
+    assert {memory.content for memory in entered.list()} == {"here", "next"}
+
+
+def test_a_recovery_hands_out_its_secret_key_whatever_comes_after(world: World) -> None:
+    """What a device does by itself when it has entered is done by the next sync, or says so."""
+    owner, net = world.owner(), Losing()
+    _, access = world.granted(owner, world.app(), auto_accept=True)
+    access.remember("by an app")
+    net.lose = _appends
+    code = owner.kit.recovery_code_text()
+    vault, secret_key = Vault.recover(
+        world.url, owner.username, code, NEW, world.place(), **world.around(transport=net)
+    )
+    world.closing(vault).lock()
+    net.lose = lambda _: False
+    vault.unlock(NEW, secret_key)
+    vault.sync()
+    assert [memory.content for memory in vault.list()] == ["by an app"]
