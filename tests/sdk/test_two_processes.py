@@ -94,3 +94,31 @@ def test_a_passphrase_that_the_other_process_set_counts_in_this_one(
     two.unlock(NEW, owner.secret_key)
     two.change_passphrase(NEW, "third", owner.secret_key)
     assert two.delete_account("third", owner.secret_key).erased in {True, False}
+
+
+def test_a_key_change_goes_by_the_keyslots_of_the_other_process(
+    twice: tuple[Owner, Vault, Vault],
+) -> None:
+    """A process that has not heard of a new passphrase ends that one, and not the one before it."""
+    owner, one, two = twice
+    two.sync()  # it has a session
+    one.change_passphrase(PASSPHRASE, "another one", owner.secret_key)
+    code = change(two).secret_key_code()
+    owner.vault.log_in_again(NEW, code)
+    owner.vault.remember("under the new keys")
+    two.sync()
+    assert [memory.content for memory in two.list()] == ["under the new keys"]
+
+
+def test_what_one_process_confirmed_the_other_does_not_undo(
+    twice: tuple[Owner, Vault, Vault], world: World
+) -> None:
+    """One that read its account before syncs, and keeps what it did not know of."""
+    owner, one, two = twice
+    assert not two.status().confirmed
+    one.confirm(owner.vault.status().head)
+    owner.vault.remember("news")
+    two.sync()
+    assert two.status().confirmed
+    again = world.closing(Vault.open(one.folder, **world.around()))
+    assert again.status().confirmed

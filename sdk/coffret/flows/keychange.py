@@ -122,6 +122,7 @@ def change_keys(
     """
     yield from settle(state)  # what waits would come behind the keys that are wrapped
     yield from sync(state, progress)
+    state.refresh()
     made = yield from aside(partial(make_keys, state, passphrase))
     hand_out(made.kit)
     state.store.take_over((), intended_meta(made.account))
@@ -229,6 +230,7 @@ def _rewrapped(state: VaultState, made: NewKeys, part: list[tuple[KeyName, list[
 def _switch(state: VaultState, made: NewKeys, wraps: Wraps, size: int) -> Flow[KeyChange | None]:
     """Have the server take the change; None if others wrote since the log had that ``size``."""
     yield from settle(state)
+    state.refresh()  # another process of this device may have replaced the keyslots
     if state.position().size != size:
         return None
     change, rows = _change(state, made)

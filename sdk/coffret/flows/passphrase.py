@@ -55,6 +55,7 @@ def replace_passphrase(state: VaultState, passphrase: str, secret_key: SecretByt
     )
 
     def describe() -> Change:
+        state.refresh()
         if state.account.keyslots != before:
             message = "another device changed the keyslots at the same time; try again"
             raise ConflictError(message)

@@ -127,10 +127,11 @@ def save_account(store: Store, account: AccountFile) -> None:
 def account_meta(account: AccountFile) -> dict[str, bytes]:
     """The account as the store's meta table keeps it.
 
-    That it is confirmed stands beside it: this is noted without keys, and so is not sealed.
+    That it is confirmed stands beside it: this is noted without keys, and so is not sealed. It
+    stays so: a process that has not heard of it does not undo it.
     """
-    confirmed = b"\1" if account.confirmed else b""
-    return {_NAME: _encode(replace(account, confirmed=False)), _CONFIRMED: confirmed}
+    confirmed = {_CONFIRMED: b"\1"} if account.confirmed else {}
+    return {_NAME: _encode(replace(account, confirmed=False)), **confirmed}
 
 
 def load_account(store: Store) -> AccountFile | None:
@@ -338,6 +339,12 @@ class VaultState:
         self._take(load_account(self.store) or self.account)
         if self._unlocked and self._unlocked.keyring.generation != self.account.generation:
             self.lock()
+
+    def refresh(self) -> None:
+        """As :meth:`reload`, where the keys are those of before still; others are to be noticed."""
+        kept = load_account(self.store)
+        if kept is not None and kept.generation == self.account.generation:
+            self._take(kept)
 
     def adopt(self, account: AccountFile, keys: Unlocked) -> None:
         """Work with an account after its keys were changed; nothing is kept."""

@@ -134,6 +134,8 @@ def _next(state: VaultState, progress: Progress, *, aside: bool, is_ours: bool) 
         StoreMovedError: others were quicker again and again.
     """
     for _ in range(_ROUNDS):
+        if state.entering is None:  # else it has another account than the store, until it is kept
+            state.refresh()
         asked = state.position()
         page = yield from _page(state, asked.size)
         try:
