@@ -245,7 +245,7 @@ def unlock(state: VaultState, passphrase: str, secret_key: SecretBytes) -> None:
         CredentialsError: they do not open this vault.
         KeysChangedError: they are those of a key change that was interrupted here.
     """
-    state.reload()  # another process of this device may have replaced them since
+    _take_newest(state)
     try:
         state.unlock(unlock_with_passphrase(state.account, passphrase, secret_key, state.ambient))
     except CredentialsError:
@@ -270,8 +270,17 @@ def check_secrets(state: VaultState, passphrase: str, secret_key: SecretBytes) -
     Raises:
         CredentialsError: they do not open it.
     """
-    state.reload()
+    _take_newest(state)
     unlock_with_passphrase(state.account, passphrase, secret_key, state.ambient)
+
+
+def _take_newest(state: VaultState) -> None:
+    """Take the account as it is kept: another process of this device may have changed it since.
+
+    Not while another thread enters again: until that is kept, it has another account than is here.
+    """
+    if state.entering is None:
+        state.reload()
 
 
 class HeldKeys(Unshown, msgspec.Struct, frozen=True):
@@ -305,7 +314,7 @@ def unlock_held(state: VaultState, held: HeldKeys) -> None:
     Raises:
         CredentialsError: they are another vault's, or were replaced since.
     """
-    state.reload()
+    _take_newest(state)
     login = SigningKey(held.login_seed)
     state.unlock(reopen_account(state.place, state.account, login, held.account_key))
     state.session = unpack_session(held.session, state.ambient)
