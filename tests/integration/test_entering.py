@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
 
@@ -83,3 +84,20 @@ def test_a_recovery_hands_out_its_secret_key_whatever_comes_after(world: World) 
     vault.unlock(NEW, secret_key)
     vault.sync()
     assert [memory.content for memory in vault.list()] == ["by an app"]
+
+
+def test_a_login_that_was_killed_can_be_confirmed(world: World) -> None:
+    """The sync that reads the log at last notes up to where it is by the server's word."""
+    owner, place = world.owner(), world.place()
+    words = (world.url, owner.username, PASSPHRASE, owner.secret_key, place)
+    killed = patch("coffret.flows.entrance.sync", side_effect=SystemExit)
+    with killed, patch("coffret.opening.discard"), pytest.raises(SystemExit):
+        Vault.login(*words, **world.around())
+    vault = world.closing(Vault.open(place, **world.around()))
+    vault.unlock(PASSPHRASE, owner.secret_key)
+    vault.sync()
+    assert vault.settings().sealed_here
+    vault.confirm(owner.vault.status().head)
+    status = vault.status()
+    assert status.confirmed_entries == status.entries
+    assert not vault.settings().sealed_here

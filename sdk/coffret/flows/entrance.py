@@ -31,7 +31,7 @@ from coffret.flows.signup import (
     enter_with_recovery,
     prepare_vault,
 )
-from coffret.flows.state import entered_note
+from coffret.flows.state import WHOLE, entered, entered_note
 from coffret.flows.sync import SyncReport, silent, sync
 from coffret.flows.unkept import names_of_unkept
 from coffret.flows.unseen import accept_automatically
@@ -174,10 +174,16 @@ def _first_sync(state: VaultState, kit: str = "") -> Flow[SyncReport]:
     waiting = awaited(state)
     report = yield from sync(state)
     read_since(state, waiting)
-    state.store.set_meta(*entered_note(state.position().frontier.size))
+    _note_entered(state)
     if kit:
         confirm(state, kit)
     return report
+
+
+def _note_entered(state: VaultState) -> None:
+    """Note up to where the log is by the server's word; a first reading may have been killed."""
+    if entered(state.store) == WHOLE:
+        state.store.set_meta(*entered_note(state.position().frontier.size))
 
 
 def _tidy_at_last(
@@ -251,6 +257,7 @@ def sync_all(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]
     waiting = awaited(state)
     report = yield from sync(state, progress)
     read_since(state, waiting)
+    _note_entered(state)
     lost = len(names_of_unkept(state) - before)  # the oldest may have made room for it
     report = msgspec.structs.replace(report, unkept=lost)
     return report if state.is_locked else (yield from _tidy(state, report))
