@@ -21,7 +21,7 @@ from coffret.flows.settings import shown
 from coffret.flows.settled import sealed_by_default, settings
 from coffret.flows.state import covered, entered
 from coffret.flows.unkept import count_unkept, forget_unkept, unkept
-from coffret.flows.unsent import still_waiting
+from coffret.flows.unsent import is_waiting, still_waiting
 from coffret.importing import current_memories, exported
 from coffret.keptindex import default_embedder
 from coffret.undoing import imports
@@ -68,6 +68,8 @@ class VaultStatus(msgspec.Struct, frozen=True):
             is by the server's word.
         locked: whether the keys are out of memory.
         deleted: whether the account was deleted at the server, by its own keys.
+        unsent: whether a change waits on this device, since its answer was lost: what asks the
+            server next sends it again.
         unkept: how many changes waited on this device and were given up: see ``unkept()``.
     """
 
@@ -83,6 +85,7 @@ class VaultStatus(msgspec.Struct, frozen=True):
     confirmed_entries: int
     locked: bool
     deleted: bool
+    unsent: bool
     unkept: int
 
 
@@ -187,6 +190,7 @@ class LocalVault:
             confirmed_entries=_confirmed_entries(state) if account.confirmed else 0,
             locked=state.is_locked,
             deleted=gone.kept(state) is not None,
+            unsent=is_waiting(state),
             unkept=count_unkept(state),
         )
 

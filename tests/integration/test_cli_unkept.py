@@ -20,7 +20,18 @@ if TYPE_CHECKING:
     from cli_harness import Cli
     from coffret import RecoveryKit
 
+VAULT = "data/vaults/default"
 pytestmark = pytest.mark.usefixtures("one_try")
+
+
+def without_network(folder: Path, key: str) -> Vault:
+    """The vault of a command line, unlocked, that no server hears any more."""
+    network = Losing()
+    vault = Vault.open(folder, ambient=cheap(), transport=network)
+    vault.unlock(PASSPHRASE, key)
+    vault.sync()
+    network.left = 0
+    return vault
 
 
 @pytest.fixture
@@ -28,17 +39,29 @@ def owner(cli: Cli, url: str, tmp_path: Path) -> Cli:
     """A command line on which a change waits that can be kept no more: another device wrote."""
     name = f"losing-{uuid.uuid4().hex[:8]}"
     key = code_in(cli.init(url, name), "CF1")
-    network, around = Losing(), cheap()
-    folder = cli.home / "data/vaults/default"
-    with Vault.open(folder, ambient=around, transport=network) as vault:
-        vault.unlock(PASSPHRASE, key)
-        memory = vault.remember("before")
-        network.left = 0
-        with pytest.raises(NetworkError):
-            vault.update(memory.id, content="lost words", title="Lost")
-    with Vault.login(url, name, PASSPHRASE, key, tmp_path / "other", ambient=around) as other:
+    cli("remember", "before")
+    with without_network(cli.home / VAULT, key) as vault, pytest.raises(NetworkError):
+        vault.update(vault.list()[0].id, content="lost words", title="Lost")
+    with Vault.login(url, name, PASSPHRASE, key, tmp_path / "other", ambient=cheap()) as other:
         other.remember("quicker")
     return cli
+
+
+def test_what_waits_to_be_sent_is_told(cli: Cli, url: str) -> None:
+    """A change whose answer was lost stands in status and doctor until a sync has sent it."""
+    key = code_in(cli.init(url, f"waiting-{uuid.uuid4().hex[:8]}"), "CF1")
+    with without_network(cli.home / VAULT, key) as vault:
+        assert not vault.status().unsent
+        with pytest.raises(NetworkError):
+            vault.remember("on the train")
+    assert "1 change: coffret sync sends it" in cli("status").out
+    assert cli("status", "--json").data()["unsent"] is True
+    checks = {item["name"]: item for item in cli("doctor", "--json").data()["checks"]}
+    assert (checks["changes"]["state"], "sync" in checks["changes"]["advice"]) == ("note", True)
+    cli("sync")
+    assert cli("status", "--json").data()["unsent"] is False
+    assert "Unsent" not in cli("status").out
+    assert "on the train" in cli("list").out
 
 
 def test_what_was_given_up_is_told_and_shown(owner: Cli) -> None:

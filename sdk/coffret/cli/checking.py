@@ -136,6 +136,9 @@ def _check_unkept(vault: coffret.Vault) -> Check:
     if count:
         found = f"{changes(count)} that waited here had to be given up."
         return Check("changes", BAD, found, "Look at what was to be kept: coffret unkept.")
+    if vault.status().unsent:
+        found = "one waits here, since its answer was lost."
+        return Check("changes", WORTH_KNOWING, found, "coffret sync sends it again.")
     return Check("changes", GOOD, "none that waited here was given up.")
 
 
@@ -242,7 +245,7 @@ def _check_clock(response: Response) -> Check:
     if skew > _SKEW_SECONDS:
         advice = "Set this machine's clock, or tell the operator: grants end by the clock."
         return Check("clock", BAD, f"{skew} seconds from the server's.", advice)
-    return Check("clock", GOOD, f"within {max(skew, 1)} seconds of the server's.")
+    return Check("clock", GOOD, f"within {max(skew, 1)} s of the server's.")
 
 
 def _failed(name: str, error: CoffretError, advice: str) -> Check:

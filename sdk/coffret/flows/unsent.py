@@ -210,6 +210,11 @@ def said_not_kept() -> Iterator[None]:
         raise
 
 
+def is_waiting(state: VaultState) -> bool:
+    """Whether a change is kept until it is answered; needs no keys."""
+    return bool(state.store.meta(_NAME))
+
+
 def waiting(state: VaultState) -> bytes | None:
     """The memory that the change begins which is kept until it is answered; None if none is."""
     kept = state.store.meta(_NAME)
