@@ -238,7 +238,7 @@ class AsyncVault(AsyncKeyKeeping, AsyncDevices, AsyncSettling, AsyncIntake):
 
         Args:
             content: Markdown.
-            created: when it came to be, if not now.
+            created: when it came to be, if not now; kept as 1970 or as now where it lies beyond.
             memory_id: a UUID of your own (``str(uuid.uuid4())``): called again with it, whenever
                 and wherever, this gives the memory that is there.
             details: see ``Details``: title, tags, and so on.

@@ -232,6 +232,8 @@ def test_remember_refuses(owner: Cli) -> None:
     owner("remember", "x", "--importance", "7", code=2)
     owner("remember", "x", "--label", "novalue", code=2)
     owner("remember", "x", "--created", "yesterday", code=2)
+    for never_kept in ("1965-03-04", "9999-12-31"):  # a vault would say 1970, and today
+        assert "1970" in owner("remember", "x", "--created", never_kept, code=2).err
     assert owner("list", "--json").data() == []
 
 

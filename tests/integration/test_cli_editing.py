@@ -142,6 +142,15 @@ def test_edit_opens_an_editor_on_a_private_file_that_is_removed(owner: Cli, tmp_
     assert "Nothing was changed" in again.out
 
 
+@pytest.mark.parametrize("command", ["edit", "remember"])
+def test_no_editor_is_opened_where_there_is_no_terminal(desk: Desk, command: str) -> None:
+    """Piped text without - opens none that nobody named, which would draw into the pipe."""
+    words = [command, *([desk.id] if command == "edit" else [])]
+    ran = desk.owner(*words, stdin="piped", code=2, EDITOR="", VISUAL="")
+    assert "standard input" in ran.err
+    assert desk.nothing_happened()
+
+
 def test_edit_refuses_an_editor_that_fails_and_a_form_that_is_none(
     owner: Cli, tmp_path: Path
 ) -> None:

@@ -38,7 +38,7 @@ def edited(desk: Desk, fields: Fields) -> Iterator[dict[str, Any]]:
     Raises:
         InputError: there is no editor, it failed, or the form cannot be read.
     """
-    command = _editor(desk.environment)
+    command = _editor(desk.environment, interactive=desk.asker.interactive)
     form = write_form(fields)
     left = form
     try:
@@ -71,8 +71,11 @@ def _read(desk: Desk, command: list[str], sheet: _Sheet, fields: Fields) -> dict
                 raise fault from None
 
 
-def _editor(environment: Mapping[str, str]) -> list[str]:
+def _editor(environment: Mapping[str, str], *, interactive: bool) -> list[str]:
     named = environment.get("VISUAL") or environment.get("EDITOR")
+    if not (named or interactive):  # one that was named may be a program that needs no terminal
+        message = "there is no terminal to open an editor at"
+        raise InputError(message, hint="Give the content, or - to read standard input.")
     command = shlex.split(named or ("notepad" if os.name == "nt" else "vi"))
     if not command or shutil.which(command[0]) is None:
         message = "there is no editor to be found"

@@ -36,6 +36,10 @@ Tags = Annotated[
     list[str] | None,
     typer.Option("--tag", "-t", help="May be repeated. The server sees tags, unless sealed."),
 ]
+OtherTags = Annotated[
+    list[str] | None,
+    typer.Option("--tag", "-t", help="In place of those it has. May be repeated."),
+]
 Importance = Annotated[float | None, typer.Option("--importance", help="0 to 1.")]
 Sealed = Annotated[
     bool | None,
@@ -48,6 +52,10 @@ Confidence = Annotated[float | None, typer.Option("--confidence", help="0 to 1."
 Source = Annotated[str | None, typer.Option("--source", help="Where it comes from.")]
 Labels = Annotated[
     list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="May be repeated.")
+]
+OtherLabels = Annotated[
+    list[str] | None,
+    typer.Option("--label", metavar="NAME=VALUE", help="In place of those it has."),
 ]
 WithLabels = Annotated[
     list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="With all of these.")
@@ -98,6 +106,7 @@ OfRequest = Annotated[
     str | None, typer.Option("--request", "-r", help="Under which request; the newest if absent.")
 ]
 
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 _DURATION = re.compile(r"([0-9]{1,6})\s*([smhd]?)")
 _SECONDS = {"s": 1, "": 60, "m": 60, "h": 3_600, "d": 86_400}
 
@@ -116,6 +125,21 @@ def moment(text: str | None) -> datetime | None:
         message = "a day or time is written like 2026-05-31 or 2026-05-31T18:00"
         raise InputError(message) from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def happened(text: str | None) -> datetime | None:
+    """When a memory came to be: a day or a time that a vault can keep, and that has come.
+
+    A day ahead is let through, since midnight comes earlier elsewhere; it is kept as now.
+
+    Raises:
+        InputError: it is no such time.
+    """
+    found = moment(text)
+    if found is not None and not _FIRST <= found <= datetime.now(UTC) + timedelta(days=1):
+        message = "a memory is created between 1970 and now"
+        raise InputError(message, hint="Say any other day in the text, or as a --label.")
+    return found
 
 
 def span(text: str, *, most: timedelta) -> timedelta:

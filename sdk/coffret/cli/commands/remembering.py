@@ -20,6 +20,8 @@ from coffret.cli.options import (
     Limit,
     MemoryId,
     NewId,
+    OtherLabels,
+    OtherTags,
     Sealed,
     Since,
     Source,
@@ -32,8 +34,8 @@ from coffret.cli.options import (
     WithLabels,
     WithMetadata,
     Yes,
+    happened,
     labels_of,
-    moment,
     narrowed,
 )
 from coffret.cli.showing import memory_head, memory_rows, one_line, version_rows
@@ -80,7 +82,9 @@ def remember(  # noqa: PLR0913 - each option is an argument
     source: Source = None,
     label: Labels = None,
     sealed: Sealed = None,
-    created: Annotated[str | None, typer.Option("--created", help="When it happened.")] = None,
+    created: Annotated[
+        str | None, typer.Option("--created", help="When it happened, if not now.")
+    ] = None,
     new_id: NewId = None,
     json: Json = False,
 ) -> None:
@@ -98,7 +102,7 @@ def remember(  # noqa: PLR0913 - each option is an argument
         sealed=sealed,
     )
     chosen_id(new_id)  # what is wrong is said before somebody writes
-    text, moment_of = read_content(desk, content), moment(created)
+    text, moment_of = read_content(desk, content), happened(created)
     vault = desk.vault()
     given = {"content": text or "", **details}
 
@@ -196,11 +200,11 @@ def edit(  # noqa: PLR0913 - each option is an argument
     title: Title = None,
     summary: Summary = None,
     kind: Type = None,
-    tag: Tags = None,
+    tag: OtherTags = None,
     importance: Importance = None,
     confidence: Confidence = None,
     source: Source = None,
-    label: Labels = None,
+    label: OtherLabels = None,
     sealed: Sealed = None,
     json: Json = False,
 ) -> None:
