@@ -20,12 +20,15 @@ from coffret_vault.records.memory import Memory, from_micros, to_micros
 _UNSEEN = frozenset(("Cc", "Cf", "Co", "Cs", "Zl", "Zp"))
 
 
-def shown(text: str) -> str:
+def shown(text: str, *, kept: str = "") -> str:
     """Text by an app as it is shown to a person.
 
-    Control and bidirectional characters, which can make a name look like another one, are left out.
+    Control and bidirectional characters, which can make a name look like another one, are left out,
+    but for those that are ``kept``: where it is no name.
     """
-    return "".join(symbol for symbol in text if unicodedata.category(symbol) not in _UNSEEN)
+    return "".join(
+        symbol for symbol in text if symbol in kept or unicodedata.category(symbol) not in _UNSEEN
+    )
 
 
 def quoted(text: str) -> str:

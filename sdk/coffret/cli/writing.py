@@ -24,6 +24,7 @@ from coffret_vault.errors import (
     StoreError,
     TimedOutError,
 )
+from coffret_vault.formats.marks import JOINERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -53,7 +54,12 @@ _SAYS_ALL = frozenset(
 
 def clean(text: str) -> str:
     """Text of several lines, as it may be shown on a terminal."""
-    return "\n".join(shown(line.expandtabs(4)) for line in text.splitlines())
+    return "\n".join(_legible(line.expandtabs(4)) for line in text.splitlines())
+
+
+def _legible(text: str) -> str:
+    """Text without what a terminal would act on; names of apps have lost their joiners before."""
+    return shown(text, kept=JOINERS)
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - whatever msgspec can turn into JSON values
@@ -119,7 +125,7 @@ class Writer:
         A terminal is told where there are no rows, and has a row's cells below each other where
         they would be torn side by side.
         """
-        cleaned = [[shown(cell.replace("\n", " ")) for cell in row] for row in rows]
+        cleaned = [[_legible(cell.replace("\n", " ")) for cell in row] for row in rows]
         if not sys.stdout.isatty():
             sys.stdout.writelines("\t".join(row) + "\n" for row in cleaned)
             return

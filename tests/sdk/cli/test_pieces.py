@@ -26,7 +26,7 @@ from coffret.cli.places import check_name, find_places
 from coffret.cli.private import private_folder, write_private
 from coffret.cli.secret_key import find_secret_key, keep_secret_key, keyring_name, load_profile
 from coffret.cli.showing import local_minute
-from coffret.cli.writing import _sentence, clean
+from coffret.cli.writing import Writer, _sentence, clean
 from coffret.finding import Search
 from coffret.sharing import AccessRequestInfo, AppInfo, Selection
 from coffret_vault.errors import (
@@ -362,6 +362,14 @@ def test_a_damaged_profile_is_said_to_be_one(tmp_path: Path) -> None:
 def test_text_for_people_keeps_its_lines_and_loses_its_tricks() -> None:
     """Line ends and spaces stay; control and bidirectional characters go."""
     assert clean("a\nb\tc\x1b[0m\u202ed\x85e") == "a\nb   c[0md\ne"
+
+
+@pytest.mark.parametrize("text", ["👩\u200d👩\u200d👧", "\u0645\u06cc\u200c\u0634\u0648\u062f"])
+def test_joiners_of_words_and_emoji_stay(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A family is not shown as three people, nor a Persian word as two, in texts or tables."""
+    assert clean(text) == text
+    Writer().table(("A",), [(text,)])
+    assert capsys.readouterr().out == f"{text}\n"
 
 
 def test_a_sentence_begins_as_one_and_a_file_keeps_its_name() -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MOST_MARKS: Final = 30
 """As in UAX #15's Stream-Safe Text Format, which knows no text in use with more."""
+JOINERS: Final = "\u200c\u200d"
+"""Unseen, and needed inside Persian words and family emoji; they reorder nothing."""
 _HALFWIDTH: Final = "\uff9e\uff9f"
 """Letters by their category, and marks once they are in NFKC or NFKD: the only ones."""
 # What might be so many: marks are no letters, and a class of all of them would take long to make.

@@ -12,7 +12,7 @@ import unicodedata
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from coffret_vault.formats.marks import bound_marks
+from coffret_vault.formats.marks import JOINERS, bound_marks
 from coffret_vault.formats.memory import MAX_TAG, MAX_TAGS, MAX_TITLE
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ MAX_TITLE_BYTES = MAX_TITLE - 32
 
 _TITLE_CHARS = 200
 
-_JOINERS = "\u200c\u200d"  # needed inside Persian words and family emoji; they reorder nothing
 _DATE = re.compile(
     r"(?<!\d)(19[7-9]\d|2[01]\d\d)[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])(?!\d)"
 )
@@ -48,7 +47,7 @@ def _visible(char: str) -> str:
     category = unicodedata.category(char)
     if char in "\t\n\r\v\f" or category in {"Zl", "Zp"}:
         return " "
-    hidden = category in {"Cc", "Cf", "Cs"} and char not in _JOINERS
+    hidden = category in {"Cc", "Cf", "Cs"} and char not in JOINERS
     return "" if hidden else char
 
 
