@@ -128,6 +128,8 @@ class KeptIndex:
         stale = index.stale(known)
         total, done = len(stale.to_put), 0
         self._due = monotonic() + _SAVED_AFTER
+        if total:
+            progress("index", 0, total)
         self._unsaved = self._unsaved or bool(stale.to_remove)
         index.remove(stale.to_remove)
         while done < total:

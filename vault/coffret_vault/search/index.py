@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
 
 from coffret_vault.errors import InputError
 from coffret_vault.search.document import Document, Filters, Hit, Mode, Reason
@@ -17,7 +20,7 @@ from coffret_vault.search.words import Analyzer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-_TOGETHER: Final = 64
+_TOGETHER: Final = 64  # memories, and passages of long ones
 # Text that is embedded in a few seconds: who waits sees it go on, and can have it kept.
 _CHARS_TOGETHER: Final = 1 << 16
 _ID_BYTES: Final = 16
@@ -71,20 +74,20 @@ class SearchIndex:
 
         Args:
             documents: opened memories, in any order.
-            progress: told, after each group, how many memories have been indexed so far; it may
-                :meth:`dump` what is there by then.
+            progress: told, after each group and each part of a long one, how many memories have
+                been indexed so far; it may :meth:`dump` what is there by then.
 
         Raises:
             InputError: an id is not of 16 bytes.
             EmbedderError: the model failed. In both cases the groups before stay indexed, and of
                 this one nothing is.
         """
+        tell = progress or (lambda _: None)
         done = 0
         for group in _grouped(documents):
-            self._put_group(group)
+            self._put_group(group, partial(tell, done))
             done += len(group)
-            if progress is not None:
-                progress(done)
+            tell(done)
         self._tables.tidy()
 
     def remove(self, keys: Iterable[bytes]) -> None:
@@ -182,20 +185,33 @@ class SearchIndex:
         unit: Vectors = unit_vectors([vector], count=1, dimension=dimension)[0]
         return unit
 
-    def _put_group(self, group: list[Document]) -> None:
+    def _put_group(self, group: list[Document], part: Callable[[], None]) -> None:
         if any(len(document.id) != _ID_BYTES for document in group):
             message = "The id of a memory is 16 bytes."
             raise InputError(message)
         latest = list({document.id: document for document in group}.values())
         texts = [passages(document) for document in latest]
         flat = [text for of_one in texts for text in of_one]
-        raw = self.embedder.embed_documents(flat)
-        vectors = unit_vectors(raw, count=len(flat), dimension=self.embedder.dimension)
+        vectors = self._embed(flat, part)
         entries = [
             Entry(document, self._analyzer.terms(whole_text(document)), len(of_one))
             for document, of_one in zip(latest, texts, strict=True)
         ]
         self._tables.replace(entries, vectors)
+
+    def _embed(self, texts: list[str], part: Callable[[], None]) -> Vectors:
+        """Vectors of texts, some at a time: one memory may be so long that it takes minutes."""
+        dimension = self.embedder.dimension
+        vectors = np.empty((len(texts), dimension), np.float32)
+        for first in range(0, len(texts), _TOGETHER):
+            if first:
+                part()
+            some = texts[first : first + _TOGETHER]
+            raw = self.embedder.embed_documents(some)
+            vectors[first : first + len(some)] = unit_vectors(
+                raw, count=len(some), dimension=dimension
+            )
+        return vectors
 
     def _hits(self, ranked: Ranked, terms: Mapping[str, str]) -> list[Hit]:
         count = len(ranked.rows)
