@@ -86,18 +86,18 @@ class GrantTable:
     def __init__(self, database: Database, known: Known) -> None:
         """Use the store's open database, and the seal over what it knows."""
         self._database = database
-        self._sealed = known
+        self._seal = known
         self._rows: dict[bytes, GrantRow] | None = None
         self._seen = (-1, 0)
 
     def put(self, row: GrantRow) -> None:
         """Keep a grant, replacing what was known of it."""
-        with self._sealed.change():
+        with self._seal.change():
             self.put_rows((row,))
 
     def move(self, grant_id: bytes, before: str, after: str) -> None:
         """Bring a grant from one state into another, unless it left that one meanwhile."""
-        with self._sealed.change():
+        with self._seal.change():
             row = self.get(grant_id)
             if row is not None and row.state == before:
                 self.put_rows((msgspec.structs.replace(row, state=after),))
@@ -109,29 +109,29 @@ class GrantTable:
             new = (row.statement().grant_id, _encode(row))
             query = "SELECT grant_id, body FROM grants WHERE grant_id = ?"
             gone = self._database.execute(query, new[:1]).fetchall()
-            self._sealed.swap("grants", gone, (new,))
+            self._seal.swap("grants", gone, (new,))
             self._database.execute("INSERT OR REPLACE INTO grants VALUES (?, ?)", new)
 
     def get(self, grant_id: bytes) -> GrantRow | None:
         """A grant by its id."""
-        return self._known().get(grant_id)
+        return self._every().get(grant_id)
 
     def all(self) -> list[GrantRow]:
         """Every grant, oldest id first."""
-        return list(self._known().values())
+        return list(self._every().values())
 
-    def _known(self) -> dict[bytes, GrantRow]:
+    def _every(self) -> dict[bytes, GrantRow]:
         """The grants by id, read again when they were changed here or the file elsewhere.
 
         SQLite's ``data_version`` moves when another connection commits, and for nothing of ours.
         It is read before the rows are, so that a change in between is noticed the next time.
         """
-        if self._sealed.aside:
+        if self._seal.aside:
             return {}
-        version = (data_version(self._database), self._sealed.turn)
+        version = (data_version(self._database), self._seal.turn)
         if self._rows is not None and version == self._seen:
             return self._rows
-        self._sealed.check()
+        self._seal.check()
         with mapped():
             found = self._database.execute(
                 "SELECT grant_id, body FROM grants ORDER BY grant_id"
@@ -143,13 +143,13 @@ class GrantTable:
 
     def add_wraps(self, grant_id: bytes, memories: Iterable[tuple[bytes, int]]) -> None:
         """Note that the grant holds the key with that number of each of these memories."""
-        with self._sealed.change():
+        with self._seal.change():
             self.put_wraps([(grant_id, memory_id, number) for memory_id, number in memories])
 
     def put_wraps(self, wraps: Iterable[tuple[bytes, bytes, int]]) -> None:
         """Note ``(grant, memory, key number)`` in a transaction of the caller, who seals it."""
         new = {wrap[:2]: wrap for wrap in wraps}
-        self._sealed.swap("wraps", self._there(new), new.values())
+        self._seal.swap("wraps", self._there(new), new.values())
         self._database.executemany("INSERT OR REPLACE INTO wraps VALUES (?, ?, ?)", new.values())
 
     def _there(self, pairs: Iterable[tuple[bytes, bytes]]) -> list[tuple[object, ...]]:
@@ -164,14 +164,14 @@ class GrantTable:
         self, wraps: Iterable[tuple[bytes, bytes, int]], unwraps: Iterable[tuple[bytes, bytes]]
     ) -> None:
         """Note what a change gave to grants and took from them; see ``Store.commit``."""
-        with self._sealed.change():
+        with self._seal.change():
             self.put_wraps(wraps)
             self.drop_wraps(unwraps)
 
     def drop_wraps(self, unwraps: Iterable[tuple[bytes, bytes]]) -> None:
         """Forget ``(grant, memory)`` in a transaction of the caller, who seals it."""
         pairs = list(unwraps)
-        self._sealed.swap("wraps", self._there(pairs), ())
+        self._seal.swap("wraps", self._there(pairs), ())
         self._database.executemany("DELETE FROM wraps WHERE grant_id = ? AND memory_id = ?", pairs)
 
     def drop_memories(self, memory_ids: Iterable[bytes]) -> None:
@@ -181,13 +181,13 @@ class GrantTable:
 
     def set_wraps(self, grant_id: bytes, memories: Mapping[bytes, int]) -> None:
         """Note that the grant holds the keys of these memories and of no others."""
-        with self._sealed.change():
+        with self._seal.change():
             self.drop_wraps([(grant_id, memory_id) for memory_id in self._memories(grant_id)])
             self.put_wraps([(grant_id, *held) for held in memories.items()])
 
     def memories(self, grant_id: bytes) -> dict[bytes, int]:
         """The memories a grant holds a key of, with the key's number."""
-        self._sealed.check()
+        self._seal.check()
         return self._memories(grant_id)
 
     def _memories(self, grant_id: bytes) -> dict[bytes, int]:
@@ -199,7 +199,7 @@ class GrantTable:
 
     def holders(self, memory_id: bytes) -> dict[bytes, int]:
         """The grants that hold a key of a memory, with the key's number."""
-        self._sealed.check()
+        self._seal.check()
         return self._holders(memory_id)
 
     def _holders(self, memory_id: bytes) -> dict[bytes, int]:

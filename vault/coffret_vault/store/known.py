@@ -19,7 +19,7 @@ way that would have changed the rows.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -42,18 +42,19 @@ from coffret_vault.store.notes import open_note, seal_note
 from coffret_vault.store.schema import (
     blob,
     data_version,
+    kept_value,
     mapped,
     one_moment,
     transaction,
     verify_schema,
     verify_trees,
 )
+from coffret_vault.store.seals import SYNC, Seal, Sealing, generation_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from coffret_vault.keyring import Keyring
-    from coffret_vault.primitives.symmetric import Random
     from coffret_vault.store.database import Database
 
 NAME = "known"
@@ -81,7 +82,6 @@ _TELLING = frozenset(
 _FAR = 512
 """After so many entries that change nothing it is sealed again, so that few are to be looked at."""
 _INTEGER = 8
-SYNC = "Sync this device: it reads them again from your log. See that nobody else can write there."
 _UNSEALED = (
     "what this device knows of your grants and settings was written by an older Coffret, or by "
     "somebody else; nothing was done by it"
@@ -93,27 +93,25 @@ _ALTERED = (
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class Sealing(NamedTuple):
-    """What seals: the keys, the owner's public key under which the newest head is, randomness."""
-
-    keyring: Keyring
-    owner: bytes
-    random: Random
-
-
-class Known:
+class Known(Seal):
     """The seal over what a store knows. Without keys there is none to check, or to make."""
 
     def __init__(self, database: Database) -> None:
         """Use the store's open database."""
-        self._database = database
+        super().__init__(database, NAME)
         self._sealing: Sealing | None = None
         self._key, self._sum, self._size, self._sealed = b"", 0, 0, b""
+        """What the newest seal says, and that seal as it is kept."""
         self._seen = -1
-        self._moved = self._written = False
+        """The database's version when the rows were last compared with their seal."""
+        self._moved = False
+        """Whether rows were swapped in a transaction that has not sealed them yet."""
+        self._written = False
+        """Whether a seal was written here since: it may have been rolled back."""
         self.turn = 0
         """Counts how often other keys came, or all was deleted: what was read is stale then."""
         self._aside = 0
+        """The thread that reads all of it again, if one does."""
 
     @property
     def sealing(self) -> Sealing | None:
@@ -158,36 +156,14 @@ class Known:
             return  # checked when the first of these changes was made
         if version is None:
             version = data_version(self._database)
-        if not self._moved and version == self._seen and not self._written:
-            return
-        if not self._moved and version == self._seen and self._found() == self._sealed:
+        untouched = not self._moved and version == self._seen  # nobody else wrote
+        if untouched and (not self._written or self._found() == self._sealed):  # and ours stayed
             self._written = False
             return
         self._moved = self._written = False
         self._seen = -1
         self._read(sealing)
         self._seen = version
-
-    def is_lost(self, version: int | None = None) -> bool:
-        """Whether it has to be read again, because :meth:`check` refuses it.
-
-        Raises:
-            StoreAlteredError: there are other tables than ours, which reading again would not mend.
-        """
-        try:
-            self.check(version)
-        except StoreAlteredError:
-            verify_schema(self._database)
-            return True
-        return False
-
-    def was_altered(self) -> bool:
-        """Whether there is a seal of these keys or a forged one: not that of an older Coffret."""
-        found = self._found()
-        sealing = self._sealing
-        if not found or sealing is None:
-            return False
-        return _generation(found) >= sealing.keyring.generation
 
     @contextmanager
     def set_aside(self) -> Iterator[None]:
@@ -279,13 +255,6 @@ class Known:
             self._database.execute(statement)
         self.turn += 1
 
-    def _found(self, name: str = NAME) -> bytes:
-        with mapped():
-            row = self._database.execute(
-                "SELECT value FROM meta WHERE name = ?", (name,)
-            ).fetchone()
-        return blob(row[0]) if row else b""
-
     def _read(self, sealing: Sealing) -> None:
         """Compare the rows with the seal, as they stand at one moment."""
         with one_moment(self._database):
@@ -322,7 +291,7 @@ class Known:
 
     def _log(self, owner: bytes = b"") -> Frontier:
         """The tree over the log as it is here; it is compared with its head for its ``owner``."""
-        kept = self._found(LOG)
+        kept = kept_value(self._database, LOG)
         if not kept:
             return Frontier()
         mark = parse_mark(kept)
@@ -360,15 +329,11 @@ class Known:
         self._moved, self._written = False, True
 
 
-def _generation(sealed: bytes) -> int:
-    return int.from_bytes(sealed[:_INTEGER], "big")
-
-
 def _opened(keyring: Keyring, sealed: bytes) -> bytes:
     """What a seal says: the key, the sum, and the size and the tree of the log."""
     if not sealed:
         raise StoreAlteredError(_UNSEALED, hint=SYNC)
-    if _generation(sealed) > keyring.generation:
+    if generation_of(sealed) > keyring.generation:
         raise KeysChangedError
     try:
         note = open_note(keyring, NAME, sealed)

@@ -13,8 +13,8 @@ import msgspec
 from coffret_vault.errors import StoreAlteredError, StoreDamagedError
 from coffret_vault.formats.memory import Record
 from coffret_vault.log.replay import MemoryState
-from coffret_vault.store.known import SYNC
 from coffret_vault.store.schema import blob, decoded, integer, mapped
+from coffret_vault.store.seals import SYNC
 from coffret_vault.store.states import ALTERED, StateSeal
 from coffret_vault.store.values import Values
 

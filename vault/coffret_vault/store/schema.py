@@ -231,6 +231,13 @@ def blob(value: object) -> bytes:
     return value
 
 
+def kept_value(database: sqlite3.Connection, name: str) -> bytes | None:
+    """The value that is kept under a name, if there is one."""
+    with mapped():
+        found = database.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+    return blob(found[0]) if found else None
+
+
 def decoded(decode: Callable[[bytes], T], value: object) -> T:
     """What was encoded, as ``decode`` reads it.
 

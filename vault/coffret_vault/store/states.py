@@ -28,22 +28,24 @@ from coffret_vault.errors import KeysChangedError, LockedError, StoreAlteredErro
 from coffret_vault.formats.pae import u64
 from coffret_vault.primitives.mac import MAC_BYTES, Mac
 from coffret_vault.primitives.symmetric import same
-from coffret_vault.store.known import LOG, SYNC
+from coffret_vault.store.known import LOG
 from coffret_vault.store.schema import (
-    blob,
     data_version,
+    kept_value,
     mapped,
     one_moment,
     verify_schema,
     verify_trees,
 )
+from coffret_vault.store.seals import GENERATION_BYTES, SYNC, Seal, generation_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from coffret_vault.keyring import Keyring
     from coffret_vault.store.database import Database
-    from coffret_vault.store.known import Known, Sealing
+    from coffret_vault.store.known import Known
+    from coffret_vault.store.seals import Sealing
 
     Row = tuple[bytes, int, int, bytes]
 
@@ -52,7 +54,6 @@ _EVERY = "SELECT memory_id, current, pending, state FROM memories"
 _ASKED = 500
 """How many memories are asked for in one query."""
 _MODULUS = 1 << 8 * MAC_BYTES
-_GENERATION = 8
 _UNSEALED = (
     "where the memories on this device stand was written by an older Coffret, or by somebody else; "
     "nothing was done by it"
@@ -63,17 +64,22 @@ ALTERED = (
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class StateSeal:
+class StateSeal(Seal):
     """The seal over where memories stand. Without keys there is none to check, or to make."""
 
     def __init__(self, database: Database, known: Known) -> None:
         """Use the store's open database, and the keys that seal what else is known."""
-        self._database = database
+        super().__init__(database, NAME)
         self._known = known
         self._keyring: Keyring | None = None
         self._mac: Mac | None = None
         self._sum = self._next = 0
         self._seen = self._seen_next = -1
+
+    @property
+    def sealing(self) -> Sealing | None:
+        """What seals, while there are keys."""
+        return self._known.sealing
 
     def let_go(self) -> None:
         """Forget the keys."""
@@ -83,15 +89,12 @@ class StateSeal:
     def check(self, version: int | None = None) -> None:
         """See that this vault wrote where every memory stands; again when others wrote.
 
-        Args:
-            version: the database's, if it was just asked for.
-
         Raises:
-            StoreAlteredError: it did not, or there is no seal that could say so.
+            StoreAlteredError: see :class:`Seal`, as for the other two.
             StoreDamagedError: rows are hidden from some queries, and not from others.
             KeysChangedError: another process of this device changed the keys.
         """
-        sealing = self._known.sealing
+        sealing = self.sealing
         if sealing is None or self._known.aside:
             return
         with self._database.turn:
@@ -108,32 +111,12 @@ class StateSeal:
         """Differs whenever it was checked anew."""
         return self._seen
 
-    def is_lost(self, version: int | None = None) -> bool:
-        """Whether it has to be read again, because :meth:`check` refuses it.
-
-        Raises:
-            StoreAlteredError: there are other tables than ours, which reading again would not mend.
-        """
-        try:
-            self.check(version)
-        except StoreAlteredError:
-            verify_schema(self._database)
-            return True
-        return False
-
-    def was_altered(self) -> bool:
-        """Whether there is a seal of these keys or a forged one: not that of an older Coffret."""
-        found, sealing = self._found(NAME), self._known.sealing
-        if not found or sealing is None:
-            return False
-        return _generation(found) >= sealing.keyring.generation
-
     def forget(self) -> None:
         """Delete every row, after :meth:`begin`, because all were read again."""
         self._database.execute("DELETE FROM memories")
         self._next = 0
-        if self._known.sealing is not None:
-            self._hold(self._known.sealing.keyring)
+        if self.sealing is not None:
+            self._hold(self.sealing.keyring)
 
     def begin(self) -> None:
         """Rows are about to change, in a transaction of the caller who has checked."""
@@ -166,7 +149,7 @@ class StateSeal:
             with mapped():
                 self._next = _total(keyed, self._database.execute(_EVERY))
         if self._mac is None or self._keyring is None:
-            if self._known.sealing is None and self._found(NAME):
+            if self.sealing is None and self._found():
                 raise LockedError
             return {}
         if self._seen < 0:  # these rows are all that there are, and nobody else writes now
@@ -195,25 +178,14 @@ class StateSeal:
         self._sum = total
 
     def _judge(self, keyed: Mac, newest: int, total: int) -> None:
-        found, log = self._found(NAME), self._found(LOG)
-        generation = _generation(found)
+        found, log = self._found(), kept_value(self._database, LOG) or b""
+        generation = generation_of(found)
         if generation > newest:
             raise KeysChangedError
         if not found or generation < newest:
             raise StoreAlteredError(_UNSEALED, hint=SYNC)
-        if not same(found[_GENERATION:], _tag(keyed, log, total)):
+        if not same(found[GENERATION_BYTES:], _tag(keyed, log, total)):
             raise StoreAlteredError(ALTERED, hint=SYNC)
-
-    def _found(self, name: str) -> bytes:
-        with mapped():
-            row = self._database.execute(
-                "SELECT value FROM meta WHERE name = ?", (name,)
-            ).fetchone()
-        return blob(row[0]) if row else b""
-
-
-def _generation(sealed: bytes) -> int:
-    return int.from_bytes(sealed[:_GENERATION], "big")
 
 
 def _total(keyed: Mac, rows: Iterable[Sequence[object]]) -> int:

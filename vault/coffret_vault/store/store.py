@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from coffret_vault.log.replay import MemoryState
-    from coffret_vault.store.known import Sealing
+    from coffret_vault.store.seals import Sealing
 
 _encode = msgspec.msgpack.Encoder().encode
 _PUT_RECORDS = "INSERT OR REPLACE INTO records VALUES"
@@ -66,7 +66,7 @@ class Store(Memories):
         self.path = path
         super().__init__(connect(path))
         self.grants = GrantTable(self._database, self.known)
-        self._known: tuple[bytes, Mark] | None = None
+        self._newest: tuple[bytes, Mark] | None = None
         self._proved = -1
 
     def hold(self, sealing: Sealing) -> None:
@@ -138,9 +138,9 @@ class Store(Memories):
 
     def _mark(self, kept: bytes) -> Mark:
         """What is kept of the log, read once: it is asked for a few times a change."""
-        if self._known is None or self._known[0] != kept:
-            self._known = kept, parse_mark(kept)
-        return self._known[1]
+        if self._newest is None or self._newest[0] != kept:
+            self._newest = kept, parse_mark(kept)
+        return self._newest[1]
 
     def commit(
         self,
@@ -203,7 +203,7 @@ class Store(Memories):
                     self.known.renew(sealing)
                 self.known.finish(mark.size)
             self.state_seal.settle()
-            self._known = kept, mark
+            self._newest = kept, mark
 
     def _put_states(self, states: dict[bytes, MemoryState], first: int) -> None:
         rows = [

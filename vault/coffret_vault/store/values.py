@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from coffret_vault.store.known import VALUES, Known
-from coffret_vault.store.schema import blob, durable, mapped, transaction
+from coffret_vault.store.schema import blob, durable, kept_value, mapped, transaction
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,11 +26,7 @@ class Values:
 
     def meta(self, name: str) -> bytes | None:
         """A value that was kept under ``name``."""
-        with mapped():
-            found = self._database.execute(
-                "SELECT value FROM meta WHERE name = ?", (name,)
-            ).fetchone()
-        return blob(found[0]) if found else None
+        return kept_value(self._database, name)
 
     def set_meta(self, name: str, value: bytes) -> None:
         """Keep a value under ``name``."""
