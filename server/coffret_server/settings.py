@@ -34,6 +34,7 @@ _CLIENTS: Final = frozenset(
         "COFFRET_HOME",
         "COFFRET_VAULT",
         "COFFRET_SERVER",
+        "COFFRET_DEVICE",
         "COFFRET_PASSPHRASE_FILE",
         "COFFRET_NEW_PASSPHRASE_FILE",
         "COFFRET_SECRET_KEY_FILE",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -21,7 +23,6 @@ from server.process import SECONDS, serving, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 DATABASE = "sqlite:///x.db"
 KEY = "c0ffee" * 11
@@ -90,6 +91,16 @@ def test_what_is_the_clients_or_somebody_elses_stops_no_server() -> None:
     other = {"COFFRET_PORT_8440_TCP_ADDR": "10.0.0.1", "COFFRET_FAULTS": "9"}
     Settings.from_environment({}, client | other, DATABASE)
     assert unknown_names(client | other) == sorted(other)
+
+
+def test_a_server_knows_every_name_that_the_command_reads() -> None:
+    """On a machine that has both, none of the command's settings is said to be unknown."""
+    sources = (
+        path.read_text("utf-8") for path in (Path(__file__).parents[2] / "sdk").rglob("*.py")
+    )
+    names = {name for source in sources for name in re.findall(r"COFFRET_[A-Z_]+", source)}
+    assert "COFFRET_DEVICE" in names
+    assert unknown_names(dict.fromkeys(names, "")) == []
 
 
 @pytest.mark.parametrize("text", ORIGINS)
