@@ -333,7 +333,7 @@ class AsyncVault(AsyncKeyKeeping, AsyncDevices, AsyncSettling, AsyncIntake):
             how: see ``Approving``: what it is narrowed to, and by what the app is known.
 
         Raises:
-            ConflictError: the request was decided or withdrawn.
+            ConflictError: the request was decided or withdrawn. Or some was left out: as it says.
             GrantRevokedError: the grant was revoked on another device before it had all its keys.
             GrantExpiredError: the grant was over before it had all its keys.
             InputError: the narrowing cannot be.

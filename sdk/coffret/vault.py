@@ -335,7 +335,7 @@ class Vault(KeyKeeping, Devices, Settling, Intake):
             how: see ``Approving``: what it is narrowed to, and by what the app is known.
 
         Raises:
-            ConflictError: the request was decided or withdrawn.
+            ConflictError: the request was decided or withdrawn. Or some was left out: as it says.
             GrantRevokedError: the grant was revoked on another device before it had all its keys.
             GrantExpiredError: the grant was over before it had all its keys.
             InputError: the narrowing cannot be.

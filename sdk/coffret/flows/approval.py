@@ -69,7 +69,8 @@ def approve(
 
     Raises:
         NotFoundError: there is no such request.
-        ConflictError: the request was decided already, or withdrawn, or has lapsed.
+        ConflictError: the request was decided already, or withdrawn, or has lapsed. Or as
+            :func:`~coffret.flows.handover.hand_over`.
         GrantRevokedError: the owner revoked it on another device, before it had all its keys.
         GrantExpiredError: it ended before it had all its keys.
         InputError: the narrowing cannot be, or the request was not looked at before.
@@ -98,7 +99,7 @@ def approve(
             message = "this request has lapsed, by this device's clock or the server's; see that "
             message += "this one is right, and let the app ask again"
         raise ConflictError(message)
-    yield from hand_over(state, grant_id, progress)
+    yield from hand_over(state, grant_id, progress, again=row is not None)
     return id_text(grant_id)
 
 

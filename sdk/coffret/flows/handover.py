@@ -36,7 +36,7 @@ from coffret_vault.formats.pae import u64
 from coffret_vault.formats.sharing import UPDATE
 from coffret_vault.grants.given import give_key
 from coffret_vault.records.seal import unwrap_memory_key
-from coffret_vault.store import StoredRecord, open_note, seal_note
+from coffret_vault.store import open_note, seal_note
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -44,11 +44,12 @@ if TYPE_CHECKING:
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
     from coffret.flows.sync import Progress
+    from coffret_vault.formats.memory import Header, Peek, Record
     from coffret_vault.records.seal import Wrapping
-    from coffret_vault.store import GrantRow
+    from coffret_vault.store import GrantRow, StoredRecord
 
     Sharing = dict[bytes, int]
-    """Memories, each with the number of the key that was sent for it; 0 where none was yet."""
+    """Memories, each with the number of the key that was decided about, or was sent since."""
 
 _PART = 5_000
 _ID = 16
@@ -56,21 +57,38 @@ _ITEM = 24
 _ROUNDS = 16
 _NOT_OUR_LIST = "the list of what this grant shares was changed on this device; nothing was shared"
 _STILL_STALE = "other grants go on ending meanwhile; approve the request again to go on"
+_LEFT_OUT = (
+    "the grant is in force, but without some memories: another device gave them other keys "
+    "meanwhile, and may have taken them out of it"
+)
 _ASK_AGAIN = "Revoke the grant, and have the app ask again."
 
 
 def sharing_note(state: VaultState, grant_id: bytes, memories: Iterable[bytes]) -> dict[str, bytes]:
     """The value to keep before a grant is sent: what this device is to hand over, sealed."""
-    return _note(state, grant_id, dict.fromkeys(memories, 0))
+    chosen = frozenset(memories)
+    current = ((row.memory_id, row.record) for row in state.store.current_records())
+    numbers = {name: _head(record).key_number for name, record in current if name in chosen}
+    return _note(state, grant_id, numbers)
 
 
-def hand_over(state: VaultState, grant_id: bytes, progress: Progress) -> Flow[None]:
+def _head(record: Record) -> Header | Peek:
+    return peek_header(record.header) or parse_header(record.header)
+
+
+def hand_over(
+    state: VaultState, grant_id: bytes, progress: Progress, *, again: bool = False
+) -> Flow[None]:
     """Wrap the keys of all that is granted, upload them, and put the grant in force.
+
+    ``again`` says that this goes on with what was interrupted: that something was left out since
+    is what its owner may have meant.
 
     Raises:
         GrantRevokedError: the owner revoked it meanwhile, on another device.
         GrantExpiredError: its time is over.
         ConflictError: it is in force, or paused, already; or fresh keys were stale again each time.
+            Or it is in force now, without what another device wrote again in these moments.
         StoreAlteredError: the list of what is shared is somebody else's.
     """
     sharing = _sharing(state, grant_id)
@@ -84,6 +102,9 @@ def hand_over(state: VaultState, grant_id: bytes, progress: Progress) -> Flow[No
     succeed((yield from send(state, Request("POST", f"/grants/{id_text(grant_id)}/activate"))))
     state.store.grants.move(grant_id, ACTIVATING, ACTIVE)
     state.store.set_meta(sharing_name(grant_id), b"")
+    left = sharing.keys() - {memory_id for memory_id, _, _ in wraps}
+    if not again and any(row.memory_id in left for row in state.store.current_records()):
+        raise ConflictError(_LEFT_OUT, hint="To share them too, let the app ask once more.")
 
 
 def _waiting(state: VaultState, grant_id: bytes) -> GrantRow:
@@ -126,17 +147,51 @@ def _note(state: VaultState, grant_id: bytes, sharing: Mapping[bytes, int]) -> d
 def _freshen(state: VaultState, grant_id: bytes, sharing: Sharing) -> Flow[None]:
     """Fresh keys for what the app may write to: it is not to write under a key that others know.
 
-    Again where that brought news of other grants that were ended, but not for ever.
+    Again where that brought news of other grants that were ended, but not for ever. The grant
+    counts as holding them before: so it is given each fresh key as that is made, and should this be
+    interrupted, the device knows under its seal which ones it made itself.
     """
-    memories = sorted(sharing)
     for _ in range(_ROUNDS):
-        stale = stale_among(state, memories)
+        stale = _stale(state, grant_id, sharing)
         if not stale:
             return
-        yield from rekey_all(state, stale)
-        _waiting(state, grant_id)
-    if stale_among(state, memories):
+        state.store.grants.add_wraps(grant_id, stale.items())
+        yield from rekey_all(state, list(stale))
+    if _stale(state, grant_id, sharing):
         raise ConflictError(_STILL_STALE)
+
+
+def _stale(state: VaultState, grant_id: bytes, sharing: Sharing) -> Sharing:
+    """What is to be given under a stale key, with that key's number."""
+    given = _to_give(state, _waiting(state, grant_id), sharing)
+    numbers = {item.memory_id: header.key_number for header, item in given}
+    return {name: numbers[name] for name in stale_among(state, sorted(numbers))}
+
+
+def _to_give(
+    state: VaultState, row: GrantRow, sharing: Sharing
+) -> Iterator[tuple[Header | Peek, StoredRecord]]:
+    """What of the memories that are shared is still to be, as it stands.
+
+    A memory that has another key by now than was decided about, or was sent, may have been taken
+    out of the grant by who wrote it, on this device or another: it is left out. Not so what was
+    written before there was such a grant. What this device knows under its seal of what the grant
+    has goes before the list, which may be one of before that somebody put back.
+    """
+    held = state.store.grants.memories(row.statement().grant_id)
+    for item in state.store.current_records():
+        memory_id = item.memory_id
+        if memory_id not in sharing:
+            continue
+        header = _head(item.record)
+        same = held.get(memory_id, sharing[memory_id]) == header.key_number
+        if same or (memory_id not in held and _is_older(state, memory_id, row)):
+            yield header, item
+
+
+def _is_older(state: VaultState, memory_id: bytes, row: GrantRow) -> bool:
+    memory = state.store.state(memory_id)
+    return memory is not None and memory.begun < row.granted_at
 
 
 def _wraps(
@@ -144,29 +199,20 @@ def _wraps(
 ) -> Iterator[tuple[bytes, int, bytes]]:
     """The keys of the memories that are shared, wrapped for the grant.
 
-    No envelope is opened: a memory key's wrap authenticates which memory it is of. A memory whose
-    key was sent, and has another one now, has been left out by who wrote it, or was given with it.
-    That it was sent says the list, or what this device knows under its seal of what the grant has:
-    the list may be one of before that somebody put back.
+    No envelope is opened: a memory key's wrap authenticates which memory it is of.
     """
     wrapping = grant_wrapping(state, row)
-    sent = state.store.grants.memories(row.statement().grant_id)
     own: dict[bytes, Wrapping] = {}
-    for memory_id, version, record in state.store.current_records():
-        if memory_id not in sharing:
-            continue
-        header = peek_header(record.header) or parse_header(record.header)
-        number = header.key_number
-        if sharing[memory_id] not in {0, number} or sent.get(memory_id, number) != number:
-            continue
+    for header, item in _to_give(state, row, sharing):
+        record = item.record
         try:
             if record.kek not in own:
                 own[record.kek] = wrapping_for(state, KEK.decode(record.kek), {})
             key = unwrap_memory_key(header, record.wrap, own[record.kek])
         except (FormatError, OpenError):
-            raise spoilt(state, [StoredRecord(memory_id, version, record)]) from None
+            raise spoilt(state, [item]) from None
         wrap = give_key(state.keys.keyring, header, key, wrapping)
-        yield memory_id, number, wrap
+        yield item.memory_id, header.key_number, wrap
 
 
 def _send(
