@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from coffret.local import VaultSettings, VaultStatus
     from coffret.messages import MessagesReport, Talk
     from coffret.sharing import AccessRequestInfo, AppCheck, AppInfo, GrantInfo, Selection
+    from coffret.shelf import Asking
     from coffret.undoing import ImportInfo, ImportUndone
     from coffret.vault import Vault
     from coffret_vault.errors import CoffretError
@@ -45,6 +46,7 @@ _HOMES = {
     "AppCheck": "coffret.sharing",
     "AppInfo": "coffret.sharing",
     "Approving": "coffret.arguments",
+    "Asking": "coffret.shelf",
     "AsyncAccess": "coffret.async_access",
     "AsyncApp": "coffret.async_app",
     "AsyncVault": "coffret.async_vault",
@@ -91,6 +93,7 @@ __all__ = [
     "AppCheck",
     "AppInfo",
     "Approving",
+    "Asking",
     "AsyncAccess",
     "AsyncApp",
     "AsyncVault",

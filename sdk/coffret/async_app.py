@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from coffret.sharing import GrantStatus, RequestStatus
     from coffret.shelf import Asking
     from coffret_vault.search import Embedder
 
@@ -161,14 +162,14 @@ class AsyncApp(LocalApp):
             app_flows.request_access(self._state, ask_of(username, asking))
         )
 
-    async def status(self, request_id: str) -> str:
+    async def status(self, request_id: str) -> RequestStatus:
         """Where a request stands: ``pending``, ``approved``, ``denied``, ``cancelled``, ….
 
         By the server's word: only ``access()`` shows the owner's, where the request was approved.
         """
         return await self._driver.run(app_flows.status(self._state, request_id))
 
-    async def grant_status(self, request_id: str) -> str | None:
+    async def grant_status(self, request_id: str) -> GrantStatus | None:
         """Where the grant stands: ``active``, ``paused``, ``revoked``, ``over``, ``activating``.
 
         ``gone`` where the owner has deleted their account; None where the owner has not approved

@@ -168,6 +168,12 @@ class AccessRequestInfo(msgspec.Struct, frozen=True):
     digest: bytes = b""
 
 
+RequestStatus = Literal[
+    "pending", "approved", "denied", "cancelled", "lapsed", "superseded", "gone"
+]
+"""What becomes of a request, for the app that made it."""
+GrantStatus = Literal["activating", "active", "paused", "revoked", "over", "gone"]
+"""Where a grant stands, for its app."""
 Requested = str | AccessRequestInfo
 """A request: by its id, or as somebody was shown it."""
 

@@ -35,8 +35,9 @@ class Asking(TypedDict, total=False):
     owner reads; ``duration`` is between an hour and ten years. Which memories: ``everything``, or
     those that fit all of ``tags``, ``types``, ``memories`` (ids), ``importance`` and ``since`` that
     are given. ``retention`` says what the app promises about what it read; ``standing`` asks for
-    memories written later too. ``owner_words`` are the eight words that the owner's own vault shows
-    (``Vault.words``): nobody else is asked then, whatever the server says.
+    memories written later too; ``since`` is of the last change. ``owner_words`` are the eight words
+    that the owner's own vault shows (``Vault.words``): nobody else is asked then, whatever the
+    server says.
     """
 
     scopes: Required[Collection[str]]

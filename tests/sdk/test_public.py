@@ -23,6 +23,7 @@ from coffret_vault import errors
 
 NAMES = {
     "Access", "AccessRequestInfo", "AccountDeleted", "App", "AppCheck", "AppInfo", "Approving",
+    "Asking",
     "AsyncAccess", "AsyncApp", "AsyncVault", "Changes", "CoffretError", "Details", "Developer",
     "Embedder", "Fields", "Found", "Gone", "GrantInfo", "ImportInfo", "ImportReport",
     "ImportUndone", "KeyChange", "Listing", "Memory", "MessagesReport", "NewMemory", "Pending",

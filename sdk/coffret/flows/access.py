@@ -67,13 +67,14 @@ if TYPE_CHECKING:
     from coffret.flows.appstate import AppState
     from coffret.flows.http import Flow
     from coffret_vault.primitives.secret import SecretBytes
+    from coffret_vault.records.memory import ReviewStatus
 
 T = TypeVar("T")
 
 _PAGE = 1_000
 _AHEAD = 5 * 60 * 1_000_000
 """Microseconds; servers take twice as much."""
-_STATUS = {"accepted": APPROVED, "pending": PENDING, "rejected": REJECTED}
+_STATUS: dict[str, ReviewStatus] = {"accepted": APPROVED, "pending": PENDING, "rejected": REJECTED}
 
 
 class _Item(msgspec.Struct, frozen=True, array_like=True):

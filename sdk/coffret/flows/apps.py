@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from coffret.flows.appstate import AppState
     from coffret.flows.http import Flow
     from coffret.flows.state import Ambient
+    from coffret.sharing import GrantStatus, RequestStatus
     from coffret_vault.formats.account import AccountCard
 
 _SEEDS = 64
@@ -68,7 +69,7 @@ _STATES = {
     "revoked": GrantRevokedError,
     "ended": GrantExpiredError,
 }
-_NOT_IN_FORCE: dict[type[GrantError], str] = {
+_NOT_IN_FORCE: dict[type[GrantError], GrantStatus] = {
     GrantPausedError: "paused",
     GrantRevokedError: "revoked",
     GrantExpiredError: "over",
@@ -239,7 +240,7 @@ def _owner(state: AppState, username: str) -> Flow[tuple[Signed, AccountCard]]:
     return signed, card
 
 
-def status(state: AppState, request_id: str) -> Flow[str]:
+def status(state: AppState, request_id: str) -> Flow[RequestStatus]:
     """Where a request stands.
 
     ``pending``, ``approved``, ``denied``, ``cancelled``, ``lapsed``, ``superseded``, or ``gone``
@@ -254,7 +255,7 @@ def status(state: AppState, request_id: str) -> Flow[str]:
     return decode_json(answer, _StateAnswer).state
 
 
-def grant_status(state: AppState, request_id: str) -> Flow[str | None]:
+def grant_status(state: AppState, request_id: str) -> Flow[GrantStatus | None]:
     """Where the grant stands that came of a request.
 
     ``active``, ``paused``, ``revoked``, ``over``, ``gone`` with its owner's account, or

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -17,9 +17,10 @@ MemoryType = Literal[
 """The types that Coffret knows by name; any other text is a type too."""
 KNOWN_TYPES: tuple[str, ...] = MemoryType.__args__  # type: ignore[attr-defined]
 
-PENDING = "pending_review"
-APPROVED = "approved"
-REJECTED = "rejected"
+ReviewStatus = Literal["approved", "pending_review", "rejected"]
+PENDING: Final = "pending_review"
+APPROVED: Final = "approved"
+REJECTED: Final = "rejected"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -112,9 +113,12 @@ def _composed(text: str) -> str:
 
 
 class Review(msgspec.Struct, frozen=True):
-    """Whether the owner has agreed to a version: status, who decided (``owner``) and when."""
+    """Whether the owner has agreed to a version: status, who decided (``owner``) and when.
 
-    status: str = APPROVED
+    ``status`` is ``pending_review``, ``approved`` (as all of the owner's) or ``rejected``.
+    """
+
+    status: ReviewStatus = APPROVED
     by: str = ""
     at: datetime | None = None
 
