@@ -18,6 +18,7 @@ from coffret.flows.requests import (
     fetch_request,
     look_of,
     matching_ids,
+    matching_keys,
     shown_digest,
     was_shown,
 )
@@ -39,8 +40,6 @@ from coffret_vault.grants.approve import Terms, make_grant
 from coffret_vault.store import GrantRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from coffret.flows.appcheck import Confirmation
     from coffret.flows.http import Flow
     from coffret.flows.state import Looked, VaultState
@@ -225,16 +224,16 @@ def _decide(
     return made.grant.grant_id
 
 
-def _chosen(state: VaultState, terms: Terms, shown: frozenset[bytes] | None) -> Iterable[bytes]:
-    """The memories that are shared: settled when it is decided.
+def _chosen(state: VaultState, terms: Terms, shown: frozenset[bytes] | None) -> dict[bytes, int]:
+    """The memories that are shared, with the numbers of their keys: settled when it is decided.
 
     Of those that match, the ones that were ``shown`` with the request: others may have come since,
     with the sync before it is decided, and a server chooses when. None is all that match.
     """
     if not terms.scopes & NEED_KEYS:
-        return ()
-    found = matching_ids(state, terms.selector)
-    return found if shown is None else (item for item in found if item in shown)
+        return {}
+    found = matching_keys(state, terms.selector)
+    return {name: number for name, number in found if shown is None or name in shown}
 
 
 def _grant_change(state: VaultState, asked: CheckedRequest, made: MadeGrant) -> Change:

@@ -39,12 +39,12 @@ from coffret_vault.records.seal import unwrap_memory_key
 from coffret_vault.store import open_note, seal_note
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
     from coffret.flows.sync import Progress
-    from coffret_vault.formats.memory import Header, Peek, Record
+    from coffret_vault.formats.memory import Header, Peek
     from coffret_vault.records.seal import Wrapping
     from coffret_vault.store import GrantRow, StoredRecord
 
@@ -62,18 +62,6 @@ _LEFT_OUT = (
     "meanwhile, and may have taken them out of it"
 )
 _ASK_AGAIN = "Revoke the grant, and have the app ask again."
-
-
-def sharing_note(state: VaultState, grant_id: bytes, memories: Iterable[bytes]) -> dict[str, bytes]:
-    """The value to keep before a grant is sent: what this device is to hand over, sealed."""
-    chosen = frozenset(memories)
-    current = ((row.memory_id, row.record) for row in state.store.current_records())
-    numbers = {name: _head(record).key_number for name, record in current if name in chosen}
-    return _note(state, grant_id, numbers)
-
-
-def _head(record: Record) -> Header | Peek:
-    return peek_header(record.header) or parse_header(record.header)
 
 
 def hand_over(
@@ -138,7 +126,10 @@ def _sharing(state: VaultState, grant_id: bytes) -> Sharing:
     return {item[:_ID]: int.from_bytes(item[_ID:], "big") for item in items}
 
 
-def _note(state: VaultState, grant_id: bytes, sharing: Mapping[bytes, int]) -> dict[str, bytes]:
+def sharing_note(
+    state: VaultState, grant_id: bytes, sharing: Mapping[bytes, int]
+) -> dict[str, bytes]:
+    """The value to keep before a grant is sent: what this device is to hand over, sealed."""
     name = sharing_name(grant_id)
     note = b"".join(memory_id + u64(number) for memory_id, number in sharing.items())
     return {name: seal_note(state.keys.keyring, name, note, random=state.ambient.random)}
@@ -183,7 +174,7 @@ def _to_give(
         memory_id = item.memory_id
         if memory_id not in sharing:
             continue
-        header = _head(item.record)
+        header = peek_header(item.record.header) or parse_header(item.record.header)
         same = held.get(memory_id, sharing[memory_id]) == header.key_number
         if same or (memory_id not in held and _is_older(state, memory_id, row)):
             yield header, item
@@ -223,7 +214,7 @@ def _send(
     given = {memory_id: number for memory_id, number, _ in part}
     if any(sharing[memory_id] != number for memory_id, number in given.items()):
         sharing.update(given)
-        state.store.take_over((), _note(state, grant_id, sharing))
+        state.store.take_over((), sharing_note(state, grant_id, sharing))
     path, body = f"/grants/{id_text(grant_id)}/wraps", encode_msgpack({"wraps": part})
     succeed((yield from send(state, Request("POST", path, body, media=MSGPACK))))
     state.store.grants.add_wraps(grant_id, given.items())

@@ -303,13 +303,19 @@ def was_shown(looked: Looked) -> frozenset[bytes]:
 
 def matching_ids(state: VaultState, selector: Selector) -> Iterator[bytes]:
     """The ids of those memories; envelopes are opened only where the header does not tell."""
+    return (memory_id for memory_id, _ in matching_keys(state, selector))
+
+
+def matching_keys(state: VaultState, selector: Selector) -> Iterator[tuple[bytes, int]]:
+    """The same, each with the number of its key."""
     for memory_id, version, record in state.store.current_records():
-        fits = matches_unopened(selector, parse_header(record.header))
+        header = parse_header(record.header)
+        fits = matches_unopened(selector, header)
         if fits is None:
             opened = open_current(state, memory_id, version, record)
             fits = matches(selector, to_memory(opened.header, opened.payload))
         if fits:
-            yield memory_id
+            yield memory_id, header.key_number
 
 
 def fetch_request(
