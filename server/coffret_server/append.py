@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Final, TypeVar
+from typing import Annotated, Final, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -32,18 +32,29 @@ _packed = msgspec.msgpack.Encoder().encode
 T = TypeVar("T")
 
 Record = tuple[bytes, bytes, bytes, bytes]
+_AS_LEAVES: Final = msgspec.Meta(max_length=LEAVES_LIMIT)
+_AS_WRAPS: Final = msgspec.Meta(max_length=WRAPS_LIMIT)
+Leaves = Annotated[list[bytes], _AS_LEAVES]
+Records = Annotated[list[Record], msgspec.Meta(max_length=RECORDS_LIMIT)]
+Accepts = Annotated[list[tuple[UUID, int, bytes, bytes]], _AS_LEAVES]
+Wraps = Annotated[list[tuple[UUID, UUID, int, bytes]], _AS_WRAPS]
+Unwraps = Annotated[list[tuple[UUID, UUID]], _AS_WRAPS]
 
 
 class Append(msgspec.Struct, forbid_unknown_fields=True):
-    """An append as it comes: see docs/spec/7-http.md."""
+    """An append as it comes: see docs/spec/7-http.md.
+
+    A list that is too long is refused by its length (`problems.unshaped`): a body has room for two
+    million items, and to make them all takes seconds.
+    """
 
     base: int
     head: str
-    leaves: list[bytes] | msgspec.UnsetType = msgspec.UNSET
-    records: list[Record] | msgspec.UnsetType = msgspec.UNSET
-    accepts: list[tuple[UUID, int, bytes, bytes]] | msgspec.UnsetType = msgspec.UNSET
-    wraps: list[tuple[UUID, UUID, int, bytes]] | msgspec.UnsetType = msgspec.UNSET
-    unwraps: list[tuple[UUID, UUID]] | msgspec.UnsetType = msgspec.UNSET
+    leaves: Leaves | msgspec.UnsetType = msgspec.UNSET
+    records: Records | msgspec.UnsetType = msgspec.UNSET
+    accepts: Accepts | msgspec.UnsetType = msgspec.UNSET
+    wraps: Wraps | msgspec.UnsetType = msgspec.UNSET
+    unwraps: Unwraps | msgspec.UnsetType = msgspec.UNSET
 
 
 class Vault(msgspec.Struct, frozen=True):
@@ -113,12 +124,8 @@ class Applied(msgspec.Struct, frozen=True):
     repeated: bool = False
 
 
-def _list(value: list[T] | msgspec.UnsetType, limit: int) -> list[T]:
-    if value is msgspec.UNSET:
-        return []
-    if len(value) > limit:
-        refuse("too-large", "an append has too many parts")
-    return value
+def _list(value: list[T] | msgspec.UnsetType) -> list[T]:
+    return [] if value is msgspec.UNSET else value
 
 
 def prepare(append: Append, vault: Vault) -> Prepared:
@@ -127,13 +134,13 @@ def prepare(append: Append, vault: Vault) -> Prepared:
     Raises:
         ProblemError: what the append breaks.
     """
-    leaves = _list(append.leaves, LEAVES_LIMIT)
+    leaves = _list(append.leaves)
     head = parse_head(append.head)
     if append.base < 0 or head.vault != vault.name or head.size != append.base + len(leaves):
         refuse("invalid-input", "the head is not of this account, or not of base and leaves")
     owner = vault.account
     entries = [_owner_entry(leaf, owner) for leaf in leaves]
-    puts = prepare_puts(_list(append.records, RECORDS_LIMIT), owner, None)
+    puts = prepare_puts(_list(append.records), owner, None)
     check_pairs(entries, puts)
     if head.key_id != vault.key_id:
         refuse("bad-signature", "the head is signed by another key")
@@ -148,8 +155,8 @@ def prepare(append: Append, vault: Vault) -> Prepared:
         entries=entries,
         puts=puts,
         accepts=_accepts(append),
-        wraps=[_wrap(*item) for item in _list(append.wraps, WRAPS_LIMIT)],
-        unwraps=[(g.bytes, m.bytes) for g, m in _list(append.unwraps, WRAPS_LIMIT)],
+        wraps=[_wrap(*item) for item in _list(append.wraps)],
+        unwraps=[(g.bytes, m.bytes) for g, m in _list(append.unwraps)],
     )
 
 
@@ -204,7 +211,7 @@ def check_pairs(entries: Sequence[Entry], puts: dict[tuple[bytes, int], Put]) ->
 
 def _accepts(append: Append) -> dict[tuple[bytes, int], Rewrap]:
     found = {}
-    for memory, version, kek, wrap in _list(append.accepts, LEAVES_LIMIT):
+    for memory, version, kek, wrap in _list(append.accepts):
         records.check_wrap(wrap)
         if records.parse_kek(kek) is not None:
             refuse("invalid-input", "an accepted record is wrapped for the owner")

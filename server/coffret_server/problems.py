@@ -49,6 +49,8 @@ CODES: Final[dict[str, tuple[int, str]]] = {
 SESSION_ENDED: Final = ("session-ended", "the session was ended; log in again")
 """What a device is told whose session somebody ended, wherever that is noticed."""
 MEDIA_TYPE: Final = "application/problem+json"
+_TOO_LONG: Final = "Expected `array` of length <= "
+"""How the decoder begins to say that there is more of a list than its type lets be."""
 BEARER: Final = "Bearer"
 """The scheme of developer keys, the only tokens that are bound to no other key."""
 
@@ -127,6 +129,13 @@ class ProblemError(Exception):
 def malformed(detail: str) -> ProblemError:
     """A refusal of bytes that are not in the one form that is accepted."""
     return ProblemError("malformed", detail)
+
+
+def unshaped(error: Exception, what: str) -> ProblemError:
+    """The refusal of what a decoder does not take: a list that is too long, or another shape."""
+    if isinstance(error, msgspec.ValidationError) and str(error).startswith(_TOO_LONG):
+        return ProblemError("too-large", f"{what} has too many parts")
+    return malformed(f"{what} is not of the published shape")
 
 
 def refuse(code: str, detail: str) -> NoReturn:

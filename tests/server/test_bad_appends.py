@@ -232,8 +232,9 @@ BODIES: dict[str, bytes] = {
     "cut off": b"\x81\xa4base",
     "a key twice": b"\x83\xa4base\x00\xa4base\x01\xa4head\xa1x",
     "lists without end": b"\x91" * 100_000,
-    "a list of four thousand million": b"\x81\xa6leaves\xdd\xff\xff\xff\xff",
 }
+GIANT = b"\x81\xa6leaves\xdd\xff\xff\xff\xff"
+"""A list of four thousand million, as it says."""
 
 
 @pytest.mark.attack(61)
@@ -243,6 +244,8 @@ async def test_a_body_that_is_not_an_append_is_malformed(sqlite_stand: Stand, na
     owner = await sqlite_stand.sign_up()
     answer = await sqlite_stand.send("POST", "/log", BODIES[name], owner.token)
     assert code(answer) == (400, "malformed")
+    answer = await sqlite_stand.send("POST", "/log", GIANT, owner.token)
+    assert code(answer) == (413, "too-large")
 
 
 TWICE, NO_JSON = "a JSON object has a key twice", "the body is not JSON"

@@ -1,5 +1,6 @@
 """Appends that come with a token and no proof: their head is to prove them, and may not."""
 
+import tracemalloc
 from base64 import b64decode
 from typing import Any
 
@@ -14,6 +15,7 @@ from server.stand import Clock, Stand, code, plain, serving
 
 pytestmark = pytest.mark.asyncio
 RATE = 5
+SLACK = 1 << 20
 
 
 async def append_alone(
@@ -27,6 +29,44 @@ async def append_alone(
     }
     raw = body if isinstance(body, bytes) else msgspec.msgpack.encode(plain(body))
     return await stand.http.post("/api/v1/log", content=raw, headers=headers)
+
+
+LONG = 60_000
+ITEMS = {
+    "leaves": b"\xc4\x00",
+    "records": b"\x94" + b"\xc4\x00" * 4,
+    "accepts": b"\x94\xc4\x10" + bytes(16) + b"\x01" + b"\xc4\x00" * 2,
+    "wraps": b"\x94" + (b"\xc4\x10" + bytes(16)) * 2 + b"\x01\xc4\x00",
+    "unwraps": b"\x92" + (b"\xc4\x10" + bytes(16)) * 2,
+}
+"""Of each list of an append, the shortest item that can be read."""
+
+
+@pytest.mark.attack(61)
+@pytest.mark.parametrize("name", ITEMS)
+async def test_a_long_list_is_refused_by_its_length(sqlite_stand: Stand, name: str) -> None:
+    """A body may have two million items: none is made of a list that may have fewer than it says.
+
+    To make them takes seconds, in which nobody is answered, and a token alone is enough to send
+    them. Nor is the list of a name read that comes again.
+    """
+    owner = await sqlite_stand.sign_up()
+    items = b"\xdd" + LONG.to_bytes(4, "big") + ITEMS[name] * LONG
+    field = bytes([0xA0 | len(name)]) + name.encode()
+    twice = b"\x88" + (field + b"\xdc\xc3\x50" + ITEMS[name] * 50_000) * 8
+    bodies = {
+        b"\x83\xa4base\x00\xa4head\xa0" + field + items: (413, "too-large"),
+        twice: (400, "malformed"),
+        b"\xde\x00" + twice[:1].replace(b"\x88", b"\x08") + twice[1:]: (400, "malformed"),
+    }
+    await append_alone(sqlite_stand, owner.token, b"\x80")  # all is imported now
+    for body, refusal in bodies.items():
+        tracemalloc.start()
+        answer = await append_alone(sqlite_stand, owner.token, body)
+        used = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert code(answer) == refusal
+        assert used < 3 * len(body) + SLACK
 
 
 def forged(append: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from coffret_server import gate, strict
 from coffret_server.append import Append, Prepared, prepare
 from coffret_server.data.call import authenticate, parse_id, shown
 from coffret_server.principals import AppCaller, Owner
-from coffret_server.problems import malformed, refuse
+from coffret_server.problems import refuse, unshaped
 from coffret_server.services import Services
 
 JSON: Final = "application/json"
@@ -152,13 +152,12 @@ def decode_append(body: dict[str, Any]) -> Append:
     """An append from its JSON form.
 
     Raises:
-        ProblemError: `malformed`.
+        ProblemError: `malformed` or `too-large`.
     """
     try:
         return msgspec.convert(body, Append)
-    except (msgspec.ValidationError, UnicodeError):
-        detail = "the append is not of the published shape"
-        raise malformed(detail) from None
+    except (msgspec.ValidationError, UnicodeError) as error:
+        raise unshaped(error, "the append") from None
 
 
 def answer(value: object, status: int = 200) -> Response:

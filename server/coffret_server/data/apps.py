@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -65,7 +65,7 @@ _MARK_READ: Final = "UPDATE grants SET last_read = ? WHERE account_id = ? AND gr
 class WrapsBody(msgspec.Struct, forbid_unknown_fields=True):
     """Wraps for one grant."""
 
-    wraps: list[tuple[UUID, int, bytes]]
+    wraps: Annotated[list[tuple[UUID, int, bytes]], msgspec.Meta(max_length=WRAPS_LIMIT)]
 
 
 class _Place(NamedTuple):
@@ -120,8 +120,6 @@ async def add_wraps(call: Call) -> Reply:
     owner = await call.owner()
     grant_id = call.id().bytes
     body = call.body(WrapsBody)
-    if len(body.wraps) > WRAPS_LIMIT:
-        refuse("too-large", "at most 5,000 wraps at once")
     for _, key_number, wrap in body.wraps:
         check_wrap(wrap)
         if key_number < 1:

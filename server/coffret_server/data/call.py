@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 
 from coffret_server import callers, gate, once, strict, turns
 from coffret_server.principals import AppCaller, Owner
-from coffret_server.problems import SESSION_ENDED, ProblemError, malformed, refuse
+from coffret_server.problems import SESSION_ENDED, ProblemError, malformed, refuse, unshaped
 from coffret_server.proofs import STALE, Shown
 from coffret_server.storage import Tx
 from coffret_server.tokens import unauthenticated
@@ -26,6 +26,7 @@ MSGPACK: Final = b"application/msgpack"
 JSON: Final = b"application/json"
 _pack = msgspec.msgpack.Encoder(uuid_format="bytes").encode
 _write_json = msgspec.json.Encoder().encode
+_TWICE: Final = "the body has a key twice, or one that is none"
 _MAP_16: Final = 0xDE
 _FIXMAP: Final = 0x80
 FARTHEST: Final = (1 << 63) - 1
@@ -206,7 +207,7 @@ class Call:
         """The body, as MessagePack or JSON by its content type.
 
         Raises:
-            ProblemError: `malformed`.
+            ProblemError: `malformed` or `too-large`.
         """
         content_type = self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if content_type not in {MSGPACK, JSON}:
@@ -215,9 +216,8 @@ class Call:
             if content_type == MSGPACK:
                 return _from_msgpack(self._body, kind)
             return msgspec.convert(strict.loads(self._body), kind)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            detail = "the body is not of the published shape"
-            raise malformed(detail) from None
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            raise unshaped(error, "the body") from None
 
     def id(self, name: str = "id") -> UUID:
         """An id in the path."""
@@ -266,12 +266,14 @@ def parse_id(text: str) -> UUID:
 
 
 def _from_msgpack(body: bytes, kind: type[S]) -> S:
+    first = body[0] if body else 0
+    pairs = int.from_bytes(body[1:3], "big") if first == _MAP_16 else first - _FIXMAP
+    if pairs > len(kind.__struct_fields__):  # else each of them could have a list of its length
+        refuse("malformed", _TWICE)
     found = msgspec.msgpack.decode(body, type=kind)
     given = sum(getattr(found, name) is not msgspec.UNSET for name in kind.__struct_fields__)
-    first = body[0]
-    pairs = int.from_bytes(body[1:3], "big") if first == _MAP_16 else first - _FIXMAP
     if pairs != given:
-        refuse("malformed", "the body has a key twice")
+        refuse("malformed", _TWICE)
     return found
 
 

@@ -1,6 +1,6 @@
 """The memory keys of an account as they are wrapped, and wraps that wait for a key change."""
 
-from typing import Final
+from typing import Annotated, Final
 from uuid import UUID
 
 import msgspec
@@ -42,7 +42,7 @@ class StageBody(msgspec.Struct, forbid_unknown_fields=True):
     """Memory keys wrapped for the generation that a change is to begin."""
 
     change_id: UUID
-    wraps: list[tuple[UUID, int, bytes]]
+    wraps: Annotated[list[tuple[UUID, int, bytes]], msgspec.Meta(max_length=LIMIT)]
 
 
 async def read_memory_keys(call: Call) -> Reply:
@@ -81,8 +81,6 @@ async def stage_rewraps(call: Call) -> Reply:
     """Keep wraps for a key change; what this session, or one that ended, kept for another goes."""
     owner = await call.owner()
     body = call.body(StageBody)
-    if len(body.wraps) > LIMIT:
-        refuse("too-large", "at most 5,000 wraps at once")
     for _, key_number, wrap in body.wraps:
         check_wrap(wrap)
         if key_number < 1:

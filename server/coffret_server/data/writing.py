@@ -5,12 +5,12 @@ sync for good. So what a device checks (docs/spec/5-log.md, 6-grants.md) is chec
 """
 
 import asyncio
-from typing import Final, NamedTuple, NoReturn
+from typing import Annotated, Final, NamedTuple, NoReturn
 
 import msgspec
 
 from coffret_server import grants, quiet
-from coffret_server.append import RECORDS_LIMIT, Record, check_pairs, prepare_puts
+from coffret_server.append import RECORDS_LIMIT, Records, check_pairs, prepare_puts
 from coffret_server.bygone import refuse_missing
 from coffret_server.data.call import Call, Reply
 from coffret_server.ledger import Ledger
@@ -32,8 +32,8 @@ _TAIL_WAIT: Final = 600
 class WritingBody(msgspec.Struct, forbid_unknown_fields=True):
     """What an app writes: a leaf each, and for a put its record."""
 
-    leaves: list[bytes]
-    records: list[Record] | msgspec.UnsetType = msgspec.UNSET
+    leaves: Annotated[list[bytes], msgspec.Meta(max_length=RECORDS_LIMIT)]
+    records: Records | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Writing(NamedTuple):
@@ -86,8 +86,6 @@ async def _prepare(body: WritingBody, app: AppCaller, grant: bytes) -> _Writing:
     parts = [] if body.records is msgspec.UNSET else body.records
     if not body.leaves:
         refuse("invalid-input", "there is nothing to write")
-    if len(body.leaves) > RECORDS_LIMIT or len(parts) > RECORDS_LIMIT:
-        refuse("too-large", "at most 1,000 at once")
     entries = []
     for count, leaf in enumerate(body.leaves):
         entries.append(_app_entry(leaf, app))
