@@ -112,7 +112,7 @@ async def _spend_nothing(*_: object) -> bool:
 def test_a_server_that_spends_no_nonces_logs_the_recording_in(world: World) -> None:
     """Control: were a challenge good twice, whoever recorded a login would have a session."""
     network = Recorder()
-    with patch("coffret_server.control.auth.spend", _spend_nothing):
+    with patch("coffret_server.control.credentials.spend", _spend_nothing):
         world.device(world.owner(), transport=network)
         (login,) = [item for item in network.requests if item.url.path.endswith("/auth/login")]
         answer = again(world.url, login)
