@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from coffret.flows.state import VaultState
     from coffret.flows.sync import Progress
-    from coffret_vault.search import Embedder, Filters, Hit, SearchIndex
+    from coffret_vault.search import Embedder, Filters, Hit, Mode, SearchIndex
 
 _READ_TOGETHER = 64
 
@@ -218,11 +218,11 @@ class Finder:
             LockedError: the vault is locked.
             InputError: the question is blank.
         """
-        index = self.ready(progress)
+        index = self.ready(progress, search.mode)
         return find(index, question, search, self._read, self._every)
 
-    def ready(self, progress: Progress) -> SearchIndex:
-        """The index, caught up with the store.
+    def ready(self, progress: Progress, mode: Mode = "fused") -> SearchIndex:
+        """The index, caught up with the store; or one that will do for a search in this mode.
 
         Raises:
             LockedError: the vault is locked, or was meanwhile.
@@ -230,7 +230,7 @@ class Finder:
         if self._state.is_locked:
             raise LockedError
         try:
-            return self._caught_up(progress)
+            return self._caught_up(progress, mode)
         finally:
             self._drop_if_locked()
 
@@ -239,11 +239,14 @@ class Finder:
         if self._state.is_locked:
             self.drop()
 
-    def _caught_up(self, progress: Progress) -> SearchIndex:
+    def _caught_up(self, progress: Progress, mode: Mode) -> SearchIndex:
         at = self._state.store.version()
         if self._index is None or self._at != at:
-            self._index = self._kept.follow(self._state.store.readable(), self._read, progress)
-            self._at = at
+            known = self._state.store.readable()
+            found = self._kept.follow(known, self._read, progress, mode)
+            if not self._kept.is_whole:
+                return found
+            self._index, self._at = found, at
         return self._index
 
     def _every(self) -> Iterator[Memory]:

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from coffret.flows.sync import Progress
-    from coffret_vault.search import Document, Embedder, SearchIndex
+    from coffret_vault.search import Document, Embedder, Mode, SearchIndex
 
 _SAVED_TOGETHER = 1_024
 _SAVED_AFTER = 10.0
 """Seconds of embedding that an interrupted search may cost, or as many as 20 times a save took."""
 _SAVING_SHARE = 20
+_SOON = 64
+"""So many memories are embedded in seconds: for more, a search by words alone does not wait."""
 
 
 class IndexFile(Protocol):
@@ -54,6 +56,8 @@ class KeptIndex:
         self._index: SearchIndex | None = None
         self._unsaved = False
         self._due = 0.0
+        self.is_whole = False
+        """Whether what :meth:`follow` gave last has all memories, by their meaning as well."""
 
     def __len__(self) -> int:
         return 0 if self._index is None else len(self._index)
@@ -72,13 +76,18 @@ class KeptIndex:
         known: Mapping[bytes, int],
         read: Callable[[Sequence[bytes]], Iterable[Memory]],
         progress: Progress,
+        mode: Mode,
     ) -> SearchIndex:
-        """The index of just these memories.
+        """The index of just these memories; or one for a search in this mode, if that is quicker.
+
+        It is, where many memories are to be embedded, and a search by words needs no meaning. What
+        ranks words is counted over all memories, so its hits are the same.
 
         Args:
             known: the version of each, by its id.
             read: gives the memories with these ids, in order.
             progress: told how many are embedded, of those that have to be.
+            mode: of the search that it is for.
 
         Raises:
             EmbedderError: the model failed; what was embedded before stays.
@@ -86,8 +95,13 @@ class KeptIndex:
         if self._index is None:
             self._index = self._load()
         index = self._index
+        stale = index.stale(known)
+        self._unsaved = self._unsaved or bool(stale.to_remove)
+        self.is_whole = mode != "words" or len(stale.to_put) <= _SOON
         try:
-            self._catch_up(index, known, read, progress)
+            index.remove(stale.to_remove)
+            if self.is_whole:
+                self._catch_up(index, stale.to_put, read, progress)
         except CoffretError:
             raise
         except BaseException:  # Ctrl-C in a notebook, say: it may be between two tables
@@ -95,7 +109,7 @@ class KeptIndex:
             raise
         if self._unsaved:
             self._save(index)
-        return index
+        return index if self.is_whole else _by_words(read(list(known)), len(known), progress)
 
     def _load(self) -> SearchIndex:
         from coffret_vault.search import SearchIndex  # noqa: PLC0415 - loads numpy: only to search
@@ -115,7 +129,7 @@ class KeptIndex:
     def _catch_up(
         self,
         index: SearchIndex,
-        known: Mapping[bytes, int],
+        to_put: list[bytes],
         read: Callable[[Sequence[bytes]], Iterable[Memory]],
         progress: Progress,
     ) -> None:
@@ -125,15 +139,12 @@ class KeptIndex:
         quarter, so that all the saving together takes a few times what the last one does; and
         when it has taken long, since few memories may hold much text.
         """
-        stale = index.stale(known)
-        total, done = len(stale.to_put), 0
+        total, done = len(to_put), 0
         self._due = monotonic() + _SAVED_AFTER
         if total:
             progress("index", 0, total)
-        self._unsaved = self._unsaved or bool(stale.to_remove)
-        index.remove(stale.to_remove)
         while done < total:
-            part = stale.to_put[done : done + max(_SAVED_TOGETHER, len(index) // 4)]
+            part = to_put[done : done + max(_SAVED_TOGETHER, len(index) // 4)]
             shown = partial(self._indexed, index, progress, done, total)
             self._unsaved = True
             index.put(map(document, read(part)), progress=shown)
@@ -162,6 +173,15 @@ class KeptIndex:
             ended = monotonic()
             self._due = ended + max(_SAVED_AFTER, _SAVING_SHARE * (ended - began))
         self._unsaved = False
+
+
+def _by_words(memories: Iterable[Memory], total: int, progress: Progress) -> SearchIndex:
+    """An index of these memories for one search by words alone."""
+    from coffret_vault.search import SearchIndex  # noqa: PLC0415 - loads numpy: only to search
+
+    index = SearchIndex.without_meaning()
+    index.put(map(document, memories), progress=lambda count: progress("index", count, total))
+    return index
 
 
 def default_embedder() -> Embedder:

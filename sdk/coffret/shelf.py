@@ -155,5 +155,5 @@ class Shelf:
             if item.key is not None
         }
         with kept.turn:
-            index = kept.follow(known, read, progress)
+            index = kept.follow(known, read, progress, search.mode)
             return find(index, question, search, read, lambda: read(map(parse_id, readable)))

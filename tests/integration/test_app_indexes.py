@@ -68,6 +68,21 @@ def test_a_grant_that_is_taken_up_again_is_embedded_once(world: World) -> None:
     assert len(model.texts) == 3
 
 
+def test_a_search_by_words_embeds_little_and_keeps_nothing_of_what_is_gone(world: World) -> None:
+    """An app that looks for words in much that it never embedded need not wait until it is."""
+    owner = world.owner()
+    made = [owner.vault.remember(f"{number} figs") for number in range(4)]
+    app, request, _, model = _granted(world, owner)
+    with patch("coffret.keptindex._SOON", 3):
+        hits = app.access(request).search("fig", mode="words")
+        assert (len(hits), model.texts) == (4, [])
+        app.access(request).search("fig")
+        owner.vault.forget(made[0].id)
+        assert len(app.access(request).search("fig", mode="words")) == 3
+    (kept,) = app._indexes._kept.values()
+    assert len(kept) == 3
+
+
 def test_tasks_share_what_was_embedded(world: World) -> None:
     """So it is for asyncio, with many tasks that each take the grant up for themselves."""
     owner = world.owner()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import uuid
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
+
+from coffret_vault.search import MiniLmEmbedder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,3 +138,12 @@ def test_list_keeps_to_what_search_keeps_to(owner: Cli, tmp_path: Path) -> None:
         owner("list", *bad, code=2)
     owner.passphrase.unlink()  # of which nobody is asked before it is looked whether there is sense
     owner("list", "--importance", "7", code=2)
+
+
+def test_a_search_by_words_embeds_nothing(owner: Cli) -> None:
+    """Where much is not embedded yet, words are found all the same, without a model."""
+    owner("remember", "we ate octopus by the river")
+    broken = patch.object(MiniLmEmbedder, "embed_documents", side_effect=AssertionError)
+    with patch("coffret.keptindex._SOON", 0), broken:
+        assert "octopus" in owner("search", "octopus", "--mode", "words").out
+        assert owner("search", "octopus", "--mode", "words", "--time", "--json").data()["hits"]

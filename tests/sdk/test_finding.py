@@ -87,3 +87,28 @@ def test_what_cannot_be_asked_costs_no_embedding(world: World, question: str) ->
     with pytest.raises(InputError):
         owner.vault.search("figs", limit=0)
     assert not embedder.texts
+
+
+def test_a_search_by_words_waits_for_no_meaning(world: World) -> None:
+    """Where many memories are not embedded yet, words find the same as in the whole index."""
+    owner = world.owner()
+    for number in range(5):
+        owner.vault.remember(f"memory {number} of a walk", tags=["odd"] if number % 2 else [])
+    model = HashingEmbedder()
+    finder = Finder(owner.vault._state, owner.vault.folder / "another.index", lambda: model)
+    by_words = Search(mode="words", tags=frozenset({"odd"}))
+    counts: list[tuple[int, int]] = []
+
+    def found() -> list[object]:
+        hits = finder.find("walks 3", by_words, lambda _, done, of: counts.append((done, of)))
+        return [(hit.memory.id, hit.score, hit.lexical, hit.coverage) for hit in hits]
+
+    with patch("coffret.keptindex._SOON", 3):
+        quick = found()
+        assert (len(quick), model.texts, counts[-1]) == (2, [], (5, 5))
+        finder.find("walk", Search(), lambda *_: None)
+        assert len(model.texts) > 5
+        assert found() == quick
+        owner.vault.remember("one more walk")
+        found()
+    assert any("one more" in text for text in model.texts)  # a few are embedded at once

@@ -42,6 +42,22 @@ class Embedder(Protocol):
         ...
 
 
+class NoModel:
+    """Stands where a model would, in an index that is searched by words alone."""
+
+    model_id = "none"
+    dimension = 1
+
+    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        """All texts alike: nobody asks for their meaning."""
+        return np.ones((len(texts), self.dimension), np.float32)
+
+    def embed_query(self, text: str) -> Vectors:
+        """As every other text."""
+        unit: Vectors = self.embed_documents([text])[0]
+        return unit
+
+
 def unit_vectors(vectors: npt.ArrayLike, *, count: int, dimension: int) -> Vectors:
     """``vectors`` as float32 rows of length 1.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from coffret_vault.errors import InputError
 from coffret_vault.search.document import Document, Filters, Hit, Mode, Reason
-from coffret_vault.search.embedder import Embedder, Vectors, unit_vectors
+from coffret_vault.search.embedder import Embedder, NoModel, Vectors, unit_vectors
 from coffret_vault.search.passages import passages, whole_text
 from coffret_vault.search.ranking import Ranked, rank_fused, rank_meaning, rank_words
 from coffret_vault.search.snapshot import dump, restore
@@ -51,6 +52,11 @@ class SearchIndex:
         self.embedder = embedder
         self._analyzer = Analyzer()
         self._tables = Tables(VectorIndex(embedder.dimension, graph_from=graph_from))
+
+    @classmethod
+    def without_meaning(cls) -> SearchIndex:
+        """An index for mode ``"words"`` only, which is quick to fill: nothing is embedded."""
+        return cls(NoModel(), graph_from=sys.maxsize)
 
     def __len__(self) -> int:
         return len(self._tables.columns.row_of)

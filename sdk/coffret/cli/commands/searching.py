@@ -82,7 +82,8 @@ def search(  # noqa: PLR0913 - each option is an argument
     vault = desk.vault()
     steps.end("unlock")
     with desk.out.progress() as progress:
-        vault.index(progress)
+        if mode is not Mode.WORDS:  # which may do without
+            vault.index(progress)
         steps.end("index")
         found = vault.search(question, progress, **wanted)
     steps.end("search")
