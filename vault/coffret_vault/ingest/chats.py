@@ -78,10 +78,7 @@ def read_chats(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Impor
     name = printable_path([path.name])
     if path.suffix.lower() == ".jsonl":
         return _read_lines(data, name, limits)
-    raws = _conversations(data)
-    if not raws:
-        raise SourceEmptyError
-    return read_conversations(raws, name, _conversation, limits)
+    return read_conversations(_conversations(data), name, _conversation, limits)
 
 
 def _conversations(data: bytes) -> list[msgspec.Raw]:

@@ -12,7 +12,6 @@ import msgspec
 
 from coffret_vault.formats.unshown import Unshown
 from coffret_vault.ingest.episodes import read_conversations
-from coffret_vault.ingest.errors import SourceEmptyError
 from coffret_vault.ingest.limits import DEFAULT_LIMITS, Limits
 from coffret_vault.ingest.names import clean_line, printable_path
 from coffret_vault.ingest.reading import decode_json, read_json
@@ -74,10 +73,7 @@ def read_claude(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Impo
 
 def claude_conversations(data: bytes, name: str, limits: Limits) -> Iterator[Imported]:
     """As :func:`read_claude`, from the bytes of a file of this name."""
-    raws = decode_json(data, list[msgspec.Raw])
-    if not raws:
-        raise SourceEmptyError
-    return read_conversations(raws, name, _conversation, limits)
+    return read_conversations(decode_json(data, list[msgspec.Raw]), name, _conversation, limits)
 
 
 def _conversation(raw: msgspec.Raw) -> tuple[Conversation, Turns]:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret_vault.ingest.draft import Draft, Imported, ImportSkipped
-from coffret_vault.ingest.errors import SourceDamagedError
+from coffret_vault.ingest.errors import SourceDamagedError, SourceEmptyError
 from coffret_vault.ingest.names import clean_title
 from coffret_vault.ingest.sections import cut_text
 from coffret_vault.ingest.times import day_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from coffret_vault.ingest.limits import Limits
     from coffret_vault.ingest.turns import Conversation, Message, Turns
@@ -34,7 +34,7 @@ NO_MESSAGES = "a conversation without messages"
 
 
 def read_conversations(
-    raws: Iterable[msgspec.Raw],
+    raws: Sequence[msgspec.Raw],
     name: str,
     build: Callable[[msgspec.Raw], tuple[Conversation, Turns]],
     limits: Limits,
@@ -46,7 +46,21 @@ def read_conversations(
         name: the file, for the sources of skipped items.
         build: reads one, and raises ``SourceDamagedError`` if it cannot.
         limits: sizes.
+
+    Raises:
+        SourceEmptyError: there are none; said at once, and not when the first one is asked for.
     """
+    if not raws:
+        raise SourceEmptyError
+    return _read_each(raws, name, build, limits)
+
+
+def _read_each(
+    raws: Sequence[msgspec.Raw],
+    name: str,
+    build: Callable[[msgspec.Raw], tuple[Conversation, Turns]],
+    limits: Limits,
+) -> Iterator[Imported]:
     for number, raw in enumerate(raws, 1):
         where = f"{name}, conversation {number}"
         try:
