@@ -9,8 +9,10 @@ import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
+import typer
 
 from cli_harness import SCRIPT as PROGRAM
 from cli_harness import Cli
@@ -157,3 +159,11 @@ def test_what_is_being_edited_is_no_leftover(owner: Cli, tmp_path: Path) -> None
         kill_all_of(process)
     owner("lock")
     assert plaintext(owner.home / "run") == []
+
+
+@pytest.mark.parametrize("stopped", [KeyboardInterrupt, typer.Abort])
+def test_a_command_that_is_stopped_says_so(owner: Cli, stopped: type[BaseException]) -> None:
+    """At a question or at work: one word, and the exit code of an interruption."""
+    with patch("coffret.vault.Vault.search", side_effect=stopped):
+        ran = owner("search", "x", code=130)
+    assert (ran.out, ran.err) == ("", "Stopped.\n")

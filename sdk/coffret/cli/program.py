@@ -238,11 +238,12 @@ def _invoke(words: list[str], desk: Desk) -> int:
     command: Any = get_command(build())
     try:
         code = command.main(args=words, prog_name="coffret", standalone_mode=False, obj=desk)
-    except typer.Abort:
-        desk.out.note("Stopped.")
-        return INTERRUPTED
+    except typer.Abort:  # at a question
+        code = INTERRUPTED
     except _UsageError as error:
         return _usage(error, desk)
+    if code == INTERRUPTED:  # typer's own too, where it was at work
+        desk.out.note("Stopped.")
     return code if isinstance(code, int) else 0
 
 

@@ -289,7 +289,7 @@ def check_least(similarity: float | None, mode: Mode) -> None:
     if similarity is None:
         return
     if not -1 <= similarity <= 1:  # nor is what is not a number
-        message = "min_similarity is between -1 and 1."
+        message = "A similarity is between -1 and 1."
         raise InputError(message)
     if mode == "words":
         message = "A search by words alone knows no similarity, so min_similarity is not for it."
