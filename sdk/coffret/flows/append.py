@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from coffret_vault.primitives.identity import SigningKey
 
 _UNMOVED = 3
+"""So often a server may say that others wrote, and show nothing of it."""
 _ROUNDS = 100
 """Each round that is lost is one that another device won, so this is a bound on others' haste.
 
@@ -157,17 +158,14 @@ def _next_head(
 
 def keep(state: VaultState, sent: Sent) -> None:
     """Store what the server took."""
-    change = sent.change
+    change, states = sent.change, sent.verified.states
     accepted = [_accepted(state, accept) for accept in change.accepts]
-    states = sent.verified.states
+    in_force = [row for row in accepted if states[row.memory_id].current == row.version]
     state.store.commit(
         sent.verified,
-        (
-            *change.records,
-            *(row for row in accepted if states[row.memory_id].current == row.version),
-        ),
+        (*change.records, *in_force),
         change.grants,
-        wraps=[wrap[:3] for wrap in change.wraps],
+        wraps=change.held,
         unwraps=change.unwraps,
         meta=change.meta | SETTLED,
     )
@@ -183,8 +181,7 @@ def _arrived(state: VaultState, sent: Sent) -> bool:
         return state.position().frontier.size >= base
     if any(state.store.leaf(at) != leaf for at, leaf in enumerate(sent.append.leaves, base)):
         return False
-    wraps = [wrap[:3] for wrap in sent.change.wraps]
-    state.store.grants.settle(wraps, sent.change.unwraps)
+    state.store.grants.settle(sent.change.held, sent.change.unwraps)
     return True
 
 
@@ -293,12 +290,11 @@ def _begins(change: Change) -> bytes:
 
 def _keep_or_read(state: VaultState, going: _Going) -> Flow[None]:
     """Store what the server took; where another process of this device was quicker, read it."""
-    change = going.sent.change
     try:
         keep(state, going.sent)
     except StoreMovedError:
         yield from sync(state)
-        state.store.grants.settle([wrap[:3] for wrap in change.wraps], change.unwraps)
+        state.store.grants.settle(going.sent.change.held, going.sent.change.unwraps)
         give_up(state, going.kept)
 
 

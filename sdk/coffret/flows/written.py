@@ -50,6 +50,11 @@ class Change(msgspec.Struct, frozen=True):
     meta: dict[str, bytes] = {}
     beside: dict[str, bytes] = {}
 
+    @property
+    def held(self) -> list[tuple[bytes, bytes, int]]:
+        """``(grant, memory, key number)``: which keys grants hold by it, without the wraps."""
+        return [wrap[:3] for wrap in self.wraps]
+
 
 class Written(msgspec.Struct, frozen=True):
     """A sealed version with its log entry, and what it takes to wrap its key for grants.
