@@ -70,10 +70,10 @@ class Ledger:
         self._entries: list[tuple[Value, ...]] = []
         self._tags: list[tuple[Value, ...]] = []
         self._wraps: list[tuple[Value, ...]] = []
-        self._unlisted: set[bytes] = set()
+        self._unlisted: set[bytes] = set()  # what lists show of them was rejected: find another
         self._memory_count = state.memories
         self._bytes = state.bytes
-        self._halves = 0
+        self._halves = 0  # of its length, up to which the log takes this; 0: however long it is
 
     async def load(self, memories: Iterable[bytes]) -> None:
         """Read where these memories stand."""

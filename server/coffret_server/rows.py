@@ -122,7 +122,24 @@ class Rewrap(msgspec.Struct, frozen=True, gc=False):
 
 
 class Memory(msgspec.Struct):
-    """The row of a memory while it changes; `fresh` until it is stored."""
+    """The row of a memory while it changes.
+
+    Attributes:
+        memory: its id.
+        newest: the number of its newest version, whatever became of that.
+        digest: of that version.
+        key_number: the newest of its keys.
+        current: the number of the version in force.
+        current_seq: the entry with that version's `put`, and so with its record.
+        shown_seq: the entry beside which the sync feed has that record: the `put`, or where an app
+            wrote it the `accept`.
+        list_seq: the entry with the version that lists show: the one in force, else the newest
+            pending one. A memory without any counts to no quota.
+        importance: as the lists show it.
+        deleted: whether its owner deleted it.
+        fresh: whether it has no row yet.
+        dirty: whether it differs from its row.
+    """
 
     memory: bytes
     newest: int = 0
