@@ -70,7 +70,6 @@ if TYPE_CHECKING:
     from coffret_vault.records.memory import ReviewStatus
 
 T = TypeVar("T")
-
 _PAGE = 1_000
 _AHEAD = 5 * 60 * 1_000_000
 """Microseconds; servers take twice as much."""
