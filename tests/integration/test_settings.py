@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from coffret import Fields, NewMemory
+from coffret.flows import written
 from coffret.flows.settled import settled
 from coffret.flows.visibility import LOOK_AGAIN
 from coffret_vault.errors import (
@@ -165,6 +166,22 @@ def test_a_device_looks_before_it_shows_a_title(world: World, many: bool) -> Non
     before = len(wire.requests)
     other.remember("y", **SAID)
     assert wire.paths[before:] == ["/memory-blobs"]
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_what_a_look_finds_counts_at_once(world: World, many: bool) -> None:  # noqa: FBT001 - a case
+    """A device that reads of the setting before it writes seals the memory so the first time."""
+    owner = world.owner()
+    other = world.device(owner)
+    other.confirm(owner.vault.status().head)
+    owner.vault.set_settings(sealed=True)
+    world.clock.forward(seconds=AFTER)
+    with patch.object(written, "_hidden") as again:
+        if many:
+            other.remember_many([NewMemory(Fields(content="x"))])
+        else:
+            other.remember("x")
+    again.assert_not_called()
 
 
 def test_a_device_that_looked_lately_does_not_look_again(world: World) -> None:
