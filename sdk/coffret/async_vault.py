@@ -279,9 +279,9 @@ class AsyncVault(AsyncKeyKeeping, AsyncDevices, AsyncSettling, AsyncIntake):
         flow = memory_flows.update(self._state, memory_id, changed(changes), version=version)
         return await self._driver.run(flow)
 
-    async def forget(self, memory_id: str) -> None:
-        """Delete a memory with all its versions."""
-        await self._driver.run(memory_flows.forget(self._state, memory_id))
+    async def forget(self, memory_id: str, *, version: int | None = None) -> None:
+        """Delete a memory with all its versions, as it is here or at this one; else a conflict."""
+        await self._driver.run(memory_flows.forget(self._state, memory_id, version))
 
     async def index(self, progress: Progress = silent) -> None:
         """Bring the search index up to date now, so that the next search need not.

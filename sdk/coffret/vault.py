@@ -282,9 +282,9 @@ class Vault(KeyKeeping, Devices, Settling, Intake):
         flow = memory_flows.update(self._state, memory_id, changed(changes), version=version)
         return self._driver.run(flow)
 
-    def forget(self, memory_id: str) -> None:
-        """Delete a memory with all its versions."""
-        self._driver.run(memory_flows.forget(self._state, memory_id))
+    def forget(self, memory_id: str, *, version: int | None = None) -> None:
+        """Delete a memory with all its versions, as it is here or at this one; else a conflict."""
+        self._driver.run(memory_flows.forget(self._state, memory_id, version))
 
     def index(self, progress: Progress = silent) -> None:
         """Bring the search index up to date now, so that the next search need not.

@@ -107,6 +107,23 @@ def test_a_memory_deleted_elsewhere_is_not_written_again(world: World) -> None:
         other.forget(second.id)
 
 
+def test_what_another_device_wrote_meanwhile_is_not_deleted_unseen(either: World) -> None:
+    """A deletion is for good, and is of the memory as whoever deletes it has it, or says it is."""
+    owner = either.owner()
+    vault = owner.vault
+    memory = vault.remember("an old list")
+    other = either.device(owner)
+    vault.update(memory.id, content="what is to be kept")
+    with pytest.raises(ConflictError, match="look at it again"):
+        other.forget(memory.id)
+    assert other.get(memory.id).content == vault.get(memory.id).content == "what is to be kept"
+    with pytest.raises(ConflictError, match="look at it again"):
+        other.forget(memory.id, version=1)
+    other.forget(memory.id)
+    vault.sync()
+    assert vault.list() == []
+
+
 def test_devices_and_an_app_write_at_once(world: World) -> None:
     """An owner's writing and an app's proposals in a race all end in one log that verifies."""
     owner, app = world.owner(), world.app()

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from coffret_vault.formats.memory import Record
     from coffret_vault.log.replay import MemoryState
 
+_CHANGED = "the memory was changed in between; look at it again"
 _NOT_HERE = "this version is not on this device yet; sync first"
 
 
@@ -211,8 +212,7 @@ def next_version(
     if memory is None or not memory.current:
         raise NotFoundError
     if version is not None and version != memory.current:
-        message = "the memory was changed in between; look at it again"
-        raise ConflictError(message)
+        raise ConflictError(_CHANGED)
     record = _record(state, identifier, memory.current)
     opened = open_current(state, identifier, memory.current, record)
     return seal_next(state, opened, memory, change, fresh=fresh)
@@ -296,18 +296,28 @@ def rewrite(
     yield from append(state, describe)
 
 
-def forget(state: VaultState, memory_id: str) -> Flow[None]:
-    """Delete a memory with all its versions.
+def forget(state: VaultState, memory_id: str, version: int | None = None) -> Flow[None]:
+    """Delete a memory with all its versions: that is for good, so nothing that nobody looked at.
+
+    Args:
+        state: the vault.
+        memory_id: which memory.
+        version: the version that it is to have, 0 where nothing of it was accepted; None for the
+            one that it has here.
 
     Raises:
         NotFoundError: there is no such memory.
+        ConflictError: it has moved on since that version, on another device.
     """
-    identifier, _ = find(state, memory_id)
+    identifier, here = find(state, memory_id)
+    looked = here.current if version is None else version
 
     def describe() -> Change:
         memory = state.store.state(identifier)
         if memory is None or memory.deleted:
             raise NotFoundError
+        if memory.current != looked:
+            raise ConflictError(_CHANGED)
         return Change(entries=(deletion(state, identifier, memory),))
 
     yield from append(state, describe)

@@ -40,8 +40,8 @@ from coffret.cli.options import (
 )
 from coffret.cli.showing import memory_head, memory_rows, one_line, version_rows
 from coffret.flows.same import chosen_id
-from coffret_vault.errors import InputError, NotFoundError
-from coffret_vault.records.memory import Fields
+from coffret_vault.errors import CoffretError, InputError, NotFoundError
+from coffret_vault.records.memory import PENDING, REJECTED, Fields
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -254,15 +254,25 @@ def forget(
     missing = set(gone) - set(vault.memory_ids())
     if missing:
         raise NotFoundError
+    looked = [(identifier, *_looked_at(vault, identifier)) for identifier in gone]
     if not yes:
-        for identifier in gone:
-            desk.out.note(f"  {identifier}  {one_line(vault.get(identifier).title)}")
+        for identifier, title, _ in looked:
+            desk.out.note(f"  {identifier}  {one_line(title)}")
         if not desk.asker.confirm(f"Delete {len(gone)} for good?"):
             message = "nothing was deleted"
             raise InputError(message)
-    for identifier in gone:
-        vault.forget(identifier)
+    for identifier, _, version in looked:
+        vault.forget(identifier, version=version)
     desk.out.done(f"Forgot {len(gone)}.", {"forgotten": gone})
+
+
+def _looked_at(vault: "Vault", identifier: str) -> tuple[str, int | None]:
+    """A memory's title, and the version that is current; what does not open can be deleted too."""
+    try:
+        memory = vault.get(identifier)
+    except CoffretError:
+        return "", None
+    return memory.title, 0 if memory.review.status in {PENDING, REJECTED} else memory.version
 
 
 def history(context: typer.Context, memory: MemoryId, *, json: Json = False) -> None:
