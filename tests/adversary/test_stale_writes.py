@@ -8,20 +8,26 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import httpx
+import msgspec
 import pytest
 
-from coffret import Vault
+from coffret import Fields, NewMemory, Vault
+from coffret.flows import written
 from coffret.flows.http import LogMovedError
+from coffret.flows.keys import grant_wraps
 from coffret_vault.errors import CoffretError, OpenError, TrustError
-from coffret_vault.formats.layout import parse_id
-from coffret_vault.records.seal import open_version
-from harness.network import BASE, Fabricating
+from coffret_vault.formats.layout import id_text, parse_id
+from coffret_vault.formats.memory import Kek, parse_header
+from coffret_vault.records.seal import Wrapping, open_version, unwrap_memory_key
+from harness.network import BASE, Fabricating, Recorder
 from harness.world import PASSPHRASE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from coffret.flows.state import VaultState
     from coffret_vault.primitives.secret import SecretBytes
+    from coffret_vault.store import GrantRow
     from harness.database import Row
     from harness.stage import Stage
     from harness.victim import Victim
@@ -88,6 +94,57 @@ def test_a_write_on_a_log_that_moved_on_unseen_stops(victim: Victim) -> None:
     victim.evil.rewrite.clear()
     victim.vault.update(victim.seen.id, content="under a fresh one")
     assert not opens(victim.vault, keys, victim.seen.id)
+
+
+def written_behind(world: World, act: Callable[[Vault], object]) -> bool:
+    """Whether a revoked app reads what a device wrote that had not heard of it, by what went out.
+
+    The server refuses the first try, and keeps what came with it for the app.
+    """
+    owner = world.owner()
+    asking = {"tags": ["t"], "standing": True, "approve_standing": True}
+    grant_id, access = world.granted(owner, world.app(), **asking)
+    wire = Recorder()
+    behind = world.device(owner, transport=wire)
+    behind.sync()
+    wire.requests.clear()
+    owner.vault.revoke(grant_id)
+    act(behind)
+    (record,) = behind._state.store.current_records()
+    header = parse_header(record.record.header)
+    wrapping = Wrapping(Kek(grant_id=parse_id(grant_id)), access._held.key)
+    tried = [item for item in wire.requests if b"wraps" in item.content]
+    found = [
+        unwrap_memory_key(header, wrap, wrapping)
+        for request in tried
+        for _, _, _, wrap in msgspec.msgpack.decode(request.content)["wraps"]
+    ]
+    assert len(found) == 1
+    return opens(behind, found, id_text(header.memory_id))
+
+
+WRITING: dict[str, Callable[[Vault], object]] = {
+    "one": lambda vault: vault.remember("after", tags=["t"]),
+    "many": lambda vault: vault.remember_many([NewMemory(Fields(content="after", tags=("t",)))]),
+}
+
+
+@pytest.mark.attack(55)
+@pytest.mark.parametrize("how", WRITING)
+def test_a_key_that_went_out_for_a_revoked_grant_seals_nothing(world: World, how: str) -> None:
+    """What was refused because of a revocation is written behind it under another key."""
+    assert not written_behind(world, WRITING[how])
+
+
+@pytest.mark.control(55)
+def test_a_client_that_keeps_the_key_of_a_refused_try_is_read(world: World) -> None:
+    """Control: the wrap of the first try opens what the second one wrote."""
+    with patch.object(written, "_wrapped", _as_it_is):
+        assert written_behind(world, WRITING["one"])
+
+
+def _as_it_is(state: VaultState, live: list[GrantRow], item: written.Written) -> tuple[Any, Any]:
+    return item, grant_wraps(state, live, item.memory, item.stamp, item.key, item.before)
 
 
 @pytest.mark.attack(55)

@@ -13,6 +13,7 @@ from coffret.flows.visibility import hidden
 from coffret_vault.formats.author import OWNER
 from coffret_vault.formats.entry import PUT, Entry
 from coffret_vault.primitives.secret import SecretBytes
+from coffret_vault.primitives.symmetric import generate_key
 from coffret_vault.records.memory import Memory
 from coffret_vault.records.seal import Stamp, make_record, written_memory
 from coffret_vault.store import GrantRow, StoredRecord
@@ -60,7 +61,8 @@ class Written(msgspec.Struct, frozen=True):
     """A sealed version with its log entry, and what it takes to wrap its key for grants.
 
     ``before`` is the number of the key that the memory had until now, 0 for a new memory;
-    ``undecided`` says that nobody said whether it is to show its title.
+    ``undecided`` says that nobody said whether it is to show its title; ``given`` are the grants
+    for which its key was wrapped when it was last put into a change.
     """
 
     memory: Memory
@@ -70,6 +72,7 @@ class Written(msgspec.Struct, frozen=True):
     key: SecretBytes
     before: int = 0
     undecided: bool = False
+    given: frozenset[bytes] = frozenset()
 
 
 def seal_fields(
@@ -102,17 +105,33 @@ def put_change(state: VaultState, written: list[Written]) -> Change:
     """The change that writes these versions.
 
     Who gets their keys is decided here, at each try: a grant may have been revoked in between. So
-    is what they show, where that is left to the vault: they are sealed again in their place.
+    is what they show, where that is left to the vault: they are sealed again in their place. And so
+    is what was wrapped for a grant at an earlier try, and is not any more: under a fresh key, since
+    the server has had that wrap.
     """
     if any(item.undecided for item in written) and sealed_by_default(state):
         written[:] = [_hidden(state, item) if item.undecided else item for item in written]
     live = live_grants(state)
     wraps: list[Wrap] = []
-    for item in written if live else ():
-        wraps += grant_wraps(state, live, item.memory, item.stamp, item.key, item.before)
+    for at, item in enumerate(written):
+        if live or item.given:
+            written[at], own = _wrapped(state, live, item)
+            wraps += own
     entries = tuple(item.entry for item in written)
     return Change(entries, tuple(item.row for item in written), wraps=tuple(wraps))
 
 
+def _wrapped(state: VaultState, live: list[GrantRow], item: Written) -> tuple[Written, list[Wrap]]:
+    """A version with its key for those who are to have it, and for nobody who is not."""
+    wraps = grant_wraps(state, live, item.memory, item.stamp, item.key, item.before)
+    given = frozenset(wrap[0] for wrap in wraps)
+    if item.given - given:
+        fresh, fields = generate_key(state.ambient.random), item.memory.fields()
+        item = seal_fields(state, item.stamp, fields, fresh, undecided=item.undecided)
+        return _wrapped(state, live, item)
+    return msgspec.structs.replace(item, given=given), wraps
+
+
 def _hidden(state: VaultState, item: Written) -> Written:
-    return seal_fields(state, item.stamp, hidden(item.memory.fields()), item.key)
+    sealed = seal_fields(state, item.stamp, hidden(item.memory.fields()), item.key)
+    return msgspec.structs.replace(sealed, given=item.given)
