@@ -122,3 +122,22 @@ def test_what_one_process_confirmed_the_other_does_not_undo(
     assert two.status().confirmed
     again = world.closing(Vault.open(one.folder, **world.around()))
     assert again.status().confirmed
+
+
+def test_a_process_that_enters_again_is_not_misled_by_the_other(world: World) -> None:
+    """Both are at it: the one that comes second finds the new keys here, and accuses nobody."""
+    evil = Evil()
+    owner = world.owner()
+    one = world.device(owner, transport=evil)
+    two = world.closing(Vault.open(one.folder, **world.around()))
+    code = change(owner.vault).secret_key_code()
+
+    def meanwhile(_answer: Any) -> None:
+        evil.rewrite.clear()
+        two.log_in_again(NEW, code)
+
+    evil.rewrite["/accounts/me"] = meanwhile
+    one.log_in_again(NEW, code)
+    assert one.remember("by the one").version == 1
+    two.sync()
+    assert [memory.content for memory in two.list()] == ["by the one"]

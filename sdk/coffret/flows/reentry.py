@@ -70,9 +70,8 @@ def log_in_again(
             is not to be ``given up``.
         LockedError: the vault was locked meanwhile, and is.
     """
-    state.reload()  # another process of this device may have done it already
-    account, locks = state.account, state.locks
-    entered = yield from _entered(state, passphrase, secret_key)
+    entered, locks = yield from _entered_alone(state, passphrase, secret_key)
+    account = state.account
     _check_same_vault(account, entered.account)
     if entered.account.generation > account.generation:
         yield from aside(partial(_check_made_anew, state, passphrase, secret_key))
@@ -102,6 +101,22 @@ def log_in_again(
     state.store.take_over((), intended_meta(None))
     state.know(secret_key)
     return report
+
+
+def _entered_alone(
+    state: VaultState, passphrase: str, secret_key: SecretBytes
+) -> Flow[tuple[Entered, int]]:
+    """As :func:`_entered`; another process of this device may have done the same meanwhile.
+
+    Returns:
+        What was entered, and how often the vault was locked before, or by this.
+    """
+    state.reload()
+    locks = state.locks
+    entered = yield from _entered(state, passphrase, secret_key)
+    was_locked = state.locks != locks
+    state.reload()
+    return entered, locks if was_locked else state.locks
 
 
 def _entered(state: VaultState, passphrase: str, secret_key: SecretBytes) -> Flow[Entered]:
