@@ -87,7 +87,7 @@ def test_a_screen_that_shows_texts_as_they_come_is_rewritten(world: World) -> No
     ask(world.app(NAME), owner, tags=[TAG], purpose=PURPOSE, standing=True)
     with ExitStack() as stack:
         for where in ("flows.requests", "cli.showing", "cli.writing", "sharing"):
-            stack.enter_context(patch(f"coffret.{where}.shown", str))
+            stack.enter_context(patch(f"coffret.{where}.shown", lambda text, **_: text))
         stack.enter_context(patch("coffret.cli.showing.one_line", str))
         text = written(owner.vault)
     assert {OVERRIDE, ISOLATE, "\x1b"} <= unseen(text)
