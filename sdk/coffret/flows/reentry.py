@@ -19,7 +19,7 @@ from coffret.flows.gone import check_gone, check_kept
 from coffret.flows.keychange import MOST_PAGES, key_name, keys_page
 from coffret.flows.session import let_go
 from coffret.flows.signup import enter_with_passphrase, unlock_with_passphrase
-from coffret.flows.state import AccountFile, Entering, intended_meta
+from coffret.flows.state import AccountFile, Entering, intended_meta, load_account
 from coffret.flows.sync import SyncReport, silent, sync
 from coffret.flows.unkept import forget_arrived, names_of_unkept
 from coffret.flows.unsent import brought_along, is_sealed_here
@@ -189,12 +189,8 @@ def _adopt(
     Raises:
         LockedError: the vault was locked oftener than ``locks`` times, so by somebody meanwhile.
     """
-    here = state.account
-    account = msgspec.structs.replace(
-        entered.account, confirmed=here.confirmed, earlier=here.earlier
-    )
     state.entering = Entering([], frozenset())
-    state.adopt(account, entered.keys)
+    state.adopt(_as_followed(state.account, entered), entered.keys)
     if state.locks != locks:
         yield from let_go(entered.session)
         raise LockedError
@@ -204,13 +200,23 @@ def _adopt(
     # Until their wraps are here, nobody who is told of progress takes the log without them.
     state.entering = Entering([], names)
     records = (yield from _rewrapped_records(state, waiting, progress)) if waiting else []
-    if account.generation > here.generation:
+    here = load_account(state.store)
+    if here is None or entered.account.generation > here.generation:
         opened = {(row.memory_id, row.version) for row in records}
         notes = partial(brought_along, state, before.keyring) if before else dict
         state.entering = Entering(records, names - opened, notes)
         return
-    # Of keys that were here already. The sync that follows compares the keyslots with the log.
-    state.store.take_over(records, {})
+    # Of keys that were here already, or that another process of this device took up meanwhile. The
+    # sync that follows compares the keyslots with the log.
+    state.account = _as_followed(here, entered)
+    state.entering = Entering([], frozenset())
+    left = {(row.memory_id, row.version) for rows in _outdated(state).values() for row in rows}
+    state.store.take_over([row for row in records if (row.memory_id, row.version) in left], {})
+
+
+def _as_followed(here: AccountFile, entered: Entered) -> AccountFile:
+    """The account of now, with what this device has seen of its log."""
+    return msgspec.structs.replace(entered.account, confirmed=here.confirmed, earlier=here.earlier)
 
 
 def _outdated(state: VaultState) -> dict[KeyName, list[StoredRecord]]:
