@@ -15,7 +15,7 @@ from harness.world import PASSPHRASE
 if TYPE_CHECKING:
     import httpx
 
-    from harness.world import World
+    from harness.world import Owner, World
 
 pytestmark = pytest.mark.usefixtures("one_try")
 NEW = "a new passphrase"
@@ -86,15 +86,31 @@ def test_a_recovery_hands_out_its_secret_key_whatever_comes_after(world: World) 
     assert [memory.content for memory in vault.list()] == ["by an app"]
 
 
+def killed(world: World, owner: Owner, transport: httpx.BaseTransport | None = None) -> Vault:
+    """A device whose login was killed before it had read the log, opened again."""
+    place = world.place()
+    words = (world.url, owner.username, PASSPHRASE, owner.secret_key, place)
+    ended = patch("coffret.flows.entrance.sync", side_effect=SystemExit)
+    with ended, patch("coffret.opening.discard"), pytest.raises(SystemExit):
+        Vault.login(*words, **world.around())
+    vault: Vault = world.closing(Vault.open(place, **world.around(transport=transport)))
+    vault.unlock(PASSPHRASE, owner.secret_key)
+    return vault
+
+
+def test_a_device_that_has_read_nothing_signs_nothing_upon_it(world: World) -> None:
+    """A head over what it writes alone would stand against the owner's log as a fork of it."""
+    owner, net = world.owner(), Signed()
+    vault = killed(world, owner, net)
+    size = owner.vault.status().entries
+    vault.remember("after a login that was killed")
+    assert net.sizes() == [size + 1]
+
+
 def test_a_login_that_was_killed_can_be_confirmed(world: World) -> None:
     """The sync that reads the log at last notes up to where it is by the server's word."""
-    owner, place = world.owner(), world.place()
-    words = (world.url, owner.username, PASSPHRASE, owner.secret_key, place)
-    killed = patch("coffret.flows.entrance.sync", side_effect=SystemExit)
-    with killed, patch("coffret.opening.discard"), pytest.raises(SystemExit):
-        Vault.login(*words, **world.around())
-    vault = world.closing(Vault.open(place, **world.around()))
-    vault.unlock(PASSPHRASE, owner.secret_key)
+    owner = world.owner()
+    vault = killed(world, owner)
     vault.sync()
     assert vault.settings().sealed_here
     vault.confirm(owner.vault.status().head)

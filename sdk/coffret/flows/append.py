@@ -255,6 +255,9 @@ def _begin(
     Where another one was left unanswered, this one is thrown away, and made anew after that.
     """
     state.store.check_seals()  # before anything is signed, and not when it is to be kept
+    if state.position().head is None:  # a first sync was killed: what is signed upon nothing forks
+        with said_not_kept():
+            yield from sync(state)
     for lost in range(_ROUNDS):
         sent = build(state, describe())
         request = submit(sent.append)
