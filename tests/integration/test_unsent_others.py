@@ -84,19 +84,22 @@ class _Overtaken(Losing):
         return response
 
 
-@pytest.mark.parametrize("how", ["one", "many"])
+@pytest.mark.parametrize("how", ["one", "many", "the one of many that is missing"])
 def test_what_the_other_process_writes_anew_is_not_written_twice(world: World, how: str) -> None:
     """A call under way finds its memory there, and accuses no server of it."""
     owner = world.owner()
+    there = NewMemory(Fields(content="there"), "01890000-0000-7000-8000-000000000001")
+    owner.vault.remember_many([there])
     device, other = world.device(owner), _other_process(world, owner, Losing())
     network = _Overtaken(lambda: device.remember("quicker"), other.sync)
     this = _other_process(world, owner, network)
     if how == "one":
         written = this.remember("once", title="T")
     else:
-        (written,) = this.remember_many([NewMemory(Fields(content="once", title="T"))])
+        new = NewMemory(Fields(content="once", title="T"))
+        written = this.remember_many([new] if how == "many" else [there, new])[-1]
     assert this.get(written.id) == written
-    assert sorted(memory.content for memory in this.list()) == ["once", "quicker"]
+    assert sorted(memory.content for memory in this.list()) == ["once", "quicker", "there"]
     assert this.status().unkept == 0
     device.sync()
     assert device.get(written.id).content == "once"

@@ -62,11 +62,16 @@ def _create_batch(body: Append, meanwhile: Callable[[], None] | None = None) -> 
 def _write_missing(
     state: VaultState, chosen: Chosen, batch: list[Written], submit: Callable[[Append], Request]
 ) -> Flow[list[Memory]]:
-    """Write what of a batch is not there yet, of which others may write some meanwhile."""
-    while missing := chosen.missing(batch):
+    """Write what of a batch is not there yet, of which others may write some meanwhile.
+
+    What was tried is tried again as it stands by then, with what its keys were wrapped for.
+    """
+    missing = chosen.missing(batch)
+    while missing:
         with suppress(OvertakenError):
             yield from append(state, partial(_describe, state, chosen, missing), submit)
             break
+        missing = chosen.missing(missing)
     written = {item.stamp.memory_id: item.memory for item in missing}
     names = [item.stamp.memory_id for item in batch]
     return [written.get(name) or chosen.there[name] for name in names]

@@ -101,7 +101,7 @@ class OvertakenError(ConflictError):
 class Chosen:
     """The memories among many whose ids their caller chose: some may be there already.
 
-    So may one that is alone in its batch: where others overtake it, it is written anew by whatever
+    So may one that goes out alone: where others overtake it, it is written anew by whatever
     process of this device comes first (:mod:`coffret.flows.overtaken`).
     """
 
