@@ -9,7 +9,7 @@ import pytest
 
 from coffret import Vault
 from coffret_vault.errors import ConflictError, NetworkError
-from harness.network import BASE, Losing, Signed, once
+from harness.network import BASE, Gate, Losing, Signed, once
 from harness.world import PASSPHRASE
 
 if TYPE_CHECKING:
@@ -117,3 +117,28 @@ def test_a_login_that_was_killed_can_be_confirmed(world: World) -> None:
     status = vault.status()
     assert status.confirmed_entries == status.entries
     assert not vault.settings().sealed_here
+
+
+def test_a_recovery_that_is_stopped_at_last_leaves_no_device_that_nobody_opens(
+    world: World,
+) -> None:
+    """Its new Secret Key was told to nobody, so the same folder is free to recover again."""
+    owner, place = world.owner(), world.place()
+    _, access = world.granted(owner, world.app(), auto_accept=True)
+    access.remember("by an app")
+    words = (world.url, owner.username, owner.kit.recovery_code_text(), NEW, place)
+    with pytest.raises(KeyboardInterrupt):
+        Vault.recover(*words, **world.around(transport=_Stopped()))
+    assert list(place.iterdir()) == []
+    vault, _ = Vault.recover(*words, **world.around())
+    assert [memory.content for memory in world.closing(vault).list()] == ["by an app"]
+
+
+class _Stopped(Gate):
+    """A network at which somebody loses patience when it is to carry an append."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Stop there, as at a person's Ctrl-C, or send it on."""
+        if _appends(request):
+            raise KeyboardInterrupt
+        return super().handle_request(request)

@@ -158,7 +158,7 @@ def login(
             state.know(secret_key)
             report = yield from _first_sync(state)
         drop_begun(folder)
-        yield from _tidy_at_last(state, report, NetworkError, ServerError)
+        yield from _tidy_at_last(state, report)
         return state
 
 
@@ -186,15 +186,13 @@ def _note_entered(state: VaultState) -> None:
         state.store.set_meta(*entered_note(state.position().frontier.size))
 
 
-def _tidy_at_last(
-    state: VaultState, report: SyncReport, *passing: type[CoffretError]
-) -> Flow[None]:
+def _tidy_at_last(state: VaultState, report: SyncReport) -> Flow[None]:
     """As :func:`_tidy`, by a device that has entered, and has whatever becomes of it: it signs.
 
     Were the device taken away again, another one in its place would sign a second head of a size.
     """
     try:
-        with suppress(*passing):
+        with suppress(NetworkError, ServerError):
             yield from _tidy(state, report)
     except BaseException:
         state.lock()
@@ -229,9 +227,11 @@ def recover(
             report = yield from _first_sync(state, kit)
             with _said_to_be_begun_anew():
                 yield from replace_passphrase(state, passphrase, secret_key)
+            # Whatever fails, the owner has their Secret Key; the next sync says it again. Who stops
+            # it has none: a device that nobody could open is not left in the way of another try.
+            with suppress(CoffretError):
+                yield from _tidy(state, report)
         drop_begun(folder)
-        # Whatever happens, the owner has their Secret Key; the next sync says it again.
-        yield from _tidy_at_last(state, report, CoffretError)
         return state, write_code(SECRET_KEY, secret_key.reveal())
 
 
