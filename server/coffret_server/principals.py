@@ -32,7 +32,7 @@ _SESSION_STANDS: Final = (
     "SELECT a.signing_key FROM sessions s JOIN accounts a ON a.account_id = s.account_id"
     " WHERE s.account_id = ? AND s.session_id = ?"
 )
-_KEY_STANDS: Final = "SELECT 1 FROM api_keys WHERE app_id = ? AND key_id = ?"
+KEY_STANDS: Final = "SELECT 1 FROM api_keys WHERE app_id = ? AND key_id = ?"
 _FIND_APP: Final = (
     "SELECT a.signing_key, a.manifest_digest, k.scopes FROM api_keys k"
     " JOIN apps a ON a.app_id = k.app_id WHERE k.app_id = ? AND k.key_id = ?"
@@ -117,7 +117,7 @@ class Principals:
 
     async def _stands(self, caller: Owner | AppCaller) -> bool:
         if isinstance(caller, AppCaller):
-            return await self._storage.one(_KEY_STANDS, caller.app, caller.key.bytes) is not None
+            return await self._storage.one(KEY_STANDS, caller.app, caller.key.bytes) is not None
         row = await self._storage.one(_SESSION_STANDS, caller.account, caller.session)
         return row is not None and row[0] == caller.vault.verifier.public_key
 

@@ -23,6 +23,8 @@ pytestmark = [
 SECONDS = 20.0
 """In which everything here is done many times over, unless it waits for what is held."""
 APPS = 5
+DAY = 86_400
+"""Seconds for which a grant is good here."""
 WAITING = (
     "SELECT COUNT(*) FROM pg_stat_activity"
     " WHERE wait_event_type = 'Lock' AND datname = current_database()"
@@ -167,3 +169,24 @@ async def test_an_api_key_ends_while_its_app_waits(stand: Stand) -> None:
         await waiting(stand, 1)
         assert (await stand.delete(f"/apps/{app.app}", app.developer_key)).status_code == 204
     assert code(await asking) == (401, "unauthenticated")
+
+
+@pytest.mark.attack(45)
+async def test_what_an_app_waits_for_with_is_over_when_it_comes(stand: Stand) -> None:
+    """Nothing is written with an API key, or under a grant, that ended while its app waited."""
+    owner, app, later = await stand.sign_up(), await stand.new_app(), await stand.new_app("Later")
+    grant, other = await stand.grant(owner, app), await stand.grant(owner, later)
+    writings = [
+        (f"/grants/{at}/memory-blobs", who.put(owner.account, who.memory(owner.account, at)), who)
+        for who, at in ((app, grant), (later, other))
+    ]
+    async with held(stand, owner, "logs"):
+        sent = [
+            asyncio.create_task(stand.send("POST", path, body, who.token))
+            for path, body, who in writings
+        ]
+        await waiting(stand, len(sent))
+        assert (await stand.delete(f"/apps/{app.app}", app.developer_key)).status_code == 204
+        stand.clock.advance(DAY)
+    assert code(await sent[0]) == (401, "unauthenticated")
+    assert code(await sent[1]) == (403, "grant-expired")

@@ -14,10 +14,11 @@ from coffret_server.append import RECORDS_LIMIT, Records, check_pairs, prepare_p
 from coffret_server.bygone import refuse_missing
 from coffret_server.data.call import Call, Reply
 from coffret_server.ledger import Ledger
-from coffret_server.principals import AppCaller
+from coffret_server.principals import KEY_STANDS, AppCaller
 from coffret_server.problems import ProblemError, refuse
 from coffret_server.rows import Memory, Put, State, conflict, find_state
 from coffret_server.storage import Tx
+from coffret_server.tokens import unauthenticated
 from coffret_server.wire.log import Entry, parse_entry, parse_head, split_leaf
 from coffret_server.wire.records import check_assigned
 
@@ -49,11 +50,10 @@ async def write_records(call: Call) -> Reply:
     app = await call.app()
     grant_id = call.id().bytes
     writing = await _prepare(call.body(WritingBody), app, grant_id)
-    account = writing.entries[0].account
-    now = call.services.clock()
+    account, clock = writing.entries[0].account, call.services.clock
 
     async def granted(tx: Tx) -> grants.Grant:
-        grant = await grants.usable_grant(tx, grant_id, app, now)
+        grant = await grants.usable_grant(tx, grant_id, app, clock())
         if grant.account != account:
             refuse("not-found", "there is no such grant")
         return grant
@@ -62,6 +62,9 @@ async def write_records(call: Call) -> Reply:
         state = await find_state(tx, account)  # first its lock: a revocation may be on its way
         if state is None:
             await refuse_missing(tx, grant_id, app.app, "account")
+        now = clock()  # for that lock it may have waited
+        if await tx.one(KEY_STANDS, app.app, app.key.bytes) is None:
+            raise unauthenticated()
         grant = await granted(tx)
         _check_scopes(grant, writing.entries)
         ledger = Ledger(tx, account, state)
