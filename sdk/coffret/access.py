@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from coffret.arguments import asked, changed, fields_of, listing_of, new_memories
 from coffret.flows import access as access_flows
@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from coffret.finding import Found
     from coffret.flows.apps import Held
     from coffret.flows.appstate import AppState
+    from coffret.flows.http import Flow
     from coffret.flows.sync import Progress
     from coffret.indexes import GrantIndexes
     from coffret.messages import MessagesReport, Talk
     from coffret.transport import SyncDriver
     from coffret_vault.records.memory import Memory
+
+T = TypeVar("T")
 
 
 class Access:
@@ -63,7 +66,8 @@ class Access:
             GrantError: the grant is paused, revoked or over.
             TrustError: the server shows an older or another log than before.
         """
-        return self._driver.run(access_flows.receipt(self._state, self._held))
+        with self._shelf.while_given():
+            return self._driver.run(access_flows.receipt(self._state, self._held))
 
     def refresh(self) -> None:
         """Read again what the grant covers now.
@@ -178,7 +182,7 @@ class Access:
             NetworkError: an answer was lost; the requests before are kept, and its own may be.
         """
         flow = create_many(self._state, self._held, new_memories(memories), progress)
-        return self._driver.run(flow)
+        return self._write(flow)
 
     def remember_messages(
         self,
@@ -209,17 +213,21 @@ class Access:
         """
         read, sealed = conversation_of(messages, talk), talk.get("sealed")
         flow = propose_messages(self._state, self._held, read, progress, sealed=sealed)
-        return self._driver.run(flow)
+        return self._write(flow)
 
     def update(self, memory_id: str, **changes: Unpack[Changes]) -> Memory:
         """Propose a change to a memory."""
         self.refresh()
         known = self._shelf.one(memory_id)
         flow = access_flows.update(self._state, self._held, known, changed(changes))
-        return self._driver.run(flow)
+        return self._write(flow)
 
     def forget(self, memory_id: str) -> None:
         """Propose to delete a memory."""
         self.refresh()
         known = self._shelf.one(memory_id)
-        self._driver.run(access_flows.forget(self._state, self._held, known))
+        self._write(access_flows.forget(self._state, self._held, known))
+
+    def _write(self, flow: Flow[T]) -> T:
+        with self._shelf.while_given(writing=True):
+            return self._driver.run(flow)

@@ -165,7 +165,9 @@ class App(LocalApp):
 
         By the server's word: only ``access()`` shows the owner's, where the request was approved.
         """
-        return self._driver.run(app_flows.status(self._state, request_id))
+        found = self._driver.run(app_flows.status(self._state, request_id))
+        self._indexes.heed(given_id(request_id), found)
+        return found
 
     def grant_status(self, request_id: str) -> GrantStatus | None:
         """Where the grant stands: ``active``, ``paused``, ``revoked``, ``over``, ``activating``.
@@ -176,7 +178,9 @@ class App(LocalApp):
         Raises:
             TrustError: what the server shows is not the owner's answer.
         """
-        return self._driver.run(app_flows.grant_status(self._state, request_id))
+        found = self._driver.run(app_flows.grant_status(self._state, request_id))
+        self._indexes.heed(given_id(request_id), found)
+        return found
 
     def cancel(self, request_id: str) -> None:
         """Withdraw a request that is still pending."""
@@ -235,6 +239,8 @@ class App(LocalApp):
             TrustError: what the server shows is not the owner's answer.
         """
         waiting = Awaiting(self._state, request_id, owner_words, timeout)
-        while (held := self._driver.run(waiting.look())) is None:
-            sleep(waiting.pause())
-        return Access(self._state, self._driver, held, given_id(request_id), self._indexes)
+        name = given_id(request_id)
+        with self._indexes.while_given(name):
+            while (held := self._driver.run(waiting.look())) is None:
+                sleep(waiting.pause())
+        return Access(self._state, self._driver, held, name, self._indexes)

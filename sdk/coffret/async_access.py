@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import to_thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from coffret.arguments import asked, changed, fields_of, listing_of, new_memories
 from coffret.flows import access as access_flows
@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from coffret.finding import Found
     from coffret.flows.apps import Held
     from coffret.flows.appstate import AppState
+    from coffret.flows.http import Flow
     from coffret.flows.sync import Progress
     from coffret.indexes import GrantIndexes
     from coffret.messages import MessagesReport, Talk
     from coffret.transport import AsyncDriver
     from coffret_vault.records.memory import Memory
+
+T = TypeVar("T")
 
 
 class AsyncAccess:
@@ -64,7 +67,8 @@ class AsyncAccess:
             GrantError: the grant is paused, revoked or over.
             TrustError: the server shows an older or another log than before.
         """
-        return await self._driver.run(access_flows.receipt(self._state, self._held))
+        with self._shelf.while_given():
+            return await self._driver.run(access_flows.receipt(self._state, self._held))
 
     async def refresh(self) -> None:
         """Read again what the grant covers now.
@@ -179,7 +183,7 @@ class AsyncAccess:
             NetworkError: an answer was lost; the requests before are kept, and its own may be.
         """
         flow = create_many(self._state, self._held, new_memories(memories), progress)
-        return await self._driver.run(flow)
+        return await self._write(flow)
 
     async def remember_messages(
         self,
@@ -193,17 +197,21 @@ class AsyncAccess:
         """
         read, sealed = conversation_of(messages, talk), talk.get("sealed")
         flow = propose_messages(self._state, self._held, read, progress, sealed=sealed)
-        return await self._driver.run(flow)
+        return await self._write(flow)
 
     async def update(self, memory_id: str, **changes: Unpack[Changes]) -> Memory:
         """Propose a change to a memory."""
         await self.refresh()
         known = self._shelf.one(memory_id)
         flow = access_flows.update(self._state, self._held, known, changed(changes))
-        return await self._driver.run(flow)
+        return await self._write(flow)
 
     async def forget(self, memory_id: str) -> None:
         """Propose to delete a memory."""
         await self.refresh()
         known = self._shelf.one(memory_id)
-        await self._driver.run(access_flows.forget(self._state, self._held, known))
+        await self._write(access_flows.forget(self._state, self._held, known))
+
+    async def _write(self, flow: Flow[T]) -> T:
+        with self._shelf.while_given(writing=True):
+            return await self._driver.run(flow)

@@ -167,7 +167,9 @@ class AsyncApp(LocalApp):
 
         By the server's word: only ``access()`` shows the owner's, where the request was approved.
         """
-        return await self._driver.run(app_flows.status(self._state, request_id))
+        found = await self._driver.run(app_flows.status(self._state, request_id))
+        self._indexes.heed(given_id(request_id), found)
+        return found
 
     async def grant_status(self, request_id: str) -> GrantStatus | None:
         """Where the grant stands: ``active``, ``paused``, ``revoked``, ``over``, ``activating``.
@@ -178,7 +180,9 @@ class AsyncApp(LocalApp):
         Raises:
             TrustError: what the server shows is not the owner's answer.
         """
-        return await self._driver.run(app_flows.grant_status(self._state, request_id))
+        found = await self._driver.run(app_flows.grant_status(self._state, request_id))
+        self._indexes.heed(given_id(request_id), found)
+        return found
 
     async def cancel(self, request_id: str) -> None:
         """Withdraw a request that is still pending."""
@@ -237,6 +241,8 @@ class AsyncApp(LocalApp):
             TrustError: what the server shows is not the owner's answer.
         """
         waiting = Awaiting(self._state, request_id, owner_words, timeout)
-        while (held := await self._driver.run(waiting.look())) is None:  # noqa: ASYNC110 - no event tells
-            await sleep(waiting.pause())
-        return AsyncAccess(self._state, self._driver, held, given_id(request_id), self._indexes)
+        name = given_id(request_id)
+        with self._indexes.while_given(name):
+            while (held := await self._driver.run(waiting.look())) is None:  # noqa: ASYNC110 - no event tells
+                await sleep(waiting.pause())
+        return AsyncAccess(self._state, self._driver, held, name, self._indexes)

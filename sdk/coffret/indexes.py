@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _MOST_INDEXES: Final = 64
 _MOST_MEMORIES: Final = 50_000
 _SUFFIX: Final = ".index"
+_GIVES_NOTHING: Final = frozenset(("activating", "paused", "revoked", "over", "gone"))
 
 
 class _GrantFile:
@@ -104,18 +105,28 @@ class GrantIndexes:
             return found
 
     @contextmanager
-    def while_given(self, request_id: str) -> Iterator[None]:
+    def while_given(self, request_id: str, *, writing: bool = False) -> Iterator[None]:
         """Let go of a grant's index if the server says that it gives nothing, for now or for good.
 
-        What was embedded of it is the owner's: while a grant is paused or over, none is kept.
+        What was embedded of it is the owner's: while a grant is paused or over, none is kept. Not
+        so where it does not include what was to be written: what it gives to be read, it gives.
         """
         try:
             yield
-        except GrantError:
-            with self._lock:
-                self._kept.pop(request_id, None)
-            _remove(self._folder / f"{request_id}{_SUFFIX}")
+        except GrantError as error:
+            if not (writing and type(error) is GrantError):
+                self._let_go(request_id)
             raise
+
+    def heed(self, request_id: str, said: str | None) -> None:
+        """The same where the server was only asked how a request or its grant stands."""
+        if said in _GIVES_NOTHING:
+            self._let_go(request_id)
+
+    def _let_go(self, request_id: str) -> None:
+        with self._lock:
+            self._kept.pop(request_id, None)
+        _remove(self._folder / f"{request_id}{_SUFFIX}")
 
     def clear(self) -> None:
         """Let go of all that is in memory."""

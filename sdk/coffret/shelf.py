@@ -121,9 +121,9 @@ class Shelf:
         self._indexes = indexes
         self._readable: Mapping[str, Readable] = {}
 
-    def while_given(self) -> AbstractContextManager[None]:
+    def while_given(self, *, writing: bool = False) -> AbstractContextManager[None]:
         """Around whatever asks the server for the grant: see :class:`GrantIndexes`."""
-        return self._indexes.while_given(self._request_id)
+        return self._indexes.while_given(self._request_id, writing=writing)
 
     def fill(self, readable: Mapping[str, Readable]) -> None:
         """Take what was just read."""

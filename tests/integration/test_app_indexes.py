@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import pytest
 
 from coffret import App, AsyncApp
-from coffret_vault.errors import GrantPausedError, GrantRevokedError
-from harness.world import ask
+from coffret_vault.errors import GrantError, GrantPausedError, GrantRevokedError
+from harness.world import PASSPHRASE, ask
 from search_reference import HashingEmbedder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
+    from coffret import Access, AsyncAccess
     from coffret_vault.search.embedder import Vectors
     from harness.world import Owner, World
 
@@ -224,6 +226,98 @@ def test_what_was_kept_of_a_grant_goes_with_it(
     (owner.vault.revoke if over else owner.vault.pause)(grant)
     with pytest.raises(GrantRevokedError if over else GrantPausedError):
         _another(world, app, embedder=model, keep_indexes=keeping).access(request)
+    assert not _files(app)
+
+
+TOLD: dict[str, Callable[[App, Access, str], object]] = {
+    "wait": lambda app, _, request: app.wait(request, timeout=0),
+    "grant_status": lambda app, _, request: app.grant_status(request),
+    "receipt": lambda _, access, __: access.receipt(),
+    "remember": lambda _, access, __: access.remember("three figs"),
+}
+
+
+@pytest.mark.parametrize("how", TOLD)
+@pytest.mark.parametrize("over", [False, True])
+def test_by_whatever_an_app_is_told_it_keeps_nothing(
+    world: World,
+    how: str,
+    over: bool,  # noqa: FBT001 - by name
+) -> None:
+    """A wait, a look at how the grant stands and a write tell of its end as well as a read."""
+    owner = world.owner()
+    owner.vault.remember("one fig")
+    made, request, grant, model = _granted(world, owner)
+    app = _another(world, made, embedder=model, keep_indexes=True)
+    access = app.access(request)
+    access.search("fig")
+    assert app._indexes._kept
+    assert _files(app)
+    (owner.vault.revoke if over else owner.vault.pause)(grant)
+    with suppress(GrantPausedError, GrantRevokedError):
+        TOLD[how](app, access, request)
+    assert not app._indexes._kept
+    assert not _files(app)
+
+
+TOLD_TASKS: dict[str, Callable[[AsyncApp, AsyncAccess, str], Awaitable[object]]] = {
+    "wait": lambda app, _, request: app.wait(request, timeout=0),
+    "grant_status": lambda app, _, request: app.grant_status(request),
+    "receipt": lambda _, access, __: access.receipt(),
+    "remember": lambda _, access, __: access.remember("three figs"),
+}
+
+
+def test_so_it_is_for_asyncio(world: World) -> None:
+    """Tasks that are told so let go of it too."""
+    owner = world.owner()
+    owner.vault.remember("one fig")
+    made, request, grant, model = _granted(world, owner)
+
+    async def told(how: str) -> None:
+        options = world.around(embedder=model)
+        async with AsyncApp.load(made._state.path, keep_indexes=True, **options) as app:
+            access = await app.access(request)
+            await access.search("fig")
+            assert _files(made)
+            owner.vault.pause(grant)
+            with suppress(GrantPausedError):
+                await TOLD_TASKS[how](app, access, request)
+            assert not app._indexes._kept
+            assert not _files(made)
+            owner.vault.resume(grant)
+
+    for how in TOLD_TASKS:
+        asyncio.run(told(how))
+
+
+def test_what_may_not_be_written_costs_no_index(world: World) -> None:
+    """A grant that does not include a write gives what it gives: what was embedded of it stays."""
+    owner = world.owner()
+    owner.vault.remember("one fig")
+    app, model = world.app(), _Model()
+    request = ask(app, owner, scopes={"read"})
+    owner.vault.requests()
+    owner.vault.approve(request, words=app.words)
+    reading = _another(world, app, embedder=model, keep_indexes=True)
+    access = reading.access(request)
+    access.search("fig")
+    with pytest.raises(GrantError, match="does not include"):
+        access.remember("two figs")
+    assert reading._indexes._kept
+    assert _files(app)
+
+
+def test_of_an_owner_who_is_gone_nothing_is_kept(world: World) -> None:
+    """Where an owner has deleted their account, the state of the request tells so too."""
+    owner = world.owner()
+    owner.vault.remember("one fig")
+    made, request, _, model = _granted(world, owner)
+    app = _another(world, made, embedder=model, keep_indexes=True)
+    _found(app, request)
+    owner.vault.delete_account(PASSPHRASE, owner.secret_key)
+    assert app.status(request) == "gone"
+    assert not app._indexes._kept
     assert not _files(app)
 
 
