@@ -12,13 +12,19 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from contextlib import contextmanager, suppress
-from threading import Lock
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Final
+from weakref import WeakSet
 
 from coffret.keptindex import KeptIndex, default_embedder
 from coffret_vault.errors import GrantError, StoreError
 from coffret_vault.grants.apps import index_key
-from coffret_vault.store.snapshot import load_grant_snapshot, save_grant_snapshot
+from coffret_vault.store.snapshot import (
+    load_grant_snapshot,
+    remove_snapshot,
+    remove_snapshots,
+    save_grant_snapshot,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,6 +43,9 @@ class _GrantFile:
     """The index of one grant at rest."""
 
     def __init__(self, folder: Path, request_id: str, held: Held) -> None:
+        self.request_id = request_id
+        self.over = Event()
+        """Whether nothing is to be kept here any more, whoever is still embedding it."""
         self._path = folder / f"{request_id}{_SUFFIX}"
         self._grant_id = held.grant.grant_id
         self._key = index_key(held.key, self._grant_id)
@@ -50,9 +59,13 @@ class _GrantFile:
             folder.mkdir(mode=0o700, exist_ok=True)
         except OSError:
             raise StoreError from None
+        if self.over.is_set():
+            return
         save_grant_snapshot(self._path, self._grant_id, self._key, plaintext)
+        if self.over.is_set():  # since: who said so found nothing yet
+            remove_snapshot(self._path)
         for path in _oldest(folder)[:-_MOST_INDEXES]:
-            _remove(path)
+            remove_snapshot(path)
 
 
 class GrantIndex(KeptIndex):
@@ -83,6 +96,8 @@ class GrantIndexes:
         self._keep = keep
         self._lock = Lock()
         self._kept: OrderedDict[str, GrantIndex] = OrderedDict()
+        self._files: WeakSet[_GrantFile] = WeakSet()
+        """Those of indexes that somebody has, kept here or not any more."""
 
     def _built_in(self) -> Embedder:
         if self._shared is None:
@@ -95,6 +110,8 @@ class GrantIndexes:
             found = self._kept.pop(request_id, None)
             if found is None:
                 file = _GrantFile(self._folder, request_id, held) if self._keep else None
+                if file:
+                    self._files.add(file)
                 found = GrantIndex(self._embedder, file)
             self._kept[request_id] = found
             memories = sum(map(len, self._kept.values()))
@@ -126,7 +143,10 @@ class GrantIndexes:
     def _let_go(self, request_id: str) -> None:
         with self._lock:
             self._kept.pop(request_id, None)
-        _remove(self._folder / f"{request_id}{_SUFFIX}")
+            for file in self._files:
+                if file.request_id == request_id:
+                    file.over.set()
+        remove_snapshot(self._folder / f"{request_id}{_SUFFIX}")
 
     def clear(self) -> None:
         """Let go of all that is in memory."""
@@ -135,19 +155,21 @@ class GrantIndexes:
 
     def forget(self) -> None:
         """Let go of all of them, and of what is kept for the next process."""
-        self.clear()
-        for path in _oldest(self._folder):
-            _remove(path)
+        with self._lock:
+            self._kept.clear()
+            for file in self._files:
+                file.over.set()
+        remove_snapshots(self._folder, _SUFFIX)
 
 
 def _oldest(folder: Path) -> list[Path]:
     """The indexes that are kept in a folder, those first that were written longest ago."""
     with suppress(OSError):
-        return sorted(folder.glob(f"*{_SUFFIX}"), key=lambda path: path.stat().st_mtime_ns)
+        return sorted(folder.glob(f"*{_SUFFIX}"), key=_written)
     return []
 
 
-def _remove(path: Path) -> None:
-    """Remove a file; one that cannot be removed opens for nobody without the grant's key."""
+def _written(path: Path) -> int:
     with suppress(OSError):
-        path.unlink()
+        return path.stat().st_mtime_ns
+    return 0  # another process has just removed it

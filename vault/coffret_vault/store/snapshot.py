@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from coffret_vault.primitives.secret import SecretBytes
 
 _ENOSPC = 28
+_PARTIAL = ".partial"
 _SIZE = 8
 _LARGEST = 1 << 32
 """Bytes of an index that is kept: millions of passages. Whatever is larger was not made here."""
@@ -75,7 +76,7 @@ def _save(path: Path, before: bytes, sealed: bytes) -> None:
 
 def _replace(path: Path, *parts: bytes) -> None:
     """Write a file for its user only, under a name that nobody can wait at, then in its place."""
-    descriptor, partial = tempfile.mkstemp(".partial", f"{path.stem}.", path.parent)
+    descriptor, partial = tempfile.mkstemp(_PARTIAL, f"{path.stem}.", path.parent)
     with os.fdopen(descriptor, "wb") as file:
         for part in parts:
             file.write(part)
@@ -86,10 +87,30 @@ def _replace(path: Path, *parts: bytes) -> None:
 
 def _forget_partial(path: Path) -> None:
     """Delete what was not finished, here or before; what cannot be deleted is in nobody's way."""
+    _remove(path.parent, f"{path.stem}*{_PARTIAL}")
+
+
+def remove_snapshot(path: Path) -> None:
+    """Delete a snapshot, and what of one was not finished.
+
+    What cannot be deleted stays, and opens for nobody without the key that it is sealed under.
+    """
     with suppress(OSError):
-        for partial in path.parent.glob(f"{path.stem}*.partial"):
+        path.unlink()
+    _forget_partial(path)
+
+
+def remove_snapshots(folder: Path, suffix: str) -> None:
+    """The same with all in a folder whose names end so."""
+    _remove(folder, f"*{suffix}")
+    _remove(folder, f"*{_PARTIAL}")
+
+
+def _remove(folder: Path, names: str) -> None:
+    with suppress(OSError):
+        for path in folder.glob(names):
             with suppress(OSError):
-                partial.unlink()
+                path.unlink()
 
 
 def load_snapshot(path: Path, keyring: Keyring) -> tuple[int, bytes] | None:
