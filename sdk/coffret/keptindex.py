@@ -25,7 +25,9 @@ _SAVED_AFTER = 10.0
 """Seconds of embedding that an interrupted search may cost, or as many as 20 times a save took."""
 _SAVING_SHARE = 20
 _SOON = 64
-"""So many memories are embedded in seconds: for more, a search by words alone does not wait."""
+_SOON_CHARS = 1 << 15
+"""So many memories of so much text are embedded in seconds: for more, a search by words alone does
+not wait."""
 
 
 class IndexFile(Protocol):
@@ -80,7 +82,7 @@ class KeptIndex:
     ) -> SearchIndex:
         """The index of just these memories; or one for a search in this mode, if that is quicker.
 
-        It is, where many memories are to be embedded, and a search by words needs no meaning. What
+        It is, where much is to be embedded, and a search by words needs no meaning. What
         ranks words is counted over all memories, so its hits are the same.
 
         Args:
@@ -97,7 +99,7 @@ class KeptIndex:
         index = self._index
         stale = index.stale(known)
         self._unsaved = self._unsaved or bool(stale.to_remove)
-        self.is_whole = mode != "words" or len(stale.to_put) <= _SOON
+        self.is_whole = mode != "words" or _is_soon_done(stale.to_put, read)
         try:
             index.remove(stale.to_remove)
             if self.is_whole:
@@ -173,6 +175,20 @@ class KeptIndex:
             ended = monotonic()
             self._due = ended + max(_SAVED_AFTER, _SAVING_SHARE * (ended - began))
         self._unsaved = False
+
+
+def _is_soon_done(
+    to_put: Sequence[bytes], read: Callable[[Sequence[bytes]], Iterable[Memory]]
+) -> bool:
+    """Whether these are embedded in seconds: one of them may be so long that it takes minutes."""
+    if len(to_put) > _SOON:
+        return False
+    chars = 0
+    for memory in read(to_put):
+        chars += len(memory.content)
+        if chars > _SOON_CHARS:
+            return False
+    return True
 
 
 def _by_words(memories: Iterable[Memory], total: int, progress: Progress) -> SearchIndex:

@@ -112,3 +112,16 @@ def test_a_search_by_words_waits_for_no_meaning(world: World) -> None:
         owner.vault.remember("one more walk")
         found()
     assert any("one more" in text for text in model.texts)  # a few are embedded at once
+
+
+def test_a_search_by_words_waits_for_no_long_memory(world: World) -> None:
+    """One memory may take as long to embed as hundreds of others: words do not wait for it."""
+    owner = world.owner()
+    owner.vault.remember("short")
+    model = HashingEmbedder()
+    finder = Finder(owner.vault._state, owner.vault.folder / "another.index", lambda: model)
+    finder.find("short", Search(), lambda *_: None)
+    owner.vault.remember("a long walk. " + "word " * 20_000)
+    model.texts.clear()
+    hits = finder.find("walk", Search(mode="words"), lambda *_: None)
+    assert (len(hits), model.texts) == (1, [])
