@@ -65,6 +65,17 @@ def test_every_field_is_among_them() -> None:
 
 
 @pytest.mark.attack(36)
+@pytest.mark.parametrize("name", ["metadata", "provenance", "summary", "source", "title"])
+def test_nothing_of_what_an_app_creates_is_left_out(world: World, name: str) -> None:
+    """Of a new memory, too, the owner reads all that it would say, however long."""
+    owner = world.owner()
+    _, access = world.granted(owner, world.app())
+    access.remember("new", **{name: ELSE[name]})
+    owner.vault.sync()
+    assert said(ELSE[name]) in shown(owner.vault)
+
+
+@pytest.mark.attack(36)
 def test_content_cannot_write_lines_of_ours(world: World) -> None:
     """Each row of a content is marked, in what is created and in what is deleted too."""
     owner = world.owner()

@@ -37,7 +37,11 @@ def proposal_lines(item: Pending, app: str) -> Iterator[str]:
 
 def _whole(memory: Memory) -> Iterator[str]:
     for name, text in memory_head(memory):
-        yield f"{name + ':':13}{text}"
+        if name != "Metadata":  # which is shortened there
+            yield f"{name + ':':13}{text}"
+    for name, value in (("Metadata", memory.metadata), ("Provenance", memory.provenance)):
+        if value:
+            yield f"{name + ':':13}{_text(value)}"
     yield from _marked(memory.content)
 
 
