@@ -96,28 +96,30 @@ def test_a_write_on_a_log_that_moved_on_unseen_stops(victim: Victim) -> None:
     assert not opens(victim.vault, keys, victim.seen.id)
 
 
-def written_behind(world: World, act: Callable[[Vault], object]) -> bool:
-    """Whether a revoked app reads what a device wrote that had not heard of it, by what went out.
+def written_behind(world: World, act: Callable[[Vault], object], end: str = "revoke") -> bool:
+    """Whether a shut out app reads what a device wrote that had not heard of it, by what went out.
 
     The server refuses the first try, and keeps what came with it for the app.
     """
     owner = world.owner()
+    if act is WRITING["update"]:
+        owner.vault.remember("before")
     asking = {"tags": ["t"], "standing": True, "approve_standing": True}
     grant_id, access = world.granted(owner, world.app(), **asking)
     wire = Recorder()
     behind = world.device(owner, transport=wire)
     behind.sync()
     wire.requests.clear()
-    owner.vault.revoke(grant_id)
+    getattr(owner.vault, end)(grant_id)
     owner.vault.remember_many([THERE])
     act(behind)
     wrapping = Wrapping(Kek(grant_id=parse_id(grant_id)), access._held.key)
     tried = [item for item in wire.requests if b"wraps" in item.content]
     sent = [wrap for item in tried for wrap in msgspec.msgpack.decode(item.content)["wraps"]]
-    ((_, memory_id, _, wrap),) = sent
-    record = behind._state.store.record(memory_id, 1)
-    assert record is not None
-    key = unwrap_memory_key(parse_header(record.header), wrap, wrapping)
+    ((_, memory_id, number, wrap),) = sent
+    current = {item.memory_id: item.record for item in behind._state.store.current_records()}
+    header = parse_header(current[memory_id].header)
+    key = unwrap_memory_key(msgspec.structs.replace(header, key_number=number), wrap, wrapping)
     return opens(behind, [key], id_text(memory_id))
 
 
@@ -127,21 +129,26 @@ WRITING: dict[str, Callable[[Vault], object]] = {
     "one": lambda vault: vault.remember("after", tags=["t"]),
     "many": lambda vault: vault.remember_many([AFTER]),
     "many of which some are there": lambda vault: vault.remember_many([THERE, AFTER]),
+    "update": lambda vault: vault.update(vault.memory_ids()[0], content="after", tags=["t"]),
 }
 
 
 @pytest.mark.attack(55)
+@pytest.mark.parametrize("end", ["revoke", "pause"])
 @pytest.mark.parametrize("how", WRITING)
-def test_a_key_that_went_out_for_a_revoked_grant_seals_nothing(world: World, how: str) -> None:
-    """What was refused because of a revocation is written behind it under another key."""
-    assert not written_behind(world, WRITING[how])
+def test_a_key_that_went_out_for_a_grant_that_ended_seals_nothing(
+    world: World, how: str, end: str
+) -> None:
+    """What was refused because of a revocation or a pause is written behind it by another key."""
+    assert not written_behind(world, WRITING[how], end)
 
 
 @pytest.mark.control(55)
-def test_a_client_that_keeps_the_key_of_a_refused_try_is_read(world: World) -> None:
+@pytest.mark.parametrize("how", ["one", "update"])
+def test_a_client_that_keeps_the_key_of_a_refused_try_is_read(world: World, how: str) -> None:
     """Control: the wrap of the first try opens what the second one wrote."""
     with patch.object(written, "_wrapped", _as_it_is):
-        assert written_behind(world, WRITING["one"])
+        assert written_behind(world, WRITING[how], "pause")
 
 
 def _as_it_is(state: VaultState, live: list[GrantRow], item: written.Written) -> tuple[Any, Any]:

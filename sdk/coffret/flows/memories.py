@@ -17,7 +17,7 @@ from coffret.flows.spoilt import current_memory, open_current
 from coffret.flows.unkept import forget_said_again, names_of_unkept
 from coffret.flows.unsent import said_not_kept
 from coffret.flows.visibility import hidden, look, look_before
-from coffret.flows.written import Change, Written, put_change, seal_fields
+from coffret.flows.written import Change, Tries, Written, put_change, seal_fields
 from coffret_vault.errors import (
     ConflictError,
     FormatError,
@@ -183,10 +183,11 @@ def update(
         with said_not_kept():
             yield from look_before(state, _record(state, identifier, memory.current).header)
     made: list[Written] = []
+    tries = Tries()
 
     def describe() -> Change:
         made[:] = [next_version(state, identifier, change, version)]
-        return put_change(state, made)
+        return tries.change(state, made)
 
     yield from append(state, describe, _put(identifier, made))
     return made[0].memory
@@ -288,10 +289,10 @@ def rewrite(
     Raises:
         NotFoundError: one of them was deleted.
     """
+    tries = Tries()
 
     def describe() -> Change:
-        written = [next_version(state, item, change) for item in identifiers]
-        return put_change(state, written)
+        return tries.change(state, [next_version(state, item, change) for item in identifiers])
 
     yield from append(state, describe)
 

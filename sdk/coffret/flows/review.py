@@ -25,7 +25,7 @@ from coffret.flows.session import get_packed
 from coffret.flows.settled import sealed_by_default
 from coffret.flows.spoilt import open_current
 from coffret.flows.visibility import hidden
-from coffret.flows.written import Change, put_change
+from coffret.flows.written import Change, Tries, put_change
 from coffret_vault.errors import ConflictError, NotFoundError, OpenError, TrustError
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.author import OWNER
@@ -147,7 +147,8 @@ def accept(state: VaultState, memory_id: str, version: int | None = None) -> Flo
         return None
     yield from _readable(state, identifier, item)
     if overtaken(state, identifier, memory, item):
-        yield from append(state, lambda: _replacement(state, identifier, item))
+        tries = Tries()
+        yield from append(state, lambda: _replacement(state, identifier, item, tries))
     else:
         yield from append(state, lambda: acceptance(state, identifier, (item,)))
     return current(state, memory_id)
@@ -333,7 +334,7 @@ def _readable(state: VaultState, identifier: bytes, item: Proposal) -> Flow[None
     state.store.put_records(found)
 
 
-def _replacement(state: VaultState, identifier: bytes, item: Proposal) -> Change:
+def _replacement(state: VaultState, identifier: bytes, item: Proposal, tries: Tries) -> Change:
     """The change that writes what an overtaken version says as the owner's, in its place."""
     memory = _still_pending(state, identifier, (item,))
     opened = _opened(state, identifier, item.version)
@@ -343,8 +344,7 @@ def _replacement(state: VaultState, identifier: bytes, item: Proposal) -> Change
     hide = _is_hidden(state, identifier, memory)
     fields = _written_again(marks, hide, fields)
     current = _current(state, identifier, memory)
-    written = seal_next(state, current, memory, lambda _: fields)
-    put = put_change(state, [written])
+    put = tries.change(state, [seal_next(state, current, memory, lambda _: fields)])
     entry = _decision(state, identifier, item, kinds.REJECT)
     return msgspec.structs.replace(put, entries=(*put.entries, entry))
 

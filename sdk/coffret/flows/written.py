@@ -121,15 +121,43 @@ def put_change(state: VaultState, written: list[Written]) -> Change:
     return Change(entries, tuple(item.row for item in written), wraps=tuple(wraps))
 
 
+class Tries:
+    """A change of memories that are there, which is made anew at each try.
+
+    Their keys may be those of now at each of them: so for whom they went out is told on.
+    """
+
+    def __init__(self) -> None:
+        """None was made yet."""
+        self._given: dict[bytes, frozenset[bytes]] = {}
+
+    def change(self, state: VaultState, written: list[Written]) -> Change:
+        """As :func:`put_change`, of what was written for this try."""
+        given = [self._given.get(item.stamp.memory_id, frozenset()) for item in written]
+        made = zip(written, given, strict=True)
+        written[:] = [msgspec.structs.replace(item, given=before) for item, before in made]
+        change = put_change(state, written)
+        for item, before in zip(written, given, strict=True):
+            self._given[item.stamp.memory_id] = before | item.given
+        return change
+
+
 def _wrapped(state: VaultState, live: list[GrantRow], item: Written) -> tuple[Written, list[Wrap]]:
     """A version with its key for those who are to have it, and for nobody who is not."""
     wraps = grant_wraps(state, live, item.memory, item.stamp, item.key, item.before)
     given = frozenset(wrap[0] for wrap in wraps)
     if item.given - given:
-        fresh, fields = generate_key(state.ambient.random), item.memory.fields()
-        item = seal_fields(state, item.stamp, fields, fresh, undecided=item.undecided)
-        return _wrapped(state, live, item)
+        return _wrapped(state, live, _rekeyed(state, item))
     return msgspec.structs.replace(item, given=given), wraps
+
+
+def _rekeyed(state: VaultState, item: Written) -> Written:
+    """The same version under another key than that which it has, or than the memory had before."""
+    key, number = generate_key(state.ambient.random), max(item.stamp.key_number, item.before + 1)
+    stamp, fields = msgspec.structs.replace(item.stamp, key_number=number), item.memory.fields()
+    time, undecided = item.entry.time, item.undecided
+    sealed = seal_fields(state, stamp, fields, key, undecided=undecided, time=time)
+    return msgspec.structs.replace(sealed, before=item.before)
 
 
 def _hidden(state: VaultState, item: Written) -> Written:
