@@ -45,6 +45,16 @@ def _granted(world: World, owner: Owner) -> tuple[App, str, str, _Model]:
     return app, request, owner.vault.approve(request, words=app.words, standing=True), model
 
 
+def _from_another_owner(world: World, app: App) -> str:
+    """The app's request to another owner, who has granted it something."""
+    owner = world.owner()
+    owner.vault.remember("two figs")
+    request = ask(app, owner)
+    owner.vault.requests()
+    owner.vault.approve(request, words=app.words)
+    return request
+
+
 def _found(app: App, request: str) -> set[str]:
     return {hit.memory.content for hit in app.access(request).search("fig")}
 
@@ -131,11 +141,7 @@ def test_so_many_indexes_are_kept_and_no_more(world: World) -> None:
     owner = world.owner()
     owner.vault.remember("one fig")
     app, first, _, model = _granted(world, owner)
-    second_owner = world.owner()
-    second_owner.vault.remember("two figs")
-    second = ask(app, second_owner)
-    second_owner.vault.requests()
-    second_owner.vault.approve(second, words=app.words)
+    second = _from_another_owner(world, app)
     for bound in ("_MOST_INDEXES", "_MOST_MEMORIES"):
         with patch(f"coffret.indexes.{bound}", 1):
             for request in (first, second, first):
@@ -343,11 +349,7 @@ def test_a_kept_index_that_cannot_be_used_costs_no_hit(world: World, harm: str) 
     if harm == "damaged":
         kept.write_bytes(kept.read_bytes()[:-1])
     elif harm == "another grant's":
-        other = world.owner()
-        other.vault.remember("two figs")
-        second = ask(app, other)
-        other.vault.requests()
-        other.vault.approve(second, words=app.words)
+        second = _from_another_owner(world, app)
         _found(_another(world, app, embedder=model, keep_indexes=True), second)
         (kept.with_name(f"{second}.index")).replace(kept)
     else:
@@ -366,11 +368,7 @@ def test_so_many_files_are_kept_and_no_more(world: World) -> None:
     owner = world.owner()
     owner.vault.remember("one fig")
     app, first, _, model = _granted(world, owner)
-    other = world.owner()
-    second = ask(app, other)
-    other.vault.remember("two figs")
-    other.vault.requests()
-    other.vault.approve(second, words=app.words)
+    second = _from_another_owner(world, app)
     for request in (first, second):
         _found(_another(world, app, embedder=model, keep_indexes=True), request)
     assert len(_files(app)) == 2
