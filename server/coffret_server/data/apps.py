@@ -1,7 +1,9 @@
 """What happens inside a grant: the owner's wraps, and an app's reading."""
 
+import asyncio
 import base64
 import binascii
+import contextlib
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, NamedTuple
 from uuid import UUID
@@ -60,6 +62,8 @@ _OWN_ROWS: Final = (
 )
 _UNHELD: Final = "SELECT 1 FROM grants WHERE account_id = ? AND grant_id = ?"
 _MARK_READ: Final = "UPDATE grants SET last_read = ? WHERE account_id = ? AND grant_id = ?"
+_PATIENCE: Final = 3.0
+"""Seconds for which who reads waits for those who write: longer than a disk takes."""
 
 
 class WrapsBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -312,9 +316,10 @@ def _item(
 
 
 async def _mark_read(call: Call, grant: grants.Grant, now: int) -> None:
-    """Note for its owner that an app read, unless a change of theirs holds that very row.
+    """Note for its owner that an app read, unless a change holds that very row, or SQLite's writer.
 
-    A change of keys may for minutes, and each app that reads would wait with a connection in hand.
+    A change of keys may for minutes, and each app that reads would wait with a connection in hand,
+    and with one of the few turns in which pages are made for everybody.
     """
 
     async def job(tx: Tx) -> None:
@@ -322,7 +327,9 @@ async def _mark_read(call: Call, grant: grants.Grant, now: int) -> None:
         if await tx.one(_UNHELD + _skip(tx), *place) is not None:
             await tx.run(_MARK_READ, now, *place)
 
-    await call.services.storage.submit(job)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_PATIENCE):
+            await call.services.storage.submit(job)
 
 
 def _skip(tx: Tx) -> str:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from coffret_server.data import apps
 from coffret_server.problems import ProblemError, refuse
 from coffret_server.storage import open_storage, sqlite
+from coffret_server.turns import PAGES_AT_ONCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,6 +98,26 @@ async def test_others_are_served_while_a_change_is_made(
     assert not changing.done()
     go_on.set()
     await changing
+
+
+@pytest.mark.attack(61)
+@pytest.mark.asyncio
+async def test_apps_that_read_meanwhile_keep_nobody_from_reading(
+    sqlite_stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That an app read is a change too: while there is a long one, it is noted another time.
+
+    Of pages so few are made at once that apps which waited there would keep everybody else waiting.
+    """
+    monkeypatch.setattr(apps, "_PATIENCE", 0.0)
+    owner, app = await sqlite_stand.sign_up(), await sqlite_stand.new_app()
+    grant = await sqlite_stand.grant(owner, app)
+    storage: Storage = sqlite_stand.app.state.services.storage
+    async with asyncio.timeout(SECONDS), storage.write():
+        path = f"/grants/{grant}/records"
+        sent = [sqlite_stand.get(path, app.token) for _ in range(PAGES_AT_ONCE)]
+        assert {answer.status_code for answer in await asyncio.gather(*sent)} == {200}
+        assert (await sqlite_stand.get("/sync", owner.token)).status_code == 200
 
 
 @pytest.mark.asyncio
