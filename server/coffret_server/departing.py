@@ -132,7 +132,7 @@ async def depart(
 async def _forget_failures(tx: Tx, account: bytes, nonce_key: bytes) -> None:
     """Forget the failed logins that are counted for it, as far as their networks are known.
 
-    Not those that a login holds: it waits for the account, and neither may wait for the other.
+    Not those that a login holds: neither waits for the other, and these go when they are over.
     """
     networks = [row[0] for row in await tx.all(_NETWORKS, account)] or [""]
     tries = [failures.attempt(nonce_key, account, network, 1) for network in networks]
