@@ -70,6 +70,7 @@ async def test_a_long_change_is_made_beside_the_loop(
     assert row == (str(COUNT).encode(),)
     assert [each.threads[0] == here for each in (short, refused, long)] == [True] * 3
     assert [each.threads[-1] == here for each in (short, refused, long, last)] == [False] * 4
+    monkeypatch.setattr(sqlite, "_WHILE", SECONDS)
     after = _Change("e")
     assert await storage.submit(after) == "e"
     assert after.threads == [here]
