@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import msgspec
@@ -47,18 +47,24 @@ def test_two_that_are_shown_two_logs_at_once_see_it(world: World) -> None:
 
 
 @pytest.mark.attack(25)
-def test_two_that_meet_an_owner_by_two_keys_at_once_see_it(world: World) -> None:
-    """What the quicker one keeps as the owner's keys stays; the other one asks nobody."""
+@pytest.mark.parametrize("by_words", [False, True])
+def test_two_that_meet_an_owner_by_two_keys_at_once_see_it(world: World, *, by_words: bool) -> None:
+    """What the quicker one keeps stays, and the other asks nobody; unless it has the words."""
     owner, app = world.owner(), world.app()
     state, keep, forged = app._state, AppState.keep_owner, os.urandom(32)
     other = AppState(state.path, state.file, state.ambient)
 
-    def quicker(mine: AppState, username: str, keys: bytes, instead_of: bytes | None) -> None:
+    def quicker(mine: AppState, username: str, *how: Any, **sure: Any) -> None:
         keep(other, username, forged, None)
-        keep(mine, username, keys, instead_of)
+        keep(mine, username, *how, **sure)
 
-    with patch.object(AppState, "keep_owner", quicker), pytest.raises(OwnerKeyChangedError):
-        ask(app, owner)
+    with patch.object(AppState, "keep_owner", quicker):
+        if by_words:
+            ask(app, owner, owner_words=owner.vault.words)
+            assert load_app(state.path).owners != {owner.username: forged}
+            return
+        with pytest.raises(OwnerKeyChangedError):
+            ask(app, owner)
     assert load_app(state.path).owners == {owner.username: forged}
     assert app.requests() == []
     ask(app, owner, owner_words=owner.vault.words)

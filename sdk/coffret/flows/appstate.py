@@ -183,15 +183,19 @@ class AppState:
         name = id_text(request_id)
         self._change(lambda file: replace(file, asked={**file.asked, name: asked}))
 
-    def keep_owner(self, username: str, keys: bytes, instead_of: bytes | None = None) -> None:
+    def keep_owner(
+        self, username: str, keys: bytes, instead_of: bytes | None = None, *, sure: bool = False
+    ) -> None:
         """Remember by which keys an owner is known, where it is not known by others by now.
+
+        Where that is ``sure``, by the owner's words, these keys take the place of any.
 
         Raises:
             OwnerKeyChangedError: another process of this app met them by other keys meanwhile.
         """
 
         def met(file: AppFile) -> AppFile:
-            if file.owners.get(username) not in {instead_of, keys}:
+            if not sure and file.owners.get(username) not in {instead_of, keys}:
                 raise OwnerKeyChangedError(hint=ASK_FOR_WORDS)
             return replace(file, owners={**file.owners, username: keys})
 

@@ -33,7 +33,7 @@ def check_owner(state: AppState, card: AccountCard, words: str | None) -> None:
     elif known is not None and known != shown:
         raise OwnerKeyChangedError(hint=ASK_FOR_WORDS)
     if known != shown:
-        state.keep_owner(card.username, shown, known)
+        state.keep_owner(card.username, shown, known, sure=words is not None)
 
 
 def check_asked(state: AppState, asked: Asked, words: str | None) -> AccountCard:
