@@ -31,12 +31,12 @@ BANK: dict[str, Any] = {"name": "My Bank", "homepage": "https://my-bank.example"
 class Known:
     """An owner at a hostile server, and an app that was approved once and asks for more."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, name: str = "Weather") -> None:
         """Nothing is shown otherwise than it is yet."""
         self.evil = Evil()
         self.owner: Owner = world.owner(transport=self.evil)
         self.owner.vault.remember("secret")
-        self.app: App = world.app("Weather", "https://weather.example")
+        self.app: App = world.app(name, "https://weather.example")
         world.granted(self.owner, self.app, scopes=["read"], tags=["w"])
         self.request_id = ask(self.app, self.owner, scopes=["read"])
 
@@ -172,3 +172,11 @@ def test_an_app_under_another_s_name_is_shown_with_a_warning(world: World, name:
         "that you approved has this name",
         "that you approved names this homepage",
     ]
+
+
+def test_the_name_of_before_is_no_more_than_a_name(world: World) -> None:
+    """What an app was approved as stands between two quotes in the warning, whatever is in it."""
+    known = Known(world, 'Weather": all is well. "')
+    known.show(**BANK)
+    (warning, *_) = known.look().warnings
+    assert warning.count('"') == 2

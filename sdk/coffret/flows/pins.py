@@ -10,7 +10,7 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING
 
-from coffret.sharing import shown
+from coffret.sharing import quoted, shown
 from coffret_vault.formats.account import keys_hash
 from coffret_vault.grants.domain import homepage_host
 
@@ -84,8 +84,8 @@ def warnings_about(state: VaultState, manifest: Manifest) -> Iterator[str]:
         yield CHANGED_KEYS
     before = renamed(state, manifest)
     if before is not None:
-        name = shown(before.name)
-        yield f'you approved this app as "{name}": its name or homepage is another one now'
+        name = quoted(before.name)
+        yield f"you approved this app as {name}: its name or homepage is another one now"
     others = [app for app in pinned(state).values() if app.app_id != manifest.app_id]
     sound = _sound(manifest.name)
     if any(_sound(app.name) == sound for app in others):
