@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
 
@@ -12,7 +13,8 @@ from coffret import AsyncVault, Fields, NewMemory, Vault
 from coffret.flows import append as appending
 from coffret.flows import memories as memory_flows
 from coffret.flows.written import put_change
-from coffret_vault.errors import ConflictError, NotFoundError, StoreMovedError
+from coffret_vault.errors import ConflictError, NetworkError, NotFoundError, StoreMovedError
+from harness.network import Losing
 from harness.world import PASSPHRASE, ask
 
 if TYPE_CHECKING:
@@ -122,6 +124,20 @@ def test_what_another_device_wrote_meanwhile_is_not_deleted_unseen(either: World
     other.forget(memory.id)
     vault.sync()
     assert vault.list() == []
+
+
+def test_what_waits_here_itself_was_seen(world: World) -> None:
+    """A change whose answer was lost is no other's: what it makes of a memory may be deleted."""
+    owner, network = world.owner(), Losing()
+    device = world.device(owner, transport=network)
+    memories = [device.remember(content) for content in ("one", "two")]
+    for memory, network.reaching in zip(memories, (True, False), strict=True):
+        network.lose = lambda request: request.method == "PUT"
+        with patch("coffret.transport._TRIES", 1), pytest.raises(NetworkError):
+            device.update(memory.id, content="changed")
+        network.lose = lambda _: False
+        device.forget(memory.id)
+    assert device.list() == []
 
 
 def test_devices_and_an_app_write_at_once(world: World) -> None:

@@ -15,7 +15,7 @@ from coffret.flows.same import chosen_id, same_memory, taken
 from coffret.flows.settled import is_confirmed, sealed_by_default
 from coffret.flows.spoilt import current_memory, open_current
 from coffret.flows.unkept import forget_said_again, names_of_unkept
-from coffret.flows.unsent import said_not_kept
+from coffret.flows.unsent import digests_waiting, said_not_kept
 from coffret.flows.visibility import hidden, look, look_before
 from coffret.flows.written import Change, Tries, Written, put_change, seal_fields
 from coffret_vault.errors import (
@@ -304,7 +304,7 @@ def forget(state: VaultState, memory_id: str, version: int | None = None) -> Flo
         state: the vault.
         memory_id: which memory.
         version: the version that it is to have, 0 where nothing of it was accepted; None for the
-            one that it has here.
+            one that it has here, or that waits here to be sent.
 
     Raises:
         NotFoundError: there is no such memory.
@@ -312,12 +312,13 @@ def forget(state: VaultState, memory_id: str, version: int | None = None) -> Flo
     """
     identifier, here = find(state, memory_id)
     looked = here.current if version is None else version
+    own = digests_waiting(state) if version is None else frozenset()
 
     def describe() -> Change:
         memory = state.store.state(identifier)
         if memory is None or memory.deleted:
             raise NotFoundError
-        if memory.current != looked:
+        if memory.current != looked and memory.digest not in own:
             raise ConflictError(_CHANGED)
         return Change(entries=(deletion(state, identifier, memory),))
 

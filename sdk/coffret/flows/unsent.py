@@ -222,6 +222,16 @@ def waiting(state: VaultState) -> bytes | None:
     return None if note is None else _read(note).begins
 
 
+def digests_waiting(state: VaultState) -> frozenset[bytes]:
+    """The digests of the versions that the change brings which is kept until it is answered."""
+    kept = state.store.meta(_NAME) or _NONE
+    with suppress(StoreAlteredError):  # somebody else's: that is told by the next sync
+        note = open_note(state.keys.keyring, _NAME, kept) if kept else None
+        if note:
+            return frozenset(record.digest for record in _read(note).brings().records)
+    return frozenset()
+
+
 def still_waiting(state: VaultState) -> list[Unkept]:
     """The change that waits, as its owner is told: a server may be away for ever."""
     kept = state.store.meta(_NAME) or _NONE
