@@ -82,8 +82,8 @@ class KeptIndex:
     ) -> SearchIndex:
         """The index of just these memories; or one for a search in this mode, if that is quicker.
 
-        It is, where much is to be embedded, and a search by words needs no meaning. What
-        ranks words is counted over all memories, so its hits are the same.
+        It is, where much is to be embedded, and a search by words needs no meaning. What ranks
+        words is counted over all memories, so its hits are the same, but for the order of equals.
 
         Args:
             known: the version of each, by its id.
@@ -95,7 +95,7 @@ class KeptIndex:
             EmbedderError: the model failed; what was embedded before stays.
         """
         if self._index is None:
-            self._index = self._load()
+            self._index = self._load(ahead=mode != "words")
         index = self._index
         stale = index.stale(known)
         self._unsaved = self._unsaved or bool(stale.to_remove)
@@ -113,11 +113,12 @@ class KeptIndex:
             self._save(index)
         return index if self.is_whole else _by_words(read(list(known)), len(known), progress)
 
-    def _load(self) -> SearchIndex:
+    def _load(self, *, ahead: bool) -> SearchIndex:
         from coffret_vault.search import SearchIndex  # noqa: PLC0415 - loads numpy: only to search
 
         embedder = self._make_embedder()
-        _load_ahead(embedder)
+        if ahead:
+            _load_ahead(embedder)
         self._unsaved = False
         try:
             kept = None if self._file is None else self._file.load()
@@ -148,8 +149,10 @@ class KeptIndex:
         while done < total:
             part = to_put[done : done + max(_SAVED_TOGETHER, len(index) // 4)]
             shown = partial(self._indexed, index, progress, done, total)
-            self._unsaved = True
-            index.put(map(document, read(part)), progress=shown)
+            try:
+                index.put(map(document, read(part)), progress=shown)
+            finally:  # whatever was saved on the way
+                self._unsaved = True
             done += len(part)
             if done < total:
                 self._save(index)

@@ -60,6 +60,22 @@ def test_a_search_that_takes_long_saves_on_its_way(world: World) -> None:
     assert sum("memory " in text for text in second.texts) < 6
 
 
+def test_what_comes_after_a_saving_on_the_way_is_saved_as_well(world: World) -> None:
+    """A search that saved while it embedded, and came to its end, has saved all of it."""
+    owner = world.owner()
+    for number in range(4):
+        owner.vault.remember(f"memory {number}. " + "word " * 7_000)
+    state, path = owner.vault._state, owner.vault.folder / "another.index"
+    second = HashingEmbedder()
+    with (
+        patch("coffret.keptindex._SAVED_AFTER", 0.0),
+        patch("coffret.keptindex._SAVING_SHARE", 1e9),
+    ):
+        Finder(state, path, HashingEmbedder).find("memory", Search(), lambda *_: None)
+    Finder(state, path, lambda: second).find("memory", Search(), lambda *_: None)
+    assert second.texts == ["memory"]
+
+
 def test_an_index_that_was_interrupted_between_two_tables_is_let_go(world: World) -> None:
     """Ctrl-C while an index changes leaves none that has a memory in one half, nor saves such."""
     owner = world.owner()
