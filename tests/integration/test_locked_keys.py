@@ -8,11 +8,15 @@ import pytest
 
 from adversary.test_key_changes import NEW, change
 from coffret_vault.errors import LockedError, NetworkError
-from harness.network import Losing, once
+from harness.network import BASE, Losing, once
 from harness.world import PASSPHRASE as OLD
 from integration.test_locked_meanwhile import Locking
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import httpx
+
     from coffret import RecoveryKit
     from harness.world import World
 
@@ -58,6 +62,35 @@ def test_a_vault_that_is_locked_while_it_is_entered_again_stays_so(
     network.then = lambda: None
     other.log_in_again(NEW, code)
     assert {memory.content for memory in other.list()} == {"one", "two"}
+
+
+class _Watched(Locking):
+    """A network on which it is seen whether a vault is open while its session is ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.look: Callable[[], bool] = bool
+        self.seen: list[bool] = []
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Look, and send it on."""
+        if request.url.path == f"{BASE}/auth/logout":
+            self.seen.append(self.look())
+        return super().handle_request(request)
+
+
+def test_a_vault_that_was_locked_meanwhile_is_open_for_no_answer_of_the_server(
+    world: World,
+) -> None:
+    """The session that came too late is ended by itself, however long the server takes for it."""
+    owner, network = world.owner(), _Watched()
+    other = world.device(owner, transport=network)
+    code = change(owner.vault).secret_key_code()
+    network.look = lambda: other.is_locked
+    network.path, network.then = "/auth/login", other.lock
+    with pytest.raises(LockedError):
+        other.log_in_again(NEW, code)
+    assert network.seen == [True]
 
 
 @pytest.mark.parametrize("path", CHANGING)

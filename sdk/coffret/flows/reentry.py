@@ -192,6 +192,7 @@ def _adopt(
     state.entering = Entering([], frozenset())
     state.adopt(_as_followed(state.account, entered), entered.keys)
     if state.locks != locks:
+        state.lock()  # the server may take long
         yield from let_go(entered.session)
         raise LockedError
     state.session = entered.session
