@@ -96,3 +96,11 @@ def test_a_lock_that_was_taken_away_holds_nothing(tmp_path: Path) -> None:
     ):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_held_is_said(tmp_path: Path) -> None:
+    """Something else that has the name is no lock, and is told as what befalls files is."""
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(OSError) as raised, held_alone(tmp_path / "lock"):  # noqa: PT011 - any
+        pass
+    assert not isinstance(raised.value, BlockingIOError)

@@ -6,7 +6,7 @@ import os
 import secrets
 import sqlite3
 import stat
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -111,13 +111,15 @@ def _locked_alone(path: Path) -> sqlite3.Connection:
 
 
 def _locked(path: Path) -> sqlite3.Connection:
-    lock = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-    try:
-        lock.execute("BEGIN EXCLUSIVE")
-    except sqlite3.Error as error:
-        lock.close()
-        busy = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
-        raise (BlockingIOError if busy else OSError) from error
+    with ExitStack() as until_held:
+        try:
+            lock = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+            until_held.enter_context(closing(lock))
+            lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.Error as error:
+            busy = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+            raise (BlockingIOError if busy else OSError) from error
+        until_held.pop_all()
     return lock
 
 
