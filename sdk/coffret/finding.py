@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from coffret_vault.search import Embedder, Filters, Hit, Mode, SearchIndex
 
 _READ_TOGETHER = 64
+_NEVER = (-1, -1)
+"""The version of no store."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -197,8 +199,7 @@ class Finder:
         """Index the vault's current memories; the snapshot is kept at ``path``."""
         self._state = state
         self._kept = KeptIndex(embedder, _VaultFile(state, path))
-        self._index: SearchIndex | None = None
-        self._at = (-1, -1)
+        self._at = _NEVER
 
     @property
     def notice(self) -> str | None:
@@ -208,8 +209,7 @@ class Finder:
     def drop(self) -> None:
         """Let go of everything that was opened."""
         self._kept.drop()
-        self._index = None
-        self._at = (-1, -1)
+        self._at = _NEVER
 
     def find(self, question: str, search: Search, progress: Progress) -> list[Found]:
         """Search what this device has.
@@ -240,14 +240,12 @@ class Finder:
             self.drop()
 
     def _caught_up(self, progress: Progress, mode: Mode) -> SearchIndex:
-        at = self._state.store.version()
-        if self._index is None or self._at != at:
+        at, index = self._state.store.version(), self._kept.index
+        if index is None or self._at != at:
             known = self._state.store.readable()
-            found = self._kept.follow(known, self._read, progress, mode)
-            if not self._kept.is_whole:
-                return found
-            self._index, self._at = found, at
-        return self._index
+            index = self._kept.follow(known, self._read, progress, mode)
+            self._at = at if self._kept.is_whole else _NEVER
+        return index
 
     def _every(self) -> Iterator[Memory]:
         return self._read(list(self._state.store.readable()))

@@ -55,23 +55,24 @@ class KeptIndex:
         """Begin without one; ``embedder`` makes the model. Without a file, no disk ever has it."""
         self._make_embedder = embedder
         self._file = file
-        self._index: SearchIndex | None = None
+        self.index: SearchIndex | None = None
+        """What is in memory of it, as :meth:`follow` left it last."""
         self._unsaved = False
         self._due = 0.0
         self.is_whole = False
         """Whether what :meth:`follow` gave last has all memories, by their meaning as well."""
 
     def __len__(self) -> int:
-        return 0 if self._index is None else len(self._index)
+        return 0 if self.index is None else len(self.index)
 
     @property
     def notice(self) -> str | None:
         """A sentence to show once, when search is slower than it could be."""
-        return None if self._index is None else self._index.notice
+        return None if self.index is None else self.index.notice
 
     def drop(self) -> None:
         """Let go of all that is in memory. What was saved is loaded when it is needed again."""
-        self._index = None
+        self.index = None
 
     def follow(
         self,
@@ -94,9 +95,9 @@ class KeptIndex:
         Raises:
             EmbedderError: the model failed; what was embedded before stays.
         """
-        if self._index is None:
-            self._index = self._load(ahead=mode != "words")
-        index = self._index
+        if self.index is None:
+            self.index = self._load(ahead=mode != "words")
+        index = self.index
         stale = index.stale(known)
         self._unsaved = self._unsaved or bool(stale.to_remove)
         self.is_whole = mode != "words" or _is_soon_done(stale.to_put, read)

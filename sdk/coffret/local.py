@@ -257,9 +257,9 @@ class LocalVault:
         """The changes that waited on this device and were given up, oldest first.
 
         At the end the one that waits still, if there is one. A change whose answer was lost is sent
-        again later. Where another device has written by
-        then, or the server refuses it, it is given up and noted here, sealed, with what its
-        memories would have said. What was written again since is left out and forgotten.
+        again later. Where another device has written by then, or the server refuses it, it is given
+        up and noted here, sealed, with what its memories would have said. What was written again
+        since is left out and forgotten.
 
         Raises:
             StoreAlteredError: one was not noted by this vault; it is dropped.

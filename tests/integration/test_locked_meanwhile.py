@@ -136,7 +136,7 @@ def test_a_search_under_way_leaves_nothing_opened(world: World, step: str) -> No
     setattr(model, step, vault.lock)
     with pytest.raises(LockedError):
         vault.search("secret")
-    assert vault._finder._index is None
+    assert vault._finder._kept.index is None
     setattr(model, step, lambda: None)
     vault.unlock(PASSPHRASE, owner.secret_key)
     assert len(vault.search("secret")) == 2
@@ -158,4 +158,4 @@ def test_a_search_of_what_was_indexed_leaves_nothing_opened(world: World) -> Non
 
     with patch.object(SearchIndex, "restore", locking), pytest.raises(LockedError):
         vault.search("secret")
-    assert vault._finder._index is None
+    assert vault._finder._kept.index is None

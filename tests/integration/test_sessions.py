@@ -102,12 +102,12 @@ def test_what_was_opened_goes_with_an_ended_session(world: World) -> None:
     owner.vault.remember("precious")
     other = world.device(owner)
     assert other.search("precious")
-    assert other._finder._index is not None
+    assert other._finder._kept.index is not None
     (session,) = [item for item in owner.vault.sessions() if not item.current]
     owner.vault.end_session(session.session_id)
     with pytest.raises(SessionEndedError):
         other.sync()
-    assert other._finder._index is None
+    assert other._finder._kept.index is None
 
 
 def test_devices_are_told_apart_by_names_that_the_server_cannot_read(world: World) -> None:
