@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret.flows.append import settle
 from coffret.flows.keys import open_memory
 from coffret.flows.many import remember_many
 from coffret.flows.memories import NewMemory, update
@@ -16,6 +15,7 @@ from coffret.flows.settled import sealed_by_default
 from coffret.flows.spoilt import spoilt
 from coffret.flows.sync import silent, sync
 from coffret.flows.visibility import decided
+from coffret.flows.waiting import settle
 from coffret_vault.errors import OpenError
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.memory import IMPORTANCE_ONE

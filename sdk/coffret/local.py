@@ -16,12 +16,13 @@ from coffret.flows import gone
 from coffret.flows import grants as grant_flows
 from coffret.flows import memories as memory_flows
 from coffret.flows import review as review_flows
+from coffret.flows.drafts import take_back
 from coffret.flows.evidence import FOLDER, list_evidence
 from coffret.flows.settings import shown
 from coffret.flows.settled import sealed_by_default, settings
 from coffret.flows.state import covered, entered
 from coffret.flows.unkept import count_unkept, forget_unkept, unkept
-from coffret.flows.unsent import is_waiting, still_waiting
+from coffret.flows.waiting import all_waiting, count_waiting
 from coffret.importing import current_memories, exported
 from coffret.keptindex import default_embedder
 from coffret.undoing import imports
@@ -68,8 +69,8 @@ class VaultStatus(msgspec.Struct, frozen=True):
             is by the server's word.
         locked: whether the keys are out of memory.
         deleted: whether the account was deleted at the server, by its own keys.
-        unsent: whether a change waits on this device, since its answer was lost: what asks the
-            server next sends it again.
+        unsent: how many changes wait on this device, since the server was away: what asks it next
+            sends them. ``unkept()`` shows them too.
         unkept: how many changes waited on this device and were given up: see ``unkept()``.
     """
 
@@ -85,7 +86,7 @@ class VaultStatus(msgspec.Struct, frozen=True):
     confirmed_entries: int
     locked: bool
     deleted: bool
-    unsent: bool
+    unsent: int
     unkept: int
 
 
@@ -190,7 +191,7 @@ class LocalVault:
             confirmed_entries=_confirmed_entries(state) if account.confirmed else 0,
             locked=state.is_locked,
             deleted=gone.kept(state) is not None,
-            unsent=is_waiting(state),
+            unsent=count_waiting(state),
             unkept=count_unkept(state),
         )
 
@@ -256,25 +257,30 @@ class LocalVault:
     def unkept(self) -> Sequence[Unkept]:
         """The changes that waited on this device and were given up, oldest first.
 
-        At the end the one that waits still, if there is one. A change whose answer was lost is sent
-        again later. Where another device has written by then, or the server refuses it, it is given
-        up and noted here, sealed, with what its memories would have said. What was written again
-        since is left out and forgotten.
+        At the end those that wait still: a change whose answer was lost, and memories that were
+        said behind it, go out later. Where another device has written by then, so that the change
+        can be accepted no more, or the server refuses one, it is given up and noted here, sealed,
+        with what its memories would have said. What was written again since is left out and
+        forgotten.
 
         Raises:
             StoreAlteredError: one was not noted by this vault; it is dropped.
         """
         given_up = unkept(self._state, current_memories(self._state))
-        return given_up + still_waiting(self._state)
+        return given_up + all_waiting(self._state)
 
     @_at_once
     def forget_unkept(self, unkept_id: str | None = None) -> int:
-        """Let go of such a change, or of all of them, and give how many that were.
+        """Let go of such a change, or of all that were given up, and give how many that were.
+
+        A memory that was not sent yet is taken back by its own id. What was sent and not answered
+        cannot be: the server may have it.
 
         Raises:
             NotFoundError: there is none with that id.
         """
-        return forget_unkept(self._state, unkept_id)
+        taken = 0 if unkept_id is None else take_back(self._state, unkept_id)
+        return taken or forget_unkept(self._state, unkept_id)
 
     @_at_once
     def memory_ids(self) -> Sequence[str]:

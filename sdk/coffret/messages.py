@@ -15,11 +15,11 @@ import msgspec
 
 from coffret.arguments import check_names
 from coffret.exchanges import Named, named
-from coffret.flows.append import settle
 from coffret.flows.many import remember_many
 from coffret.flows.memories import update
 from coffret.flows.spoilt import current_memory
 from coffret.flows.sync import silent, sync
+from coffret.flows.waiting import settle
 from coffret_vault.errors import ConflictError, LockedError
 from coffret_vault.ingest.draft import ImportSkipped  # msgspec reads the annotations at run time
 from coffret_vault.ingest.messages import read_messages

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from coffret.flows.append import settle
 from coffret.flows.sync import silent, sync
+from coffret.flows.waiting import settle
 from coffret.importing import Gone, ImportedFolder, carry_out, imported_before
 from coffret_vault.errors import InputError, StoreAlteredError, StoreDamagedError
 from coffret_vault.ingest.detection import SourceKind, detect, read_source

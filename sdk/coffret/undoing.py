@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret.flows.append import append, settle
+from coffret.flows.append import append
 from coffret.flows.batches import BATCH
 from coffret.flows.memories import deletion
 from coffret.flows.sync import silent, sync
+from coffret.flows.waiting import settle
 from coffret.flows.written import Change
 from coffret.importing import Gone, current_memories, written_digest
 from coffret.sources import known_places

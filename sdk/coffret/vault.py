@@ -236,8 +236,8 @@ class Vault(KeyKeeping, Devices, Settling, Intake):
     ) -> Memory:
         """Write a memory; it is durable on the server on return.
 
-        A ``NetworkError`` says that the answer was lost: the memory goes out with the next call.
-        The same call again, right after, gives that memory, and not a second one.
+        At a ``NetworkError`` it is kept on this device, and goes out with the next call that gets
+        through. The same call again, right after, gives that memory, and not a second one.
 
         Args:
             content: Markdown.

@@ -48,20 +48,26 @@ def owner(cli: Cli, url: str, tmp_path: Path) -> Cli:
 
 
 def test_what_waits_to_be_sent_is_told(cli: Cli, url: str) -> None:
-    """A change whose answer was lost stands in status and doctor until a sync has sent it."""
+    """What could not be sent stands in status and doctor until a sync has sent it."""
     key = code_in(cli.init(url, f"waiting-{uuid.uuid4().hex[:8]}"), "CF1")
     with without_network(cli.home / VAULT, key) as vault:
         assert not vault.status().unsent
-        with pytest.raises(NetworkError):
-            vault.remember("on the train")
-    assert "1 change: coffret sync sends it" in cli("status").out
-    assert cli("status", "--json").data()["unsent"] is True
+        for words in ("on the train", "over the bridge"):
+            with pytest.raises(NetworkError):
+                vault.remember(words)
+    assert "2 changes: coffret sync" in cli("status").out
+    assert cli("status", "--json").data()["unsent"] == 2
+    assert "not sent yet" in cli("unkept").out
+    assert "2 changes not at the server yet" in cli("list").err
+    assert "2 changes not at the server yet" in cli("search", "train", "--mode", "words").err
     checks = {item["name"]: item for item in cli("doctor", "--json").data()["checks"]}
     assert (checks["changes"]["state"], "sync" in checks["changes"]["advice"]) == ("note", True)
     cli("sync")
-    assert cli("status", "--json").data()["unsent"] is False
+    assert cli("status", "--json").data()["unsent"] == 0
     assert "Unsent" not in cli("status").out
     assert "on the train" in cli("list").out
+    assert "not at the server" not in cli("list").err
+    assert "over the bridge" in cli("list").out
 
 
 def test_what_was_given_up_is_told_and_shown(owner: Cli) -> None:

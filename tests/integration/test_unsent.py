@@ -12,6 +12,7 @@ import pytest
 
 from coffret import Vault
 from coffret.flows.unsent import BEGUN_WAITS, NOT_KEPT, WAITS
+from coffret.flows.waiting import SAID
 from coffret_vault.errors import (
     ConflictError,
     InputError,
@@ -101,8 +102,11 @@ def test_a_change_of_another_kind_waits_for_it_too(
 
 def test_a_client_that_forgets_signs_two_heads(owner: Owner, network: Signed) -> None:
     """Control: without what is kept, a lost request and the next change make a fork."""
+    network.left = 0
     with patch("coffret_vault.store.Store.claim", lambda *_: True):
-        _lost(owner, network, before=True)
+        with pytest.raises(NetworkError):
+            owner.vault.remember("lost")
+        network.left = -1
         owner.vault.remember("another")
     sizes = network.sizes()
     assert len(sizes) == 2
@@ -207,26 +211,26 @@ def test_what_was_overtaken_is_shared_as_grants_are_by_then(
 def test_what_was_not_begun_is_said_not_to_be_kept(
     world: World, owner: Owner, network: Signed
 ) -> None:
-    """One change waits at a time: of a second one, or of one that cannot begin, nothing is kept."""
+    """One change waits at a time: of a second one, nothing is kept but the words of a memory."""
     other = world.device(owner)
     (first,) = owner.vault.list()
     _lost(owner, network, before=True)
     other.remember("by another device")
-    writes = (
-        lambda: owner.vault.remember("second"),
-        lambda: owner.vault.forget(first.id),
-        lambda: owner.vault.update(first.id, content="second"),
+    writes: tuple[tuple[Callable[[], object], str], ...] = (
+        (lambda: owner.vault.remember("second"), SAID),
+        (lambda: owner.vault.forget(first.id), NOT_KEPT),
+        (lambda: owner.vault.update(first.id, content="third"), NOT_KEPT),
     )
     network.reaching = False
     for gone in ("", "/log"):  # before the first is sent again, and while it is written anew
         network.lose = partial(_is_to, gone)
-        for write in writes:
+        for write, hint in writes:
             with pytest.raises(NetworkError) as raised:
                 write()
-            assert raised.value.hint == NOT_KEPT
+            assert raised.value.hint == hint
     network.lose = lambda _: False
     owner.vault.sync()
-    assert _contents(owner.vault) == ["by another device", "first", "lost"]
+    assert _contents(owner.vault) == ["by another device", "first", "lost", "second"]
 
 
 def test_a_change_of_a_memory_that_was_overtaken_is_given_up(

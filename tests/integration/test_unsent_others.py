@@ -13,6 +13,7 @@ import pytest
 from coffret import Fields, NewMemory, Vault
 from coffret.flows import append, unsent
 from coffret.flows.unsent import NOT_KEPT
+from coffret.flows.waiting import SAID
 from coffret_vault.errors import NetworkError, ServerError
 from coffret_vault.store import Store
 from harness.network import BASE, Losing
@@ -150,14 +151,14 @@ def test_of_what_was_not_begun_nobody_says_that_it_is_kept(world: World, path: s
     network.left = -1
     device.remember("quicker")
     network.path = path
-    for write in (
-        partial(owner.vault.remember, "second"),
-        partial(owner.vault.update, memory_id, content="second"),
+    for write, hint in (
+        (partial(owner.vault.remember, "second"), SAID),
+        (partial(owner.vault.update, memory_id, content="third"), NOT_KEPT),
     ):
         with pytest.raises(ServerError) as raised:
             write()
-        assert raised.value.hint == NOT_KEPT
+        assert raised.value.hint == hint
     network.path = ""
     owner.vault.sync()
-    expected = ["first", "lost words", "quicker"]
+    expected = ["first", "lost words", "quicker", "second"]
     assert sorted(memory.content for memory in owner.vault.list()) == expected

@@ -136,9 +136,9 @@ def _check_unkept(vault: coffret.Vault) -> Check:
     if count:
         found = f"{changes(count)} that waited here had to be given up."
         return Check("changes", BAD, found, "Look at what was to be kept: coffret unkept.")
-    if vault.status().unsent:
-        found = "one waits here, since its answer was lost."
-        return Check("changes", WORTH_KNOWING, found, "coffret sync sends it again.")
+    if waiting := vault.status().unsent:
+        found = f"{changes(waiting)} not at the server yet, since it was away."
+        return Check("changes", WORTH_KNOWING, found, "Send what waits here: coffret sync.")
     return Check("changes", GOOD, "none that waited here was given up.")
 
 

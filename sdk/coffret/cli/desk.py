@@ -15,6 +15,7 @@ from coffret.cli.leftovers import remove_leftovers
 from coffret.cli.naming import full_id
 from coffret.cli.places import DEFAULT, Places, check_name, find_places
 from coffret.cli.secret_key import find_secret_key
+from coffret.cli.showing import changes
 from coffret.cli.writing import Writer
 from coffret_vault.errors import CoffretError, CredentialsError, KeysChangedError, NotFoundError
 from coffret_vault.primitives.secret import SecretBytes
@@ -125,6 +126,11 @@ class Desk:
         if not self.unlock_by_agent(vault):
             self.unlock(vault)
         return vault
+
+    def tell_waiting(self, vault: Vault) -> None:
+        """Say what is not among the memories that are shown: it waits for the server."""
+        if waiting := vault.status().unsent:
+            self.out.note(f"{changes(waiting)} not at the server yet: coffret unkept shows what.")
 
     def unlocked(self) -> Vault | None:
         """The vault, unlocked by its agent; None where it has none, and nobody is asked."""

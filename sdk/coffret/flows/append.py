@@ -267,7 +267,7 @@ def _begin(
         if kept is None:
             with said_not_kept():
                 yield from back_off(state.ambient, lost)
-                yield from settle(state)
+                yield from settle_last(state)
         elif _stands(state, sent):
             return _Going(sent, request, kept)
         else:  # another process of this device wrote meanwhile: no second head goes out
@@ -305,7 +305,7 @@ def _plain(body: Append) -> Request:
     return Request("POST", "/log", encode_msgpack(body), media=MSGPACK, by_head=True)
 
 
-def settle(state: VaultState) -> Flow[bytes]:
+def settle_last(state: VaultState) -> Flow[bytes]:
     """Find out what became of the last change: it is sent again, or what it began written anew.
 
     Returns:
@@ -325,7 +325,7 @@ def settle(state: VaultState) -> Flow[bytes]:
     def describe() -> Change:
         if state.store.state(memory_id) is not None:
             raise ConflictError
-        return put_change(state, [anew(state, opened)])
+        return put_change(state, [anew(state, opened.header, opened.payload)])
 
     try:
         with suppress(*REFUSED):  # as where it is sent again

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from coffret.flows.appcheck import confirm_app
-from coffret.flows.append import Append, append, settle
+from coffret.flows.append import Append, append
 from coffret.flows.freshness import NEED_KEYS
 from coffret.flows.grantfeed import ACTIVATING
 from coffret.flows.handover import hand_over, sharing_note
@@ -23,6 +23,7 @@ from coffret.flows.requests import (
     was_shown,
 )
 from coffret.flows.sync import silent, sync
+from coffret.flows.waiting import settle
 from coffret.flows.written import Change
 from coffret.sharing import AccessRequestInfo, id_of
 from coffret_vault.errors import (

@@ -10,7 +10,6 @@ import msgspec
 
 from coffret import opening
 from coffret.confirming import await_head, awaited, confirm, read_since
-from coffret.flows.append import settle
 from coffret.flows.aside import aside
 from coffret.flows.begun import (
     STANDS,
@@ -35,6 +34,7 @@ from coffret.flows.state import WHOLE, entered, entered_note
 from coffret.flows.sync import SyncReport, silent, sync
 from coffret.flows.unkept import names_of_unkept
 from coffret.flows.unseen import accept_automatically
+from coffret.flows.waiting import settle
 from coffret.kit import read_kit
 from coffret.origins import ANOTHER_ADDRESS, elsewhere, told_origins
 from coffret_vault.errors import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from coffret.flows.append import Append, append, settle
+from coffret.flows.append import Append, append
 from coffret.flows.freshness import exposed, is_stale, maker
 from coffret.flows.grantfeed import ACTIVE, PAUSED, REVOKED, move_grant
 from coffret.flows.http import Request, encode_json
@@ -13,6 +13,7 @@ from coffret.flows.memories import read_id
 from coffret.flows.reach import covers, may_be_exposed, may_hold
 from coffret.flows.rekeying import rekey_all, rekey_each
 from coffret.flows.sync import silent
+from coffret.flows.waiting import settle
 from coffret.flows.written import Change
 from coffret.sharing import GrantInfo, app_info, from_wire, shown
 from coffret_vault.errors import ConflictError, GrantRevokedError, InputError, NotFoundError

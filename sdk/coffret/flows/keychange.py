@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret.flows.append import Append, Sent, build, settle
+from coffret.flows.append import Append, Sent, build
 from coffret.flows.aside import aside
 from coffret.flows.backoff import back_off
+from coffret.flows.drafts import PREFIX as DRAFTS
 from coffret.flows.grantfeed import REVOKED, grant_wrapping, move_grant
 from coffret.flows.http import (
     MSGPACK,
@@ -38,6 +39,7 @@ from coffret.flows.state import intended_meta, sealing
 from coffret.flows.sync import silent, sync
 from coffret.flows.unkept import sealed_anew
 from coffret.flows.unsent import REFUSED
+from coffret.flows.waiting import settle
 from coffret.flows.written import Change
 from coffret_vault.envelope import wrap_key
 from coffret_vault.errors import (
@@ -315,7 +317,8 @@ def _keep(state: VaultState, made: NewKeys, sent: Sent, wraps: Wraps) -> None:
     card, at = state.account.card, sent.append.base
     reign = Reign(card, at, made.succession, made.signature)
     account = msgspec.structs.replace(made.account, earlier=(*state.account.earlier, reign))
-    told = sealed_anew(state, state.keys.keyring, made.keys.keyring)
+    keyrings = state.keys.keyring, made.keys.keyring
+    told = sealed_anew(state, *keyrings) | sealed_anew(state, *keyrings, DRAFTS)
     meta = own_slots(account.keyslots).meta(account) | told
     rows = state.store.records_under(_kek(state.account))
     records = [_rewrapped_record(row, wraps, _kek(account)) for row in rows]

@@ -6,7 +6,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from coffret.flows.append import Append, append, settle
+from coffret.flows.append import Append, append
 from coffret.flows.batches import Sealing
 from coffret.flows.freshness import standing_grants
 from coffret.flows.http import MSGPACK, Request, encode_msgpack
@@ -14,6 +14,7 @@ from coffret.flows.memories import NewMemory, seal_new
 from coffret.flows.same import Chosen, OvertakenError
 from coffret.flows.sync import silent
 from coffret.flows.visibility import look
+from coffret.flows.waiting import settle
 from coffret.flows.written import Change, Written, put_change
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret.flows.append import Append, append, settle
+from coffret.flows.append import Append, append
 from coffret.flows.http import MSGPACK, Request, encode_msgpack
 from coffret.flows.ids import given_id
 from coffret.flows.keys import next_key, open_memory
@@ -17,6 +17,7 @@ from coffret.flows.spoilt import current_memory, open_current
 from coffret.flows.unkept import forget_said_again, names_of_unkept
 from coffret.flows.unsent import digests_waiting, said_not_kept
 from coffret.flows.visibility import hidden, look, look_before
+from coffret.flows.waiting import kept_as_said, settle
 from coffret.flows.written import Change, Tries, Written, put_change, seal_fields
 from coffret_vault.errors import (
     ConflictError,
@@ -76,19 +77,30 @@ def remember(state: VaultState, new: NewMemory) -> Flow[Memory]:
     """Write one memory; it is durable on the server when this returns.
 
     Called again after its answer was lost, with the same fields, it gives the memory that it wrote
-    then. With an id of the caller's own it can be called again whenever that is needed.
+    then. With an id of the caller's own it can be called again whenever that is needed. Where the
+    server is away before it could be sent, it is kept as it was said, and goes out later.
 
     Raises:
         InputError: the fields cannot be a memory.
         ConflictError: there is a memory with that id that says something else.
     """
-    with said_not_kept():
-        sealed = yield from look(state, (new.fields,))
-        written = [seal_new(state, new, sealed=sealed)]
-        before = names_of_unkept(state)
-        begun = yield from settle(state)
-        own = written[0].stamp.memory_id
-    for identifier in filter(None, (begun, chosen_id(new.memory_id))):
+    own = chosen_id(new.memory_id) or state.ambient.new_id()
+    named = msgspec.structs.replace(new, memory_id=own)
+
+    def seal() -> Written:
+        return seal_new(state, named, sealed=sealed_by_default(state))
+
+    with kept_as_said(state, new, seal):
+        return (yield from _remember(state, own, named, new))
+
+
+def _remember(state: VaultState, own: bytes, named: NewMemory, new: NewMemory) -> Flow[Memory]:
+    """As :func:`remember`: what is ``named`` after its own id, where none was chosen."""
+    sealed = yield from look(state, (new.fields,))
+    written = [seal_new(state, named, sealed=sealed)]
+    before = names_of_unkept(state)
+    begun = yield from settle(state)
+    for identifier in begun if new.memory_id is None else (own,):
         there = same_memory(state, identifier, written[0].memory, new)
         if there is not None:
             return there
@@ -106,7 +118,7 @@ def remember(state: VaultState, new: NewMemory) -> Flow[Memory]:
         if there is None:
             raise
         return there
-    forget_said_again(state, names_of_unkept(state) - before, written[0].memory)
+    forget_said_again(state, before, written[0].memory)
     return written[0].memory
 
 

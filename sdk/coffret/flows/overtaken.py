@@ -9,25 +9,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coffret.flows.settled import sealed_by_default
-from coffret.flows.visibility import hidden
 from coffret.flows.written import seal_fields
 from coffret_vault.formats.author import OWNER
 from coffret_vault.primitives.symmetric import generate_key
 from coffret_vault.records.seal import Stamp, to_memory
 
 if TYPE_CHECKING:
-    from coffret.flows.keys import Opened
     from coffret.flows.state import VaultState
     from coffret.flows.written import Written
+    from coffret_vault.formats.memory import Header, Payload
 
 
-def anew(state: VaultState, opened: Opened) -> Written:
-    """The memory under a fresh key; what the vault keeps sealed by now is sealed."""
-    header = opened.header
-    fields = to_memory(header, opened.payload).fields()
-    if sealed_by_default(state):
-        fields = hidden(fields)
+def anew(state: VaultState, header: Header, payload: Payload, *, undecided: bool = True) -> Written:
+    """The memory under a fresh key; what the vault keeps sealed by the time that it goes out is.
+
+    Unless its owner decided what it shows: that it is ``undecided`` is what is not known otherwise.
+    """
+    fields = to_memory(header, payload).fields()
     times = header.created, header.updated
     stamp = Stamp(state.account_id, header.memory_id, 1, 1, OWNER, *times)
-    return seal_fields(state, stamp, fields, generate_key(state.ambient.random))
+    key = generate_key(state.ambient.random)
+    return seal_fields(state, stamp, fields, key, undecided=undecided)

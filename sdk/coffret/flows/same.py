@@ -72,9 +72,14 @@ def same_memory(
     if memory is None or record is None:
         return None
     found = current_memory(state, identifier, memory, record)
+    return found if says_the_same(found, wanted, new) else None
+
+
+def says_the_same(found: Memory, wanted: Memory, new: NewMemory) -> bool:
+    """Whether one memory is what would be written, as far as was asked (:func:`same_memory`)."""
     open_to = found.sealed if new.fields.sealed is None else new.fields.sealed
     meant = msgspec.structs.replace(wanted.fields(), sealed=open_to)
-    return found if found.fields() == meant and same_creation(new.created, found) else None
+    return found.fields() == meant and same_creation(new.created, found)
 
 
 def same_creation(asked: datetime | None, found: Memory) -> bool:

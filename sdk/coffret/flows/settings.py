@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret.flows.append import Append, append, settle
+from coffret.flows.append import Append, append
 from coffret.flows.batches import batches
 from coffret.flows.http import Request, encode_json
 from coffret.flows.memories import rewrite
@@ -15,6 +15,7 @@ from coffret.flows.settled import settled, settled_meta
 from coffret.flows.signup import settings_entry
 from coffret.flows.sync import silent, sync
 from coffret.flows.visibility import hidden
+from coffret.flows.waiting import settle
 from coffret.flows.written import Change
 from coffret_vault.errors import NotFoundError
 from coffret_vault.formats.memory import parse_header

@@ -71,13 +71,14 @@ class Unkept(Unshown, msgspec.Struct, frozen=True):
     """A change that waited on this device and was given up, or waits still.
 
     Attributes:
-        id: names it, for ``forget_unkept``; ``waiting`` for the one that waits.
+        id: names it, for ``forget_unkept``; ``waiting`` for the one that was sent and waits, the
+            memory's own id for one that was not sent yet.
         at: when it was given up; None where that can be read no more, or it was not.
         why: ``waiting`` where it was not given up: it is sent again with the next call that reaches
-            the server, which may have it already. ``overtaken`` where another device wrote first,
-            ``keys-changed`` where the owner's keys were changed first (where this device was locked
-            then, what it was can be read no more, nor whether it arrived). Or the code of the error
-            by which the server refused it.
+            the server, which may have it already. ``not-sent`` for a memory that goes out after
+            it. ``overtaken`` where another device wrote first, ``keys-changed`` where the owner's
+            keys were changed first (where this device was locked then, what it was can be read no
+            more, nor whether it arrived). Or the code of the error by which the server refused it.
         entries: what it would have done.
         memories: what the memories would have said that it would have written.
     """
@@ -129,17 +130,21 @@ def _words(keyring: Keyring, records: Iterable[Record]) -> Iterator[tuple[bytes,
         yield record.header, serialize_payload(opened.payload, MAX_OWN_PAYLOAD)
 
 
-def noted(state: VaultState, loss: Loss, *, tried: bool) -> dict[str, bytes]:
-    """The values that keep a loss, and let go of the oldest where there are many.
+def noted(state: VaultState, losses: Iterable[Loss], *, tried: bool = False) -> dict[str, bytes]:
+    """The values that keep losses, and let go of the oldest where there are many.
 
     One that is ``tried`` to be made good next takes nobody's place: it may be none.
     """
     names = sorted(state.store.noted(PREFIX))
     ours = (text for text in map(_number, names) if len(text) == _DIGITS and text.isdecimal())
-    name = f"{PREFIX}{1 + max(map(int, ours), default=0):0{_DIGITS}}"
-    sealed = seal_note(state.keys.keyring, name, _encode(loss), random=state.ambient.random)
-    most = _MOST if tried else _MOST - 1
-    return {**dict.fromkeys(names[:-most], b""), name: sealed}
+    first = 1 + max(map(int, ours), default=0)
+    made = {f"{PREFIX}{at:0{_DIGITS}}": loss for at, loss in enumerate(losses, first)}
+    keyring, random = state.keys.keyring, state.ambient.random
+    sealed = {
+        name: seal_note(keyring, name, _encode(loss), random=random) for name, loss in made.items()
+    }
+    most = _MOST if tried else _MOST - len(sealed)
+    return dict.fromkeys(names[:-most], b"") | sealed
 
 
 def names_of_unkept(state: VaultState) -> frozenset[str]:
@@ -240,14 +245,14 @@ def forget_arrived(state: VaultState) -> None:
     let_go(state, arrived)
 
 
-def forget_said_again(state: VaultState, names: AbstractSet[str], written: Memory) -> None:
-    """Forget those of these that were a new memory, and nothing else, which is written by now.
+def forget_said_again(state: VaultState, before: AbstractSet[str], written: Memory) -> None:
+    """Forget what was given up since ``before`` and was a new memory alone, which is written now.
 
     A later version of another memory is not done with it, though it says the same.
     """
     wanted, again = [(1, _shown_or_not(written))], []
     kept = state.store.noted(PREFIX)
-    for name in names & kept.keys():
+    for name in kept.keys() - before:
         with suppress(StoreAlteredError):  # somebody put it there: whoever looks at it is told
             note = open_note(state.keys.keyring, name, kept[name])
             memories = () if note is None else read_loss(note).memories()
@@ -261,14 +266,16 @@ def _shown_or_not(memory: Memory) -> Fields:
     return msgspec.structs.replace(memory.fields(), sealed=None)
 
 
-def sealed_anew(state: VaultState, before: Keyring, after: Keyring) -> dict[str, bytes]:
-    """All of them under the keys that follow on others, to be kept with these.
+def sealed_anew(
+    state: VaultState, before: Keyring, after: Keyring, beginning: str = PREFIX
+) -> dict[str, bytes]:
+    """All notes with such names under the keys that follow on others, to be kept with these.
 
     What was not noted by this vault stays as it is: the server has the change of keys by now, and
     whoever looks at it is told.
     """
     anew: dict[str, bytes] = {}
-    for name, sealed in _sorted(state):
+    for name, sealed in state.store.noted(beginning).items():
         with suppress(StoreAlteredError):
             note = open_note(before, name, sealed)
             if note is not None:

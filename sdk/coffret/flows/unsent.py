@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from coffret.flows.drafts import PREFIX as DRAFTS
+from coffret.flows.drafts import are_drafts, losses, noted_under
 from coffret.flows.http import JSON, LogMovedError, Request, succeed
 from coffret.flows.session import send
 from coffret.flows.state import intended_meta, load_intended
@@ -307,7 +309,7 @@ def resend(state: VaultState) -> Flow[Resent]:
     loss = _lost(state, unsent, why)
     begins = unsent.begins if unsent else b""
     anew = bool(begins) and why == OVERTAKEN
-    lost = {} if loss is None else noted(state, loss, tried=anew)
+    lost = {} if loss is None else noted(state, [loss], tried=anew)
     is_ours = give_up(state, kept, lost)
     if begins and state.store.state(begins):
         return Resent(begun=begins)
@@ -319,28 +321,32 @@ def resend(state: VaultState) -> Flow[Resent]:
 
 def is_sealed_here(state: VaultState) -> bool:
     """Whether a change waits, or was given up, that nobody can read once the keys are others."""
-    notes = {_NAME: state.store.meta(_NAME) or _NONE, **state.store.noted(PREFIX)}
-    return any(is_of(note, state.account.generation) for note in notes.values())
+    kept = state.store.noted(PREFIX) | state.store.noted(DRAFTS)
+    notes = [state.store.meta(_NAME) or _NONE, *kept.values()]
+    return any(is_of(note, state.account.generation) for note in notes)
 
 
 def brought_along(state: VaultState, before: Keyring) -> dict[str, bytes]:
     """What waits, or was given up, under the keys of before; as it is kept with those of now.
 
     What waits is given up: what was signed with keys of before is in the log, or never will be. It
-    is not written anew either, whatever it is: who has those keys may have put it here. So the
-    owner is told what it says, and says it again.
+    is not written anew either, whatever it is, nor what was said behind it: who has those keys may
+    have put it here. So the owner is told what it says, and says it again.
     """
     notes = sealed_anew(state, before, state.keys.keyring)
+    said = noted_under(state, before)
+    behind = losses(state, said, KEYS_CHANGED)
+    notes |= dict.fromkeys(said, _NONE)
     kept = state.store.meta(_NAME) or _NONE
     note = None
     with suppress(StoreAlteredError):  # somebody else's: that is told by the next sync
         note = open_note(before, _NAME, kept) if kept else None
     if note is None:
-        return notes
+        return notes | noted(state, behind)
     unsent = _read(note)
     loss = _as_loss(before, unsent, state.ambient.now(), KEYS_CHANGED)
-    told = {} if unsent.covers else noted(state, loss, tried=False)
-    return {**notes, **told, **SETTLED}
+    told = behind if unsent.covers else [loss, *behind]
+    return notes | noted(state, told) | SETTLED
 
 
 def _read(note: bytes) -> _Unsent:
@@ -353,7 +359,8 @@ def _lost(state: VaultState, unsent: _Unsent | None, why: str) -> Loss | None:
     if unsent is None:  # nobody can read it any more, nor tell whether it arrived
         return Loss(now, why)
     loss = _as_loss(state.keys.keyring, unsent, now, why)
-    return None if unsent.covers or loss.arrived(state) else loss
+    over = unsent.covers or loss.arrived(state) or are_drafts(state, unsent.brings().records)
+    return None if over else loss
 
 
 def _looked_and_again(state: VaultState, unsent: _Unsent) -> Flow[str]:

@@ -92,7 +92,7 @@ def status(
         ("Memories", str(found.memories)),
         ("Waiting for you", f"{found.pending} written by apps"),
         ("Log", f"{found.entries} entries verified"),
-        *((("Unsent", "1 change: coffret sync sends it"),) if found.unsent else ()),
+        *((("Unsent", f"{changes(found.unsent)}: coffret sync"),) if found.unsent else ()),
         *((("Given up", f"{changes(found.unkept)}: coffret unkept"),) if found.unkept else ()),
         *(() if taken is None else (("At the server", used(taken)),)),
         ("First state", _first_state(found)),

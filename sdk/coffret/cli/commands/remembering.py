@@ -157,7 +157,9 @@ def list_memories(  # noqa: PLR0913 - each option is an argument
     desk = desk_of(context, as_json=json)
     wanted = narrowed(tag, any_tag, kind, author, label, metadata, importance, since, until, source)
     listing_of("list", wanted)  # what is wrong is said before the passphrase is asked for
-    print_memories(desk, desk.vault().list(**wanted), limit)
+    vault = desk.vault()
+    print_memories(desk, vault.list(**wanted), limit)
+    desk.tell_waiting(vault)
 
 
 def print_memories(desk: Desk, found: "Sequence[Memory]", limit: int) -> None:

@@ -90,6 +90,7 @@ def search(  # noqa: PLR0913 - each option is an argument
     if vault.search_notice:
         desk.out.note(vault.search_notice)
     print_found(desk, found, steps if time else None)
+    desk.tell_waiting(vault)
 
 
 def print_found(desk: Desk, found: "Sequence[Found]", steps: Steps | None) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _WHY = {
     "waiting": "not answered yet; it is sent again with the next command that reaches the server",
+    "not-sent": "not sent yet; it goes out with the next command that reaches the server",
     "overtaken": "another device had written before it arrived",
     "keys-changed": "the keys were changed before it arrived",
 }
@@ -37,18 +38,19 @@ _SHOWN = 20
 def unkept(
     context: typer.Context,
     which: Annotated[
-        str | None, typer.Argument(metavar="CHANGE", help="Only this one, by its number.")
+        str | None, typer.Argument(metavar="CHANGE", help="Only this one, by its number or id.")
     ] = None,
     *,
     forget: Annotated[
-        bool, typer.Option("--forget", help="Let go of it, or of all of them: nothing is shown.")
+        bool, typer.Option("--forget", help="Let go of it, or of all that were given up.")
     ] = False,
     json: Json = False,
 ) -> None:
     """Show changes that were not kept, or not yet, with what they would say.
 
-    A change whose answer was lost waits on this device. Where another device writes first, or the
-    server refuses it, it is given up, and is here. Make it again if you still want it.
+    A change whose answer was lost waits on this device, and so do memories that were said while
+    the server was away. Where another device writes first, or the server refuses one, it is given
+    up, and is here. Make it again if you still want it.
     """
     desk = desk_of(context, as_json=json)
     vault = desk.vault()

@@ -1,0 +1,170 @@
+"""What waits on this device goes out before anything new: docs/adr/0016.
+
+First the change that was sent and not answered (:mod:`coffret.flows.unsent`), then the memories
+that were said behind it (:mod:`coffret.flows.drafts`), in the order in which they were said.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from coffret.flows.append import append, settle_last
+from coffret.flows.batches import Sealing
+from coffret.flows.drafts import (
+    as_waiting,
+    drafts,
+    give_up_drafts,
+    keep_draft,
+    let_go_of_drafts,
+    names_of_drafts,
+)
+from coffret.flows.freshness import standing_grants
+from coffret.flows.http import LogMovedError
+from coffret.flows.overtaken import anew
+from coffret.flows.same import says_the_same
+from coffret.flows.unkept import KEYS_CHANGED
+from coffret.flows.unsent import (
+    BEGUN_WAITS,
+    NOT_KEPT,
+    REFUSED,
+    WAITS,
+    is_waiting,
+    still_waiting,
+    waiting,
+)
+from coffret.flows.visibility import look_before_again
+from coffret.flows.written import put_change
+from coffret_vault.errors import ConflictError, NetworkError, ServerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from coffret.flows.drafts import Draft
+    from coffret.flows.http import Flow
+    from coffret.flows.memories import NewMemory
+    from coffret.flows.state import VaultState
+    from coffret.flows.unkept import Unkept
+    from coffret.flows.written import Change, Written
+
+SAID = (
+    "The memory is kept on this device, and goes out with the next command that reaches the "
+    "server; coffret unkept shows it until then."
+)
+_STILL = "What waits on this device to be written waits still: coffret unkept shows it."
+
+
+def count_waiting(state: VaultState) -> int:
+    """How many changes wait on this device for the server. Needs no keys."""
+    return int(is_waiting(state)) + len(names_of_drafts(state))
+
+
+def all_waiting(state: VaultState) -> list[Unkept]:
+    """The changes that wait on this device, as their owner is told.
+
+    Raises:
+        StoreAlteredError: one was not noted by this vault; it is dropped.
+    """
+    return still_waiting(state) + as_waiting(state)
+
+
+@contextmanager
+def kept_as_said(state: VaultState, new: NewMemory, seal: Callable[[], Written]) -> Iterator[None]:
+    """Keep a new memory as words where the server is away before it can be sent; and say so.
+
+    Raises:
+        ConflictError: something else waits to be written with the id that was chosen for it.
+    """
+    try:
+        yield
+    except REFUSED:
+        raise
+    except (NetworkError, ServerError) as error:
+        if state.is_locked:  # a session that was ended locks its device
+            raise
+        written = seal()
+        own = "" if error.hint in {NOT_KEPT, WAITS, BEGUN_WAITS, _STILL} else error.hint
+        if _is_on_its_way(state, written, new):
+            said = BEGUN_WAITS
+        else:
+            said = SAID if keep_draft(state, written, new) else NOT_KEPT
+        error.hint = f"{own} {said}".lstrip()
+        raise
+
+
+def _is_on_its_way(state: VaultState, written: Written, new: NewMemory) -> bool:
+    """Whether the change that was sent and not answered is to begin this memory."""
+    begun = waiting(state)
+    if not begun or new.memory_id is not None:
+        return begun == written.stamp.memory_id
+    found = [memory for item in still_waiting(state) for memory in item.memories]
+    return any(says_the_same(memory, written.memory, new) for memory in found)
+
+
+def settle(state: VaultState) -> Flow[frozenset[bytes]]:
+    """Send what waits on this device, or find out what became of it.
+
+    Returns:
+        The ids of the memories that it began and that the server has now.
+
+    Raises:
+        NetworkError: the server is still away; what waits stays.
+        TrustError: the server says that the log has grown, and shows nothing of it.
+        StoreAlteredError: what waits is not this vault's; it is dropped, after a sync.
+    """
+    begun = yield from settle_last(state)
+    written = yield from _write_drafts(state)
+    return written | {begun} if begun else written
+
+
+def _write_drafts(state: VaultState) -> Flow[frozenset[bytes]]:
+    """Write what was said while the server was away; the ids of what is in the log now."""
+    if state.is_locked or not names_of_drafts(state):
+        return frozenset()
+    found = drafts(state)
+    give_up_drafts(state, {name: None for name, item in found.items() if not item}, KEYS_CHANGED)
+    names = {item.memory_id(): name for name, item in found.items() if item is not None}
+    missing = [item for item in found.values() if item is not None and not _is_there(state, item)]
+    try:
+        yield from look_before_again(state, (item.header for item in missing))
+        sealing = Sealing((_sealed(state, item) for item in missing), standing_grants(state))
+        while batch := sealing.take():
+            refusal = yield from _write(state, batch)
+            left = (names[item.stamp.memory_id] for item in batch if refusal)
+            give_up_drafts(state, {name: found[name] for name in left}, refusal)
+    except (NetworkError, ServerError) as error:
+        error.hint = _STILL
+        raise
+    there = [memory_id for memory_id in names if state.store.state(memory_id) is not None]
+    let_go_of_drafts(state, (names[memory_id] for memory_id in there))
+    return frozenset(there)
+
+
+def _is_there(state: VaultState, draft: Draft) -> bool:
+    return state.store.state(draft.memory_id()) is not None
+
+
+def _sealed(state: VaultState, draft: Draft) -> Written:
+    return anew(state, *draft.parsed(), undecided=draft.undecided)
+
+
+def _write(state: VaultState, batch: list[Written]) -> Flow[str]:
+    """Write these, but for those that another process of this device has written meanwhile.
+
+    Returns:
+        Why the server will not take those that are left; nothing if it did.
+    """
+
+    def describe() -> Change:
+        batch[:] = [item for item in batch if state.store.state(item.stamp.memory_id) is None]
+        if not batch:
+            raise ConflictError
+        return put_change(state, batch)
+
+    try:
+        yield from append(state, describe)
+    except LogMovedError:
+        raise
+    except REFUSED as refused:
+        return refused.code
+    return ""
