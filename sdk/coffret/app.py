@@ -43,7 +43,10 @@ def register_developer(
 
 
 class App(LocalApp):
-    """A registered app. Its keys are in one file, which belongs where secrets belong."""
+    """A registered app. Its keys are in one file, which belongs where secrets belong.
+
+    Beside it, in a file of the same name and ``.owners``, is what it knows of owners.
+    """
 
     def __init__(
         self,
@@ -124,7 +127,8 @@ class App(LocalApp):
         Raises:
             NotFoundError: there is no such file.
             ConflictError: its registration was not finished: :meth:`register` goes on with it.
-            StoreDamagedError: it is no app's file.
+            StoreDamagedError: it is no app's file; or what the app knows of owners, which is in
+                the file ``.owners`` beside it, is missing or does not read.
         """
         file = load_app(Path(path))
         driver = SyncDriver(file.origin, transport=transport)

@@ -124,7 +124,8 @@ class AsyncApp(LocalApp):
         Raises:
             NotFoundError: there is no such file.
             ConflictError: its registration was not finished: :meth:`register` goes on with it.
-            StoreDamagedError: it is no app's file.
+            StoreDamagedError: it is no app's file; or what the app knows of owners, which is in
+                the file ``.owners`` beside it, is missing or does not read.
         """
         file = load_app(Path(path))
         driver = AsyncDriver(file.origin, transport=transport)

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from contextlib import contextmanager, suppress
-from threading import Event, Lock
+from threading import Lock
 from typing import TYPE_CHECKING, Final
-from weakref import WeakSet
 
 from coffret.keptindex import KeptIndex, default_embedder
 from coffret_vault.errors import GrantError, StoreError
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from coffret.flows.apps import Held
+    from coffret.flows.ownersfile import OwnersFile
     from coffret_vault.search import Embedder
 
 _MOST_INDEXES: Final = 64
@@ -40,13 +40,18 @@ _GIVES_NOTHING: Final = frozenset(("activating", "paused", "revoked", "over", "g
 
 
 class _GrantFile:
-    """The index of one grant at rest."""
+    """The index of one grant at rest, while no process of the app was told to let go of it.
 
-    def __init__(self, folder: Path, request_id: str, held: Held) -> None:
-        self.request_id = request_id
-        self.over = Event()
-        """Whether nothing is to be kept here any more, whoever is still embedding it."""
+    A search has the token of before the server was asked for the grant. Who lets go takes the token
+    away, and then the file: so who saves, and looks for its token after that, leaves nothing
+    behind, whichever of the two was quicker, in this process or in two.
+    """
+
+    def __init__(self, folder: Path, request_id: str, held: Held, owners: OwnersFile) -> None:
+        self.token = b""
         self._path = folder / f"{request_id}{_SUFFIX}"
+        self._request_id = request_id
+        self._owners = owners
         self._grant_id = held.grant.grant_id
         self._key = index_key(held.key, self._grant_id)
 
@@ -54,18 +59,23 @@ class _GrantFile:
         return load_grant_snapshot(self._path, self._grant_id, self._key)
 
     def save(self, plaintext: bytes) -> None:
-        folder = self._path.parent
+        folder, token = self._path.parent, self.token
+        if not self._is_kept(token):
+            return
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
         except OSError:
             raise StoreError from None
-        if self.over.is_set():
-            return
         save_grant_snapshot(self._path, self._grant_id, self._key, plaintext)
-        if self.over.is_set():  # since: who said so found nothing yet
+        if not self._is_kept(token):  # since: who said so found nothing yet
             remove_snapshot(self._path)
         for path in _oldest(folder)[:-_MOST_INDEXES]:
             remove_snapshot(path)
+
+    def _is_kept(self, token: bytes) -> bool:
+        with suppress(StoreError):
+            return self._owners.is_index_kept(self._request_id, token)
+        return False
 
 
 class GrantIndex(KeptIndex):
@@ -75,29 +85,42 @@ class GrantIndex(KeptIndex):
         """Begin without one."""
         super().__init__(embedder, file)
         self.turn = Lock()
+        self._own = file
+
+    def begin(self, token: bytes) -> None:
+        """Be kept, where it has a file, as long as this token is."""
+        if self._own is not None:
+            self._own.token = token
 
 
 class GrantIndexes:
     """The indexes of the grants that an app searched last; for any thread."""
 
     def __init__(
-        self, embedder: Callable[[], Embedder] | None, folder: Path, *, keep: bool
+        self,
+        embedder: Callable[[], Embedder] | None,
+        folder: Path,
+        owners: OwnersFile,
+        *,
+        keep: bool,
     ) -> None:
         """Have none in memory yet.
 
         Args:
             embedder: makes a model for an index, None is the built-in one.
             folder: where they are kept for the next process, by this one or by another.
+            owners: where the processes of the app tell each other that one is to go.
             keep: whether this one does.
         """
         self._shared: Embedder | None = None
         self._embedder = embedder or self._built_in
         self._folder = folder
+        self._owners = owners
         self._keep = keep
         self._lock = Lock()
         self._kept: OrderedDict[str, GrantIndex] = OrderedDict()
-        self._files: WeakSet[_GrantFile] = WeakSet()
-        """Those of indexes that somebody has, kept here or not any more."""
+        self._given: dict[str, bytes] = {}
+        """The tokens of what the server gave last, by the request."""
 
     def _built_in(self) -> Embedder:
         if self._shared is None:
@@ -109,10 +132,8 @@ class GrantIndexes:
         with self._lock:
             found = self._kept.pop(request_id, None)
             if found is None:
-                file = _GrantFile(self._folder, request_id, held) if self._keep else None
-                if file:
-                    self._files.add(file)
-                found = GrantIndex(self._embedder, file)
+                found = GrantIndex(self._embedder, self._file(request_id, held))
+            found.begin(self._given.get(request_id, b""))
             self._kept[request_id] = found
             memories = sum(map(len, self._kept.values()))
             while len(self._kept) > 1 and (
@@ -121,6 +142,11 @@ class GrantIndexes:
                 memories -= len(self._kept.popitem(last=False)[1])
             return found
 
+    def _file(self, request_id: str, held: Held) -> _GrantFile | None:
+        if not self._keep:
+            return None
+        return _GrantFile(self._folder, request_id, held, self._owners)
+
     @contextmanager
     def while_given(self, request_id: str, *, writing: bool = False) -> Iterator[None]:
         """Let go of a grant's index if the server says that it gives nothing, for now or for good.
@@ -128,12 +154,20 @@ class GrantIndexes:
         What was embedded of it is the owner's: while a grant is paused or over, none is kept. Not
         so where it does not include what was to be written: what it gives to be read, it gives.
         """
+        token = self._token(request_id) if self._keep else b""
         try:
             yield
         except GrantError as error:
             if not (writing and type(error) is GrantError):
                 self._let_go(request_id)
             raise
+        with self._lock:
+            self._given[request_id] = token
+
+    def _token(self, request_id: str) -> bytes:
+        with suppress(StoreError):  # a cache: it is not kept then, and the call goes on
+            return self._owners.index_token(request_id)
+        return b""
 
     def heed(self, request_id: str, said: str | None) -> None:
         """The same where the server was only asked how a request or its grant stands."""
@@ -143,9 +177,8 @@ class GrantIndexes:
     def _let_go(self, request_id: str) -> None:
         with self._lock:
             self._kept.pop(request_id, None)
-            for file in self._files:
-                if file.request_id == request_id:
-                    file.over.set()
+        with suppress(StoreError):
+            self._owners.let_go(request_id)
         remove_snapshot(self._folder / f"{request_id}{_SUFFIX}")
 
     def clear(self) -> None:
@@ -157,8 +190,8 @@ class GrantIndexes:
         """Let go of all of them, and of what is kept for the next process."""
         with self._lock:
             self._kept.clear()
-            for file in self._files:
-                file.over.set()
+        with suppress(StoreError):
+            self._owners.let_go_of_all()
         remove_snapshots(self._folder, _SUFFIX)
 
 

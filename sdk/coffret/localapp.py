@@ -24,7 +24,7 @@ class LocalApp:
         """Wrap an app's state; ``embedder`` makes the model when search first needs it."""
         self._state = state
         folder = state.path.with_name(f"{state.path.name}.indexes")
-        self._indexes = GrantIndexes(embedder, folder, keep=keep_indexes)
+        self._indexes = GrantIndexes(embedder, folder, state.owners, keep=keep_indexes)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._state.manifest.name!r}>"
@@ -80,4 +80,4 @@ class LocalApp:
 
     def requests(self) -> Sequence[str]:
         """The ids of every request this app has made from here, oldest first."""
-        return sorted(self._state.file.asked)
+        return self._state.owners.requests()

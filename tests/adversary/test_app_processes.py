@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -11,8 +10,8 @@ from unittest.mock import patch
 import msgspec
 import pytest
 
-from coffret.flows.appstate import AppState, load_app
-from coffret.flows.heads import Heads
+from coffret.flows.appstate import AppState
+from coffret.flows.ownersfile import OwnersFile
 from coffret_vault.envelope.signature import signed_head
 from coffret_vault.errors import OwnerKeyChangedError, TrustError
 from coffret_vault.log.judging import verify_evidence
@@ -29,16 +28,16 @@ def test_two_that_are_shown_two_logs_at_once_see_it(world: World) -> None:
     """The one that was not quick enough to keep its head does not believe what came with it."""
     reader = Reader(world)
     state = reader.access._state
-    shutil.rmtree(state.heads.folder)
-    key, kept = reader.owner.vault._state.keys.identity.signing, Heads.keep
+    state.owners.forget_head(reader.owner.vault._state.account_id)
+    key, kept = reader.owner.vault._state.keys.identity.signing, OwnersFile.keep_head
 
-    def quicker(heads: Heads, signed: SignedHead) -> None:
+    def quicker(owners: OwnersFile, signed: SignedHead) -> None:
         other = msgspec.structs.replace(signed.head, root=bytes(32))
-        kept(Heads(state.path), signed_head(key, other))
-        kept(heads, signed)
+        kept(owners, signed_head(key, other))
+        kept(owners, signed)
 
     with (
-        patch.object(Heads, "keep", quicker),
+        patch.object(OwnersFile, "keep_head", quicker),
         pytest.raises(TrustError, match="two different heads") as caught,
     ):
         reader.read()
@@ -51,21 +50,21 @@ def test_two_that_are_shown_two_logs_at_once_see_it(world: World) -> None:
 def test_two_that_meet_an_owner_by_two_keys_at_once_see_it(world: World, *, by_words: bool) -> None:
     """What the quicker one keeps stays, and the other asks nobody; unless it has the words."""
     owner, app = world.owner(), world.app()
-    state, keep, forged = app._state, AppState.keep_owner, os.urandom(32)
-    other = AppState(state.path, state.file, state.ambient)
+    state, meet, forged = app._state, OwnersFile.meet, os.urandom(32)
+    other = AppState(state.path, state.file, state.ambient).owners
 
-    def quicker(mine: AppState, username: str, *how: Any, **sure: Any) -> None:
-        keep(other, username, forged, None)
-        keep(mine, username, *how, **sure)
+    def quicker(mine: OwnersFile, username: str, *how: Any, **sure: Any) -> None:
+        meet(other, username, forged, None)
+        meet(mine, username, *how, **sure)
 
-    with patch.object(AppState, "keep_owner", quicker):
+    with patch.object(OwnersFile, "meet", quicker):
         if by_words:
             ask(app, owner, owner_words=owner.vault.words)
-            assert load_app(state.path).owners != {owner.username: forged}
+            assert other.keys_of(owner.username) != forged
             return
         with pytest.raises(OwnerKeyChangedError):
             ask(app, owner)
-    assert load_app(state.path).owners == {owner.username: forged}
+    assert other.keys_of(owner.username) == forged
     assert app.requests() == []
     ask(app, owner, owner_words=owner.vault.words)
 
@@ -74,16 +73,17 @@ def test_one_that_was_shown_more_meanwhile_holds_up_nobody(world: World) -> None
     """What another process kept in between is asked for again, and goes on from there."""
     reader = Reader(world)
     state = reader.access._state
-    shutil.rmtree(state.heads.folder)
+    state.owners.forget_head(reader.owner.vault._state.account_id)
     other = world.closing(type(reader.app).load(state.path, **world.around()))
-    access, kept, once = other.access(reader.app.requests()[-1]), Heads.keep, [1]
+    access, once = other.access(reader.app.requests()[-1]), [1]
+    kept = OwnersFile.keep_head
 
-    def quicker(heads: Heads, signed: SignedHead) -> None:
+    def quicker(owners: OwnersFile, signed: SignedHead) -> None:
         if once:
             once.clear()
             reader.owner.vault.remember("more")
             access.memories()
-        kept(heads, signed)
+        kept(owners, signed)
 
-    with patch.object(Heads, "keep", quicker):
+    with patch.object(OwnersFile, "keep_head", quicker):
         assert reader.read() == [REAL]

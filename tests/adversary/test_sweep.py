@@ -181,9 +181,10 @@ def _as_app(what: Callable[[App], Any]) -> Act:
 
 
 def _kept(app: App, folder: Path) -> Path:
-    """A folder with the app's file as it is now."""
+    """A folder with the app's files as they are now."""
     folder.mkdir()
     shutil.copy(app._state.path, folder / "app.json")
+    shutil.copy(app._state.owners.path, folder / "app.json.owners")
     return folder
 
 

@@ -10,7 +10,8 @@ from unittest.mock import patch
 import pytest
 
 from coffret import App
-from coffret_vault.errors import GrantPausedError, GrantRevokedError
+from coffret.flows.ownersfile import OwnersFile
+from coffret_vault.errors import GrantPausedError, GrantRevokedError, StoreError
 from coffret_vault.store import snapshot
 from harness.world import ask
 from search_reference import HashingEmbedder
@@ -87,32 +88,72 @@ def _in(slow: _Slow, where: str) -> Any:
     return patch.object(snapshot, "_replace", replace)
 
 
-@pytest.mark.parametrize("evicted", [False, True])
+@pytest.mark.parametrize("told", ["a thread", "a thread, evicted", "a process", "one that keeps"])
 @pytest.mark.parametrize("where", ["embedding", "saving"])
 @pytest.mark.parametrize("over", [False, True])
 def test_a_search_that_goes_on_keeps_nothing_of_a_grant_that_does_not(
     world: World,
     over: bool,  # noqa: FBT001 - by name
     where: str,
-    evicted: bool,  # noqa: FBT001 - by name
+    told: str,
 ) -> None:
-    """Told in one thread that a grant is paused or over, the app lets no other one keep it."""
+    """Told in one thread or process that a grant is over, the app lets no other one keep it."""
     owner = world.owner()
     owner.vault.remember("one fig")
     app, request, grant = _granted(world, owner)
+    another = world.closing(App.load(app._state.path, **world.around()))
+    who = {"a process": another, "one that keeps": _another(world, app)}.get(told, app)
 
     def end() -> None:
-        if evicted:  # by searches of other grants
+        if told == "a thread, evicted":  # by searches of other grants
             app._indexes.clear()
         (owner.vault.revoke if over else owner.vault.pause)(grant)
         with pytest.raises(GrantRevokedError if over else GrantPausedError):
-            app.access(request)
+            who.access(request)
 
     slow = _Slow(app, request)
     with _in(slow, where):
         slow.at(end)
     assert not _left(app)
-    assert not app._indexes._kept
+    assert not who._indexes._kept
+
+
+def test_what_is_given_again_is_kept_again(world: World) -> None:
+    """A process that was never told of a pause keeps what it searches after it, as others do."""
+    owner = world.owner()
+    memory = owner.vault.remember("one fig")
+    app, request, grant = _granted(world, owner)
+    access, other = app.access(request), _another(world, app)
+    access.search("fig")
+    owner.vault.pause(grant)
+    with pytest.raises(GrantPausedError):
+        other.access(request)
+    assert not _left(app)
+    owner.vault.resume(grant)
+    owner.vault.update(memory.id, content="two figs")
+    access.search("fig")
+    assert len(_left(app)) == 1
+
+
+def test_an_app_of_which_nothing_can_be_noted_searches_all_the_same(world: World) -> None:
+    """Where the file of owners is held by others, no index is kept, and no search fails for it."""
+    owner = world.owner()
+    owner.vault.remember("one fig")
+    app, request, grant = _granted(world, owner)
+    access = app.access(request)
+    with patch.object(OwnersFile, "index_token", side_effect=StoreError):
+        access.refresh()
+    assert access.search("fig")
+    with patch.object(OwnersFile, "is_index_kept", side_effect=StoreError):
+        app._indexes.clear()
+        assert access.search("fig")
+    owner.vault.pause(grant)
+    with (
+        patch.object(OwnersFile, "let_go", side_effect=StoreError),
+        pytest.raises(GrantPausedError),
+    ):
+        access.refresh()
+    assert not _left(app)
 
 
 @pytest.mark.parametrize("where", ["embedding", "saving"])

@@ -312,7 +312,27 @@ def test_a_running_app_does_not_write_over_a_registration(world: World) -> None:
     app = world.app()
     path = app._state.path
     path.unlink()
+    app._state.owners.path.unlink()
     begun = _begin(world, _key(world), path)
     with pytest.raises(ConflictError):
+        app.use_api_key("cfa_other")
+    with pytest.raises(StoreDamagedError):
         ask(app, world.owner())
     assert path.read_bytes() == begun
+
+
+def test_no_app_is_begun_beside_what_another_one_knows_of_owners(world: World) -> None:
+    """Where the keys were lost from beside it, that is said before the server is told of others."""
+    app, key, sent = world.app(), _key(world), Recorder()
+    path, beside = app._state.path, app._state.owners.path
+    kept = path.read_bytes()
+    path.unlink()
+    with pytest.raises(ConflictError, match="another app"):
+        _register(world, key, path, transport=sent)
+    assert not sent.requests
+    assert not path.exists()
+    path.write_bytes(kept)
+    assert world.closing(App.load(path, **world.around())).info == app.info
+    path.unlink()
+    beside.unlink()
+    _check_works(world, _register(world, key, path))

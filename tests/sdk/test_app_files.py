@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
-import threading
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
+import msgspec
 import pytest
 
 from coffret import App
 from coffret.flows import files
-from coffret.flows.appstate import Asked, load_app
+from coffret.flows.appstate import load_app
 from coffret_vault.errors import OwnerKeyChangedError, StoreDamagedError, StoreError
 from harness.world import ask
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.world import World
-
-NONE = Asked(b"", b"", b"")
 
 
 def another(world: World, app: App) -> App:
@@ -40,10 +38,11 @@ def test_what_one_process_keeps_no_other_one_forgets(world: World) -> None:
     second.vault.requests(None)
     second.vault.approve(request, words=app.words)
     other = ask(service, first)
-    kept = load_app(app._state.path)
-    assert kept.api_key == key
-    assert set(kept.asked) == {request, other}
-    assert set(kept.owners) == {first.username, second.username}
+    assert load_app(app._state.path).api_key == key
+    assert service.requests() == tool.requests() == sorted((request, other))
+    kept = service._state.owners
+    assert kept.keys_of(first.username)
+    assert kept.keys_of(second.username)
     assert service.access(request).scopes
     assert tool.status(other) == "pending"
 
@@ -53,7 +52,7 @@ def test_an_owner_whom_another_process_met_has_no_other_keys(world: World) -> No
     owner = world.owner()
     app = world.app()
     service = another(world, app)
-    app._state.keep_owner(owner.username, bytes(32))
+    app._state.owners.meet(owner.username, bytes(32))
     with pytest.raises(OwnerKeyChangedError):
         ask(service, owner)
 
@@ -69,23 +68,6 @@ def test_another_process_s_api_key_is_used(world: World) -> None:
     assert service.status(request) == "pending"
 
 
-def test_many_at_once_lose_nothing(world: World) -> None:
-    """Of a hundred changes by five processes at the same time each is there."""
-    app = world.app()
-    processes = [another(world, app)._state for _ in range(5)]
-
-    def work(number: int) -> None:
-        for turn in range(20):
-            processes[number].keep(bytes([number]) * 15 + bytes([turn]), NONE)
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(5)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(load_app(app._state.path).asked) == 100
-
-
 def test_what_is_damaged_is_not_written_over(world: World) -> None:
     """A file that cannot be read may hold keys that are nowhere else: it stays as it is."""
     app = world.app()
@@ -93,10 +75,10 @@ def test_what_is_damaged_is_not_written_over(world: World) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
     with pytest.raises(StoreDamagedError):
-        app._state.keep_owner("ana", bytes(32))
+        app.use_api_key("cfa_other")
     assert path.read_bytes() == whole[:-1]
     path.unlink()
-    app._state.keep_owner("ana", bytes(32))
+    app.use_api_key("cfa_other")
     assert load_app(path).seeds == app._state.file.seeds
 
 
@@ -104,9 +86,36 @@ def test_a_file_that_is_held_too_long_is_said(world: World) -> None:
     """A process that does not let go is waited for, and not for ever; what is there stays."""
     app = world.app()
     path: Path = app._state.path
+    before = path.read_bytes()
     with files.held(path), patch.object(files, "_PATIENCE", 0.01), pytest.raises(StoreError):
-        app._state.keep_owner("ana", bytes(32))
-    assert load_app(path).owners == {}
+        app.use_api_key("cfa_other")
+    assert path.read_bytes() == before
     if os.name == "posix":
         modes = {stat.S_IMODE(item.stat().st_mode) for item in path.parent.glob(".*.lock")}
         assert modes == {0o600}
+
+
+def test_a_file_of_another_version_is_not_read_in_part(world: World) -> None:
+    """One that has more in it than we know says so: what it says there would be passed over."""
+    app = world.app()
+    path: Path = app._state.path
+    older = msgspec.json.decode(path.read_bytes()) | {"asked": {}, "owners": {"ana": "AAAA"}}
+    path.write_bytes(msgspec.json.encode(older))
+    with pytest.raises(StoreDamagedError) as caught:
+        App.load(path)
+    assert "another version" in caught.value.hint
+
+
+def test_keys_without_what_is_known_of_owners_are_no_app(world: World) -> None:
+    """Where only the keys were restored, no owner is met anew by what a server shows."""
+    app = world.app()
+    ask(app, owner := world.owner())
+    beside: Path = app._state.owners.path
+    kept = beside.read_bytes()
+    beside.unlink()
+    with pytest.raises(StoreDamagedError):
+        another(world, app)
+    with pytest.raises(StoreDamagedError):
+        ask(app, owner)
+    beside.write_bytes(kept)
+    assert another(world, app).requests() == app.requests()

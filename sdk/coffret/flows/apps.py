@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
-from coffret.flows.appstate import Asked
 from coffret.flows.http import (
     Bearer,
     Request,
@@ -19,6 +18,7 @@ from coffret.flows.http import (
     unb64,
 )
 from coffret.flows.owners import check_asked, check_owner
+from coffret.flows.ownersfile import Asked
 from coffret.flows.proof import proved
 from coffret.sharing import Selection
 from coffret_vault.errors import (
@@ -217,7 +217,8 @@ def request_access(state: AppState, ask: Ask) -> Flow[str]:
         created=ambient.now(),
     )
     signed = usable(lambda: sign_request(state.identity, request))
-    state.keep(request.request_id, Asked(signed.message, card_bytes.message, card_bytes.signature))
+    asked = Asked(signed.message, card_bytes.message, card_bytes.signature)
+    state.owners.keep(request.request_id, asked)
     body = encode_json({"request": signed.message, "signature": signed.signature})
     headers = _once(ambient)
     yield from send(state, Request("POST", "/access-requests", body, headers=headers))

@@ -1,4 +1,4 @@
-"""An app's own state: its identity, its API key, and what it asked for."""
+"""An app's own state: its identity and its API key, and what it knows of owners."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ import msgspec
 from msgspec.structs import replace
 
 from coffret.flows.files import held, write_whole
-from coffret.flows.heads import Heads
 from coffret.flows.ids import given_id
+from coffret.flows.ownersfile import OwnersFile
 from coffret.flows.proof import Prover
 from coffret_vault.errors import (
     ConflictError,
     FormatError,
     InputError,
     NotFoundError,
-    OwnerKeyChangedError,
     StoreDamagedError,
     StoreError,
 )
 from coffret_vault.formats.layout import id_text
-from coffret_vault.formats.sharing import ACCESS_REQUEST, MANIFEST, AccessRequest, Manifest
+from coffret_vault.formats.sharing import MANIFEST, Manifest
 from coffret_vault.formats.unshown import Unshown
 from coffret_vault.keyring.keyring import identity_from_seeds
 
@@ -30,38 +29,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from coffret.flows.ownersfile import Asked
     from coffret.flows.state import Ambient
     from coffret_vault.keyring import Identity
 
 
-class Asked(msgspec.Struct, frozen=True):
-    """A request this app made, and the owner's card that it made it to."""
-
-    request: bytes
-    card: bytes
-    card_signature: bytes
-
-    def parse(self) -> AccessRequest:
-        """The request."""
-        return ACCESS_REQUEST.parse(self.request)
-
-    @property
-    def id(self) -> str:
-        """The request's id, as paths have it."""
-        return id_text(self.parse().request_id)
-
-
-class AppFile(Unshown, msgspec.Struct, frozen=True):
-    """What an app keeps, its private keys included, in one file that only its user can read."""
+class AppFile(Unshown, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who an app is, its private keys included, in one file that only its user can read."""
 
     origin: str
     manifest: bytes
     manifest_signature: bytes
     seeds: bytes
     api_key: str
-    asked: dict[str, Asked] = {}
-    owners: dict[str, bytes] = {}
-    """The hash over both public keys of each owner, by username: no other keys pass for theirs."""
 
 
 class Begun(Unshown, msgspec.Struct, frozen=True):
@@ -79,9 +59,9 @@ class Begun(Unshown, msgspec.Struct, frozen=True):
     key_once: bytes
 
 
-ASK_FOR_WORDS = "Ask the owner for the words that their vault shows."
 NOT_WRITTEN = "the app's file cannot be written"
 _NOT_READ = "the app's file cannot be read"
+_OTHER = "It is damaged, or of another version of Coffret: restore a copy, or register anew."
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(AppFile).decode
 _decode_begun = msgspec.json.Decoder(Begun).decode
@@ -89,12 +69,12 @@ _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, FormatE
 
 
 def load_app(path: Path) -> AppFile:
-    """Read an app's file.
+    """Read an app's file. One with a field that we do not know is not read in part.
 
     Raises:
         NotFoundError: there is none.
         ConflictError: there is a registration that was not finished.
-        StoreDamagedError: it is not one.
+        StoreDamagedError: it is not one, or of another version.
     """
     try:
         data = path.read_bytes()
@@ -107,7 +87,7 @@ def load_app(path: Path) -> AppFile:
         return _decode(data)
     except _UNREADABLE:
         if _begun(data) is None:
-            raise StoreDamagedError(_NOT_READ) from None
+            raise StoreDamagedError(_NOT_READ, hint=_OTHER) from None
     message = "the registration of this app was not finished"
     hint = "Register it again with the same file, name and homepage: that goes on."
     raise ConflictError(message, hint=hint)
@@ -163,43 +143,26 @@ class AppState:
     """A registered app, at work."""
 
     def __init__(self, path: Path, file: AppFile, ambient: Ambient) -> None:
-        """Work from what is kept at ``path``."""
+        """Work from what is kept at ``path``, and beside it.
+
+        Raises:
+            StoreDamagedError: what the app knows of owners is not beside it.
+            StoreError: that cannot be used.
+        """
         self.path = path
         self.file = file
         self.ambient = ambient
         self.identity: Identity = identity_from_seeds(file.seeds)
         self.manifest: Manifest = MANIFEST.parse(file.manifest)
         self.token = ""
-        self.heads = Heads(path)
+        self.owners = OwnersFile(path, self.manifest.app_id)
+        self.owners.check()
         self.newest: dict[bytes, dict[str, int]] = {}
         """The entry that each memory was last read by: by its account and its id."""
         self.prover = Prover(self.identity.signing, ambient)
 
     def __repr__(self) -> str:
         return f"<AppState {id_text(self.manifest.app_id)}>"
-
-    def keep(self, request_id: bytes, asked: Asked) -> None:
-        """Remember what was asked: a grant is compared with it when it comes."""
-        name = id_text(request_id)
-        self._change(lambda file: replace(file, asked={**file.asked, name: asked}))
-
-    def keep_owner(
-        self, username: str, keys: bytes, instead_of: bytes | None = None, *, sure: bool = False
-    ) -> None:
-        """Remember by which keys an owner is known, where it is not known by others by now.
-
-        Where that is ``sure``, by the owner's words, these keys take the place of any.
-
-        Raises:
-            OwnerKeyChangedError: another process of this app met them by other keys meanwhile.
-        """
-
-        def met(file: AppFile) -> AppFile:
-            if not sure and file.owners.get(username) not in {instead_of, keys}:
-                raise OwnerKeyChangedError(hint=ASK_FOR_WORDS)
-            return replace(file, owners={**file.owners, username: keys})
-
-        self._change(met)
 
     def use_api_key(self, api_key: str) -> None:
         """Keep and use another API key. Errors as :func:`save_app`, or ``InputError``."""
@@ -212,7 +175,7 @@ class AppState:
     def forget_log(self, request_id: str) -> None:
         """Forget how far the log of the owner of a request had come. Errors as :meth:`asked`."""
         account_id = self.asked(request_id).parse().account_id
-        self.heads.forget(account_id)
+        self.owners.forget_head(account_id)
         self.newest.pop(account_id, None)
 
     def _change(self, change: Callable[[AppFile], AppFile]) -> None:
@@ -249,10 +212,7 @@ class AppState:
             InputError: the id is no text.
             NotFoundError: this app made no such request.
         """
-        name = given_id(request_id)
-        if name not in self.file.asked:
-            self.reread()
-        found = self.file.asked.get(name)
+        found = self.owners.asked(given_id(request_id))
         if found is None:
             message = "this app made no such request"
             raise NotFoundError(message)

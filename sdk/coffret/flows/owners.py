@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coffret.flows.appstate import ASK_FOR_WORDS
+from coffret.flows.ownersfile import ASK_FOR_WORDS
 from coffret_vault.errors import OwnerKeyChangedError
 from coffret_vault.formats.account import keys_hash
 from coffret_vault.grants.apps import Signed, verify_account_card
 from coffret_vault.grants.words import check_words
 
 if TYPE_CHECKING:
-    from coffret.flows.appstate import AppState, Asked
+    from coffret.flows.appstate import AppState
+    from coffret.flows.ownersfile import Asked
     from coffret_vault.formats.account import AccountCard
 
 
@@ -26,14 +27,13 @@ def check_owner(state: AppState, card: AccountCard, words: str | None) -> None:
         OwnerKeyChangedError: they are not the keys that this app knows.
     """
     shown = keys_hash(card.signing_public, card.sealing_public)
-    state.reread()  # another process of the app may have met this owner
-    known = state.file.owners.get(card.username)
+    known = state.owners.keys_of(card.username)  # by whichever process of the app
     if words is not None:
         check_words(words, shown)
     elif known is not None and known != shown:
         raise OwnerKeyChangedError(hint=ASK_FOR_WORDS)
     if known != shown:
-        state.keep_owner(card.username, shown, known, sure=words is not None)
+        state.owners.meet(card.username, shown, known, sure=words is not None)
 
 
 def check_asked(state: AppState, asked: Asked, words: str | None) -> AccountCard:

@@ -26,6 +26,7 @@ from coffret.flows.appstate import (
 )
 from coffret.flows.files import held
 from coffret.flows.http import Bearer, Request, decode_json, encode_json, succeed
+from coffret.flows.ownersfile import OwnersFile, owners_path
 from coffret_vault.errors import (
     ConflictError,
     ForbiddenError,
@@ -66,7 +67,8 @@ def register(
     Raises:
         InputError: name or homepage cannot be in a manifest, or the developer key is not one.
         SessionError: the server knows no such developer key.
-        ConflictError: the file holds something else, or what another developer registered.
+        ConflictError: the file holds something else, or what another developer registered; or
+            what another app knows of owners is beside it.
         StoreError: the file cannot be written.
     """
     check_developer_key(developer_key)
@@ -125,6 +127,7 @@ def _begin(made: Begun, path: Path) -> tuple[Begun, bool]:
     with _alone(path):
         begun = read_begun(path)
         if begun is None:
+            _check_unmet(path)
             save_begun(path, made)
             return made, True
     if _what(begun) != _what(made):
@@ -132,6 +135,19 @@ def _begin(made: Begun, path: Path) -> tuple[Begun, bool]:
         hint = "Register with the server, name and homepage of before, or remove the file."
         raise ConflictError(message, hint=hint)
     return begun, False
+
+
+def _check_unmet(path: Path) -> None:
+    """Begin no app beside what another one knows of owners, which that one still needs.
+
+    Raises:
+        ConflictError: there is such a file.
+    """
+    beside = owners_path(path)
+    if beside.exists() or beside.is_symlink():
+        message = f"{beside.name} holds what another app knows of owners, whose keys are not here"
+        hint = f"Restore {path.name} beside it; or, if that app is gone for good, remove it."
+        raise ConflictError(message, hint=hint)
 
 
 def _what(begun: Begun) -> tuple[str, str, str]:
@@ -187,6 +203,8 @@ def _finish(begun: Begun, path: Path, api_key: str) -> AppFile:
         if there is not None or read_begun(path) not in {None, begun}:
             message = f"{path.name} was replaced by another app's file meanwhile"
             raise ConflictError(message)
+        # First: an app without it is damaged.
+        OwnersFile(path, MANIFEST.parse(file.manifest).app_id).make()
         save_app(path, file)
     return file
 
