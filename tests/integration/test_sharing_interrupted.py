@@ -41,6 +41,21 @@ def test_an_interrupted_approval_is_finished_where_it_was_decided(either: World)
     assert [memory.content for memory in app.access(request_id).memories()] == ["a"]
 
 
+def test_what_is_written_meanwhile_joins_a_standing_grant(either: World) -> None:
+    """Between two tries, what matches is shared from the device that decided as from others."""
+    owner, app = either.owner(), either.app()
+    owner.vault.remember("a", tags=["t"])
+    request_id = ask(app, owner, tags=["t"], standing=True)
+    _approve_without_handing_over(owner, app, request_id, standing=True)
+    owner.vault.remember("from here", tags=["t"])
+    owner.vault.remember("something else")
+    either.device(owner).remember("from there", tags=["t"])
+    owner.vault.sync()
+    owner.vault.approve(request_id)
+    found = sorted(memory.content for memory in app.access(request_id).memories())
+    assert found == ["a", "from here", "from there"]
+
+
 @pytest.mark.parametrize("arrived", [True, False])
 def test_an_approval_whose_answer_was_lost_is_finished(world: World, *, arrived: bool) -> None:
     """Whether or not the server has heard of it: called again, it puts that very grant in force."""
@@ -69,13 +84,15 @@ def test_an_approval_needs_a_look(either: World) -> None:
     assert app.status(request_id) == "pending"
 
 
-def _approve_without_handing_over(owner: Owner, app: App, request_id: str) -> None:
+def _approve_without_handing_over(
+    owner: Owner, app: App, request_id: str, *, standing: bool = False
+) -> None:
     owner.vault.requests(None)
     with (
         patch("coffret.flows.approval.hand_over", side_effect=NetworkError),
         pytest.raises(NetworkError),
     ):
-        owner.vault.approve(request_id, words=app.words)
+        owner.vault.approve(request_id, standing=standing, words=app.words)
 
 
 def test_an_app_can_tell_where_its_grant_stands_at_every_step(either: World) -> None:

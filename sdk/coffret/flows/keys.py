@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.freshness import NEED_KEYS, is_stale
-from coffret.flows.grantfeed import ACTIVE, grant_wrapping, wrapping_for
+from coffret.flows.grantfeed import ACTIVATING, ACTIVE, grant_wrapping, wrapping_for
 from coffret_vault.errors import FormatError, OpenError
 from coffret_vault.formats.memory import KEK, Header, Kek, Payload, Record, parse_header
 from coffret_vault.formats.sharing import CREATE
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from coffret_vault.log.replay import MemoryState
     from coffret_vault.records.seal import Stamp
     from coffret_vault.store import GrantRow
+
+
+_IN_FORCE = frozenset((ACTIVATING, ACTIVE))
+"""An approval that was interrupted here is in force for every other device of its owner."""
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -123,7 +127,7 @@ def grant_wraps(
     wraps: list[Wrap] = []
     for row in live:
         grant = row.statement()
-        standing = grant.standing and row.state == ACTIVE and matches(grant.selector, memory)
+        standing = grant.standing and row.state in _IN_FORCE and matches(grant.selector, memory)
         held = holders.get(grant.grant_id) if grant.scopes & NEED_KEYS else None
         standing = standing and bool(grant.scopes & NEED_KEYS)
         if held == header.key_number or not (standing or (held and held == before)):

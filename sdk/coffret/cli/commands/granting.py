@@ -34,7 +34,7 @@ def pause(context: typer.Context, grant: GrantId, *, json: Json = False) -> None
 
 
 def resume(context: typer.Context, grant: GrantId, *, json: Json = False) -> None:
-    """Let a paused app in again."""
+    """Let a paused app in again. What was written meanwhile joins with its next change only."""
     desk = desk_of(context, as_json=json)
     vault = desk.synced()
     identifier = desk.grant_id(vault, grant)
