@@ -104,6 +104,11 @@ def written_behind(world: World, act: Callable[[Vault], object], end: str = "rev
     owner = world.owner()
     if act is WRITING["update"]:
         owner.vault.remember("before")
+    if act is WRITING["accept"]:
+        writer = world.app("Writer", "https://writer.example")
+        _, writes = world.granted(owner, writer, scopes=["create", "read"])
+        writes.remember("after", tags=["t"])
+        owner.vault.sync()
     asking = {"tags": ["t"], "standing": True, "approve_standing": True}
     grant_id, access = world.granted(owner, world.app(), **asking)
     wire = Recorder()
@@ -116,7 +121,7 @@ def written_behind(world: World, act: Callable[[Vault], object], end: str = "rev
     wrapping = Wrapping(Kek(grant_id=parse_id(grant_id)), access._held.key)
     tried = [item for item in wire.requests if b"wraps" in item.content]
     sent = [wrap for item in tried for wrap in msgspec.msgpack.decode(item.content)["wraps"]]
-    ((_, memory_id, number, wrap),) = sent
+    ((_, memory_id, number, wrap),) = [each for each in sent if each[0] == parse_id(grant_id)]
     current = {item.memory_id: item.record for item in behind._state.store.current_records()}
     header = parse_header(current[memory_id].header)
     key = unwrap_memory_key(msgspec.structs.replace(header, key_number=number), wrap, wrapping)
@@ -130,6 +135,7 @@ WRITING: dict[str, Callable[[Vault], object]] = {
     "many": lambda vault: vault.remember_many([AFTER]),
     "many of which some are there": lambda vault: vault.remember_many([THERE, AFTER]),
     "update": lambda vault: vault.update(vault.memory_ids()[0], content="after", tags=["t"]),
+    "accept": lambda vault: vault.accept(vault.pending()[0].memory_id),
 }
 
 

@@ -146,11 +146,11 @@ def accept(state: VaultState, memory_id: str, version: int | None = None) -> Flo
         yield from append(state, lambda: _deletion(state, identifier, item, memory.current))
         return None
     yield from _readable(state, identifier, item)
+    tries = Tries()
     if overtaken(state, identifier, memory, item):
-        tries = Tries()
         yield from append(state, lambda: _replacement(state, identifier, item, tries))
     else:
-        yield from append(state, lambda: acceptance(state, identifier, (item,)))
+        yield from append(state, lambda: acceptance(state, identifier, (item,), tries))
     return current(state, memory_id)
 
 
@@ -195,7 +195,9 @@ def _deletion(state: VaultState, identifier: bytes, item: Proposal, looked: int)
     return Change(entries=(_decision(state, identifier, item, kinds.ACCEPT),))
 
 
-def acceptance(state: VaultState, identifier: bytes, items: Sequence[Proposal]) -> Change:
+def acceptance(
+    state: VaultState, identifier: bytes, items: Sequence[Proposal], tries: Tries
+) -> Change:
     """The change that accepts these versions, each of which follows on the one before.
 
     What has to be written again as the owner's is so in the same append: no server, and nothing
@@ -213,7 +215,8 @@ def acceptance(state: VaultState, identifier: bytes, items: Sequence[Proposal]) 
     wraps = tuple(grant_wraps(state, live, view, last.header, last.key, number))
     marks = _import_marks(state, identifier, memory)
     hide = not view.sealed and _is_hidden(state, identifier, memory)
-    if not (marks or hide or _is_known_to_others(state, memory, items, wraps)):
+    again = bool(marks or hide or _is_known_to_others(state, memory, items, wraps))
+    if not (tries.went_astray(identifier, () if again else wraps) or again):
         back = tuple(_given_back(state, live, opened[0], memory))
         return Change(entries=entries, accepts=accepts, wraps=wraps + back)
     after = memory

@@ -11,6 +11,7 @@ from coffret.flows.grantfeed import ACTIVE
 from coffret.flows.keys import can_open
 from coffret.flows.review import acceptance, overtaken
 from coffret.flows.spoilt import SpoiltError
+from coffret.flows.written import Tries
 from coffret_vault.errors import InputError, OpenError
 from coffret_vault.formats.memory import KEK, parse_header
 from coffret_vault.formats.sharing import CREATE, UPDATE
@@ -42,7 +43,7 @@ def accept_automatically(state: VaultState) -> Flow[int]:
         # Of one, which waits on for the owner to look at.
         with suppress(InputError, OpenError, SpoiltError):
             while items := _next_allowed(state, trusted, memory_id):
-                yield from append(state, partial(_automatic, state, memory_id, items))
+                yield from append(state, partial(_automatic, state, memory_id, items, Tries()))
                 accepted, trusted = accepted + len(items), _trusted(state)
     return accepted
 
@@ -57,11 +58,11 @@ def _trusted(state: VaultState) -> dict[bytes, Grant]:
     }
 
 
-def _automatic(state: VaultState, memory_id: bytes, items: list[Proposal]) -> Change:
+def _automatic(state: VaultState, memory_id: bytes, items: list[Proposal], tries: Tries) -> Change:
     """The change that accepts these, if they are to be accepted unseen still."""
     if not set(items) <= set(_next_allowed(state, _trusted(state), memory_id)):
         raise InputError
-    return acceptance(state, memory_id, items)
+    return acceptance(state, memory_id, items, tries)
 
 
 def _next_allowed(

@@ -19,6 +19,8 @@ from coffret_vault.records.seal import Stamp, make_record, written_memory
 from coffret_vault.store import GrantRow, StoredRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from coffret.flows.state import VaultState
     from coffret_vault.records.memory import Fields
 
@@ -124,7 +126,7 @@ def put_change(state: VaultState, written: list[Written]) -> Change:
 class Tries:
     """A change of memories that are there, which is made anew at each try.
 
-    Their keys may be those of now at each of them: so for whom they went out is told on.
+    Their keys may be the same at each of them: so for whom they went out is told on.
     """
 
     def __init__(self) -> None:
@@ -140,6 +142,16 @@ class Tries:
         for item, before in zip(written, given, strict=True):
             self._given[item.stamp.memory_id] = before | item.given
         return change
+
+    def went_astray(self, memory_id: bytes, wraps: Sequence[Wrap]) -> bool:
+        """Whether a key that nobody chooses here went out for a grant that is not to have it now.
+
+        It goes out for those of these ``wraps`` at this try.
+        """
+        before = self._given.get(memory_id, frozenset())
+        now = frozenset(wrap[0] for wrap in wraps)
+        self._given[memory_id] = before | now
+        return bool(before - now)
 
 
 def _wrapped(state: VaultState, live: list[GrantRow], item: Written) -> tuple[Written, list[Wrap]]:
