@@ -11,13 +11,14 @@ from unittest.mock import patch
 
 import pytest
 
-from adversary.test_what_grants_hold import AFTER, BEFORE, Liar, contents, liar
+from adversary.test_what_grants_hold import contents, liar
 from coffret.flows import access as access_flows
 from coffret.flows.append import append
 from coffret_vault.formats.layout import parse_id
 from coffret_vault.formats.memory import KEK, parse_header
 from coffret_vault.primitives.symmetric import generate_key
 from coffret_vault.records.seal import wrap_memory_key
+from harness.holding import AFTER, BEFORE, Liar
 
 if TYPE_CHECKING:
     from coffret import Access

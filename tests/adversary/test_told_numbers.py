@@ -9,9 +9,10 @@ import httpx
 import msgspec
 import pytest
 
-from adversary.test_what_grants_hold import AFTER, BEFORE, Liar, contents, liar
+from adversary.test_what_grants_hold import contents, liar
 from coffret.flows.http import b64
 from coffret_vault.errors import ConflictError, OpenError
+from harness.holding import AFTER, BEFORE, Liar
 from harness.network import Gate
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from coffret.flows.append import Append, append
-from coffret.flows.freshness import exposed, is_stale, maker
+from coffret.flows.freshness import exposed, is_stale, live_grants, maker, stale_among
 from coffret.flows.grantfeed import ACTIVE, PAUSED, REVOKED, move_grant
 from coffret.flows.http import Request, encode_json
 from coffret.flows.memories import read_id
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from coffret_vault.store import GrantRow
 
 ENDED = "ended"
+_FRESHENED = "freshened"
+"""Where a device keeps how many grants were over when no stale key was left to be written under,
+whatever a server says of who holds which."""
 _KINDS = {PAUSED: kinds.PAUSE, ACTIVE: kinds.RESUME, REVOKED: kinds.REVOKE}
 
 
@@ -118,10 +121,18 @@ def move(state: VaultState, grant_id: str, target: str) -> Flow[None]:
 def freshen(state: VaultState) -> Flow[tuple[int, list[bytes]]]:
     """Give a fresh key to every memory with a stale one that an app is known to write under.
 
+    Where a grant was revoked or has ended since this was done, also to what an app may be able to
+    write to besides: who revoked it, on whichever device, may have been cut off before that.
+
     Returns:
         How many have one, and those that cannot be written again.
     """
-    return (yield from _freshen(state, exposed(state)))
+    over = b"%d" % (len(state.store.grants.all()) - len(live_grants(state)))
+    if (state.store.meta(_FRESHENED) or b"0") == over:
+        return (yield from _freshen(state, exposed(state)))
+    done = yield from _freshen(state, stale_among(state, may_be_exposed(state)))
+    state.store.set_meta(_FRESHENED, over)
+    return done
 
 
 def _freshen(state: VaultState, memories: list[bytes]) -> Flow[tuple[int, list[bytes]]]:

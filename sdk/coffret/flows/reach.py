@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 def may_be_exposed(state: VaultState) -> list[bytes]:
     """As :func:`~coffret.flows.freshness.exposed`, and what apps may be able to write to besides.
 
-    For the moment at which the owner ends a grant: a server may hide from this device that another
-    grant holds what this one held. The device that gave it knows, and looks at every sync.
+    For when a grant is over, by its owner's word or by its time: a server may hide from this device
+    that another grant holds what this one held. The device that gave it knows, and looks at every
+    sync.
     """
     writing = [row for row in live_grants(state) if UPDATE in row.statement().scopes]
     if not writing:
