@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from coffret.flows.access import check_live, check_scope, read_all, update
+from coffret.flows.access import check_scope, read_all, update
 from coffret.flows.creating import create_unseen
+from coffret.flows.owners import check_live
 from coffret.flows.sync import silent
 from coffret.messages import Fate, Planned, exchanges_of, grown, plan_of, report_of
 from coffret_vault.formats.layout import id_text
@@ -46,7 +47,8 @@ def propose_messages(
         QuotaError: the owner's vault takes no more from apps now; what was written stays.
     """
     check_live(state, held)
-    items = exchanges_of(messages_key(state.file.seeds, held.grant.account_id), read, sealed=sealed)
+    key = messages_key(state.file.seeds, held.grant.account_id, held.username)
+    items = exchanges_of(key, read, sealed=sealed)
     shown: Shown = yield from read_all(state, held)
     plan = plan_of(partial(_there, shown), items)
     for fate, scope in ((Fate.CREATE, "create"), (Fate.GROW, "update")):

@@ -232,7 +232,7 @@ def test_an_app_without_a_past_takes_an_older_head(reader: Reader) -> None:
     reader.owner.vault.remember("more", tags=["t"])
     reader.evil.rewrite.clear()
     reader.read()
-    reader.access._state.owners.forget_head(reader.owner.vault._state.account_id)
+    reader.forget_head()
     reader.access = _again(reader)
     reader.evil.rewrite[reader.path] = lambda _: pages[0]
     assert reader.read() == [REAL]

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from coffret.flows.appstate import AppState
-from coffret.flows.ownersfile import OwnersFile
+from coffret.flows.ownersfile import Met, OwnersFile
 from coffret_vault.envelope.signature import signed_head
 from coffret_vault.errors import OwnerKeyChangedError, TrustError
 from coffret_vault.log.judging import verify_evidence
@@ -27,14 +27,13 @@ if TYPE_CHECKING:
 def test_two_that_are_shown_two_logs_at_once_see_it(world: World) -> None:
     """The one that was not quick enough to keep its head does not believe what came with it."""
     reader = Reader(world)
-    state = reader.access._state
-    state.owners.forget_head(reader.owner.vault._state.account_id)
+    reader.forget_head()
     key, kept = reader.owner.vault._state.keys.identity.signing, OwnersFile.keep_head
 
-    def quicker(owners: OwnersFile, signed: SignedHead) -> None:
+    def quicker(owners: OwnersFile, username: str, signed: SignedHead) -> None:
         other = msgspec.structs.replace(signed.head, root=bytes(32))
-        kept(owners, signed_head(key, other))
-        kept(owners, signed)
+        kept(owners, username, signed_head(key, other))
+        kept(owners, username, signed)
 
     with (
         patch.object(OwnersFile, "keep_head", quicker),
@@ -50,7 +49,7 @@ def test_two_that_are_shown_two_logs_at_once_see_it(world: World) -> None:
 def test_two_that_meet_an_owner_by_two_keys_at_once_see_it(world: World, *, by_words: bool) -> None:
     """What the quicker one keeps stays, and the other asks nobody; unless it has the words."""
     owner, app = world.owner(), world.app()
-    state, meet, forged = app._state, OwnersFile.meet, os.urandom(32)
+    state, meet, forged = app._state, OwnersFile.meet, Met(os.urandom(16), os.urandom(32))
     other = AppState(state.path, state.file, state.ambient).owners
 
     def quicker(mine: OwnersFile, username: str, *how: Any, **sure: Any) -> None:
@@ -60,11 +59,11 @@ def test_two_that_meet_an_owner_by_two_keys_at_once_see_it(world: World, *, by_w
     with patch.object(OwnersFile, "meet", quicker):
         if by_words:
             ask(app, owner, owner_words=owner.vault.words)
-            assert other.keys_of(owner.username) != forged
+            assert other.met(owner.username) != forged
             return
         with pytest.raises(OwnerKeyChangedError):
             ask(app, owner)
-    assert other.keys_of(owner.username) == forged
+    assert other.met(owner.username) == forged
     assert app.requests() == []
     ask(app, owner, owner_words=owner.vault.words)
 
@@ -73,17 +72,17 @@ def test_one_that_was_shown_more_meanwhile_holds_up_nobody(world: World) -> None
     """What another process kept in between is asked for again, and goes on from there."""
     reader = Reader(world)
     state = reader.access._state
-    state.owners.forget_head(reader.owner.vault._state.account_id)
+    reader.forget_head()
     other = world.closing(type(reader.app).load(state.path, **world.around()))
     access, once = other.access(reader.app.requests()[-1]), [1]
     kept = OwnersFile.keep_head
 
-    def quicker(owners: OwnersFile, signed: SignedHead) -> None:
+    def quicker(owners: OwnersFile, username: str, signed: SignedHead) -> None:
         if once:
             once.clear()
             reader.owner.vault.remember("more")
             access.memories()
-        kept(owners, signed)
+        kept(owners, username, signed)
 
     with patch.object(OwnersFile, "keep_head", quicker):
         assert reader.read() == [REAL]

@@ -42,6 +42,11 @@ class Reader:
         """What the app is shown."""
         return sorted(memory.content for memory in self.access.memories())
 
+    def forget_head(self) -> None:
+        """Let the app have seen nothing of the owner's log."""
+        owner = self.owner.vault._state
+        self.access._state.owners.forget_head(self.owner.username, owner.account_id)
+
     def refuses(self, change: Callable[[Page], Any], match: str | None = None) -> TrustError:
         """With its page changed so, the app reads nothing; then it reads as before."""
         self.evil.rewrite[self.path] = change

@@ -155,8 +155,9 @@ def test_nobody_can_tell_by_ids_what_was_said(world: World) -> None:
     }
     assert len(made) == 4
     seeds, accounts = apps[0]._state.file.seeds, [_account(owner) for owner in owners]
-    keys = {messages_key(seeds, account).reveal() for account in accounts}
-    assert len(keys) == 2
+    names = [owner.username for owner in owners]
+    keys = {messages_key(seeds, each, name).reveal() for each in accounts for name in names}
+    assert len(keys) == 4
     assert not keys & {seeds[:32], seeds[32:]}
 
 

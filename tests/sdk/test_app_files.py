@@ -13,6 +13,7 @@ import pytest
 from coffret import App
 from coffret.flows import files
 from coffret.flows.appstate import load_app
+from coffret.flows.ownersfile import Met
 from coffret_vault.errors import OwnerKeyChangedError, StoreDamagedError, StoreError
 from harness.world import ask
 
@@ -41,8 +42,8 @@ def test_what_one_process_keeps_no_other_one_forgets(world: World) -> None:
     assert load_app(app._state.path).api_key == key
     assert service.requests() == tool.requests() == sorted((request, other))
     kept = service._state.owners
-    assert kept.keys_of(first.username)
-    assert kept.keys_of(second.username)
+    assert kept.met(first.username)
+    assert kept.met(second.username)
     assert service.access(request).scopes
     assert tool.status(other) == "pending"
 
@@ -52,7 +53,7 @@ def test_an_owner_whom_another_process_met_has_no_other_keys(world: World) -> No
     owner = world.owner()
     app = world.app()
     service = another(world, app)
-    app._state.owners.meet(owner.username, bytes(32))
+    app._state.owners.meet(owner.username, Met(bytes(16), bytes(32)))
     with pytest.raises(OwnerKeyChangedError):
         ask(service, owner)
 

@@ -13,13 +13,14 @@ from unittest.mock import patch
 import pytest
 
 from coffret.flows import ownersfile
-from coffret.flows.ownersfile import Asked, OwnersFile
+from coffret.flows.ownersfile import Asked, Met, OwnersFile
 from coffret_vault.envelope.signature import sign_head
 from coffret_vault.errors import (
     OwnerKeyChangedError,
     StoreDamagedError,
     StoreError,
     StoreFullError,
+    TrustError,
 )
 from coffret_vault.formats.checkpoint import NO_HEAD, Head, SignedHead, parse_head
 from coffret_vault.formats.layout import id_text
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 KEY = SigningKey(generate_key(os.urandom))
 APP, ONE, TWO = b"\7" * 16, b"\1" * 16, b"\2" * 16
+ANA, EVE = Met(ONE, b"\5" * 32), Met(TWO, b"\6" * 32)
 ASKED = Asked(b"request", b"card", b"signature")
 LARGEST = 10**19 - 1
 
@@ -51,7 +53,7 @@ def kept(tmp_path: Path) -> OwnersFile:
 
 def size_of(kept: OwnersFile, account: bytes) -> int:
     """How far an account's log had come; 0 where it was never seen."""
-    last = kept.last_head(account)
+    last = kept.last_head("ana", account)
     return last.head.size if last else 0
 
 
@@ -73,22 +75,23 @@ def steps(kept: OwnersFile) -> int:
 
     with patch("coffret.flows.ownersfile.sqlite3.connect", counting):
         assert kept.asked(id_text(ONE)) == ASKED
-        assert kept.keys_of("ana")
+        assert kept.met("ana") == ANA
         kept.keep(TWO, ASKED)
-        kept.meet("eve", bytes(32), None, sure=True)
+        kept.meet("eve", EVE, EVE)
     return taken
 
 
 def test_an_owner_more_costs_as_much_as_the_first(kept: OwnersFile) -> None:
     """With ten thousand owners, what is looked for or kept is no more work than with one."""
     kept.keep(ONE, ASKED)
-    kept.meet("ana", bytes(32))
+    kept.meet("ana", ANA)
+    kept.meet("eve", EVE)
     before = steps(kept)
     with closing(sqlite3.connect(kept.path)) as database:
         rows = [(os.urandom(16), b"request", b"card", b"signature") for _ in range(10_000)]
         database.executemany(ownersfile._KEEP, rows)
-        owners = [(f"owner-{at}", bytes(32)) for at in range(10_000)]
-        database.executemany("INSERT INTO owners VALUES (?, ?)", owners)
+        owners = [(f"owner-{at}", os.urandom(16), bytes(32)) for at in range(10_000)]
+        database.executemany("INSERT INTO owners VALUES (?, ?, ?)", owners)
         database.commit()
     assert steps(kept) < 2 * before
     assert len(kept.requests()) == 10_002
@@ -96,9 +99,9 @@ def test_an_owner_more_costs_as_much_as_the_first(kept: OwnersFile) -> None:
 
 def test_the_newest_head_is_kept(kept: OwnersFile) -> None:
     """A longer log's head takes the place of a shorter one's, not the reverse, at any length."""
-    assert kept.last_head(ONE) is None
+    assert kept.last_head("ana", ONE) is None
     for size, newest in ((5, 5), (9, 9), (7, 9), (300, 300), (LARGEST, LARGEST), (10, LARGEST)):
-        kept.keep_head(head(ONE, size))
+        kept.keep_head("ana", head(ONE, size))
         assert size_of(kept, ONE) == newest
     assert size_of(kept, TWO) == 0
 
@@ -108,26 +111,28 @@ def test_processes_do_not_make_each_other_forget_a_head(tmp_path: Path, kept: Ow
     other = OwnersFile(tmp_path / "app.json", APP)
     real = OwnersFile.last_head
 
-    def quicker(mine: OwnersFile, account: bytes) -> SignedHead | None:
-        known = real(mine, account)
+    def quicker(mine: OwnersFile, username: str, account: bytes) -> SignedHead | None:
+        known = real(mine, username, account)
         with patch.object(OwnersFile, "last_head", real):
-            other.keep_head(head(ONE, 8))
-            other.keep_head(head(TWO, 9))
+            other.keep_head("ana", head(ONE, 8))
+            other.keep_head("ana", head(TWO, 9))
         return known
 
     with patch.object(OwnersFile, "last_head", quicker):
-        kept.keep_head(head(ONE, 5))
+        kept.keep_head("ana", head(ONE, 5))
     assert (size_of(kept, ONE), size_of(kept, TWO)) == (8, 9)
 
 
 def test_one_owners_log_is_forgotten_at_a_time(kept: OwnersFile) -> None:
     """What is forgotten of one log is kept of another, and a shorter one begins it anew."""
-    kept.forget_head(ONE)
-    kept.keep_head(head(ONE, 9))
-    kept.keep_head(head(TWO, 9))
-    kept.forget_head(ONE)
-    kept.keep_head(head(ONE, 3))
+    kept.forget_head("ana", ONE)
+    kept.keep_head("ana", head(ONE, 9))
+    kept.keep_head("ana", head(TWO, 9))
+    kept.forget_head("ana", ONE)
+    kept.keep_head("ana", head(ONE, 3))
     assert (size_of(kept, ONE), size_of(kept, TWO)) == (3, 9)
+    kept.keep_head("eve", head(ONE, 7))
+    assert size_of(kept, ONE) == 3
 
 
 def test_what_threads_and_processes_write_at_once_is_all_there(
@@ -160,10 +165,10 @@ def test_what_was_opened_before_a_fork_serves_both(kept: OwnersFile) -> None:
             status = 0
         finally:
             os._exit(status)
-    kept.meet("ana", bytes(32))
+    kept.meet("ana", ANA)
     assert os.waitpid(child, 0)[1] == 0
     assert kept.requests() == [id_text(ONE), id_text(TWO)]
-    assert kept.keys_of("ana") == bytes(32)
+    assert kept.met("ana") == ANA
 
 
 def test_only_its_user_reads_it(kept: OwnersFile) -> None:
@@ -178,20 +183,35 @@ def test_only_its_user_reads_it(kept: OwnersFile) -> None:
 
     with kept._writing() as database:
         database.execute("DELETE FROM heads")
-        database.execute("INSERT INTO heads VALUES (?, ?, ?)", (ONE, b"", ""))
+        database.execute("INSERT INTO heads VALUES (?, ?, ?, ?)", ("", ONE, b"", ""))
         seen |= look()
         assert len(list(kept.path.parent.iterdir())) > 1
     assert seen | look() == {0o600}
 
 
-def test_a_change_that_fails_leaves_what_was_there(kept: OwnersFile) -> None:
-    """An owner whom another process met by other keys stays as that one met them."""
-    kept.meet("ana", bytes(32))
+def test_an_owner_is_met_once(kept: OwnersFile) -> None:
+    """Whom another process met by something else stays as that one met them; words replace it."""
+    kept.meet("ana", ANA)
+    other = Met(ONE, bytes(32))
     with pytest.raises(OwnerKeyChangedError):
-        kept.meet("ana", b"\1" * 32)
-    assert kept.keys_of("ana") == bytes(32)
-    kept.meet("ana", b"\1" * 32, sure=True)
-    assert kept.keys_of("ana") == b"\1" * 32
+        kept.meet("ana", other)
+    assert kept.met("ana") == ANA
+    kept.meet("ana", other, ANA)
+    kept.meet("ana", ANA, sure=True)
+    assert kept.met("ana") == ANA
+
+
+def test_an_account_is_one_owner_s(kept: OwnersFile) -> None:
+    """No other name is met by it, but by words, and then the one of before is not known by it."""
+    borrowed = Met(ONE, EVE.keys)
+    kept.meet("ana", ANA)
+    with pytest.raises(TrustError):
+        kept.meet("eve", borrowed)
+    assert kept.met("eve") is None
+    kept.meet("eve", borrowed, sure=True)
+    assert (kept.met("eve"), kept.met("ana")) == (borrowed, None)
+    kept.meet("ana", ANA, sure=True)
+    assert (kept.met("eve"), kept.met("ana")) == (None, ANA)
 
 
 def _emptied(path: Path) -> None:
@@ -217,14 +237,14 @@ def test_damage_is_not_taken_for_nothing_known(
     kept: OwnersFile, damage: Callable[[Path], object]
 ) -> None:
     """An app that cannot read what it knew does not begin anew by itself, nor write over it."""
-    kept.keep_head(head(ONE, 9))
+    kept.keep_head("ana", head(ONE, 9))
     damage(kept.path)
     before = kept.path.read_bytes() if kept.path.exists() else None
     with pytest.raises(StoreDamagedError) as caught:
-        kept.last_head(ONE)
+        kept.last_head("ana", ONE)
     assert caught.value.hint
     with pytest.raises(StoreDamagedError):
-        kept.keep_head(head(ONE, 10))
+        kept.keep_head("ana", head(ONE, 10))
     assert before == (kept.path.read_bytes() if kept.path.exists() else None)
 
 

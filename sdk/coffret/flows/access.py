@@ -17,6 +17,7 @@ from coffret.flows.http import (
     decode_msgpack,
     encode_msgpack,
 )
+from coffret.flows.owners import check_live
 from coffret.flows.readable import Readable, joined, turned_down
 from coffret.flows.witness import (
     check_leaves,
@@ -31,7 +32,6 @@ from coffret_vault.errors import (
     ConflictError,
     FormatError,
     GrantError,
-    GrantExpiredError,
     OpenError,
     QuotaError,
     TrustError,
@@ -170,16 +170,6 @@ def _head(state: AppState, held: Held, seen: int) -> Flow[_HeadAnswer]:
     return decode_msgpack((yield from send(state, request)), _HeadAnswer)
 
 
-def check_live(state: AppState, held: Held) -> None:
-    """Ask for nothing under a grant that is over by this device's clock.
-
-    Raises:
-        GrantExpiredError: it is.
-    """
-    if held.grant.expires <= state.ambient.now():
-        raise GrantExpiredError
-
-
 def _open(state: AppState, held: Held, item: _Item) -> Readable:
     if item.status == "rejected":
         return _turned_down(state, item)
@@ -187,14 +177,14 @@ def _open(state: AppState, held: Held, item: _Item) -> Readable:
     digest = record_digest(item.header, item.envelope)
     if item.accepted:
         check_named(header, digest, item.leaf)
-        seen = state.newest.setdefault(header.account_id, {})
+        seen = state.newest.setdefault((held.username, header.account_id), {})
         check_not_older(seen, id_text(header.memory_id), item.index)
     else:
         check_own(state, header, digest, item.leaf)
     payload, key = _opened(held, header, item)
     memory = to_memory(header, payload, Review(_STATUS[item.status]))
     if item.accepted:
-        state.newest[header.account_id][memory.id] = item.index
+        state.newest[held.username, header.account_id][memory.id] = item.index
     return Readable(memory, header, payload, key, header.version, digest)
 
 

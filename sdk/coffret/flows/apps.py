@@ -123,11 +123,16 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class Held(msgspec.Struct, frozen=True):
-    """A grant that this app verified, with its key, and the card of its owner as it was signed."""
+    """A grant that this app verified, with its key, and the card of its owner as it was signed.
+
+    ``username`` is the owner's, by which the app asked. What the app knows of an owner it knows by
+    that: a card's account id is only what the card says of itself, and may be somebody else's.
+    """
 
     grant: Grant
     key: SecretBytes
     owner: Signed
+    username: str
 
     def __repr__(self) -> str:
         return f"<Held {id_text(self.grant.grant_id)}>"
@@ -197,6 +202,7 @@ def request_access(state: AppState, ask: Ask) -> Flow[str]:
         InputError: the request cannot be made like this.
         WordsError: the server shows an owner whose words are others.
         OwnerKeyChangedError: the server shows other keys of the owner than before.
+        TrustError: it shows another owner, or by the account of one whom this app knows.
     """
     card_bytes, card = yield from _owner(state, ask.username)
     check_owner(state, card, ask.owner_words)
@@ -329,4 +335,4 @@ def _take_up(state: AppState, asked: Asked, owner_words: str | None) -> Flow[Hel
         raise GrantExpiredError
     if answer.state != "active":
         raise _STATES.get(answer.state, GrantError)
-    return Held(grant, key, Signed(asked.card, asked.card_signature))
+    return Held(grant, key, Signed(asked.card, asked.card_signature), card.username)

@@ -20,6 +20,7 @@ from coffret_vault.errors import (
     StoreDamagedError,
     StoreError,
 )
+from coffret_vault.formats.account import ACCOUNT_CARD
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.sharing import MANIFEST, Manifest
 from coffret_vault.formats.unshown import Unshown
@@ -157,8 +158,8 @@ class AppState:
         self.token = ""
         self.owners = OwnersFile(path, self.manifest.app_id)
         self.owners.check()
-        self.newest: dict[bytes, dict[str, int]] = {}
-        """The entry that each memory was last read by: by its account and its id."""
+        self.newest: dict[tuple[str, bytes], dict[str, int]] = {}
+        """The entry that each memory was last read by: by its owner and account, and its id."""
         self.prover = Prover(self.identity.signing, ambient)
 
     def __repr__(self) -> str:
@@ -174,9 +175,10 @@ class AppState:
 
     def forget_log(self, request_id: str) -> None:
         """Forget how far the log of the owner of a request had come. Errors as :meth:`asked`."""
-        account_id = self.asked(request_id).parse().account_id
-        self.owners.forget_head(account_id)
-        self.newest.pop(account_id, None)
+        asked = self.asked(request_id)
+        whose = ACCOUNT_CARD.parse(asked.card).username, asked.parse().account_id
+        self.owners.forget_head(*whose)
+        self.newest.pop(whose, None)
 
     def _change(self, change: Callable[[AppFile], AppFile]) -> None:
         """Change what is in the file now: other processes of the app write it too.

@@ -8,7 +8,6 @@ import msgspec
 
 from coffret.flows.access import (
     Sealed,
-    check_live,
     check_scope,
     now_of,
     read_all,
@@ -18,6 +17,7 @@ from coffret.flows.access import (
 from coffret.flows.again import written_before
 from coffret.flows.batches import batches
 from coffret.flows.memories import NewMemory
+from coffret.flows.owners import check_live
 from coffret.flows.same import TAKEN, chosen_ids, same_creation
 from coffret.flows.sync import silent
 from coffret_vault.errors import ConflictError

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coffret.flows.ownersfile import ASK_FOR_WORDS
-from coffret_vault.errors import OwnerKeyChangedError
+from coffret.flows.ownersfile import ASK_FOR_WORDS, Met
+from coffret_vault.errors import GrantExpiredError, OwnerKeyChangedError, TrustError
 from coffret_vault.formats.account import keys_hash
 from coffret_vault.grants.apps import Signed, verify_account_card
 from coffret_vault.grants.words import check_words
 
 if TYPE_CHECKING:
+    from coffret.flows.apps import Held
     from coffret.flows.appstate import AppState
     from coffret.flows.ownersfile import Asked
     from coffret_vault.formats.account import AccountCard
@@ -19,21 +20,40 @@ if TYPE_CHECKING:
 def check_owner(state: AppState, card: AccountCard, words: str | None) -> None:
     """Go on only with the keys that this app knows of an owner, or that the owner's words are of.
 
-    Without words the keys that the server shows first are kept: from then on no others pass. With
-    words nothing depends on the server, now or earlier: they also replace what was kept.
+    Without words the keys that the server shows first are kept, and the account: from then on no
+    others pass, nor another owner by that account. With words nothing depends on the server, now or
+    earlier: they also replace what was kept.
 
     Raises:
         WordsError: the words are of other keys; what was kept stays.
         OwnerKeyChangedError: they are not the keys that this app knows.
+        TrustError: the account is one of an owner whom this app knows by another name.
     """
-    shown = keys_hash(card.signing_public, card.sealing_public)
-    known = state.owners.keys_of(card.username)  # by whichever process of the app
+    shown = Met(card.account_id, keys_hash(card.signing_public, card.sealing_public))
+    known = state.owners.met(card.username)  # by whichever process of the app
     if words is not None:
-        check_words(words, shown)
+        check_words(words, shown.keys)
     elif known is not None and known != shown:
         raise OwnerKeyChangedError(hint=ASK_FOR_WORDS)
     if known != shown:
         state.owners.meet(card.username, shown, known, sure=words is not None)
+
+
+def check_live(state: AppState, held: Held) -> None:
+    """Ask and sign nothing under a grant that is over, or for an account that is another owner's.
+
+    By this device's clock, and by what this app knows now.
+
+    Raises:
+        GrantExpiredError: it is over.
+        TrustError: since it was taken up, words told this app whose the account is.
+    """
+    if held.grant.expires <= state.ambient.now():
+        raise GrantExpiredError
+    met = state.owners.met(held.username)
+    if met is None or met.account_id != held.grant.account_id:
+        message = "this owner is not known by this account any more; take the grant up again"
+        raise TrustError(message)
 
 
 def check_asked(state: AppState, asked: Asked, words: str | None) -> AccountCard:

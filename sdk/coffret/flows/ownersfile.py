@@ -24,6 +24,7 @@ from coffret_vault.errors import (
     StoreDamagedError,
     StoreError,
     StoreFullError,
+    TrustError,
 )
 from coffret_vault.formats.checkpoint import SignedHead, parse_head
 from coffret_vault.formats.layout import id_text, parse_id
@@ -45,19 +46,23 @@ CREATE TABLE IF NOT EXISTS requests (
     id BLOB PRIMARY KEY, request BLOB NOT NULL, card BLOB NOT NULL, card_signature BLOB NOT NULL,
     token BLOB
 );
-CREATE TABLE IF NOT EXISTS owners (username TEXT PRIMARY KEY, keys BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS owners (
+    username TEXT PRIMARY KEY, account BLOB NOT NULL UNIQUE, keys BLOB NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS heads (
-    account BLOB PRIMARY KEY, size BLOB NOT NULL, note TEXT NOT NULL
+    username TEXT NOT NULL, account BLOB NOT NULL, size BLOB NOT NULL, note TEXT NOT NULL,
+    PRIMARY KEY (username, account)
 ) WITHOUT ROWID;
 """
 _BEGIN = "INSERT INTO about SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM about)"
 _KEEP = "INSERT OR REPLACE INTO requests (id, request, card, card_signature) VALUES (?, ?, ?, ?)"
 _KEEP_HEAD = (
-    "INSERT INTO heads VALUES (?, ?, ?) ON CONFLICT (account) DO UPDATE"
+    "INSERT INTO heads VALUES (?, ?, ?, ?) ON CONFLICT (username, account) DO UPDATE"
     " SET size = excluded.size, note = excluded.note WHERE excluded.size > heads.size"
 )
 _SETTINGS = ("trusted_schema=OFF", "synchronous=FULL", "fullfsync=ON")
 ASK_FOR_WORDS = "Ask the owner for the words that their vault shows."
+_BORROWED = "the server shows as this owner's the account of another one, whom this app knows"
 _DAMAGED = "what this app knows of owners cannot be read"
 _RESTORE = "It is in the file .owners beside the one with the app's keys: restore both from a copy."
 _NOT_USED = "what this app knows of owners cannot be used: it is held, or cannot be written"
@@ -78,6 +83,13 @@ class Asked(msgspec.Struct, frozen=True):
     def id(self) -> str:
         """The request's id, as paths have it."""
         return id_text(self.parse().request_id)
+
+
+class Met(msgspec.Struct, frozen=True):
+    """By what an app knows an owner: their account, and the hash over both public keys."""
+
+    account_id: bytes
+    keys: bytes
 
 
 class OwnersFile:
@@ -127,31 +139,44 @@ class OwnersFile:
         with self._writing() as database:
             database.execute(_KEEP, (request_id, asked.request, asked.card, asked.card_signature))
 
-    def keys_of(self, username: str) -> bytes | None:
-        """The hash over both public keys of an owner; None of one whom this app never met."""
+    def met(self, username: str) -> Met | None:
+        """By what an owner is known; None of one whom this app never met."""
         with self._reading() as database:
-            return _keys_of(database, username)
+            return _met(database, username)
 
     def meet(
-        self, username: str, keys: bytes, instead_of: bytes | None = None, *, sure: bool = False
+        self, username: str, met: Met, instead_of: Met | None = None, *, sure: bool = False
     ) -> None:
-        """Remember by which keys an owner is known, where it is not known by others by now.
+        """Remember by what an owner is known, where it is not something else by now.
 
-        Where that is ``sure``, by the owner's words, these keys take the place of any.
+        Where that is ``sure``, by the owner's words, it takes the place of any, and of whoever was
+        met by that account before: what an app signs for an account is believed to be for its
+        owner, so no other one's card may say that it is of it.
 
         Raises:
-            OwnerKeyChangedError: another process of this app met them by other keys meanwhile.
+            OwnerKeyChangedError: another process of this app met them by something else meanwhile.
+            TrustError: that is the account of an owner whom this app knows by another name.
         """
+        others = "FROM owners WHERE account = ? AND username <> ?"
+        place = met.account_id, username
         with self._writing() as database:
-            if not sure and _keys_of(database, username) not in {instead_of, keys}:
+            if sure:
+                database.execute(f"DELETE {others}", place)
+            elif _met(database, username) not in {instead_of, met}:
                 raise OwnerKeyChangedError(hint=ASK_FOR_WORDS)
-            database.execute("INSERT OR REPLACE INTO owners VALUES (?, ?)", (username, keys))
+            elif database.execute(f"SELECT 1 {others}", place).fetchone():
+                raise TrustError(_BORROWED, hint=ASK_FOR_WORDS)
+            row = username, met.account_id, met.keys
+            database.execute("INSERT OR REPLACE INTO owners VALUES (?, ?, ?)", row)
 
-    def last_head(self, account_id: bytes) -> SignedHead | None:
-        """The newest head of an account's log that was seen; None before the first."""
+    def last_head(self, username: str, account_id: bytes) -> SignedHead | None:
+        """The newest head that was seen of an owner's log; None before the first.
+
+        It is the owner's by their name: their card says the account's id, and could say another's.
+        """
+        query = "SELECT note FROM heads WHERE username = ? AND account = ?"
         with self._reading() as database:
-            query = "SELECT note FROM heads WHERE account = ?"
-            found = database.execute(query, (account_id,)).fetchone()
+            found = database.execute(query, (username, account_id)).fetchone()
         if found is None:
             return None
         try:
@@ -159,19 +184,21 @@ class OwnersFile:
         except FormatError:
             _refuse()
 
-    def keep_head(self, signed: SignedHead) -> None:
+    def keep_head(self, username: str, signed: SignedHead) -> None:
         """Remember a head that was verified, unless one as new is there."""
         account_id, size = signed.head.account_id, signed.head.size
-        known = self.last_head(account_id)
+        known = self.last_head(username, account_id)
         if known is None or known.head.size < size:
+            # Its size in eight bytes: an owner may sign one that no integer of SQLite's holds.
+            row = username, account_id, u64(size), signed.note
             with self._writing() as database:
-                # Its size in eight bytes: an owner may sign one that no integer of SQLite's holds.
-                database.execute(_KEEP_HEAD, (account_id, u64(size), signed.note))
+                database.execute(_KEEP_HEAD, row)
 
-    def forget_head(self, account_id: bytes) -> None:
-        """Forget what was seen of an account's log; the next head that is shown begins it anew."""
+    def forget_head(self, username: str, account_id: bytes) -> None:
+        """Forget what was seen of an owner's log; the next head that is shown begins it anew."""
+        change = "DELETE FROM heads WHERE username = ? AND account = ?"
         with self._writing() as database:
-            database.execute("DELETE FROM heads WHERE account = ?", (account_id,))
+            database.execute(change, (username, account_id))
 
     def index_token(self, request_id: str) -> bytes:
         """What stands for keeping a grant's search index, until a process is told to let go of it.
@@ -248,10 +275,10 @@ def owners_path(app: Path) -> Path:
     return app.with_name(f"{app.name}.owners")
 
 
-def _keys_of(database: sqlite3.Connection, username: str) -> bytes | None:
-    query = "SELECT keys FROM owners WHERE username = ?"
+def _met(database: sqlite3.Connection, username: str) -> Met | None:
+    query = "SELECT account, keys FROM owners WHERE username = ?"
     found = database.execute(query, (username,)).fetchone()
-    return None if found is None else blob(found[0])
+    return None if found is None else Met(*map(blob, found))
 
 
 def _token_of(database: sqlite3.Connection, identifier: bytes) -> bytes | None:

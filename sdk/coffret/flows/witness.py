@@ -38,7 +38,7 @@ _OTHERS = "other programs read with this app's keys all the time; try again"
 
 def last_head(state: AppState, held: Held) -> SignedHead | None:
     """The newest head of the owner's log that this app has seen."""
-    return state.owners.last_head(held.grant.account_id)
+    return state.owners.last_head(held.username, held.grant.account_id)
 
 
 class Headed(Protocol):
@@ -106,7 +106,7 @@ def _take_head(state: AppState, held: Held, known: SignedHead | None, answer: He
             made = _contradiction(about, known, signed)
             keep_evidence(state.path.with_name(FOLDER), made, error)
             raise
-    state.owners.keep_head(signed)
+    state.owners.keep_head(held.username, signed)
     return signed
 
 

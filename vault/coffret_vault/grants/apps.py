@@ -10,6 +10,7 @@ import msgspec
 from coffret_vault.envelope.signature import sign_statement, verify_statement
 from coffret_vault.errors import OpenError, TrustError
 from coffret_vault.formats.account import ACCOUNT_CARD, AccountCard, keys_hash
+from coffret_vault.formats.layout import write_text
 from coffret_vault.formats.sharing import (
     ACCESS_REQUEST,
     GRANT,
@@ -73,16 +74,18 @@ def sign_request(identity: Identity, request: AccessRequest) -> Signed:
     return Signed(message, sign_statement(identity.signing, "access-request", message))
 
 
-def messages_key(seeds: bytes, account_id: bytes) -> SecretBytes:
+def messages_key(seeds: bytes, account_id: bytes, username: str) -> SecretBytes:
     """The key from which the ids of the exchanges follow that an app writes for an owner.
 
-    For each owner another: what two of them said alike has two ids.
+    For each owner another: what two of them said alike has two ids. An account id is what an
+    owner's card says of itself; by the username an app knows of whom it was.
 
     Args:
         seeds: of the app's identity, 64 bytes.
         account_id: the owner's.
+        username: the owner's, as the app asked them by it.
     """
-    return derive(seeds, "messages-key", account_id)
+    return derive(seeds, "messages-key", account_id, write_text(username))
 
 
 def index_key(grant_key: SecretBytes, grant_id: bytes) -> SecretBytes:
