@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -169,6 +171,41 @@ def test_what_was_opened_before_a_fork_serves_both(kept: OwnersFile) -> None:
     assert os.waitpid(child, 0)[1] == 0
     assert kept.requests() == [id_text(ONE), id_text(TWO)]
     assert kept.met("ana") == ANA
+
+
+_WRITES_ON = """
+import pathlib, sys
+from coffret.flows.ownersfile import Asked, OwnersFile
+
+kept = OwnersFile(pathlib.Path(sys.argv[1]), bytes.fromhex(sys.argv[2]))
+for number in range(1_000_000):
+    kept.keep(number.to_bytes(16, "big"), Asked(bytes(3_000), b"card", b"signature"))
+    print(number, flush=True)
+"""
+
+
+def test_what_was_kept_outlives_a_kill(tmp_path: Path, kept: OwnersFile) -> None:
+    """A process that is killed in the middle of writing leaves all that it had said was kept."""
+    command = [sys.executable, "-c", _WRITES_ON, str(tmp_path / "app.json"), APP.hex()]
+    for _ in range(3):
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:  # noqa: S603 - our own
+            assert writer.stdout is not None
+            said = [int(writer.stdout.readline()) for _ in range(20)]
+            writer.kill()
+            writer.communicate()
+        assert set(kept.requests()) >= {id_text(number.to_bytes(16, "big")) for number in said}
+        kept.meet("ana", ANA)
+
+
+def test_any_folder_will_do(tmp_path: Path) -> None:
+    """What is special in an address, as SQLite takes it, is a name like others."""
+    folder = tmp_path / "50% of a?b#c;é"
+    folder.mkdir()
+    made = OwnersFile(folder / "app.json", APP)
+    made.make()
+    made.keep(ONE, ASKED)
+    assert made.requests() == [id_text(ONE)]
+    assert [each.name for each in folder.iterdir()] == ["app.json.owners"]
 
 
 def test_only_its_user_reads_it(kept: OwnersFile) -> None:
