@@ -13,6 +13,7 @@ from coffret_vault.errors import CoffretError, ConflictError, NotFoundError, Tru
 from coffret_vault.formats.author import OWNER
 from coffret_vault.formats.entry import Leaf, parse_leaf
 from coffret_vault.formats.layout import id_text, parse_id
+from coffret_vault.records.memory import to_micros
 from harness.league import (
     HELD,
     SCOPES,
@@ -26,6 +27,7 @@ from harness.network import Evil
 
 if TYPE_CHECKING:
     from coffret import Vault
+    from coffret_vault.records.memory import Memory
     from harness.world import World
 
 LATER = "written later by the owner"
@@ -36,6 +38,12 @@ YEAR = 365 * 86_400 * 1_000_000
 def kept_key(_state: object, opened: Any, _memory: object, **_: object) -> Any:
     """A client that never changes a memory's key."""
     return opened.key, opened.header.key_number
+
+
+def _updated(pen: Pen, memory: Memory) -> None:
+    """A version of the app's behind the owner's first, in which nothing else is strange."""
+    created = to_micros(memory.created)
+    pen.put("by the app", memory_id=memory.id, version=2, created=created)
 
 
 # -- an update under a key of the app's own -----------------------------------------------------
@@ -52,7 +60,7 @@ def test_an_accepted_update_under_an_app_s_own_key_is_written_again(
     _, access = world.granted(owner, app, tags=["t"], scopes=["read", "update"])
     pen = Pen(access)
     with looking_away(HELD):
-        pen.put("by the app", memory_id=memory.id, version=2)
+        _updated(pen, memory)
     owner.vault.sync()
     accepted = owner.vault.accept(memory.id)
     assert accepted is not None
@@ -73,7 +81,7 @@ def test_an_update_under_an_app_s_own_key_is_not_accepted_unseen(world: World, h
     _, access = world.granted(owner, app, tags=["t"], scopes=["update"], auto_accept=True)
     pen = Pen(access)
     with looking_away(HELD):
-        pen.put("by the app", memory_id=memory.id, version=2)
+        _updated(pen, memory)
     owner.vault.sync()
     assert owner.vault.get(memory.id).content == "first"
     assert [item.version for item in owner.vault.pending()] == [2]
@@ -99,7 +107,7 @@ def test_nothing_is_accepted_unseen_under_a_grant_that_does_not_hold_it(world: W
         key = shelf._shelf.one(memory.id).key
         assert key is not None
         with looking_away(HELD):
-            Pen(access, key).put("by the app", memory_id=memory.id, version=2)
+            _updated(Pen(access, key), memory)
     owner.vault.sync()
     assert owner.vault.get(trusted.id).content == "by the app"
     assert owner.vault.get(watched.id).content == "watched"
@@ -118,7 +126,7 @@ def test_a_client_that_takes_over_an_app_s_key_is_read(world: World) -> None:
     _, access = world.granted(owner, app, tags=["t"], scopes=["update"])
     pen = Pen(access)
     with looking_away(HELD):
-        pen.put("by the app", memory_id=diary.id, version=2)
+        _updated(pen, diary)
     owner.vault.sync()
     with (
         patch("coffret.flows.review.overtaken", return_value=False),

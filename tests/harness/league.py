@@ -103,11 +103,13 @@ class Pen:
         author: Author | None = None,
         header_id: bytes | None = None,
         account_id: bytes | None = None,
+        created: int = 0,
+        number: int = 1,
     ) -> str:
         """Write a version under this pen's key, and give the memory's id.
 
         ``author``, ``header_id`` and ``account_id`` are what the header says; the entry says the
-        truth.
+        truth. ``created`` and the key's ``number`` are in the header only.
         """
         state, held = self.access._state, self.access._held
         identifier = state.ambient.new_id() if memory_id is None else parse_id(memory_id)
@@ -115,7 +117,7 @@ class Pen:
         by = Author(self.app_id)
         named = header_id or identifier
         account = account_id or held.grant.account_id
-        stamp = Stamp(account, named, version, 1, author or by, 0, moment)
+        stamp = Stamp(account, named, version, number, author or by, created, moment)
         wrapping = access_flows._wrapping(held)
         record = make_record(stamp, Fields(content=content), self.key, wrapping, random=os.urandom)
         entry = Entry(

@@ -158,7 +158,8 @@ def overtaken(state: VaultState, identifier: bytes, memory: MemoryState, item: P
     """Whether a proposal cannot become current as it is.
 
     Because a later version is current, or because it is not under the current version's key: one
-    that was replaced since, or one that the app made up, which would become the memory's key.
+    that was replaced since, or one that the app made up, which would become the memory's key. Or
+    because it says that the memory was made on another day, of which its owner is shown nothing.
     """
     if item.version < memory.current:
         return True
@@ -168,8 +169,9 @@ def overtaken(state: VaultState, identifier: bytes, memory: MemoryState, item: P
         return False
     proposed = open_record(state, record)
     present = open_current(state, identifier, memory.current, current)
-    same_number = proposed.header.key_number == present.header.key_number
-    return not same_number or proposed.key != present.key
+    then, now = proposed.header, present.header
+    same = (then.key_number, then.created) == (now.key_number, now.created)
+    return not same or proposed.key != present.key
 
 
 def _still_pending(state: VaultState, identifier: bytes, items: Sequence[Proposal]) -> MemoryState:
