@@ -9,6 +9,7 @@ import pytest
 
 from coffret import Fields, Found, Memory, Selection
 from coffret.arguments import approval_of, changed, fields_of, search_of
+from coffret.cli.showing import days
 from coffret.kit import RecoveryKit
 from coffret.sharing import from_wire, shown
 from coffret.shelf import ask_of
@@ -123,3 +124,20 @@ def test_an_approval_takes_only_what_it_knows() -> None:
     assert (narrowing.scopes, given.words, given.check_domain) == (frozenset(["read"]), "w", False)
     with pytest.raises(TypeError, match="exlude"):
         approval_of({"exlude": []})  # type: ignore[typeddict-unknown-key]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (3_600, "1 hour"),
+        (5_400, "2 hours"),
+        (86_399, "1 day"),
+        (86_400, "1 day"),
+        (86_401, "1 day and 1 hour"),
+        (172_799, "2 days"),
+        (30 * 86_400 + 7_200, "30 days and 2 hours"),
+    ],
+)
+def test_no_time_is_shown_shorter_than_it_is(seconds: int, said: str) -> None:
+    """What an app asks for to the second, an owner reads in hours that it does not go beyond."""
+    assert days(timedelta(seconds=seconds)) == said

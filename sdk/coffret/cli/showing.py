@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from coffret.cli.naming import short
@@ -12,7 +13,7 @@ from coffret.sharing import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from coffret.finding import Found
     from coffret.flows.history import Version
@@ -37,10 +38,11 @@ def local_minute(moment: datetime) -> str:
 
 
 def days(span: timedelta) -> str:
-    """A length of time in days, or in hours when it is short."""
-    if span.days:
-        return "1 day" if span.days == 1 else f"{span.days} days"
-    return f"{span.total_seconds() / 3600:g} hours"
+    """A length of time in days and hours, not shorter than it is: an app chooses it to a second."""
+    whole, hours = divmod(-(-span // timedelta(hours=1)), 24)
+    parts = [f"{whole} day{'s' * (whole != 1)}"] if whole else []
+    parts += [f"{hours} hour{'s' * (hours != 1)}"] if hours else []
+    return " and ".join(parts)
 
 
 _BLANK = dict.fromkeys(map(ord, "\u115f\u1160\u2800\u3164\uffa0"), " ")
