@@ -123,6 +123,11 @@ def read_all(state: AppState, held: Held) -> Flow[dict[str, Readable]]:
             what it names does not open.
     """
     check_live(state, held)
+    with state.last_read.of(held.username, held.grant.account_id) as seen:
+        return (yield from _read_all(state, held, seen))
+
+
+def _read_all(state: AppState, held: Held, seen: dict[bytes, int]) -> Flow[dict[str, Readable]]:
     found: dict[str, Readable] = {}
     shown: set[tuple[str, int, str]] = set()
     cursor: str | None = ""
@@ -132,7 +137,7 @@ def read_all(state: AppState, held: Held) -> Flow[dict[str, Readable]]:
         check_leaves(head, decided, page.nodes)
         before = len(shown)
         for item in page.items:
-            readable = _open(state, held, item)
+            readable = _open(state, held, item, seen)
             name = readable.memory.id
             shown.add((name, readable.header.version, item.status))
             found[name] = joined(found.get(name, readable), readable)
@@ -170,21 +175,20 @@ def _head(state: AppState, held: Held, seen: int) -> Flow[_HeadAnswer]:
     return decode_msgpack((yield from send(state, request)), _HeadAnswer)
 
 
-def _open(state: AppState, held: Held, item: _Item) -> Readable:
+def _open(state: AppState, held: Held, item: _Item, seen: dict[bytes, int]) -> Readable:
     if item.status == "rejected":
         return _turned_down(state, item)
     header = parse_header(item.header)
     digest = record_digest(item.header, item.envelope)
     if item.accepted:
         check_named(header, digest, item.leaf)
-        seen = state.newest.setdefault((held.username, header.account_id), {})
-        check_not_older(seen, id_text(header.memory_id), item.index)
+        check_not_older(seen, header.memory_id, item.index)
     else:
         check_own(state, header, digest, item.leaf)
     payload, key = _opened(held, header, item)
     memory = to_memory(header, payload, Review(_STATUS[item.status]))
     if item.accepted:
-        state.newest[held.username, header.account_id][memory.id] = item.index
+        seen[header.memory_id] = item.index
     return Readable(memory, header, payload, key, header.version, digest)
 
 

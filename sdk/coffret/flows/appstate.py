@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from coffret.flows.files import held, write_whole
 from coffret.flows.ids import given_id
+from coffret.flows.lastread import LastRead
 from coffret.flows.ownersfile import OwnersFile
 from coffret.flows.proof import Prover
 from coffret_vault.errors import (
@@ -158,8 +159,7 @@ class AppState:
         self.token = ""
         self.owners = OwnersFile(path, self.manifest.app_id)
         self.owners.check()
-        self.newest: dict[tuple[str, bytes], dict[str, int]] = {}
-        """The entry that each memory was last read by: by its owner and account, and its id."""
+        self.last_read = LastRead()
         self.prover = Prover(self.identity.signing, ambient)
 
     def __repr__(self) -> str:
@@ -178,7 +178,7 @@ class AppState:
         asked = self.asked(request_id)
         whose = ACCOUNT_CARD.parse(asked.card).username, asked.parse().account_id
         self.owners.forget_head(*whose)
-        self.newest.pop(whose, None)
+        self.last_read.forget(*whose)
 
     def _change(self, change: Callable[[AppFile], AppFile]) -> None:
         """Change what is in the file now: other processes of the app write it too.

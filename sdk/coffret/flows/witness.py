@@ -180,7 +180,7 @@ def check_own(state: AppState, header: Header, digest: bytes, leaf: bytes) -> No
     verify_statement(public, "app-entry", parsed.message, parsed.signature)
 
 
-def check_not_older(seen: Mapping[str, int], memory_id: str, leaf: int) -> None:
+def check_not_older(seen: Mapping[bytes, int], memory_id: bytes, leaf: int) -> None:
     """Verify that a memory is not shown as it was before this process read it.
 
     Raises:
