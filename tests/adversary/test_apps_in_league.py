@@ -118,6 +118,29 @@ def test_nothing_is_accepted_unseen_under_a_grant_that_does_not_hold_it(world: W
     assert owner.vault.get(watched.id).content == "by the app"
 
 
+@pytest.mark.attack(39)
+def test_nothing_is_accepted_behind_a_version_that_is_withheld(world: World) -> None:
+    """Of what an app made and its owner accepted, nobody can tell here what an update would be."""
+    owner, app = world.owner(), world.app()
+    _, access = world.granted(owner, app, scopes=["create", "read", "update"])
+    made = access.remember("first", title="private", sealed=True)
+    owner.vault.sync()
+    owner.vault.accept(made.id)
+    pen = Pen(access)
+    _updated(pen, owner.vault.get(made.id))
+    owner.vault.sync()
+    store = owner.vault._state.store
+    (row,) = store.current_records()
+    store.take_away([row])  # as where a server withheld it, which the sync said
+    with pytest.raises(NotFoundError):
+        owner.vault.accept(made.id)
+    owner.vault.sync()
+    accepted = owner.vault.accept(made.id)
+    assert accepted is not None
+    assert (accepted.content, accepted.sealed) == ("by the app", True)
+    assert not pen.opens(owner.vault, made.id)
+
+
 def test_a_client_that_takes_over_an_app_s_key_is_read(world: World) -> None:
     """Control: with both rules about keys off, the app reads what the owner writes later."""
     owner, app = world.owner(), world.app()

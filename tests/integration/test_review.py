@@ -208,6 +208,24 @@ def test_an_app_is_told_when_the_owner_was_faster(either: World) -> None:
         either.face.waiting(inner._driver.run)(flow)
 
 
+def test_what_waits_behind_what_was_accepted_stops_no_sync(either: World) -> None:
+    """Where an owner took a later version while a grant was paused, the first one waits on."""
+    owner, app = either.owner(), either.app()
+    scopes = ["create", "read", "update"]
+    grant_id, access = either.granted(owner, app, scopes=scopes, auto_accept=True)
+    made = access.remember("first")
+    access.update(made.id, content="second")
+    owner.vault.pause(grant_id)
+    owner.vault.accept(made.id, 2)
+    owner.vault.resume(grant_id)
+    owner.vault.sync()
+    assert [item.version for item in owner.vault.pending()] == [1]
+    assert owner.vault.get(made.id).content == "second"
+    access.remember("more")
+    owner.vault.sync()
+    assert {memory.content for memory in owner.vault.list()} == {"second", "more"}
+
+
 def test_auto_accept_takes_in_creations_and_changes_but_no_deletions(either: World) -> None:
     """Under a grant that the owner trusts, writings count after a sync; deletions still wait."""
     owner, app = either.owner(), either.app()

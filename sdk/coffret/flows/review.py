@@ -136,7 +136,7 @@ def accept(state: VaultState, memory_id: str, version: int | None = None) -> Flo
         The memory as it is now; None when what was accepted is its deletion.
 
     Raises:
-        NotFoundError: nothing of it waits.
+        NotFoundError: nothing of it waits; or what is current is not here, and has to be synced.
         ConflictError: it cannot be opened, so it can only be rejected. Or it is a deletion, and the
             memory was changed after it was proposed, or on another device meanwhile.
     """
@@ -160,13 +160,16 @@ def overtaken(state: VaultState, identifier: bytes, memory: MemoryState, item: P
     Because a later version is current, or because it is not under the current version's key: one
     that was replaced since, or one that the app made up, which would become the memory's key. Or
     because it says that the memory was made on another day, of which its owner is shown nothing.
+
+    Raises:
+        NotFoundError: the current version is not here, so it cannot be told: a server withheld it.
     """
     if item.version < memory.current:
         return True
     record = state.store.record(identifier, item.version)
-    current = state.store.record(identifier, memory.current)
-    if record is None or current is None:
+    if record is None or not memory.current:
         return False
+    current = _record(state, identifier, memory.current)
     proposed = open_record(state, record)
     present = open_current(state, identifier, memory.current, current)
     then, now = proposed.header, present.header

@@ -98,8 +98,8 @@ def _allows(
     memory = state.store.state(memory_id)
     if memory is None or grant.app_id != item.app_id:
         return False
-    if item.version == 1:
-        return CREATE in grant.scopes
+    if item.version == 1:  # behind which its owner may have accepted a later one
+        return CREATE in grant.scopes and not memory.current
     number = state.store.grants.holders(memory_id).get(grant.grant_id)
     header = _header(state, memory_id, item.version)
     if header is None or UPDATE not in grant.scopes:
