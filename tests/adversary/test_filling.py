@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -159,3 +160,46 @@ def _without_records(status: str) -> Any:
         return [msgspec.structs.replace(item, record=None, status=status) for item in found]
 
     return items
+
+
+def _full(vault: Vault) -> None:
+    """Remember things, ever smaller ones, until there is no room for any."""
+    for size in (4_000, 1_000, 1):
+        with suppress(QuotaError):
+            while True:
+                vault.remember("x" * size)
+
+
+@pytest.mark.attack(61)
+def test_what_a_full_account_has_no_room_to_take_in_stops_no_sync(narrow: World) -> None:
+    """What an app wrote plain, to be sealed as it is accepted, waits for its owner and for room."""
+    owner = narrow.owner()
+    owner.vault.set_settings(sealed=True)
+    first = owner.vault.remember("x" * 2_000)
+    scopes = {"create", "read"}
+    _, access = narrow.granted(owner, narrow.app(), scopes=scopes, auto_accept=True)
+    made = access.remember("y" * 700, title="shows", sealed=False)
+    _full(owner.vault)
+    owner.vault.sync()
+    assert [item.memory_id for item in owner.vault.pending()] == [made.id]
+    owner.vault.forget(first.id)
+    owner.vault.sync()
+    assert owner.vault.pending() == []
+    assert owner.vault.get(made.id).sealed
+
+
+@pytest.mark.attack(55, 61)
+def test_keys_that_a_full_account_has_no_room_for_are_said(narrow: World) -> None:
+    """A sync names what an app may write to under a key that others know, and is done."""
+    owner = narrow.owner()
+    memory = owner.vault.remember("m" * 2_000)
+    first = owner.vault.remember("x" * 4_000)
+    narrow.granted(owner, narrow.app(), scopes={"read"}, duration=timedelta(hours=2))
+    other = narrow.app("B", "https://b.example")
+    narrow.granted(owner, other, scopes={"read", "update"}, memories={memory.id})
+    _full(owner.vault)
+    narrow.clock.forward(hours=3)
+    assert owner.vault.sync().unwritten == (memory.id,)
+    owner.vault.forget(first.id)
+    assert owner.vault.sync().unwritten == ()
+    assert owner.vault.get(memory.id).version == 2

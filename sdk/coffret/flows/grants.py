@@ -16,7 +16,13 @@ from coffret.flows.sync import silent
 from coffret.flows.waiting import settle
 from coffret.flows.written import Change
 from coffret.sharing import GrantInfo, app_info, from_wire, shown
-from coffret_vault.errors import ConflictError, GrantRevokedError, InputError, NotFoundError
+from coffret_vault.errors import (
+    ConflictError,
+    GrantRevokedError,
+    InputError,
+    NotFoundError,
+    QuotaError,
+)
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.author import OWNER
 from coffret_vault.formats.entry import Entry
@@ -128,10 +134,14 @@ def freshen(state: VaultState) -> Flow[tuple[int, list[bytes]]]:
         How many have one, and those that cannot be written again.
     """
     over = b"%d" % (len(state.store.grants.all()) - len(live_grants(state)))
-    if (state.store.meta(_FRESHENED) or b"0") == over:
-        return (yield from _freshen(state, exposed(state)))
-    done = yield from _freshen(state, stale_among(state, may_be_exposed(state)))
-    state.store.set_meta(_FRESHENED, over)
+    looked = (state.store.meta(_FRESHENED) or b"0") == over
+    memories = exposed(state) if looked else stale_among(state, may_be_exposed(state))
+    try:
+        done = yield from _freshen(state, memories)
+    except QuotaError:  # to be said with what else cannot be written: a sync does not stop at it
+        return 0, stale_among(state, memories)
+    if not looked:
+        state.store.set_meta(_FRESHENED, over)
     return done
 
 

@@ -64,7 +64,8 @@ class SyncReport(msgspec.Struct, frozen=True):
     """What a sync brought: how many log entries and records were new.
 
     ``unwritten`` are memories which an app may write to under a key that others know, because they
-    cannot be written again under a fresh one. There are none unless something is wrong with them.
+    cannot be written again under a fresh one. There are none unless something is wrong with them,
+    or the account is full.
     ``unkept`` counts the changes that waited on this device and were given up: ``Vault.unkept()``.
     """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from coffret.flows.keys import can_open
 from coffret.flows.review import acceptance, overtaken
 from coffret.flows.spoilt import SpoiltError
 from coffret.flows.written import Tries
-from coffret_vault.errors import InputError, OpenError
+from coffret_vault.errors import InputError, OpenError, QuotaError
 from coffret_vault.formats.memory import KEK, parse_header
 from coffret_vault.formats.sharing import CREATE, UPDATE
 
@@ -28,23 +27,32 @@ if TYPE_CHECKING:
 
 _TOGETHER = 100
 """So many versions of one memory are accepted in one append at the most."""
+_TOO_OFTEN = 8
+"""After so many that there was no room for, no more are tried at a sync: apps may write many."""
 
 
 def accept_automatically(state: VaultState) -> Flow[int]:
     """Accept what apps wrote under grants for which the owner chose that; give how many.
 
     What does not open stays pending, and so do deletions, what was overtaken, and what was written
-    before the version that it would take the place of: they are the owner's to look at.
+    before the version that it would take the place of: they are the owner's to look at. So does
+    what has to be written again, and the account has no room for: no sync stops at it.
     """
-    accepted, trusted = 0, _trusted(state)
+    accepted, refused, trusted = 0, 0, _trusted(state)
     if not trusted or state.is_locked:
         return accepted
     for memory_id, _ in state.store.states(pending=True):
         # Of one, which waits on for the owner to look at.
-        with suppress(InputError, OpenError, SpoiltError):
+        try:
             while items := _next_allowed(state, trusted, memory_id):
                 yield from append(state, partial(_automatic, state, memory_id, items, Tries()))
                 accepted, trusted = accepted + len(items), _trusted(state)
+        except QuotaError:
+            refused += 1
+            if refused == _TOO_OFTEN:
+                break
+        except (InputError, OpenError, SpoiltError):
+            continue
     return accepted
 
 
