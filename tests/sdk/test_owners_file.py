@@ -344,6 +344,14 @@ def test_a_full_disk_is_said(kept: OwnersFile) -> None:
     assert kept.requests() == []
 
 
+def test_a_folder_that_takes_no_journal_is_said(kept: OwnersFile) -> None:
+    """What cannot be written is not said to be damaged."""
+    kept.path.with_name(f"{kept.path.name}-journal").mkdir()
+    with pytest.raises(StoreError) as caught:
+        kept.keep(TWO, ASKED)
+    assert not isinstance(caught.value, StoreDamagedError)
+
+
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
     """Where it cannot be made, that is an error of the store."""
     with pytest.raises(StoreError):

@@ -238,7 +238,7 @@ class OwnersFile:
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
         where = f"{self.path.absolute().as_uri()}?mode=rw"
-        with _mapped():
+        with _mapped(self.path):
             opened = sqlite3.connect(where, uri=True, timeout=_PATIENCE, isolation_level=None)
             with closing(opened) as database:
                 for setting in _SETTINGS:
@@ -300,7 +300,7 @@ def _refuse() -> NoReturn:
 
 
 @contextmanager
-def _mapped() -> Iterator[None]:
+def _mapped(path: Path) -> Iterator[None]:
     """Turn what SQLite says into our errors."""
     try:
         yield
@@ -308,7 +308,8 @@ def _mapped() -> Iterator[None]:
         name = getattr(error, "sqlite_errorname", "")
         if name == "SQLITE_FULL":
             raise StoreFullError from None
-        if name in {"SQLITE_CORRUPT", "SQLITE_ERROR", "SQLITE_CANTOPEN"}:
+        missing = name.startswith("SQLITE_CANTOPEN") and not path.exists()
+        if missing or name in {"SQLITE_CORRUPT", "SQLITE_ERROR"}:
             _refuse()
         raise StoreError(_NOT_USED) from None
     except (sqlite3.DatabaseError, UnicodeDecodeError):
