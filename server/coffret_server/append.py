@@ -1,7 +1,6 @@
 """The owner's append: checked as far as its bytes go, then applied in one transaction."""
 
 from collections.abc import Sequence
-from hashlib import sha256
 from typing import Annotated, Final, TypeVar
 from uuid import UUID
 
@@ -286,7 +285,7 @@ def log_moved(state: State, prepared: Prepared) -> ProblemError:
     code, current = "log-moved", {"size": state.size, "head": state.head}
     problem = ProblemError(code, "read what is new and try again", current=current)
     if parse_head(state.head).size <= prepared.base < state.size:
-        problem.overtaken = Overtaken(prepared.account, sha256(prepared.text.encode()).digest())
+        problem.overtaken = Overtaken(prepared.account, prepared.base)
     return problem
 
 

@@ -112,13 +112,13 @@ async def test_two_owners_who_come_too_late_wait_for_nothing_of_each_other(
     storage: Storage = stand.app.state.services.storage
     both = [(await stand.sign_up(name)).account.bytes for name in ("ada", "grace")]
 
-    def late(account: bytes, head: bytes) -> Awaitable[None]:
-        found = quiet.Overtaken(account, head)
+    def late(account: bytes, base: int) -> Awaitable[None]:
+        found = quiet.Overtaken(account, base)
         return storage.submit(lambda tx: quiet.begin(tx, found, stand.clock.now))
 
     monkeypatch.setattr(purging, "AT_ONCE", 0)
     for account in reversed(both):
-        await late(account, b"first")
+        await late(account, 1)
         stand.clock.advance(60)
     monkeypatch.setattr(purging, "AT_ONCE", 1)
     spent = [asyncio.Event(), asyncio.Event()]
@@ -133,7 +133,7 @@ async def test_two_owners_who_come_too_late_wait_for_nothing_of_each_other(
         return found
 
     monkeypatch.setattr("coffret_server.quiet.spend", in_turn)
-    await asyncio.gather(*(late(account, b"second") for account in both))
+    await asyncio.gather(*(late(account, 2) for account in both))
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)

@@ -74,7 +74,7 @@ async def test_a_refused_append_that_is_sent_again_silences_apps_once(
     """Whoever heard it, or has a session of the owner's in hand, cannot keep apps waiting by it.
 
     Until the owner's next head it stays one that came too late. An append that the owner signs
-    anew has its turn each time.
+    anew has its turn, if they read what is new: what builds on no more can only be refused.
     """
     owner, app = await stand.sign_up(), await stand.new_app()
     grant = await stand.grant(owner, app)
@@ -87,11 +87,45 @@ async def test_a_refused_append_that_is_sent_again_silences_apps_once(
         assert code(await stand.send("POST", "/log", late, owner.token)) == (409, "log-moved")
         unheard += await write(stand, owner, app, grant)
     assert len(unheard) == 4
+    owner.follow(unheard[:1])
     anew = owner.put(owner.memory())
     assert code(await stand.send("POST", "/log", anew, owner.token)) == (409, "log-moved")
     assert await write(stand, owner, app, grant) == []
-    owner.follow(unheard)
+    clock.advance(3)
+    assert code(await stand.send("POST", "/log", late, owner.token)) == (409, "log-moved")
+    unheard += await write(stand, owner, app, grant)
+    assert len(unheard) == 5
+    owner.follow(unheard[1:])
     await stand.remember(owner)
+
+
+@pytest.mark.attack(61)
+async def test_an_owner_who_comes_too_late_on_purpose_fills_no_database(stand: Stand) -> None:
+    """However many appends they sign that can only be refused, what is kept of these is one row.
+
+    It counts to no quota, and would be kept for a day.
+    """
+    owner, app = await stand.sign_up(), await stand.new_app()
+    grant = await stand.grant(owner, app)
+    unheard = await write(stand, owner, app, grant)
+    storage = stand.app.state.services.storage
+
+    async def kept() -> int:
+        rows = "SELECT COUNT(*) FROM used_nonces WHERE account_id = ?"
+        return int((await storage.one(rows, owner.account.bytes))[0])
+
+    async def come_too_late() -> int:
+        for _ in range(4):
+            late = owner.put(owner.memory())
+            assert code(await stand.send("POST", "/log", late, owner.token)) == (409, "log-moved")
+        return await kept()
+
+    before = await come_too_late()
+    for _ in range(3):
+        stand.clock.advance(3)
+        owner.follow(unheard)
+        unheard = await write(stand, owner, app, grant)
+        assert await come_too_late() == before
 
 
 @pytest.mark.attack(56)
