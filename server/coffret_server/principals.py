@@ -13,6 +13,7 @@ import msgspec
 
 from coffret_server import tokens
 from coffret_server.append import Vault
+from coffret_server.noting import note
 from coffret_server.problems import SESSION_ENDED, ProblemError, refuse
 from coffret_server.proofs import thumbprint
 from coffret_server.signatures import Verifier
@@ -198,7 +199,7 @@ class Principals:
                 session,
             )
 
-        await self._storage.submit(mark)
+        await note(self._storage, mark)
 
     async def _app(self, token: str) -> AppCaller:
         given = tokens.read_app_token(self._jwt_key, token)

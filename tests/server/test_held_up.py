@@ -190,3 +190,20 @@ async def test_what_an_app_waits_for_with_is_over_when_it_comes(stand: Stand) ->
         stand.clock.advance(DAY)
     assert code(await sent[0]) == (401, "unauthenticated")
     assert code(await sent[1]) == (403, "grant-expired")
+
+
+@pytest.mark.attack(61)
+async def test_a_device_reads_while_its_session_is_held(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When it was seen is noted another time, and a token is given though its key's row is held."""
+    monkeypatch.setattr("coffret_server.noting.PATIENCE", 0.01)
+    owner, app = await stand.sign_up(), await stand.new_app()
+    stand.clock.advance(3_600)
+    async with held(stand, owner, "sessions"):
+        assert (await stand.get("/sync", owner.token)).status_code == 200
+    connection = await asyncpg.connect(stand.database)
+    async with connection.transaction(), asyncio.timeout(SECONDS):
+        await connection.execute("SELECT 1 FROM api_keys FOR UPDATE")
+        assert (await stand.take_token(app)).status_code == 200
+    await connection.close()

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 from uuid import UUID, uuid4
 
 from fastapi import Request
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 from starlette.responses import Response
 
 from coffret_server import challenges, failures, gate, tokens
@@ -25,6 +25,7 @@ from coffret_server.control.web import (
 )
 from coffret_server.data.call import shown
 from coffret_server.limits import network
+from coffret_server.noting import note
 from coffret_server.problems import ProblemError, refuse
 from coffret_server.proofs import STALE, thumbprint
 from coffret_server.purging import purge
@@ -114,6 +115,7 @@ _ADD_SESSION: Final = (
     "INSERT INTO sessions (account_id, session_id, token_hash, session_key, address, network,"
     " created, last_seen, expires, name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_USED: Final = "UPDATE api_keys SET last_used = ? WHERE app_id = ? AND key_id = ?"
 
 SESSIONS_LIMIT: Final = 500
 """Of an account, as many as one list has. Whoever logs in is never refused for it."""
@@ -312,12 +314,7 @@ async def _token(
         holder = Verifier((await session.get_one(App, app)).signing_key)
     services.proofs.check(sent, "", holder)
     proven()
-    async with services.storage.write() as session:
-        await session.execute(
-            update(ApiKey)
-            .where(ApiKey.app_id == app, ApiKey.key_id == found[0].key_id)
-            .values(last_used=now)
-        )
+    await note(services.storage, lambda tx: tx.run(_USED, now, app, found[0].key_id))
     seconds, issued = services.settings.token_seconds, now // 1_000_000
     if found[0].expires is not None:
         seconds = min(seconds, -(-found[0].expires // 1_000_000) - issued)

@@ -1,9 +1,7 @@
 """What happens inside a grant: the owner's wraps, and an app's reading."""
 
-import asyncio
 import base64
 import binascii
-import contextlib
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, NamedTuple
 from uuid import UUID
@@ -15,6 +13,7 @@ from coffret_server.append import Wrap, add_wrap
 from coffret_server.data.call import FARTHEST, PAGE_BYTES, Call, Reply
 from coffret_server.data.tree import read_hashes
 from coffret_server.ledger import Ledger
+from coffret_server.noting import note
 from coffret_server.problems import malformed, refuse
 from coffret_server.purging import purge
 from coffret_server.rows import load_state
@@ -62,8 +61,6 @@ _OWN_ROWS: Final = (
 )
 _UNHELD: Final = "SELECT 1 FROM grants WHERE account_id = ? AND grant_id = ?"
 _MARK_READ: Final = "UPDATE grants SET last_read = ? WHERE account_id = ? AND grant_id = ?"
-_PATIENCE: Final = 3.0
-"""Seconds for which who reads waits for those who write: longer than a disk takes."""
 
 
 class WrapsBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -327,9 +324,7 @@ async def _mark_read(call: Call, grant: grants.Grant, now: int) -> None:
         if await tx.one(_UNHELD + _skip(tx), *place) is not None:
             await tx.run(_MARK_READ, now, *place)
 
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_PATIENCE):
-            await call.services.storage.submit(job)
+    await note(call.services.storage, job)
 
 
 def _skip(tx: Tx) -> str:
