@@ -231,7 +231,7 @@ async def apply(
     expected: Sequence[Expected] = (),
     *,
     now: int,
-    session: bytes | None = None,
+    session: bytes | None,
 ) -> Applied:
     """Apply an append in the caller's transaction.
 
@@ -240,7 +240,7 @@ async def apply(
         prepared: what `prepare` gave.
         expected: the entries beside those of memories that the append must have, no more, no fewer.
         now: µs, for grants that have ended.
-        session: the session that it came by, if nobody looked yet whether that was ended.
+        session: by which it came, and which must stand when its turn comes; None for a new account.
 
     Raises:
         ProblemError: `session-ended`; `log-moved` if the log is not at `base`, or brings no entries

@@ -187,13 +187,27 @@ class State(msgspec.Struct, frozen=True):
     quota_bytes: int
 
 
-async def load_state(tx: Tx, account: bytes, session: bytes | None = None) -> State:
+_HOLD: Final = "SELECT 1 FROM logs WHERE account_id = ?"
+_SESSION_STANDS: Final = "SELECT 1 FROM sessions WHERE account_id = ? AND session_id = ?"
+
+
+async def check_session(tx: Tx, account: bytes, session: bytes) -> None:
+    """Refuse what is done by a session that ended while it waited for what is locked.
+
+    Raises:
+        ProblemError: `session-ended`.
+    """
+    if await tx.one(_SESSION_STANDS, account, session) is None:
+        refuse(*SESSION_ENDED)
+
+
+async def load_state(tx: Tx, account: bytes, session: bytes | None) -> State:
     """Lock and read where an account's log stands.
 
     Args:
         tx: the transaction.
         account: whose log.
-        session: the session that must not have ended; None if that was looked up.
+        session: by which it is asked for; None where the account is being made.
 
     Raises:
         ProblemError: `session-ended`; so is every one whose account was deleted meanwhile.
@@ -205,13 +219,19 @@ async def load_state(tx: Tx, account: bytes, session: bytes | None = None) -> St
 
 
 async def find_state(tx: Tx, account: bytes, session: bytes | None = None) -> State | None:
-    """As `load_state`; None where there is no such account, or its session has ended."""
+    """As `load_state`; None where there is no such account, or its session has ended.
+
+    For the lock it may have to wait, and PostgreSQL shows a statement other tables as they were
+    before that: a session that ended meanwhile, or a key that was replaced, in one that comes then.
+    """
+    if tx.for_update:
+        await tx.one(_HOLD + tx.for_update, account)
     row = await tx.one(
-        "SELECT (SELECT signing_key FROM accounts a WHERE a.account_id = logs.account_id),"  # noqa: S608 - no value is put into the text
+        "SELECT (SELECT signing_key FROM accounts a WHERE a.account_id = logs.account_id),"
         " size, frontier, head, base, memories, bytes, quota_memories, quota_bytes,"
         " (SELECT COUNT(*) FROM sessions s"
         " WHERE s.account_id = logs.account_id AND s.session_id = ?)"
-        " FROM logs WHERE account_id = ?" + tx.for_update,
+        " FROM logs WHERE account_id = ?",
         session or b"",
         account,
     )

@@ -230,7 +230,7 @@ async def _begin_log(
     expected += [_added(raw, slot) for raw, slot in zip(body.keyslots, slots, strict=True)]
     if any(entry.kind == _SETTINGS for entry in ready.entries):
         expected.append(_settled(ready, 1))
-    await apply(await session_tx(session), ready, expected, now=now)
+    await apply(await session_tx(session), ready, expected, now=now, session=None)
 
 
 async def _explain(services: Services, card: identity.Card) -> None:
@@ -323,7 +323,7 @@ async def replace_keyslots(
         kept_identity = (account.identity_generation, account.identity)
         if (body.identity.generation, body.identity.envelope) != kept_identity:
             refuse("invalid-input", "another identity takes a key change")
-        applied = await apply(tx, ready, expected, now=services.clock())
+        applied = await apply(tx, ready, expected, now=services.clock(), session=owner.session)
         if not applied.repeated:
             await session.execute(delete(Keyslot).where(Keyslot.account_id == owner.account))
             rows = slot_rows(owner.account, body.keyslots, slots)
@@ -348,12 +348,12 @@ async def settle(body: SettingsBody, owner: CurrentOwner, services: CurrentServi
     ready = prepared(body.append, owner)
     async with services.storage.write() as session:
         tx = await session_tx(session)
-        state = await load_state(tx, owner.account)
+        state = await load_state(tx, owner.account, owner.session)
         last = await tx.one(_LAST_SETTINGS, owner.account)
         repeated = state.head == ready.text and last is not None and last[0] >= ready.base
         if not repeated:
             expected = [_settled(ready, 1 if last is None else last[1] + 1)]
-            await apply(tx, ready, expected, now=services.clock())
+            await apply(tx, ready, expected, now=services.clock(), session=owner.session)
     return nothing()
 
 

@@ -28,7 +28,7 @@ from coffret_server.control.web import (
 )
 from coffret_server.principals import AppCaller, Owner
 from coffret_server.problems import refuse
-from coffret_server.rows import load_state
+from coffret_server.rows import check_session, load_state
 from coffret_server.schema import AccessRequest, App, Grant, GrantWrap
 from coffret_server.storage import session_tx
 
@@ -182,6 +182,7 @@ async def activate(grant_id: PathId, owner: CurrentOwner, services: CurrentServi
     """Put a grant in force, when its wraps are uploaded."""
     async with services.storage.write() as session:
         row = await _own(session, grant_id, owner)
+        await check_session(await session_tx(session), owner.account, owner.session)
         state = rules.state_at(row.state, row.expires, services.clock())
         if state not in {rules.ACTIVATING, rules.ACTIVE}:
             refuse("conflict", "the grant is not being set up")
@@ -198,7 +199,7 @@ async def change_state(
     now = services.clock()
     async with services.storage.write() as session:
         tx = await session_tx(session)
-        await load_state(tx, owner.account)  # first, as key changes do
+        await load_state(tx, owner.account, owner.session)  # first, as key changes do
         row = await _own(session, grant_id, owner)
         digest = sha256(row.grant).digest()
         expected = Expected(_ENTRY_OF[body.state], grant_id, row.changes + 1, digest)
@@ -206,7 +207,7 @@ async def change_state(
             return answer({"state": body.state})
         if rules.state_at(row.state, row.expires, now) not in _FROM[body.state]:
             refuse("conflict", "the grant cannot go from its state to that one")
-        await apply(tx, ready, [expected], now=now)
+        await apply(tx, ready, [expected], now=now, session=owner.session)
         row.state, row.changes = body.state, row.changes + 1
     return answer({"state": body.state})
 

@@ -153,14 +153,14 @@ async def change_keys(body: ChangeBody, owner: CurrentOwner, services: CurrentSe
         before = account.card
         _check_card(account, card)
         _check_succession(account, body)
-        await _check_unmoved(await session_tx(session), owner.account, ready)
+        await _check_unmoved(await session_tx(session), owner, ready)
         expected = [_rotation(account, body)]
         expected += await _replace_slots(session, owner.account, body.keyslots, slots)
         tx = await session_tx(session)
         expected += await _end_grants(tx, owner.account, body)
         _replace_account(account, card, body)
         tx = await session_tx(session)
-        await apply(tx, ready, expected, now=services.clock())
+        await apply(tx, ready, expected, now=services.clock(), session=owner.session)
         await _rewrap(tx, owner, body, ready.head.size)
         session.add(_step(owner.account, body, before))
         await _end_the_rest(session, owner.account, owner.session)
@@ -168,9 +168,9 @@ async def change_keys(body: ChangeBody, owner: CurrentOwner, services: CurrentSe
     return nothing()
 
 
-async def _check_unmoved(tx: Tx, account: bytes, ready: Prepared) -> None:
+async def _check_unmoved(tx: Tx, owner: Owner, ready: Prepared) -> None:
     """Say that others wrote before anything is compared with what they may have changed."""
-    state = await load_state(tx, account)
+    state = await load_state(tx, owner.account, owner.session)
     if state.size != ready.base:
         raise log_moved(state, ready)
 

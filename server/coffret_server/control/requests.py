@@ -45,7 +45,7 @@ from coffret_server.control.web import (
 )
 from coffret_server.principals import AppCaller, Owner
 from coffret_server.problems import refuse
-from coffret_server.rows import load_state
+from coffret_server.rows import check_session, load_state
 from coffret_server.schema import AccessRequest, Account, App, Grant
 from coffret_server.services import Services
 from coffret_server.storage import session_tx
@@ -270,6 +270,7 @@ async def _deny(request_id: bytes, owner: Owner, services: Services) -> Response
     now = services.clock()
     async with services.storage.write() as session:
         row = await _find(session, request_id, owner, lock=True)
+        await check_session(await session_tx(session), owner.account, owner.session)
         if row.state != "denied":
             row = await _find_pending(session, request_id, owner, now)
             row.state, row.decided = "denied", now
@@ -290,7 +291,8 @@ async def _approve(
     now = services.clock()
     try:
         async with services.storage.write() as session:
-            await load_state(await session_tx(session), owner.account)  # first, as key changes do
+            tx = await session_tx(session)
+            await load_state(tx, owner.account, owner.session)  # first, as key changes do
             row = await _find(session, request_id, owner, lock=True)
             if row.state != "approved" or row.grant_id != grant_id:
                 row = await _find_pending(session, request_id, owner, now)
@@ -299,7 +301,8 @@ async def _approve(
                 await rules.check_number(await session_tx(session), owner.account)
                 session.add(_grant_row(body, statement, row, now))
                 row.state, row.decided, row.grant_id = "approved", now, grant_id
-                await apply(await session_tx(session), ready, expected, now=now)
+                tx = await session_tx(session)
+                await apply(tx, ready, expected, now=now, session=owner.session)
     except IntegrityError:
         refuse("conflict", "a grant of that id exists")
     return answer({"state": "approved", "grant_id": statement.grant})

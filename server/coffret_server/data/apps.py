@@ -128,7 +128,7 @@ async def add_wraps(call: Call) -> Reply:
     now = call.services.clock()
 
     async def job(tx: Tx) -> None:
-        ledger = Ledger(tx, owner.account, await load_state(tx, owner.account))
+        ledger = Ledger(tx, owner.account, await load_state(tx, owner.account, owner.session))
         await call.spend_proof(tx, owner.account)  # what was removed since must not come back
         grant = await grants.own_grant(tx, grant_id, owner.account, now)
         if grant.state in {grants.REVOKED, grants.ENDED}:

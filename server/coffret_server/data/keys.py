@@ -88,7 +88,7 @@ async def stage_rewraps(call: Call) -> Reply:
     change, mine = body.change_id.bytes, (owner.account, owner.session)
 
     async def job(tx: Tx) -> None:
-        ledger = Ledger(tx, owner.account, await load_state(tx, owner.account))
+        ledger = Ledger(tx, owner.account, await load_state(tx, owner.account, owner.session))
         await call.spend_proof(tx, owner.account)  # nor throw away what was staged since
         await ledger.load(memory.bytes for memory, _, _ in body.wraps)
         for memory, key_number, _ in body.wraps:

@@ -144,7 +144,7 @@ async def change_one(call: Call) -> Reply:
             refuse(*SESSION_ENDED)
         if row[0] != expected:
             return await _maybe_repeated(tx, prepared, row[0])
-        return await apply(tx, prepared, now=now)
+        return await apply(tx, prepared, now=now, session=owner.session)
 
     applied = await _submit(call, owner, job)
     return Reply({"size": applied.size}, etag=entries[0].version)
