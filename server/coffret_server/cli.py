@@ -4,9 +4,11 @@ import argparse
 import asyncio
 import gc
 import logging
+import signal
 import socket
 import sys
 from collections.abc import Sequence
+from types import FrameType
 from typing import Final
 
 import uvicorn
@@ -14,7 +16,7 @@ import uvicorn
 from coffret_server import __version__, deleting, origins
 from coffret_server.app import create_app
 from coffret_server.joined import JoinedProtocol
-from coffret_server.lines import BatchedHandler, PlainFormatter
+from coffret_server.lines import BatchedHandler, Descriptor, PlainFormatter
 from coffret_server.quotas import UnknownAccountError, quota
 from coffret_server.saying import say
 from coffret_server.settings import Settings, unknown_names
@@ -87,9 +89,10 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 def _configure_logging() -> None:
     """One JSON line a request on standard output; errors, a line each, on standard error."""
     lines = logging.Formatter("%(message)s")
+    errors = Descriptor(sys.stderr.fileno())
     handlers = {
-        "access": BatchedHandler(sys.stdout),
-        "errors": logging.StreamHandler(sys.stderr),
+        "access": BatchedHandler(Descriptor(sys.stdout.fileno())),
+        "errors": BatchedHandler(errors),
     }
     for name, handler in handlers.items():
         logger = logging.getLogger(f"coffret_server.{name}")
@@ -97,9 +100,20 @@ def _configure_logging() -> None:
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
         logger.propagate = False
-    others = logging.StreamHandler(sys.stderr)
+    others = BatchedHandler(errors)
     others.setFormatter(PlainFormatter())
     logging.getLogger().addHandler(others)
+    signal.signal(signal.SIGTERM, _end)
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    """Write the last lines, and end as whoever is told to; Uvicorn says it again when it is done.
+
+    A process that a signal ends does nothing more by itself.
+    """
+    signal.signal(number, signal.SIG_DFL)
+    logging.shutdown()
+    signal.raise_signal(number)
 
 
 def _listen(host: str, port: int) -> socket.socket:

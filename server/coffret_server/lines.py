@@ -2,31 +2,68 @@
 
 To write and flush each line by itself takes a server longer than to check a memory's signature.
 Lines keep their order, are written within a twentieth of a second, and at the end of the process
-all of them are: `logging` closes its handlers then.
+all of them are: `logging` closes its handlers then. Whoever reads them may stop reading, and a pipe
+is full then. That holds up the thread alone: what comes to be too much meanwhile is left out, and
+it is said how many lines that were.
 """
 
 import contextlib
 import logging
+import os
 import threading
 import traceback
 from collections import deque
 from types import TracebackType
-from typing import Final, TextIO
+from typing import Final, Protocol
 
 import msgspec
 
 _SECONDS: Final = 0.05
 MOST: Final = 10_000
-"""Lines that may wait; whoever adds one more writes them, so that memory stays bounded."""
+"""Lines that may wait; one more is left out, so that memory stays bounded and nobody waits."""
+LAST_SECONDS: Final = 5.0
+"""For so long the end of a process waits for whoever reads."""
+
+
+class Stream(Protocol):
+    """Where lines go."""
+
+    def write(self, text: str, /) -> object:
+        """Write lines."""
+        ...
+
+    def flush(self) -> object:
+        """Have them written."""
+        ...
+
+
+class Descriptor:
+    """A descriptor of the process, without a buffer that a thread could be left with at the end."""
+
+    def __init__(self, number: int) -> None:
+        """Write to it; several handlers may, one after the other."""
+        self._number = number
+        self._turn = threading.Lock()
+
+    def write(self, text: str, /) -> None:
+        """Write lines, however long whoever reads takes for it."""
+        data = text.encode("utf-8", "backslashreplace")
+        with self._turn:
+            while data:
+                data = data[os.write(self._number, data) :]
+
+    def flush(self) -> None:
+        """Nothing is kept here."""
 
 
 class BatchedHandler(logging.Handler):
     """Writes to a stream from a thread of its own, which begins with the first line."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Stream) -> None:
         """Write to `stream`."""
         super().__init__()
         self._stream = stream
+        self._left_out = 0
         self._waiting: deque[str] = deque()
         self._arrived = threading.Event()
         self._ended = threading.Event()
@@ -35,30 +72,35 @@ class BatchedHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a line."""
-        self._waiting.append(self.format(record))
+        if len(self._waiting) < MOST:
+            self._waiting.append(self.format(record))
+        else:
+            self._left_out += 1
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="coffret-log", daemon=True)
             self._thread.start()
-        if len(self._waiting) > MOST:
-            self.flush()
-        elif not self._arrived.is_set():
+        if not self._arrived.is_set():
             self._arrived.set()
 
     def flush(self) -> None:
         """Write what waits."""
         with self._writing:
             lines = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            if self._left_out:
+                lines.append(f'{{"log":"nobody read it","lines_left_out":{self._left_out}}}')
+                self._left_out = 0
             if lines:
                 self._stream.write("\n".join((*lines, "")))
                 self._stream.flush()
 
     def close(self) -> None:
-        """End the thread, and write what waits."""
+        """End the thread, and write what waits, unless nobody reads."""
         self._ended.set()
         self._arrived.set()
         if self._thread is not None:
-            self._thread.join()
-        self.flush()
+            self._thread.join(LAST_SECONDS)
+        if self._thread is None or not self._thread.is_alive():
+            self.flush()
         super().close()
 
     def _run(self) -> None:

@@ -3,9 +3,15 @@
 import io
 import json
 import logging
+import os
 import threading
 
+import pytest
+
 from coffret_server import lines
+
+PATIENCE = 20.0
+"""Seconds within which all of this is done many times over, unless somebody waits for ever."""
 
 
 class Stream(io.StringIO):
@@ -61,16 +67,62 @@ def test_a_line_is_written_without_another_one_or_the_end() -> None:
 
 
 def test_lines_that_wait_are_bounded() -> None:
-    """Where the thread does not get to write, whoever adds a line writes them all."""
+    """Where the thread does not get to write, what is too much is left out, and that is said."""
     stream = Stream()
     handler = lines.BatchedHandler(stream)
     log = logger(handler)
     handler._thread = threading.current_thread()  # nobody writes
-    for number in range(lines.MOST + 1):
+    for number in range(lines.MOST + 3):
         log.info("%d", number)
-    assert stream.getvalue().count("\n") == lines.MOST + 1
     handler._thread = None
+    log.info("later")
     handler.close()
+    *written, last = stream.getvalue().splitlines()
+    assert written == [str(number) for number in range(lines.MOST)]
+    assert json.loads(last)["lines_left_out"] == 4
+
+
+@pytest.mark.attack(61)
+def test_a_log_that_nobody_reads_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe whose reader stands still, and is full, holds up no request, and not the end."""
+    monkeypatch.setattr(lines, "LAST_SECONDS", 0.01)
+    reading, writing = os.pipe()
+    handler = lines.BatchedHandler(lines.Descriptor(writing))
+    log = logger(handler)
+
+    def serve() -> None:
+        for _ in range(3):
+            for number in range(lines.MOST):
+                log.info("%0200d", number)
+        handler.close()
+
+    served = threading.Thread(target=serve, daemon=True)
+    served.start()
+    served.join(PATIENCE)
+    is_done = not served.is_alive()
+    os.close(reading)  # whoever waits for it is told
+    assert is_done
+    assert handler._thread is not None
+    handler._thread.join(PATIENCE)
+    os.close(writing)
+
+
+def test_a_reader_who_comes_back_reads_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What did not fit is not there, what did is, whole and in order, and how much is missing."""
+    monkeypatch.setattr(lines, "MOST", 10)
+    reading, writing = os.pipe()
+    handler = lines.BatchedHandler(lines.Descriptor(writing))
+    log = logger(handler)
+    with handler._writing:  # as while the pipe is full
+        for number in range(1_000):
+            log.info("%d", number)
+    handler.close()
+    os.close(writing)
+    with open(reading) as stream:  # noqa: PTH123 - a descriptor
+        found = stream.read().splitlines()
+    *kept, last = found
+    assert kept == [str(number) for number in range(10)]
+    assert json.loads(last)["lines_left_out"] == 990
 
 
 def test_a_log_that_cannot_be_written_stops_nobody() -> None:

@@ -229,8 +229,8 @@ def test_what_a_server_says_when_it_starts(tmp_path: Path) -> None:
         assert (head.status_code, head.content) == (200, b"")
         with pytest.raises(httpx.HTTPError):
             httpx.get(running.address.replace("http:", "https:"), timeout=SECONDS)
-        assert '{"logger":"uvicorn.error","said":"Invalid HTTP request received."}' in running.err
         again = told(tmp_path, "serve", "--port", str(running.place[1]))
+    assert '{"logger":"uvicorn.error","said":"Invalid HTTP request received."}' in running.err
     assert again.returncode == cli.EXIT_SETTINGS
     assert "cannot be listened on" in again.stderr
     assert len(again.stderr.splitlines()) == 1
