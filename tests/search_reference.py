@@ -77,6 +77,7 @@ def passes(document: Document, filters: Filters) -> bool:
         f.importance_max is None or (d.importance is not None and heavy <= f.importance_max),
         *(allowed is None or value in allowed for allowed, value in chosen),
         *(d.labels.get(name) == value for name, value in f.labels.items()),
+        *(item in (d.metadata or ()) or d.id in f.unlisted for item in f.metadata.items()),
         *(first is None or time >= first for first, time, _ in periods),
         *(end is None or time < end for _, time, end in periods),
     ]

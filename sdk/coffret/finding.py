@@ -14,7 +14,7 @@ from coffret_vault.errors import LockedError, StoreError
 from coffret_vault.formats.layout import parse_id
 from coffret_vault.ingest.spaces import is_from
 from coffret_vault.records.memory import Memory, to_micros
-from coffret_vault.records.metadata import has_metadata
+from coffret_vault.records.metadata import has_metadata, written
 from coffret_vault.store.snapshot import load_snapshot, save_snapshot
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from coffret.flows.state import VaultState
     from coffret.flows.sync import Progress
     from coffret_vault.search import Embedder, Filters, Hit, Mode, SearchIndex
+
+    Read = Callable[[Sequence[bytes]], Iterable[Memory]]
 
 _READ_TOGETHER = 64
 _NEVER = (-1, -1)
@@ -96,22 +98,24 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     mode: Literal["fused", "semantic", "words"] = "fused"
     min_similarity: float | None = None
 
-    def filters(self, index: SearchIndex, every: Callable[[], Iterable[Memory]]) -> Filters:
-        """The filters for an index; ``every`` gives all that it holds, opened.
+    def filters(self, index: SearchIndex, read: Read) -> Filters:
+        """The filters for an index; ``read`` gives memories of it, opened.
 
-        An index knows no metadata, which may be as long as what a memory says: where it is asked
-        for, the memories are opened, as for a list.
+        It opens those alone whose metadata is too much for an index to list, if any is asked for.
         """
         from coffret_vault.search import Filters  # noqa: PLC0415 - loads numpy: only to search
 
-        ids = sources = None
-        if self.metadata:
-            fit = (item.id for item in every() if has_metadata(item.metadata, self.metadata))
-            ids = frozenset(map(parse_id, fit))
+        sources = None
+        metadata = {name: written(value) for name, value in self.metadata.items()}
+        listed = {name: text for name, text in metadata.items() if text is not None}
+        unlisted = read(index.unlisted()) if metadata else ()
+        fit = (item.id for item in unlisted if has_metadata(item.metadata, self.metadata))
         if self.source is not None:
             sources = frozenset(name for name in index.sources() if is_from(name, self.source))
         return Filters(
-            ids=ids,
+            ids=None if len(listed) == len(metadata) else frozenset(),  # no memory has such a value
+            metadata=listed,
+            unlisted=frozenset(map(parse_id, fit)),
             sources=sources,
             all_tags=frozenset(self.tags),
             any_tags=frozenset(self.any_tags) or None,
@@ -155,16 +159,12 @@ def find(
     index: SearchIndex,
     question: str,
     search: Search,
-    read: Callable[[Sequence[bytes]], Iterable[Memory]],
-    every: Callable[[], Iterable[Memory]],
+    read: Read,
 ) -> list[Found]:
-    """Search an index and open the hits.
-
-    ``read`` gives the memories with these ids, in order, and ``every`` all that are indexed.
-    """
+    """Search an index and open the hits; ``read`` gives the memories with these ids, in order."""
     hits = index.search(
         question,
-        filters=search.filters(index, every),
+        filters=search.filters(index, read),
         limit=search.limit,
         mode=search.mode,
         min_similarity=search.min_similarity,
@@ -219,7 +219,7 @@ class Finder:
             InputError: the question is blank.
         """
         index = self.ready(progress, search.mode)
-        return find(index, question, search, self._read, self._every)
+        return find(index, question, search, self._read)
 
     def ready(self, progress: Progress, mode: Mode = "fused") -> SearchIndex:
         """The index, caught up with the store; or one that will do for a search in this mode.
@@ -246,9 +246,6 @@ class Finder:
             index = self._kept.follow(known, self._read, progress, mode)
             self._at = at if self._kept.is_whole else _NEVER
         return index
-
-    def _every(self) -> Iterator[Memory]:
-        return self._read(list(self._state.store.readable()))
 
     def _read(self, memory_ids: Sequence[bytes]) -> Iterator[Memory]:
         for first in range(0, len(memory_ids), _READ_TOGETHER):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from coffret_vault.errors import CoffretError, IndexDamagedError, StoreError
 from coffret_vault.formats.layout import parse_id
 from coffret_vault.records.memory import Memory, to_micros
+from coffret_vault.records.metadata import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -242,4 +243,5 @@ def document(memory: Memory) -> Document:
         importance=memory.importance,
         source=memory.source,
         labels=memory.labels,
+        metadata=listed(memory.metadata),
     )

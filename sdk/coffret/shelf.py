@@ -156,4 +156,4 @@ class Shelf:
         }
         with kept.turn:
             index = kept.follow(known, read, progress, search.mode)
-            return find(index, question, search, read, lambda: read(map(parse_id, readable)))
+            return find(index, question, search, read)

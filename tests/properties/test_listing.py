@@ -21,8 +21,9 @@ KINDS = st.sampled_from(("fact", "goal", ""))
 AUTHORS = st.sampled_from(("owner", "app"))
 SOURCES = st.sampled_from(("", "markdown:notes/a.md", "markdown:notes/sub/b.md", "chatgpt:1", "x"))
 WORDS = st.sampled_from(("1", 1, 1.0, True, "true", "x", 0.5))
+LONG = st.just(f"{'long' * 40} 1") | st.just([*range(100), "x"])
 METADATA = st.dictionaries(
-    st.sampled_from("mn"), WORDS | st.lists(WORDS) | st.none() | st.just({"deep": 1})
+    st.sampled_from("mn"), WORDS | st.lists(WORDS) | st.none() | st.just({"deep": 1}) | LONG
 )
 LABELS = st.dictionaries(st.sampled_from("uv"), st.sampled_from("12"))
 SHARES = st.sampled_from((0.0, 0.25, 0.5, 1.0))
@@ -59,7 +60,9 @@ WANTED = st.fixed_dictionaries(
         "types": st.lists(KINDS),
         "authors": st.lists(AUTHORS),
         "labels": LABELS,
-        "metadata": st.dictionaries(st.sampled_from("mn"), WORDS),
+        "metadata": st.dictionaries(
+            st.sampled_from("mn"), WORDS | st.sampled_from((f"{'long' * 40} 1", "99", 1 << 70))
+        ),
         "importance": st.none() | SHARES,
         "source": st.sampled_from(["notes", "notes/sub", "markdown:notes/a.md", "chatgpt", "x"]),
         "since": st.none() | DAYS,
@@ -76,9 +79,9 @@ def test_a_list_has_what_a_search_may_answer(
     index = SearchIndex(HashingEmbedder())
     index.put(map(document, memories))
     search = search_of({**wanted, "limit": 50, "mode": "words"})
-    hits = index.search(
-        "memory", filters=search.filters(index, lambda: memories), limit=50, mode="words"
-    )
+    by_id = {UUID(memory.id).bytes: memory for memory in memories}
+    filters = search.filters(index, lambda keys: [by_id[key] for key in keys])
+    hits = index.search("memory", filters=filters, limit=50, mode="words")
     listed = listing_of("list", wanted)(memories)
     assert {UUID(memory.id).bytes for memory in listed} == {hit.id for hit in hits}
     assert listed == sorted(listed, key=lambda memory: memory.updated, reverse=True)

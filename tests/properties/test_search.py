@@ -33,6 +33,7 @@ def memories(draw: st.DrawFn) -> Document:
         importance=draw(st.none() | st.floats(0, 1)),
         source=draw(st.sampled_from(["", "notes", "chat"])),
         labels=draw(st.dictionaries(st.sampled_from("xy"), st.sampled_from("12"), max_size=2)),
+        metadata=draw(st.none() | st.frozensets(st.tuples(*map(st.sampled_from, ("xy", "12"))))),
     )
 
 
@@ -49,6 +50,8 @@ filters = st.builds(
     sources=st.none() | st.frozensets(st.sampled_from(["notes", "chat", "mail"])),
     ids=st.none() | st.frozensets(few.map(key)),
     labels=st.dictionaries(st.sampled_from("xy"), st.sampled_from("12"), max_size=1),
+    metadata=st.dictionaries(st.sampled_from("xy"), st.sampled_from("12"), max_size=2),
+    unlisted=st.frozensets(few.map(key)),
     importance_min=share,
     importance_max=share,
     created_after=bound,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import pytest
 
 from coffret.finding import Finder, Search
+from coffret.flows.spoilt import current_memory
 from coffret_vault.errors import InputError
 from search_reference import HashingEmbedder
 
 if TYPE_CHECKING:
+    from coffret_vault.records.memory import Memory
     from harness.world import World
 
 _EVERY = 3
@@ -141,3 +143,28 @@ def test_a_search_by_words_waits_for_no_long_memory(world: World) -> None:
     model.texts.clear()
     hits = finder.find("walk", Search(mode="words"), lambda *_: None)
     assert (len(hits), model.texts) == (1, [])
+
+
+def test_a_search_by_metadata_opens_its_hits_alone(world: World) -> None:
+    """What the index lists is not opened to be asked; what is too much to list is, and is found."""
+    owner = world.owner()
+    for number in range(6):
+        owner.vault.remember(f"walk {number}", metadata={"mood": "odd" if number % 2 else "even"})
+    owner.vault.remember("walk long", metadata={"mood": ["odd", "x" * 200]})
+    owner.vault.remember("walk other", metadata={"mood": "x" * 200})
+    finder = Finder(owner.vault._state, owner.vault.folder / "another.index", HashingEmbedder)
+    finder.find("walk", Search(), lambda *_: None)
+    opened: list[str] = []
+
+    def opening(*given: Any) -> Memory:
+        memory = current_memory(*given)
+        opened.append(memory.content)
+        return memory
+
+    with patch("coffret.finding.current_memory", opening):
+        hits = finder.find("walk", Search(metadata={"mood": "odd"}), lambda *_: None)
+    found = sorted(hit.memory.content for hit in hits)
+    assert found == ["walk 1", "walk 3", "walk 5", "walk long"]
+    assert sorted(opened) == sorted([*found, "walk long", "walk other"])
+    long = finder.find("walk", Search(metadata={"mood": "x" * 200}), lambda *_: None)
+    assert sorted(hit.memory.content for hit in long) == ["walk long", "walk other"]

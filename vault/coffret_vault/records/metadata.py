@@ -1,15 +1,19 @@
-"""Whether a memory has what a filter asks of its metadata."""
+"""Whether a memory has what a filter asks of its metadata, and what an index lists of it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     Scalar = str | int | float | bool
 
 _MOST_BITS = 64
+_MOST_LISTED = 64
+_LONGEST_LISTED = 128
+"""So much of one memory's metadata is listed, and values of so many characters, with their names:
+metadata may be as long as what a memory says, and an app writes it."""
 
 
 def has_metadata(metadata: Mapping[str, object], wanted: Mapping[str, Scalar]) -> bool:
@@ -24,8 +28,27 @@ def has_metadata(metadata: Mapping[str, object], wanted: Mapping[str, Scalar]) -
 
 
 def _has(value: object, text: str | None) -> bool:
-    many = value if isinstance(value, list | tuple) else (value,)
-    return text is not None and text in map(written, many)
+    return text is not None and text in map(written, _many(value))
+
+
+def _many(value: object) -> Sequence[object]:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+def listed(metadata: Mapping[str, object]) -> frozenset[tuple[str, str]] | None:
+    """All that :func:`has_metadata` finds: each name with each value, as :func:`written` has it.
+
+    None where that is too much to list; such a memory is opened to be asked.
+    """
+    found: set[tuple[str, str]] = set()
+    for name, value in metadata.items():
+        texts = {text for text in map(written, _many(value)) if text is not None}
+        if any(len(name) + len(text) > _LONGEST_LISTED for text in texts):
+            return None
+        found.update((name, text) for text in texts)
+        if len(found) > _MOST_LISTED:
+            return None
+    return frozenset(found)
 
 
 def written(value: object) -> str | None:

@@ -111,10 +111,15 @@ class Columns:
         yield from (self.facets.having_any("tag", (tag,), rows) for tag in filters.all_tags)
         for name, value in filters.labels.items():
             yield self.facets.having_label(name, value, rows)
+        for name, value in filters.metadata.items():
+            yield self.facets.having_metadata(name, value, rows) | self._these(filters.unlisted)
         if filters.ids is not None:
-            mask = np.zeros(rows, np.bool_)
-            mask[[self.row_of[key] for key in filters.ids if key in self.row_of]] = True
-            yield mask
+            yield self._these(filters.ids)
+
+    def _these(self, keys: frozenset[bytes]) -> Mask:
+        mask = np.zeros(len(self), np.bool_)
+        mask[[self.row_of[key] for key in keys if key in self.row_of]] = True
+        return mask
 
     def _bounds(self, filters: Filters) -> Iterator[Mask]:
         if filters.importance_min is not None:

@@ -30,6 +30,8 @@ class Document(Unshown, msgspec.Struct, frozen=True, kw_only=True):
     importance: float | None = None
     source: str = ""
     labels: Mapping[str, str] = msgspec.field(default_factory=dict)
+    metadata: frozenset[tuple[str, str]] | None = frozenset()
+    """Names with values, as a filter writes them; None where they are too many to list."""
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +39,8 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
 
     A bound on importance leaves out memories without one. ``*_after`` includes its moment,
     ``*_before`` does not, so that adjoining periods neither overlap nor leave a gap. ``None`` asks
-    for nothing, an empty collection of allowed values allows none.
+    for nothing, an empty collection of allowed values allows none. ``metadata`` is for what is
+    listed of a memory; of those whose metadata is not, ``unlisted`` are the ones that have it.
     """
 
     any_tags: frozenset[str] | None = None
@@ -48,6 +51,8 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     sources: frozenset[str] | None = None
     ids: frozenset[bytes] | None = None
     labels: Mapping[str, str] = msgspec.field(default_factory=dict)
+    metadata: Mapping[str, str] = msgspec.field(default_factory=dict)
+    unlisted: frozenset[bytes] = frozenset()
     importance_min: float | None = None
     importance_max: float | None = None
     created_after: int | None = None

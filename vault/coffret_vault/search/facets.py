@@ -1,4 +1,4 @@
-"""Which rows have which tag, type, author, status, source or label."""
+"""Which rows have which tag, type, author, status, source, label or metadata."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Facet = tuple[str, str]
 _LABEL: Final = "label:"
+_METADATA: Final = "metadata:"
+_UNLISTED: Final = "unlisted"
 
 
 class Facets:
@@ -58,6 +60,15 @@ class Facets:
         """Which of ``rows`` rows have the label ``name`` with ``value``."""
         return self.having_any(_LABEL + name, (value,), rows)
 
+    def having_metadata(self, name: str, value: str, rows: int) -> npt.NDArray[np.bool_]:
+        """Which of ``rows`` rows have ``value`` listed as metadata ``name``."""
+        return self.having_any(_METADATA + name, (value,), rows)
+
+    def unlisted(self) -> list[int]:
+        """The rows whose metadata is not listed."""
+        postings = self._postings.get((_UNLISTED, ""))
+        return [] if postings is None else postings.rows.tolist()
+
     def compact(self, new_row: npt.NDArray[np.int64]) -> None:
         """Renumber the rows; see ``LexicalIndex.compact``."""
         for postings in self._postings.values():
@@ -89,3 +100,7 @@ def _facets(document: Document) -> Iterable[Facet]:
     yield "status", document.status
     yield "source", document.source
     yield from ((_LABEL + name, value) for name, value in document.labels.items())
+    if document.metadata is None:
+        yield _UNLISTED, ""
+    else:
+        yield from ((_METADATA + name, value) for name, value in sorted(document.metadata))

@@ -73,6 +73,11 @@ class SearchIndex:
         """The sources of all that is indexed, each once; of what has none it is the empty text."""
         return self._tables.columns.facets.values("source")
 
+    def unlisted(self) -> list[bytes]:
+        """The memories whose metadata is too much to list, so that no filter by it finds them."""
+        columns = self._tables.columns
+        return [columns.identity(row)[0] for row in columns.facets.unlisted()]
+
     def put(
         self, documents: Iterable[Document], *, progress: Callable[[int], None] | None = None
     ) -> None:

@@ -26,7 +26,7 @@ from coffret_vault.search.words import ANALYSIS
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-_VERSION: Final = (2, ANALYSIS, PASSAGES)
+_VERSION: Final = (3, ANALYSIS, PASSAGES)
 
 # The arrays of a snapshot: the type of each, and what its length counts.
 _ARRAYS: Final = {
