@@ -12,9 +12,11 @@ from coffret.flows.spoilt import current_memory
 from coffret.keptindex import KeptIndex
 from coffret_vault.errors import LockedError, StoreError
 from coffret_vault.formats.layout import parse_id
+from coffret_vault.formats.memory import IMPORTANCE_ONE
 from coffret_vault.ingest.spaces import is_from
 from coffret_vault.records.memory import Memory, to_micros
 from coffret_vault.records.metadata import has_metadata, written
+from coffret_vault.records.seal import author_text
 from coffret_vault.store.snapshot import load_snapshot, save_snapshot
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from coffret.flows.state import VaultState
     from coffret.flows.sync import Progress
+    from coffret_vault.formats.memory import Header
     from coffret_vault.search import Embedder, Filters, Hit, Mode, SearchIndex
 
     Read = Callable[[Sequence[bytes]], Iterable[Memory]]
@@ -127,6 +130,28 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
             created_before=None if self.until is None else to_micros(self.until),
         )
 
+    def glance(self) -> Callable[[Header], bool]:
+        """Whether a memory with this header can pass, by what it shows: the rest has to be opened.
+
+        It refuses none that :meth:`passes`, which is asked of what was opened.
+        """
+        since, until = (None if at is None else to_micros(at) for at in (self.since, self.until))
+
+        def may(header: Header) -> bool:
+            shown = header.sealed or (
+                self.tags <= header.tags
+                and (not self.any_tags or not self.any_tags.isdisjoint(header.tags))
+                and (self.importance is None or _shown_importance(header) >= self.importance)
+            )
+            return (
+                shown
+                and (not self.authors or author_text(header.author) in self.authors)
+                and (since is None or header.created >= since)
+                and (until is None or header.created < until)
+            )
+
+        return may
+
     def passes(self) -> Callable[[Memory], bool]:
         """Whether a memory passes :meth:`filters`, for where there is no index."""
         since, until = (None if at is None else to_micros(at) for at in (self.since, self.until))
@@ -153,6 +178,11 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
 def _least(memory: Memory) -> float:
     """A memory's importance; below every bound where it has none."""
     return -1.0 if memory.importance is None else memory.importance
+
+
+def _shown_importance(header: Header) -> float:
+    """The same of a header that shows it."""
+    return -1.0 if header.importance is None else header.importance / IMPORTANCE_ONE
 
 
 def find(

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret.flows.keys import open_memory
 from coffret.flows.many import remember_many
 from coffret.flows.memories import NewMemory, update
 from coffret.flows.settled import sealed_by_default
-from coffret.flows.spoilt import spoilt
 from coffret.flows.sync import silent, sync
 from coffret.flows.visibility import decided
 from coffret.flows.waiting import settle
-from coffret_vault.errors import OpenError
+from coffret.listing import current_memories
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.memory import IMPORTANCE_ONE
 from coffret_vault.formats.unshown import Unshown
@@ -32,7 +30,6 @@ from coffret_vault.records.marks import (
     without_import_marks,
 )
 from coffret_vault.records.memory import Fields, Memory, checked, from_micros, to_micros
-from coffret_vault.store import StoredRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -113,29 +110,6 @@ class Known(msgspec.Struct, frozen=True):
 def imported_before(state: VaultState) -> Known:
     """What is in a vault that was synced."""
     return Known({_key_of(state, memory): memory for memory in current_memories(state)})
-
-
-def current_memories(state: VaultState) -> Iterator[Memory]:
-    """Every current memory, opened, in order of id; each as it is when it is its turn.
-
-    Raises:
-        StoreAlteredError: at the end, where keys of some were changed in this device's folder.
-    """
-    unopened: list[StoredRecord] = []
-    states = dict(state.store.states())
-    for row in state.store.current_records():
-        memory, record = states.get(row.memory_id), row.record
-        if memory is None or memory.current != row.version:  # written since this began
-            standing = state.store.standing([row.memory_id])
-            if row.memory_id not in standing:
-                continue
-            memory, record = standing[row.memory_id]
-        try:
-            yield open_memory(state, record, memory)
-        except OpenError:
-            unopened.append(StoredRecord(row.memory_id, memory.current, record))
-    if unopened:
-        raise spoilt(state, unopened)
 
 
 def take_in(

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 import msgspec
 
 from coffret import opening
-from coffret.arguments import listing_of
 from coffret.confirming import confirm
 from coffret.finding import Finder
 from coffret.flows import gone
@@ -23,8 +22,9 @@ from coffret.flows.settled import sealed_by_default, settings
 from coffret.flows.state import covered, entered
 from coffret.flows.unkept import count_unkept, forget_unkept, unkept
 from coffret.flows.waiting import all_waiting, count_waiting
-from coffret.importing import current_memories, exported
+from coffret.importing import exported
 from coffret.keptindex import default_embedder
+from coffret.listing import current_memories, list_memories
 from coffret.undoing import imports
 from coffret_vault.formats.account import keys_hash
 from coffret_vault.formats.layout import id_text
@@ -309,8 +309,7 @@ class LocalVault:
             TypeError: that is nothing to narrow a list by.
             InputError: one of them is of another kind, out of its bounds, or blank.
         """
-        narrow = listing_of("list", wanted)
-        return narrow(current_memories(self._state))
+        return list_memories(self._state, wanted)
 
     @_at_once
     def imports(self) -> Sequence[ImportInfo]:

@@ -16,7 +16,8 @@ from coffret.flows.memories import deletion
 from coffret.flows.sync import silent, sync
 from coffret.flows.waiting import settle
 from coffret.flows.written import Change
-from coffret.importing import Gone, current_memories, written_digest
+from coffret.importing import Gone, written_digest
+from coffret.listing import current_memories
 from coffret.sources import known_places
 from coffret_vault.errors import ConflictError, FormatError, InputError, NotFoundError
 from coffret_vault.formats.layout import parse_id

@@ -44,6 +44,7 @@ PLANTS: dict[str, Plant] = {
 
 USES: dict[str, Callable[[Vault, Stage], object]] = {
     "list": lambda vault, _: vault.list(),
+    "a short list": lambda vault, _: vault.list(limit=9),
     "tags": lambda vault, _: vault.tags(),
     "export": lambda vault, _: list(vault.export()),
     "search": lambda vault, _: vault.search("second", mode="words"),

@@ -11,14 +11,17 @@ from hypothesis import strategies as st
 
 from coffret.arguments import listing_of, search_of
 from coffret.keptindex import document
-from coffret_vault.records.memory import Memory, Review
+from coffret_vault.formats.author import OWNER, Author
+from coffret_vault.formats.memory import IMPORTANCE_ONE, Header
+from coffret_vault.records.memory import Memory, Review, to_micros
 from coffret_vault.search import SearchIndex
 from search_reference import HashingEmbedder
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TAGS = st.lists(st.sampled_from(("a", "b", "c")), unique=True).map(tuple)
 KINDS = st.sampled_from(("fact", "goal", ""))
-AUTHORS = st.sampled_from(("owner", "app"))
+APP = UUID(int=7)
+AUTHORS = st.sampled_from(("owner", str(APP)))
 SOURCES = st.sampled_from(("", "markdown:notes/a.md", "markdown:notes/sub/b.md", "chatgpt:1", "x"))
 WORDS = st.sampled_from(("1", 1, 1.0, True, "true", "x", 0.5))
 LONG = st.just(f"{'long' * 40} 1") | st.just([*range(100), "x"])
@@ -87,3 +90,32 @@ def test_a_list_has_what_a_search_may_answer(
     assert listed == sorted(listed, key=lambda memory: memory.updated, reverse=True)
     if limit is not None:
         assert listing_of("list", {**wanted, "limit": limit})(memories) == listed[:limit]
+
+
+def _header(memory: Memory, *, sealed: bool) -> Header:
+    share = None if sealed or memory.importance is None else memory.importance * IMPORTANCE_ONE
+    return Header(
+        account_id=bytes(16),
+        memory_id=UUID(memory.id).bytes,
+        version=1,
+        key_number=1,
+        author=OWNER if memory.author == "owner" else Author(APP.bytes),
+        created=to_micros(memory.created),
+        updated=to_micros(memory.updated),
+        sealed=sealed,
+        title="",
+        importance=None if share is None else int(share),
+        tags=frozenset() if sealed else frozenset(memory.tags),
+    )
+
+
+@given(memories=_memories(), wanted=WANTED)
+def test_a_header_refuses_nothing_that_is_wanted(
+    memories: list[Memory], wanted: dict[str, Any]
+) -> None:
+    """What is not opened, by what its header shows, would not have passed; sealed or not."""
+    search = search_of(wanted)
+    passes, glance = search.passes(), search.glance()
+    for memory in memories:
+        for sealed in (False, True):
+            assert glance(_header(memory, sealed=sealed)) or not passes(memory)

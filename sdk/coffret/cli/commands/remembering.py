@@ -135,6 +135,10 @@ def _blank(given: dict[str, Any], settings: "VaultSettings") -> Fields:
     return Fields(**{"sealed": settings.sealed_here, **given, "tags": tags})
 
 
+_ANY: tuple[object, ...] = (None, (), {})
+"""What narrows nothing."""
+
+
 def list_memories(  # noqa: PLR0913 - each option is an argument
     context: typer.Context,
     *,
@@ -158,19 +162,24 @@ def list_memories(  # noqa: PLR0913 - each option is an argument
     wanted = narrowed(tag, any_tag, kind, author, label, metadata, importance, since, until, source)
     listing_of("list", wanted)  # what is wrong is said before the passphrase is asked for
     vault = desk.vault()
-    print_memories(desk, vault.list(**wanted), limit)
+    if any(value not in _ANY for value in wanted.values()):
+        print_memories(desk, vault.list(**wanted), limit)
+    else:  # how many there are is known without opening them
+        print_memories(desk, vault.list(limit=limit), limit, vault.status().memories)
     desk.tell_waiting(vault)
 
 
-def print_memories(desk: Desk, found: "Sequence[Memory]", limit: int) -> None:
+def print_memories(
+    desk: Desk, found: "Sequence[Memory]", limit: int, among: int | None = None
+) -> None:
     """The first of them, as a table or an array of whole memories; a remark if there are more."""
-    memories = found[:limit]
+    memories, count = found[:limit], len(found) if among is None else among
     if desk.out.as_json:
         desk.out.data(memories)
     else:
         desk.out.table(("ID", "CHANGED", "TYPE", "TITLE", "TAGS"), memory_rows(memories))
-    if len(memories) < len(found):
-        all_of_them = f"These are {limit} of {len(found)}; --limit {len(found)} shows all."
+    if len(memories) < count:
+        all_of_them = f"These are {len(memories)} of {count}; --limit {count} shows all."
         desk.out.note(all_of_them)
 
 
