@@ -22,7 +22,7 @@ from coffret.flows.http import (
     succeed,
 )
 from coffret.flows.keys import open_record
-from coffret.flows.overtaken import anew
+from coffret.flows.overtaken import anew, stands
 from coffret.flows.session import send
 from coffret.flows.sync import sync
 from coffret.flows.unkept import let_go
@@ -334,7 +334,7 @@ def settle_last(state: VaultState) -> Flow[bytes]:
         if waiting(state) == memory_id:  # it is kept again, on top of what others wrote
             let_go(state, found.noted)
         raise
-    if state.store.state(memory_id) is None:
-        return b""
+    if not stands(state, opened.header, opened.payload):
+        return b""  # what it would have said stays noted, whatever has its id
     let_go(state, found.noted)
     return memory_id

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from coffret.flows.spoilt import current_memory
+from coffret.flows.visibility import hidden
 from coffret.flows.written import seal_fields
 from coffret_vault.formats.author import OWNER
 from coffret_vault.primitives.symmetric import generate_key
@@ -30,3 +32,17 @@ def anew(state: VaultState, header: Header, payload: Payload, *, undecided: bool
     stamp = Stamp(state.account_id, header.memory_id, 1, 1, OWNER, *times)
     key = generate_key(state.ambient.random)
     return seal_fields(state, stamp, fields, key, undecided=undecided)
+
+
+def stands(state: VaultState, header: Header, payload: Payload) -> bool:
+    """Whether the memory is in the vault, and says what was to be written.
+
+    That something has its id says nothing: a server has seen the id, and may tell it to an app.
+    """
+    identifier = header.memory_id
+    memory = state.store.state(identifier)
+    record = state.store.record(identifier, memory.current) if memory else None
+    if memory is None or record is None:
+        return False
+    there = current_memory(state, identifier, memory, record)
+    return hidden(there.fields()) == hidden(to_memory(header, payload).fields())
