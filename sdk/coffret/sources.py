@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from coffret.flows.state import PLACES
 from coffret.flows.sync import silent, sync
 from coffret.flows.waiting import settle
 from coffret.importing import Gone, ImportedFolder, carry_out, imported_before
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     """Says whether the folder at a path is the one that it is somewhat like."""
     Digests = dict[str, str]
 
-_NAME = "import places"
 _READERS = {SourceKind.FOLDER: read_folder, SourceKind.TEXT: read_file}
 
 
@@ -147,10 +147,10 @@ def known_places(state: VaultState) -> dict[str, str]:
 
     A note that somebody else put there is none: folders are known by what they hold, as without it.
     """
-    sealed = state.store.meta(_NAME)
+    sealed = state.store.meta(PLACES)
     note = None
     with suppress(StoreAlteredError):
-        note = open_note(state.keys.keyring, _NAME, sealed) if sealed else None
+        note = open_note(state.keys.keyring, PLACES, sealed) if sealed else None
     try:
         return msgspec.msgpack.decode(note, type=dict[str, str]) if note else {}
     except msgspec.MsgspecError:
@@ -159,5 +159,5 @@ def known_places(state: VaultState) -> dict[str, str]:
 
 def _keep_places(state: VaultState, places: dict[str, str]) -> None:
     note = msgspec.msgpack.encode(places)
-    sealed = seal_note(state.keys.keyring, _NAME, note, random=state.ambient.random)
-    state.store.set_meta(_NAME, sealed)
+    sealed = seal_note(state.keys.keyring, PLACES, note, random=state.ambient.random)
+    state.store.set_meta(PLACES, sealed)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from adversary.test_key_changes import NEW, change
 from coffret_vault.errors import InputError
 from coffret_vault.formats.pae import u64
 from harness.world import PASSPHRASE
@@ -144,14 +145,29 @@ def test_files_alone_are_of_their_folder(either: World, tmp_path: Path) -> None:
     assert texts(vault) == {"1", "2", "4"}
 
 
-def test_after_a_key_change_folders_are_known_by_what_they_hold(
+@pytest.mark.parametrize("here", [True, False])
+def test_after_a_key_change_places_are_known(world: World, tmp_path: Path, here: bool) -> None:  # noqa: FBT001 - pytest names it
+    """An import that was interrupted goes on, though hardly anything of the folder is as it was."""
+    owner = world.owner()
+    place = folder(tmp_path, one="1", two="2")
+    owner.vault.import_paths([place])
+    code = change(owner.vault if here else world.device(owner)).secret_key_code()
+    if not here:
+        owner.vault.log_in_again(NEW, code)
+    folder(tmp_path, one="first", two="second")
+    assert counts(owner.vault.import_paths([place])) == (0, 2, 0)
+
+
+def test_after_a_locked_device_entered_folders_are_known_by_what_they_hold(
     world: World, tmp_path: Path
 ) -> None:
     """The note of places goes with the old keys; what is unchanged is not imported twice."""
     owner = world.owner()
     place = folder(tmp_path, one="1", two="2")
     owner.vault.import_paths([place])
-    owner.vault.change_keys("a new one", lambda _kit: None)
+    code = change(world.device(owner)).secret_key_code()
+    owner.vault.lock()
+    owner.vault.log_in_again(NEW, code)
     assert counts(owner.vault.import_paths([place])) == (0, 0, 2)
 
 

@@ -11,12 +11,14 @@ import pytest
 from adversary.test_key_changes import NEW, change
 from coffret import Vault
 from coffret.flows import append, unsent
-from coffret_vault.errors import CredentialsError
+from coffret_vault.errors import CredentialsError, KeysChangedError
 from coffret_vault.formats.checkpoint import parse_head
 from harness.network import Evil
 from harness.world import PASSPHRASE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import httpx
 
     from harness.world import Owner, World
@@ -108,6 +110,40 @@ def test_a_key_change_goes_by_the_keyslots_of_the_other_process(
     owner.vault.remember("under the new keys")
     two.sync()
     assert [memory.content for memory in two.list()] == ["under the new keys"]
+
+
+class _Meanwhile(Evil):
+    """The real server, and what another process does while it is about to answer a key change."""
+
+    act: Callable[[], object] = staticmethod(lambda: None)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send it on, and have the other process do what it does."""
+        response = super().handle_request(request)
+        if request.url.path.endswith("/accounts/me/keys"):
+            self.act()
+        return response
+
+
+def test_what_the_other_process_noted_while_the_keys_changed_is_told(world: World) -> None:
+    """It was sent under the keys of before, and has its words under those that follow."""
+    network = _Meanwhile()
+    owner = world.owner(transport=network)
+    other = world.closing(Vault.open(owner.vault.folder, **world.around()))
+    other.unlock(PASSPHRASE, owner.secret_key)
+    other.sync()  # it has a session
+
+    def write() -> None:
+        with pytest.raises(KeysChangedError):
+            other.remember("lost words")
+
+    network.act = write
+    change(owner.vault)
+    (found,) = owner.vault.unkept()
+    assert (found.why, [memory.content for memory in found.memories]) == (
+        "keys-changed",
+        ["lost words"],
+    )
 
 
 def test_what_one_process_confirmed_the_other_does_not_undo(

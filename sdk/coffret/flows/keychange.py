@@ -18,7 +18,6 @@ import msgspec
 from coffret.flows.append import Append, Sent, build
 from coffret.flows.aside import aside
 from coffret.flows.backoff import back_off
-from coffret.flows.drafts import PREFIX as DRAFTS
 from coffret.flows.grantfeed import REVOKED, grant_wrapping, move_grant
 from coffret.flows.http import (
     MSGPACK,
@@ -37,8 +36,7 @@ from coffret.flows.signup import keyslot_entry
 from coffret.flows.slots import own_slots
 from coffret.flows.state import intended_meta, sealing
 from coffret.flows.sync import silent, sync
-from coffret.flows.unkept import sealed_anew
-from coffret.flows.unsent import REFUSED
+from coffret.flows.unsent import REFUSED, brought_along
 from coffret.flows.waiting import settle
 from coffret.flows.written import Change
 from coffret_vault.envelope import wrap_key
@@ -317,9 +315,9 @@ def _keep(state: VaultState, made: NewKeys, sent: Sent, wraps: Wraps) -> None:
     card, at = state.account.card, sent.append.base
     reign = Reign(card, at, made.succession, made.signature)
     account = msgspec.structs.replace(made.account, earlier=(*state.account.earlier, reign))
-    keyrings = state.keys.keyring, made.keys.keyring
-    told = sealed_anew(state, *keyrings) | sealed_anew(state, *keyrings, DRAFTS)
-    meta = own_slots(account.keyslots).meta(account) | told
+    # Another process of this device may have noted down a change while the server was asked.
+    rings = state.keys.keyring, made.keys.keyring
+    slots = own_slots(account.keyslots).meta(account)
     rows = state.store.records_under(_kek(state.account))
     records = [_rewrapped_record(row, wraps, _kek(account)) for row in rows]
     try:
@@ -327,7 +325,7 @@ def _keep(state: VaultState, made: NewKeys, sent: Sent, wraps: Wraps) -> None:
             sent.verified,
             records,
             sent.change.grants,
-            meta=meta,
+            meta=lambda: {**slots, **brought_along(state, *rings)},
             sealing=sealing(made.keys, state.ambient),
         )
     except StoreMovedError:

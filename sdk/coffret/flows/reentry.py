@@ -204,7 +204,8 @@ def _adopt(
     here = load_account(state.store)
     if here is None or entered.account.generation > here.generation:
         opened = {(row.memory_id, row.version) for row in records}
-        notes = partial(brought_along, state, before.keyring) if before else dict
+        after = entered.keys.keyring
+        notes = partial(brought_along, state, before.keyring, after) if before else dict
         state.entering = Entering(records, names - opened, notes)
         return
     # Of keys that were here already, or that another process of this device took up meanwhile. The

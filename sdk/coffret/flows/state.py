@@ -112,6 +112,8 @@ _ENTERED = "entered"
 _COVERED = "covered"
 WHOLE = 2**63 - 1
 """More entries than a log has."""
+PLACES = "import places"
+"""Under this name a device notes, sealed, from which folders it has imported."""
 _INTENDED = "intended account"
 _OPENED_BY = "opened by"
 _encode = msgspec.msgpack.Encoder().encode

@@ -239,8 +239,8 @@ def _take_entries(
     if again or verified.leaves or verified.position.head != before.head:
         meta = WRAPS_MAY_HAVE_MOVED | (slots.meta(account) if slots else account_meta(account))
         meta |= settings
-        meta |= state.entering.notes() if state.entering else {}
-        state.store.commit(verified, taken, rows.values(), meta=meta)
+        notes = state.entering.notes if state.entering else dict
+        state.store.commit(verified, taken, rows.values(), meta=lambda: {**meta, **notes()})
         state.entering = None
         state.reload()
     for row in taken:

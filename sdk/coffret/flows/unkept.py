@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.keys import open_own
+from coffret.flows.state import PLACES
 from coffret_vault.errors import (
     NotFoundError,
     OpenError,
@@ -130,18 +131,25 @@ def _words(keyring: Keyring, records: Iterable[Record]) -> Iterator[tuple[bytes,
         yield record.header, serialize_payload(opened.payload, MAX_OWN_PAYLOAD)
 
 
-def noted(state: VaultState, losses: Iterable[Loss], *, tried: bool = False) -> dict[str, bytes]:
+def noted(
+    state: VaultState,
+    losses: Iterable[Loss],
+    *,
+    tried: bool = False,
+    keyring: Keyring | None = None,
+) -> dict[str, bytes]:
     """The values that keep losses, and let go of the oldest where there are many.
 
-    One that is ``tried`` to be made good next takes nobody's place: it may be none.
+    One that is ``tried`` to be made good next takes nobody's place: it may be none. They are sealed
+    with this ``keyring``, or else with the vault's.
     """
     names = sorted(state.store.noted(PREFIX))
     ours = (text for text in map(_number, names) if len(text) == _DIGITS and text.isdecimal())
     first = 1 + max(map(int, ours), default=0)
     made = {f"{PREFIX}{at:0{_DIGITS}}": loss for at, loss in enumerate(losses, first)}
-    keyring, random = state.keys.keyring, state.ambient.random
+    ring, random = keyring or state.keys.keyring, state.ambient.random
     sealed = {
-        name: seal_note(keyring, name, _encode(loss), random=random) for name, loss in made.items()
+        name: seal_note(ring, name, _encode(loss), random=random) for name, loss in made.items()
     }
     most = _MOST if tried else _MOST - len(sealed)
     return dict.fromkeys(names[:-most], b"") | sealed
@@ -266,16 +274,16 @@ def _shown_or_not(memory: Memory) -> Fields:
     return msgspec.structs.replace(memory.fields(), sealed=None)
 
 
-def sealed_anew(
-    state: VaultState, before: Keyring, after: Keyring, beginning: str = PREFIX
-) -> dict[str, bytes]:
-    """All notes with such names under the keys that follow on others, to be kept with these.
+def sealed_anew(state: VaultState, before: Keyring, after: Keyring) -> dict[str, bytes]:
+    """All of them under the keys that follow on others, to be kept with these.
 
-    What was not noted by this vault stays as it is: the server has the change of keys by now, and
+    So are the places of imports: one that was interrupted is to go on where it was. What was not
+    noted by this vault stays as it is: the server has the change of keys by now, and
     whoever looks at it is told.
     """
     anew: dict[str, bytes] = {}
-    for name, sealed in state.store.noted(beginning).items():
+    places = state.store.meta(PLACES)
+    for name, sealed in (*_sorted(state), *(((PLACES, places),) if places else ())):
         with suppress(StoreAlteredError):
             note = open_note(before, name, sealed)
             if note is not None:

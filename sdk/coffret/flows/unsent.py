@@ -326,14 +326,14 @@ def is_sealed_here(state: VaultState) -> bool:
     return any(is_of(note, state.account.generation) for note in notes)
 
 
-def brought_along(state: VaultState, before: Keyring) -> dict[str, bytes]:
-    """What waits, or was given up, under the keys of before; as it is kept with those of now.
+def brought_along(state: VaultState, before: Keyring, after: Keyring) -> dict[str, bytes]:
+    """What waits, or was given up, under the keys of before; as it is kept with those that follow.
 
     What waits is given up: what was signed with keys of before is in the log, or never will be. It
     is not written anew either, whatever it is, nor what was said behind it: who has those keys may
     have put it here. So the owner is told what it says, and says it again.
     """
-    notes = sealed_anew(state, before, state.keys.keyring)
+    notes = sealed_anew(state, before, after)
     said = noted_under(state, before)
     behind = losses(state, said, KEYS_CHANGED)
     notes |= dict.fromkeys(said, _NONE)
@@ -342,11 +342,11 @@ def brought_along(state: VaultState, before: Keyring) -> dict[str, bytes]:
     with suppress(StoreAlteredError):  # somebody else's: that is told by the next sync
         note = open_note(before, _NAME, kept) if kept else None
     if note is None:
-        return notes | noted(state, behind)
+        return notes | noted(state, behind, keyring=after)
     unsent = _read(note)
     loss = _as_loss(before, unsent, state.ambient.now(), KEYS_CHANGED)
     told = behind if unsent.covers else [loss, *behind]
-    return notes | noted(state, told) | SETTLED
+    return notes | noted(state, told, keyring=after) | SETTLED
 
 
 def _read(note: bytes) -> _Unsent:

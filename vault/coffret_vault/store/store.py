@@ -31,7 +31,7 @@ from coffret_vault.store.schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -150,7 +150,7 @@ class Store(Memories):
         *,
         wraps: Iterable[tuple[bytes, bytes, int]] = (),
         unwraps: Iterable[tuple[bytes, bytes]] = (),
-        meta: Mapping[str, bytes] | None = None,
+        meta: Mapping[str, bytes] | Callable[[], Mapping[str, bytes]] | None = None,
         sealing: Sealing | None = None,
     ) -> None:
         """Take what was verified, and all that goes with it, or nothing of it.
@@ -161,7 +161,7 @@ class Store(Memories):
             grants: as they are after the entries.
             wraps: ``(grant, memory, key number)``: keys that grants hold from now on.
             unwraps: ``(grant, memory)``: keys that they hold no longer.
-            meta: values to keep under names.
+            meta: values to keep under names; or what gives them, while nobody else writes here.
             sealing: what seals that which is known from now on, where the keys were changed.
 
         Where what is known was set aside, this takes its place.
@@ -184,6 +184,7 @@ class Store(Memories):
                     raise StoreMovedError
                 self.known.begin()
                 self.check_seals()  # while log and position still agree
+                values = meta() if callable(meta) else meta or {}
                 self.state_seal.begin()
                 if anew:
                     self.known.forget_all()
@@ -198,7 +199,7 @@ class Store(Memories):
                 if unwraps:
                     self.grants.drop_wraps(unwraps)
                 seal = self.state_seal.sealed(kept, sealing)
-                self._put_values({**(meta or {}), LOG: kept, **seal})
+                self._put_values({**values, LOG: kept, **seal})
                 if anew or sealing is not None:
                     self.known.renew(sealing)
                 self.known.finish(mark.size)
