@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from coffret.flows.spoilt import current_memory
+from coffret.flows.state import load_account
 from coffret.keptindex import KeptIndex
 from coffret_vault.errors import LockedError, StoreError
 from coffret_vault.formats.layout import parse_id
@@ -17,7 +18,7 @@ from coffret_vault.ingest.spaces import is_from
 from coffret_vault.records.memory import Memory, to_micros
 from coffret_vault.records.metadata import has_metadata, written
 from coffret_vault.records.seal import author_text
-from coffret_vault.store.snapshot import load_snapshot, save_snapshot
+from coffret_vault.store.snapshot import load_snapshot, remove_snapshot, save_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -218,8 +219,15 @@ class _VaultFile:
         return None if kept is None else kept[1]
 
     def save(self, plaintext: bytes) -> None:
-        size = self._state.position().size
-        save_snapshot(self._path, self._state.keys.keyring, size, plaintext)
+        size, keyring = self._state.position().size, self._state.keys.keyring
+        save_snapshot(self._path, keyring, size, plaintext)
+        account = load_account(self._state.store)
+        if account is None or account.generation != keyring.generation:
+            self.forget()  # another process changed the keys: under those of before nothing stays
+
+    def forget(self) -> None:
+        """Delete what is there."""
+        remove_snapshot(self._path)
 
 
 class Finder:
@@ -228,7 +236,8 @@ class Finder:
     def __init__(self, state: VaultState, path: Path, embedder: Callable[[], Embedder]) -> None:
         """Index the vault's current memories; the snapshot is kept at ``path``."""
         self._state = state
-        self._kept = KeptIndex(embedder, _VaultFile(state, path))
+        self._file = _VaultFile(state, path)
+        self._kept = KeptIndex(embedder, self._file)
         self._at = _NEVER
 
     @property
@@ -239,6 +248,15 @@ class Finder:
     def drop(self) -> None:
         """Let go of everything that was opened."""
         self._kept.drop()
+        self._at = _NEVER
+
+    def forget_saved(self) -> None:
+        """Delete what is kept at rest: it is under keys of before. The next search keeps it anew.
+
+        It is a cache, and says what all memories say.
+        """
+        self._file.forget()
+        self._kept.saved_no_more()
         self._at = _NEVER
 
     def find(self, question: str, search: Search, progress: Progress) -> list[Found]:

@@ -75,6 +75,10 @@ class KeptIndex:
         """Let go of all that is in memory. What was saved is loaded when it is needed again."""
         self.index = None
 
+    def saved_no_more(self) -> None:
+        """What was saved is there no more: what is in memory, if anything is, has to be again."""
+        self._unsaved = self.index is not None
+
     def follow(
         self,
         known: Mapping[bytes, int],

@@ -128,6 +128,7 @@ class LocalVault:
         make = embedder or default_embedder
         self._finder = Finder(state, folder / opening.INDEX_FILE, make)
         state.locked = self._finder.drop
+        state.outdated = self._finder.forget_saved
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._state.account.username}>"

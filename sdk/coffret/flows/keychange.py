@@ -316,8 +316,7 @@ def _keep(state: VaultState, made: NewKeys, sent: Sent, wraps: Wraps) -> None:
     reign = Reign(card, at, made.succession, made.signature)
     account = msgspec.structs.replace(made.account, earlier=(*state.account.earlier, reign))
     # Another process of this device may have noted down a change while the server was asked.
-    rings = state.keys.keyring, made.keys.keyring
-    slots = own_slots(account.keyslots).meta(account)
+    meta = partial(_noted, state, made, own_slots(account.keyslots).meta(account))
     rows = state.store.records_under(_kek(state.account))
     records = [_rewrapped_record(row, wraps, _kek(account)) for row in rows]
     try:
@@ -325,13 +324,20 @@ def _keep(state: VaultState, made: NewKeys, sent: Sent, wraps: Wraps) -> None:
             sent.verified,
             records,
             sent.change.grants,
-            meta=lambda: {**slots, **brought_along(state, *rings)},
+            meta=meta,
             sealing=sealing(made.keys, state.ambient),
         )
     except StoreMovedError:
         raise KeysChangedError(hint=LOG_IN_AGAIN) from None
     state.adopt(account, made.keys)
+    state.leave_keys_of_before()
     state.know(made.kit.secret_key)
+
+
+def _noted(state: VaultState, made: NewKeys, slots: dict[str, bytes]) -> dict[str, bytes]:
+    """What is kept under names with new keys: what was noted until then goes along."""
+    state.outdated()  # first: whoever is stopped in between has left nothing under those of before
+    return slots | brought_along(state, state.keys.keyring, made.keys.keyring)
 
 
 def _leave_session(state: VaultState) -> Flow[None]:

@@ -29,6 +29,8 @@ from coffret_vault.records.rewrap import KeyName, open_wrap
 from coffret_vault.records.seal import check_opens
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from coffret.flows.http import Flow
     from coffret.flows.signup import Entered
     from coffret.flows.state import Unlocked, VaultState
@@ -90,6 +92,8 @@ def log_in_again(
     state.entering = None
     if before is not None:
         before.keyring.wipe()
+    if entered.account.generation > account.generation:
+        state.leave_keys_of_before()
     forget_arrived(state)
     after = yield from sync_all(state, progress)
     entries, records = report.entries + after.entries, report.records + after.records
@@ -204,8 +208,7 @@ def _adopt(
     here = load_account(state.store)
     if here is None or entered.account.generation > here.generation:
         opened = {(row.memory_id, row.version) for row in records}
-        after = entered.keys.keyring
-        notes = partial(brought_along, state, before.keyring, after) if before else dict
+        notes = partial(_noted, state, before, entered.keys)
         state.entering = Entering(records, names - opened, notes)
         return
     # Of keys that were here already, or that another process of this device took up meanwhile. The
@@ -214,6 +217,12 @@ def _adopt(
     state.entering = Entering([], frozenset())
     left = {(row.memory_id, row.version) for rows in _outdated(state).values() for row in rows}
     state.store.take_over([row for row in records if (row.memory_id, row.version) in left], {})
+
+
+def _noted(state: VaultState, before: Unlocked | None, after: Unlocked) -> Mapping[str, bytes]:
+    """What is kept under names with the keys of now: what was noted goes along, where it opens."""
+    state.outdated()  # first: whoever is stopped in between has left nothing under those of before
+    return brought_along(state, before.keyring, after.keyring) if before else {}
 
 
 def _as_followed(here: AccountFile, entered: Entered) -> AccountFile:

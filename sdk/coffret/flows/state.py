@@ -257,6 +257,8 @@ class VaultState:
         self.session: Session | None = None
         self.locked: Callable[[], None] = _nothing
         """Called when the keys are forgotten: others may hold what was opened with them."""
+        self.outdated: Callable[[], None] = _nothing
+        """Called when the keys are changed: others may keep what is sealed with those of before."""
         self.asked: dict[bytes, Looked] = {}
         """What was shown of each access request that waits, by its id: that is approved."""
         self.checked: dict[bytes, AppCheck] = {}
@@ -355,6 +357,11 @@ class VaultState:
 
     def _take(self, account: AccountFile) -> None:
         self.account, self.card = account, _card(account.card)
+
+    def leave_keys_of_before(self) -> None:
+        """Have nothing stand on this device that is still sealed with keys that were changed."""
+        self.outdated()
+        self.store.leave_nothing()
 
     def update_account(self, account: AccountFile) -> None:
         """Keep a changed account."""

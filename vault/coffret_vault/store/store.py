@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,6 +11,7 @@ from coffret_vault.errors import (
     FormatError,
     StoreAlteredError,
     StoreDamagedError,
+    StoreError,
     StoreMovedError,
 )
 from coffret_vault.formats.memory import Record
@@ -288,6 +290,15 @@ class Store(Memories):
                 self._put_values(self.state_seal.sealed(self.meta(LOG) or b"", self.known.sealing))
                 self.known.renew()
             self.known.finish()
+
+    def leave_nothing(self) -> None:
+        """Have what was replaced or deleted stand in no file of the store any more.
+
+        Until then the write-ahead log has it, or the file that this is to be written into. Where
+        other processes read just now it is left to whoever closes the store last.
+        """
+        with suppress(StoreError), mapped():
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def leaf(self, index: int) -> bytes | None:
         """A leaf of the log.
