@@ -11,8 +11,6 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from coffret.flows.evidence import conflict, folder_of, keep_evidence, known_steps, subject
 from coffret.flows.state import covered, covered_note
 from coffret_vault.envelope.signature import verify_head
@@ -83,10 +81,9 @@ def confirm(state: VaultState, note: str) -> int:
         error = TrustError(message)
         _keep(state, signed, error, hashes)
         raise error
-    state.reload()  # another process may have replaced the keyslots since
     if head.size > covered(state.store):
         state.store.set_meta(*covered_note(head.size))
-    state.update_account(msgspec.structs.replace(state.account, confirmed=True))
+    state.confirm()
     return head.size
 
 

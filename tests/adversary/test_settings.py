@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from coffret.flows.signup import settings_entry
-from coffret.flows.state import WHOLE, covered_note, load_account
+from coffret.flows.state import WHOLE, covered_note
 from coffret_vault.errors import CoffretError, NetworkError, TrustError
 from coffret_vault.formats.author import Author
 from coffret_vault.formats.checkpoint import parse_head
@@ -297,9 +297,7 @@ def test_a_new_client_that_believes_yesterday_s_server_shows_its_titles(restored
     settled_and_undone(restored)
     wire = Recorder()
     fresh = restored.world.device(restored.owner, transport=wire)
-    account = load_account(fresh._state.store)
-    assert account is not None
-    fresh._state.update_account(msgspec.structs.replace(account, confirmed=True))
+    fresh._state.confirm()
     fresh._state.store.set_meta(*covered_note(WHOLE))
     write(fresh)
     assert is_told(wire)

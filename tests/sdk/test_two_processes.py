@@ -11,6 +11,7 @@ import pytest
 from adversary.test_key_changes import NEW, change
 from coffret import Vault
 from coffret.flows import append, unsent
+from coffret.flows.state import covered_note
 from coffret_vault.errors import CredentialsError, KeysChangedError
 from coffret_vault.formats.checkpoint import parse_head
 from harness.network import Evil
@@ -180,3 +181,22 @@ def test_a_process_that_enters_again_is_not_misled_by_the_other(world: World, at
     assert one.remember("by the one").version == 1
     two.sync()
     assert {memory.content for memory in two.list()} == {"before", "by the one"}
+
+
+def test_confirming_undoes_nothing_that_the_other_process_changed(
+    twice: tuple[Owner, Vault, Vault],
+) -> None:
+    """It notes that one thing: the keyslots of another process's new passphrase stay."""
+    owner, one, two = twice
+
+    def meanwhile(size: int) -> tuple[str, bytes]:
+        two.change_passphrase(PASSPHRASE, NEW, owner.secret_key)
+        return covered_note(size)
+
+    with patch("coffret.confirming.covered_note", meanwhile):
+        one.confirm(owner.vault.status().head)
+    one.lock()
+    one.unlock(NEW, owner.secret_key)
+    assert one.status().confirmed
+    with pytest.raises(CredentialsError):
+        one.unlock(PASSPHRASE, owner.secret_key)

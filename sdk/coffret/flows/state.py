@@ -120,12 +120,6 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(AccountFile).decode
 
 
-def save_account(store: Store, account: AccountFile) -> None:
-    """Keep the account in the device's store."""
-    for name, value in account_meta(account).items():
-        store.set_meta(name, value)
-
-
 def account_meta(account: AccountFile) -> dict[str, bytes]:
     """The account as the store's meta table keeps it.
 
@@ -363,7 +357,7 @@ class VaultState:
         self.outdated()
         self.store.leave_nothing()
 
-    def update_account(self, account: AccountFile) -> None:
-        """Keep a changed account."""
-        save_account(self.store, account)
-        self.account = account
+    def confirm(self) -> None:
+        """Note that a head from elsewhere confirms what is here; nothing else of the account."""
+        self.store.set_meta(_CONFIRMED, b"\1")
+        self.account = replace(self.account, confirmed=True)
