@@ -311,10 +311,18 @@ def held_keys(state: VaultState) -> HeldKeys:
 def unlock_held(state: VaultState, held: HeldKeys) -> None:
     """Open a locked vault with keys that another process kept. No network.
 
+    They may be of a passphrase of which it is not known yet whether the server took it.
+
     Raises:
         CredentialsError: they are another vault's, or were replaced since.
     """
     _take_newest(state)
-    login = SigningKey(held.login_seed)
-    state.unlock(reopen_account(state.place, state.account, login, held.account_key))
+    login, intended = SigningKey(held.login_seed), load_intended(state.store)
+    try:
+        keys = reopen_account(state.place, state.account, login, held.account_key)
+    except CredentialsError:
+        if intended is None or intended.generation != state.account.generation:
+            raise
+        keys = reopen_account(state.place, intended, login, held.account_key)
+    state.unlock(keys)
     state.session = unpack_session(held.session, state.ambient)

@@ -42,6 +42,21 @@ def test_a_new_passphrase_that_the_server_never_heard_of(world: World) -> None:
         owner.vault.change_passphrase("not it", NEW, owner.secret_key)
 
 
+def test_keys_of_a_new_passphrase_that_is_not_answered_yet_are_held(world: World) -> None:
+    """Another process that keeps them, as the agent does, opens the vault with them meanwhile."""
+    network = Losing()
+    owner = world.owner(transport=network)
+    network.left = 0
+    with pytest.raises(NetworkError):
+        owner.vault.change_passphrase(OLD, NEW, owner.secret_key)
+    owner.vault.lock()
+    owner.vault.unlock(NEW, owner.secret_key)
+    held = owner.vault.held_keys()
+    again = world.closing(Vault.open(owner.vault.folder, **world.around()))
+    again.unlock_held(held)
+    assert not again.is_locked
+
+
 def test_a_new_passphrase_whose_answer_was_lost(world: World) -> None:
     """The server took it and the device did not hear: the new one opens, logs in and settles it."""
     network = Losing()
