@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -75,6 +76,7 @@ class AsyncVault(AsyncKeyKeeping, AsyncDevices, AsyncSettling, AsyncIntake):
         folder: Path | str,
         *,
         sealed: bool = False,
+        hand_out: Callable[[RecoveryKit], None] | None = None,
         embedder: Callable[[], Embedder] | None = None,
         ambient: Ambient | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -87,25 +89,23 @@ class AsyncVault(AsyncKeyKeeping, AsyncDevices, AsyncSettling, AsyncIntake):
             passphrase: asked for whenever the vault is unlocked.
             folder: where this device keeps the vault; made if it is not there.
             sealed: as for :meth:`set_settings`, from the first entry of the log on.
+            hand_out: gives the kit to the owner, as for :meth:`coffret.Vault.create`.
             embedder: makes the model for search; the built-in one when None.
             ambient: randomness, clock and limits, for tests.
             transport: replaces the network, for tests.
 
         Returns:
             The vault, unlocked, and the recovery kit, which is nowhere else: show it to the owner.
-            After a lost answer the same call goes on, with the same kit.
 
         Raises:
-            InputError: the address or the username cannot be used, or the server says that it is
-                known by other addresses.
-            ConflictError: the username is taken, there is a vault in this folder, or another
-                program is just making one there.
+            InputError: the address or username cannot be used, or is not the server's by its word.
+            ConflictError: the username is taken, or a vault is in this folder, or being made.
             CredentialsError: it was begun in this folder with another passphrase.
         """
-        place, around = Path(folder), ambient or Ambient()
-        driver = AsyncDriver(check_url(url), transport=transport)
-        flow = entrance.create(check_url(url), username, passphrase, place, around, sealed=sealed)
-        state, kit = await driver.begin(flow)
+        place, around, origin = Path(folder), ambient or Ambient(), check_url(url)
+        driver = AsyncDriver(origin, transport=transport)
+        make = partial(entrance.create, sealed=sealed, hand_out=hand_out)
+        state, kit = await driver.begin(make(origin, username, passphrase, place, around))
         return cls(state, place, driver, embedder), kit
 
     @classmethod

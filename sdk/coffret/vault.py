@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -75,6 +76,7 @@ class Vault(KeyKeeping, Devices, Settling, Intake):
         folder: Path | str,
         *,
         sealed: bool = False,
+        hand_out: Callable[[RecoveryKit], None] | None = None,
         embedder: Callable[[], Embedder] | None = None,
         ambient: Ambient | None = None,
         transport: httpx.BaseTransport | None = None,
@@ -87,28 +89,25 @@ class Vault(KeyKeeping, Devices, Settling, Intake):
             passphrase: asked for whenever the vault is unlocked.
             folder: where this device keeps the vault; made if it is not there.
             sealed: as for :meth:`set_settings`, from the first entry of the log on.
+            hand_out: gives the kit to the owner. Until it has, a program that is stopped loses none
+                of it: the same call goes on, in that folder and with that passphrase.
             embedder: makes the model for search; the built-in one when None.
             ambient: randomness, clock and limits, for tests.
             transport: replaces the network, for tests.
-
-        Where the answer is lost, or the program ends before it, the same call goes on: with that
-        username and passphrase, in that folder, and with the same kit.
 
         Returns:
             The vault, unlocked, and the recovery kit, which is nowhere else: show it to the owner.
 
         Raises:
-            InputError: the address or the username cannot be used, or the server says that it is
-                known by other addresses.
-            ConflictError: the username is taken, there is a vault in this folder, or another
-                program is just making one there.
+            InputError: the address or username cannot be used, or is not the server's by its word.
+            ConflictError: the username is taken, or a vault is in this folder, or being made.
             CredentialsError: it was begun in this folder with another passphrase.
             NetworkError: the answer was lost; call again.
         """
-        place, around = Path(folder), ambient or Ambient()
-        driver = SyncDriver(check_url(url), transport=transport)
-        flow = entrance.create(check_url(url), username, passphrase, place, around, sealed=sealed)
-        state, kit = driver.begin(flow)
+        place, around, origin = Path(folder), ambient or Ambient(), check_url(url)
+        driver = SyncDriver(origin, transport=transport)
+        make = partial(entrance.create, sealed=sealed, hand_out=hand_out)
+        state, kit = driver.begin(make(origin, username, passphrase, place, around))
         return cls(state, place, driver, embedder), kit
 
     @classmethod

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 NEW = "a new passphrase, never seen"
 BY_HAND: dict[str, Any] = {"COFFRET_PASSPHRASE_FILE": ""}
-KEPT = "coffret.cli.commands.entering.keep_secret_key"
+KEPT = "coffret.cli.handing.keep_secret_key"
 
 
 def fail(*_args: object) -> NoReturn:

@@ -56,3 +56,16 @@ def test_a_killed_init_is_told_by_whatever_comes_next(cli: Cli, url: str) -> Non
     cli(*words)
     checks = {item["name"]: item for item in cli("doctor", "--json").data()["checks"]}
     assert "sign-up" not in checks
+
+
+def test_an_init_that_ends_before_its_kit_is_shown_shows_it_the_next_time(
+    cli: Cli, url: str
+) -> None:
+    """The account is there by then, and the Secret Key nowhere else."""
+    words = ("init", "--server", url, "--username", f"unseen-{uuid.uuid4().hex[:8]}")
+    killed = patch("coffret.cli.handing.deliver_kit", side_effect=SystemExit(9))
+    with killed, patch("coffret.cli.handing.keep_secret_key"), pytest.raises(SystemExit):
+        cli(*words)
+    kit = cli(*words).out
+    assert "CF1-" in kit
+    cli("remember", "there")

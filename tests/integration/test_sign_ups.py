@@ -10,8 +10,8 @@ from unittest.mock import patch
 import httpx
 import pytest
 
-from coffret import Vault
-from coffret.flows.begun import BEGUN_FILE, UNFINISHED, keep_begun
+from coffret import RecoveryKit, Vault
+from coffret.flows.begun import BEGUN_FILE, NOT_HANDED_OUT, UNFINISHED, keep_begun
 from coffret_vault.errors import (
     ConflictError,
     CredentialsError,
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from coffret import RecoveryKit
     from harness.world import World
 
 pytestmark = pytest.mark.usefixtures("one_try")
@@ -160,7 +159,7 @@ def test_a_sign_up_that_was_killed_is_finished(world: World, step: str) -> None:
     def killed(*_: object, **_named: object) -> object:
         raise SystemExit
 
-    where = "coffret.flows.begun.drop_begun" if step == "drop" else f"coffret.flows.entrance.{step}"
+    where = f"coffret.flows.entrance.{'drop_begun' if step == 'drop' else step}"
     stopped = patch(where, _after(keep_begun) if step == "keep_begun" else killed)
     with stopped, patch("coffret.opening.discard"), pytest.raises(SystemExit):
         _create(world, name, place)
@@ -168,6 +167,31 @@ def test_a_sign_up_that_was_killed_is_finished(world: World, step: str) -> None:
     assert vault.remember("works").version == 1
     assert kit.username == name
     assert not (place / BEGUN_FILE).exists()
+
+
+@pytest.mark.parametrize("error", [SystemExit, StoreError])
+def test_a_kit_that_was_not_handed_out_is_handed_out_by_the_same_call(
+    world: World, error: type[BaseException]
+) -> None:
+    """The server has the account, and the device the vault: who was told nothing is told then."""
+    name, place, given = f"unseen-{error.__name__}".lower(), world.place(), list[RecoveryKit]()
+
+    def fail(_kit: RecoveryKit) -> None:
+        assert (place / BEGUN_FILE).exists()
+        raise error
+
+    with pytest.raises(error) as raised:
+        _create(world, name, place, hand_out=fail)
+    if isinstance(raised.value, StoreError):
+        assert raised.value.hint == NOT_HANDED_OUT
+    vault, kit = _create(world, name, place, hand_out=given.append)
+    assert given == [kit]
+    assert not (place / BEGUN_FILE).exists()
+    assert vault.remember("works").version == 1
+    other = Vault.login(
+        world.url, name, PASSPHRASE, kit.secret_key_code(), world.place(), **world.around()
+    )
+    assert [memory.content for memory in world.closing(other).list()] == ["works"]
 
 
 def _after(real: Callable[..., object]) -> Callable[..., object]:
@@ -195,7 +219,7 @@ def test_what_was_answered_is_gone_from_the_disk(world: World) -> None:
 def test_a_vault_that_is_in_use_is_not_begun_anew(world: World) -> None:
     """A file that stayed by mistake takes nothing from a vault in which something was written."""
     place = world.place()
-    with patch("coffret.flows.begun.drop_begun"):
+    with patch("coffret.flows.entrance.drop_begun"):
         vault, _ = _create(world, "in-use", place)
     vault.remember("here")
     assert (place / BEGUN_FILE).exists()

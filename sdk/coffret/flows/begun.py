@@ -1,9 +1,10 @@
-"""A sign-up that is under way: kept on the disk, sealed, until the server has answered.
+"""A sign-up that is under way: kept on the disk, sealed, until its owner has the recovery kit.
 
 Were its answer lost, the server might have the account: with a name that is taken from then on, and
 keys that nobody was shown. So before it leaves, what is sent and what its recovery kit says are put
-into the vault's folder, under a key of the passphrase alone, and go with the answer. The same call
-again goes on with it: the very same bytes, and the same kit (docs/adr/0037, docs/spec/3-keys.md).
+into the vault's folder, under a key of the passphrase alone, and go once it is answered and the kit
+handed out. The same call again goes on with it: the very same bytes, and the same kit
+(docs/adr/0037, docs/spec/3-keys.md).
 """
 
 from __future__ import annotations
@@ -60,10 +61,11 @@ STANDS = (
     "A sign-up was begun in this folder and not finished: do it again, with the name and the "
     f"passphrase of then. If you can unlock the vault that is here, remove {BEGUN_FILE} instead."
 )
-UNFINISHED = (
-    "Whether the server took the sign-up is not known. Do the same again, with that name and that "
-    "passphrase: it goes on in this folder, with the same recovery kit."
+NOT_HANDED_OUT = (
+    "Do the same again, with that name and that passphrase: it goes on in this folder, with the "
+    "same recovery kit."
 )
+UNFINISHED = f"Whether the server took the sign-up is not known. {NOT_HANDED_OUT}"
 
 
 class _File(Unshown, msgspec.Struct, frozen=True, array_like=True):
@@ -236,7 +238,7 @@ def _write(folder: Path, begun: Begun, passphrase: str, ambient: Ambient) -> Non
 
 
 def drop_begun(folder: Path) -> None:
-    """Let go of it: it was answered, or is given up. No power cut brings it back."""
+    """Let go of it: its owner has the kit, or it is given up. No power cut brings it back."""
     with suppress(OSError):
         erase(folder / BEGUN_FILE)
         sync_folder(folder)
@@ -277,8 +279,8 @@ def _own_session(prepared: Prepared, ambient: Ambient) -> Flow[Session | None]:
 
 
 @contextmanager
-def kept_until_answered(folder: Path, begun: Begun) -> Iterator[None]:
-    """Let go of a sign-up with its answer; keep it where nobody knows what became of it.
+def kept_unless_refused(folder: Path, begun: Begun) -> Iterator[None]:
+    """Let go of a sign-up that was refused; keep it where nobody knows what became of it.
 
     Within, the vault is kept here and the server told of it. What an earlier call sent may have
     been taken then, whatever fails now: only that the name is somebody else's says it was not.
@@ -292,4 +294,3 @@ def kept_until_answered(folder: Path, begun: Begun) -> Iterator[None]:
     except (NetworkError, ServerError) as error:
         error.hint = error.hint or UNFINISHED
         raise
-    drop_begun(folder)

@@ -12,12 +12,13 @@ from coffret import opening
 from coffret.confirming import await_head, awaited, confirm, read_since
 from coffret.flows.aside import aside
 from coffret.flows.begun import (
+    NOT_HANDED_OUT,
     STANDS,
     Begun,
     drop_begun,
     is_begun,
     keep_begun,
-    kept_until_answered,
+    kept_unless_refused,
     read_begun,
     submit,
 )
@@ -52,7 +53,7 @@ from coffret_vault.keyslots.slots import SECRET_KEY_BYTES
 from coffret_vault.primitives.secret import SecretBytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from coffret.flows.http import Flow
@@ -79,11 +80,12 @@ def create(
     ambient: Ambient,
     *,
     sealed: bool = False,
+    hand_out: Callable[[RecoveryKit], None] | None = None,
 ) -> Flow[tuple[VaultState, RecoveryKit]]:
     """Make a vault here, then on the server. Errors as ``Vault.create``.
 
     In this order a full disk is noticed while nobody knows of the vault yet. Where the answer is
-    lost, the same call goes on.
+    lost, or the kit was not handed out, the same call goes on.
     """
     with opening.alone_in(folder):
         begun = yield from read_begun(folder, origin, username, passphrase, ambient)
@@ -98,11 +100,25 @@ def create(
             yield from keep_begun(folder, begun, passphrase, ambient)
         elif begun.prepared.settled.settings.sealed is not sealed:
             raise ConflictError(_OTHERWISE)
-        with kept_until_answered(folder, begun):
+        with kept_unless_refused(folder, begun):
             state = opening.begin(folder, begun.prepared, ambient)
             with _kept_if_whole(state):
                 state.session = yield from submit(begun, ambient)
+        if hand_out is not None:
+            with opening.closed_on_failure(state.store), _said_to_go_on():
+                hand_out(begun.prepared.kit)
+        drop_begun(folder)
         return state, begun.prepared.kit
+
+
+@contextmanager
+def _said_to_go_on() -> Iterator[None]:
+    """Tell whoever did not get the kit of a vault how to get it yet."""
+    try:
+        yield
+    except CoffretError as error:
+        error.hint = error.hint or NOT_HANDED_OUT
+        raise
 
 
 def _check_place(folder: Path) -> None:

@@ -10,20 +10,19 @@ import typer
 import coffret
 from coffret.cli.asking import NEW_PASSPHRASE, PASSPHRASE, RECOVERY_CODE, SECRET_KEY
 from coffret.cli.desk import Desk, desk_of
+from coffret.cli.handing import Handing, keep_key
 from coffret.cli.options import Json
-from coffret.cli.private import check_new, write_private
+from coffret.cli.private import check_new
 from coffret.cli.secret_key import (
     Kept,
     check_secret_key,
     find_secret_key,
-    keep_secret_key,
     load_profile,
 )
 from coffret.cli.showing import memories
 from coffret.kit import read_kit
 from coffret.origins import ANOTHER_ADDRESS, elsewhere, told_origins
 from coffret_vault.errors import (
-    CoffretError,
     CredentialsError,
     InputError,
     LockedError,
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from coffret.flows.sync import SyncReport
-    from coffret.kit import RecoveryKit
     from coffret.vault import Vault
 
 Server = Annotated[
@@ -85,17 +83,19 @@ def init(
     check_secret_key(desk.places, desk.name, secret_key_store)
     url, owner = _where(desk, server, username)
     passphrase = desk.asker.new_passphrase()
-    made, recovery = coffret.Vault.create(
-        url, owner, passphrase, desk.folder, sealed=sealed, ambient=desk.ambient
+    handing = Handing(desk, kit, secret_key_store)
+    made, _ = coffret.Vault.create(
+        url,
+        owner,
+        passphrase,
+        desk.folder,
+        sealed=sealed,
+        hand_out=handing.give,
+        ambient=desk.ambient,
     )
     vault = desk.keep(made)
     desk.log_out_at_end(vault)
-
-    def tell() -> dict[str, object]:
-        shown = _hand_out(desk, recovery, kit)
-        return {"recovery_kit": recovery.text() if shown else None}
-
-    kept = _tell_and_keep(desk, vault, recovery.secret_key_code(), secret_key_store, tell)
+    kept = handing.kept()
     if not desk.out.as_json:
         desk.out.line(f"The vault of {vault.status().username} is ready. {_PLACES[kept]}")
 
@@ -303,39 +303,6 @@ def _tell_and_keep(
         if desk.out.as_json:
             desk.out.deliver("", {"secret_key_store": kept, **about, **secret})
     return kept
-
-
-def _hand_out(desk: Desk, recovery: "RecoveryKit", path: Path | None) -> bool:
-    """Write the kit to its file, or else print it; whether it is still to be shown, or was."""
-    if path is not None:
-        try:
-            deliver_kit(desk, recovery, path)
-        except CoffretError as error:
-            desk.out.error(error)
-        else:
-            return False
-    if not desk.out.as_json:
-        deliver_kit(desk, recovery, None)
-    return True
-
-
-def deliver_kit(desk: Desk, recovery: "RecoveryKit", path: Path | None) -> None:
-    """Write the kit to its file, or print it where none was named.
-
-    Raises:
-        CoffretError: it did not get there.
-    """
-    if path is None:
-        desk.out.deliver(recovery.text())
-        return
-    write_private(path, [recovery.text().encode()], replace=False)
-    desk.out.note(f"The recovery kit is in {path}: print it, then delete the file.")
-
-
-def keep_key(desk: Desk, vault: "Vault", code: str, wanted: Kept | None) -> Kept:
-    """Keep the Secret Key on this device, and say where."""
-    account = vault.status().account_id
-    return keep_secret_key(desk.places, desk.name, account, code, wanted)
 
 
 def _entered(vault: "Vault", kept: Kept) -> dict[str, object]:

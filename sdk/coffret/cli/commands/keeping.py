@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from coffret.cli.asking import NEW_PASSPHRASE, PASSPHRASE
-from coffret.cli.commands.entering import KitFile, deliver_kit, keep_key
+from coffret.cli.commands.entering import KitFile
 from coffret.cli.desk import Desk, desk_of
+from coffret.cli.handing import deliver_kit, keep_key
 from coffret.cli.options import Json, Yes
 from coffret.cli.private import check_new
 from coffret.cli.secret_key import load_profile
