@@ -15,7 +15,10 @@ REJECTED: Final = 2
 STATUS_NAMES: Final = ("accepted", "pending", "rejected")
 
 _COMPACT: Final = {"sqlite_with_rowid": False}
-_PENDING: Any = dict.fromkeys(("sqlite_where", "postgresql_where"), text("state = 'pending'"))
+
+
+def _only(condition: str) -> Any:  # noqa: ANN401 - arguments of an index
+    return dict.fromkeys(("sqlite_where", "postgresql_where"), text(condition))
 
 
 class Base(DeclarativeBase):
@@ -93,14 +96,7 @@ class Departure(Base):
     """
 
     __tablename__ = "departures"
-    __table_args__ = (
-        Index(
-            "ix_departures_open",
-            "begun",
-            sqlite_where=text("erased IS NULL"),
-            postgresql_where=text("erased IS NULL"),
-        ),
-    )
+    __table_args__ = (Index("ix_departures_open", "begun", **_only("erased IS NULL")),)
     account_id: Mapped[bytes] = mapped_column(primary_key=True)
     username: Mapped[str | None]
     statement: Mapped[bytes]
@@ -189,32 +185,13 @@ class Entry(Base):
             "subject",
             "version",
             unique=True,
-            sqlite_where=text("status IS NOT NULL"),
-            postgresql_where=text("status IS NOT NULL"),
+            **_only("status IS NOT NULL"),
         ),
+        Index("ix_entries_pending", "account_id", "subject", "version", **_only("status = 1")),
         Index(
-            "ix_entries_pending",
-            "account_id",
-            "subject",
-            "version",
-            sqlite_where=text("status = 1"),
-            postgresql_where=text("status = 1"),
+            "ix_entries_grant", "account_id", "grant_id", "changed", **_only("grant_id IS NOT NULL")
         ),
-        Index(
-            "ix_entries_grant",
-            "account_id",
-            "grant_id",
-            "changed",
-            sqlite_where=text("grant_id IS NOT NULL"),
-            postgresql_where=text("grant_id IS NOT NULL"),
-        ),
-        Index(
-            "ix_entries_settings",
-            "account_id",
-            "version",
-            sqlite_where=text("kind = 'settings'"),
-            postgresql_where=text("kind = 'settings'"),
-        ),
+        Index("ix_entries_settings", "account_id", "version", **_only("kind = 'settings'")),
         _COMPACT,
     )
     account_id: Mapped[bytes] = mapped_column(primary_key=True)
@@ -278,8 +255,22 @@ class AccessRequest(Base):
     __table_args__ = (
         Index("ux_access_requests_id", "request_id", unique=True),
         Index("ix_access_requests_app", "app_id"),
-        Index("ix_access_requests_pending", "app_id", "account_id", "request_id", **_PENDING),
+        Index(
+            "ix_access_requests_pending",
+            "app_id",
+            "account_id",
+            "request_id",
+            **_only("state = 'pending'"),
+        ),
         Index("ix_access_requests_created", "account_id", "created"),
+        Index(
+            "ix_access_requests_waiting",
+            "account_id",
+            "created",
+            "app_id",
+            "state",
+            **_only("state = 'pending'"),
+        ),
     )
     account_id: Mapped[bytes] = mapped_column(primary_key=True)
     request_id: Mapped[bytes] = mapped_column(primary_key=True)
@@ -298,7 +289,8 @@ class Grant(Base):
     __tablename__ = "grants"
     __table_args__ = (
         Index("ux_grants_id", "grant_id", unique=True),
-        Index("ix_grants_app", "app_id"),
+        Index("ix_grants_created", "account_id", "created", "grant_id"),
+        Index("ix_grants_by_app", "app_id", "created", "grant_id"),
     )
     account_id: Mapped[bytes] = mapped_column(primary_key=True)
     grant_id: Mapped[bytes] = mapped_column(primary_key=True)

@@ -1,0 +1,52 @@
+"""Requests that wait and grants are found without what they are of, which may be large.
+
+A request may have 64 KiB, a grant's statement a MiB. What stands behind it in a row is read through
+it: for a list of one, or for an app that is refused, that would be all that an owner has.
+"""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from server.stand import Stand, signed_request
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.attack(37)]
+
+
+def plan(database: sqlite3.Connection, sql: str) -> str:
+    """How SQLite goes about a statement."""
+    rows = database.execute(f"EXPLAIN QUERY PLAN {sql}", [None] * sql.count("?"))
+    return "\n".join(detail for *_, detail in rows)
+
+
+async def test_what_is_large_is_not_read_to_find_it(sqlite_stand: Stand, template: Path) -> None:
+    """What waits for an owner is counted in an index alone; a page of grants is read in order."""
+    said: list[str] = []
+
+    def heard(*told: Any) -> None:
+        said.append(told[2])
+
+    owner, app = await sqlite_stand.sign_up(), await sqlite_stand.new_app()
+    await sqlite_stand.grant(owner, app)
+    storage = sqlite_stand.app.state.services.storage
+    for engine in (storage._read_engine, storage._write_engine):
+        event.listen(engine.sync_engine, "before_cursor_execute", heard)
+    request = app.request(owner, created=sqlite_stand.clock.now)
+    answer = await sqlite_stand.post("/access-requests", signed_request(app, request), app.token)
+    assert answer.status_code == 201
+    for token in (owner.token, app.token):
+        assert (await sqlite_stand.get("/grants?limit=1", token)).status_code == 200
+    counting = [sql for sql in said if "count(*)" in sql and "access_requests" in sql]
+    listing = [sql for sql in said if "length(grants.statement)" in sql]
+    assert (len(counting), len(listing)) == (1, 2)
+    with closing(sqlite3.connect(template)) as database:
+        counted = plan(database, counting[0])
+        assert "COVERING INDEX ix_access_requests_waiting (account_id=? AND created>?)" in counted
+        for sql, index in zip(listing, ("ix_grants_created", "ix_grants_by_app"), strict=True):
+            listed = plan(database, sql)
+            assert f"SEARCH grants USING INDEX {index}" in listed
+            assert "TEMP B-TREE" not in listed
