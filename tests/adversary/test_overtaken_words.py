@@ -41,8 +41,8 @@ class _Telling(Losing):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send it on, where an app is quicker now."""
-        if request.url.path == f"{BASE}/memory-blobs":
-            self.kept = request.content
+        if request.url.path in {f"{BASE}/memory-blobs", f"{BASE}/log"} and request.content:
+            self.kept = self.kept if self.pen else request.content
         if request.url.path == f"{BASE}/log" and request.method == "POST" and self.pen:
             pen, self.pen = self.pen, None
             pen.put("by the app", memory_id=self.memory_id)
@@ -86,3 +86,31 @@ def test_words_that_others_overtook_are_written_behind_theirs(world: World) -> N
     assert owner.vault.sync().unkept == 0
     assert {memory.content for memory in owner.vault.list()} == {"quicker", "lost words"}
     assert not owner.vault.unkept()
+
+
+@pytest.mark.attack(56)
+def test_what_was_said_behind_it_is_not_let_go_of_either(world: World) -> None:
+    """Words that were sent once, and whose id an app took meanwhile, are told as they were said."""
+    network = _Telling()
+    owner = world.owner(transport=network)
+    _, access = world.granted(owner, world.app(), scopes=["create"])
+    other = world.device(owner)
+    network.left = 0
+    for words in ("first", "lost words"):
+        with pytest.raises(NetworkError):
+            owner.vault.remember(words)
+    network.left = -1
+    network.lose = once("POST", "/log")
+    with pytest.raises(NetworkError):
+        owner.vault.sync()
+    other.sync()
+    other.remember("quicker")
+    network.pen = Pen(access)
+    owner.vault.sync()
+    assert [item.memory_id for item in owner.vault.pending()] == [network.memory_id]
+    (found,) = owner.vault.unkept()
+    assert (found.why, [memory.content for memory in found.memories]) == (
+        "overtaken",
+        ["lost words"],
+    )
+    assert owner.vault.status().unsent == 0

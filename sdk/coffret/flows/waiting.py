@@ -21,9 +21,9 @@ from coffret.flows.drafts import (
 )
 from coffret.flows.freshness import standing_grants
 from coffret.flows.http import LogMovedError
-from coffret.flows.overtaken import anew
+from coffret.flows.overtaken import anew, stands
 from coffret.flows.same import says_the_same
-from coffret.flows.unkept import KEYS_CHANGED
+from coffret.flows.unkept import KEYS_CHANGED, OVERTAKEN
 from coffret.flows.unsent import (
     BEGUN_WAITS,
     NOT_KEPT,
@@ -123,8 +123,9 @@ def _write_drafts(state: VaultState) -> Flow[frozenset[bytes]]:
         return frozenset()
     found = drafts(state)
     give_up_drafts(state, {name: None for name, item in found.items() if not item}, KEYS_CHANGED)
-    names = {item.memory_id(): name for name, item in found.items() if item is not None}
-    missing = [item for item in found.values() if item is not None and not _is_there(state, item)]
+    ours = {name: item for name, item in found.items() if item is not None}
+    names = {item.memory_id(): name for name, item in ours.items()}
+    missing = [item for item in ours.values() if state.store.state(item.memory_id()) is None]
     try:
         yield from look_before_again(state, (item.header for item in missing))
         sealing = Sealing((_sealed(state, item) for item in missing), standing_grants(state))
@@ -135,13 +136,12 @@ def _write_drafts(state: VaultState) -> Flow[frozenset[bytes]]:
     except (NetworkError, ServerError) as error:
         error.hint = _STILL
         raise
-    there = [memory_id for memory_id in names if state.store.state(memory_id) is not None]
-    let_go_of_drafts(state, (names[memory_id] for memory_id in there))
-    return frozenset(there)
-
-
-def _is_there(state: VaultState, draft: Draft) -> bool:
-    return state.store.state(draft.memory_id()) is not None
+    there = {memory_id for memory_id in names if state.store.state(memory_id) is not None}
+    stand = {memory_id for memory_id in there if stands(state, *ours[names[memory_id]].parsed())}
+    let_go_of_drafts(state, (names[memory_id] for memory_id in stand))
+    others = (names[memory_id] for memory_id in there - stand)  # something else has these ids
+    give_up_drafts(state, {name: ours[name] for name in others}, OVERTAKEN)
+    return frozenset(stand)
 
 
 def _sealed(state: VaultState, draft: Draft) -> Written:
