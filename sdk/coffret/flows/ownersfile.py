@@ -2,7 +2,7 @@
 
 What it asked of whom, by which keys it knows whom, how far each log had come, and which search
 indexes it keeps. All of it is public or signed, but for who the app's users are: it is for its user
-only. docs/adr/0040.
+only. docs/adr/0039.
 
 Each call opens the file anew, which takes a fraction of a millisecond: so several processes of the
 app may use it, their threads, and what they fork; nothing is held between two calls, and a program
