@@ -13,6 +13,7 @@ from adversary.test_key_changes import NEW, change
 from coffret import Vault
 from coffret.flows import drafts
 from coffret.flows.unsent import BEGUN_WAITS, NOT_KEPT
+from coffret.flows.visibility import LOOK_AGAIN
 from coffret.flows.waiting import SAID
 from coffret_vault.errors import (
     ConflictError,
@@ -369,3 +370,16 @@ def test_a_device_that_was_logged_out_keeps_what_was_said_before(
     owner.vault.log_in_again(PASSPHRASE, owner.secret_key)
     owner.vault.sync()
     assert _contents(owner.vault) == ["one", "two"]
+
+
+def test_where_the_vault_has_to_be_asked_first_what_is_said_waits_too(
+    world: World, network: Refusing
+) -> None:
+    """A device that was online a while ago cannot know what shows by now: it signs nothing yet."""
+    owner = world.owner(transport=network)
+    world.clock.forward(seconds=LOOK_AGAIN // 1_000_000 + 1)
+    assert _away(network, owner.vault, "one", "two", title="T") == [SAID, SAID]
+    assert owner.vault.status().unsent == 2
+    world.device(owner).set_settings(sealed=True)
+    owner.vault.sync()
+    assert [memory.sealed for memory in owner.vault.list()] == [True, True]
