@@ -11,6 +11,7 @@ import msgspec
 
 from coffret.flows.files import held_alone
 from coffret.flows.proof import pack_session, unpack_session
+from coffret.flows.recovering import end_recovery, is_recovering
 from coffret.flows.session import LOG_IN_AGAIN
 from coffret.flows.settled import settled_meta
 from coffret.flows.signup import (
@@ -43,7 +44,7 @@ from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 STORE_FILE = "store.db"
 INDEX_FILE = "index.sealed"
@@ -52,6 +53,10 @@ _BUSY = "another program is just making a vault in this folder, or entering one 
 _WAIT = "Wait until it has done, and see what is there then: coffret status."
 _NO_VAULT = "there is no vault in this folder"
 _UNLOCK = "If it is yours: coffret unlock opens it, with the Secret Key of your recovery kit."
+_RECOVER = (
+    "A recovery was begun in this folder, and its Secret Key was not used here yet. If nobody has "
+    "that, do it again (coffret recover): it goes on, with the same one. Otherwise: coffret unlock."
+)
 _REPLACED = f"On another device they were replaced. {LOG_IN_AGAIN}"
 _PERHAPS_REPLACED = (
     "If they were changed on another device, log in here with those of now (coffret login)."
@@ -140,7 +145,7 @@ def _make_private(folder: Path) -> None:
 def _check_empty(store: Store) -> None:
     if load_account(store) is not None:
         message = "there is a vault in this folder already"
-        raise ConflictError(message, hint=_UNLOCK)
+        raise ConflictError(message, hint=_RECOVER if is_recovering(store) else _UNLOCK)
 
 
 @contextmanager
@@ -170,15 +175,21 @@ def begin(folder: Path, prepared: Prepared, ambient: Ambient) -> VaultState:
     return state
 
 
-def join(folder: Path, entered: Entered, ambient: Ambient) -> VaultState:
-    """Keep a vault that this device has just entered; it is synced next."""
+def join(
+    folder: Path,
+    entered: Entered,
+    ambient: Ambient,
+    beside: Mapping[str, bytes] | None = None,
+) -> VaultState:
+    """Keep a vault that this device has just entered, and values beside it; it is synced next."""
     store = new_store(folder)
     state = VaultState(store, entered.place, entered.account, ambient)
     state.unlock(entered.keys)
     state.session = entered.session
     try:
         with store.known.set_aside():  # there is nothing yet
-            store.take_over((), account_meta(entered.account) | dict([entered_note()]), anew=True)
+            meta = {**account_meta(entered.account), **dict([entered_note()]), **(beside or {})}
+            store.take_over((), meta, anew=True)
     except BaseException:
         discard(state)
         raise
@@ -259,8 +270,9 @@ def unlock(state: VaultState, passphrase: str, secret_key: SecretBytes) -> None:
             raise KeysChangedError(hint=LOG_IN_AGAIN) from None
         state.unlock(keys)
     state.know(secret_key)
-    if state.store.meta(REPLACED):
-        with suppress(StoreError):  # it is a word of help, and no reason to stay locked
+    with suppress(StoreError):  # they are words of help, and no reason to stay locked
+        end_recovery(state.store)
+        if state.store.meta(REPLACED):
             state.store.set_meta(REPLACED, b"")
 
 

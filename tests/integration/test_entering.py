@@ -8,8 +8,8 @@ from unittest.mock import patch
 import pytest
 
 from coffret import Vault
-from coffret_vault.errors import ConflictError, NetworkError
-from harness.network import BASE, Gate, Losing, Signed, once
+from coffret_vault.errors import ConflictError
+from harness.network import BASE, Losing, Signed
 from harness.world import PASSPHRASE
 
 if TYPE_CHECKING:
@@ -48,25 +48,6 @@ def test_a_device_that_enters_signs_one_head_of_a_size(world: World, *, reaching
 
 def _appends(request: httpx.Request) -> bool:
     return request.method == "POST" and request.url.path == f"{BASE}/log"
-
-
-@pytest.mark.parametrize("reaching", [True, False], ids=["answer lost", "request lost"])
-def test_a_recovery_whose_answer_is_lost_is_begun_anew(world: World, *, reaching: bool) -> None:
-    """Its Secret Key is nowhere, so nothing of it is kept, nor said to be; the code works again."""
-    owner, net, place = world.owner(), Losing(), world.place()
-    owner.vault.remember("here")
-    net.lose, net.reaching = once("PUT", "/accounts/me/keyslots"), reaching
-    words = (world.url, owner.username, owner.kit.recovery_code_text(), NEW, place)
-    with pytest.raises(NetworkError) as raised:
-        Vault.recover(*words, **world.around(transport=net))
-    assert "Recover again" in raised.value.hint
-    assert list(place.iterdir()) == []
-    vault, secret_key = Vault.recover(*words, **world.around(transport=net))
-    world.closing(vault).remember("next")
-    entered = world.closing(
-        Vault.login(world.url, owner.username, NEW, secret_key, world.place(), **world.around())
-    )
-    assert {memory.content for memory in entered.list()} == {"here", "next"}
 
 
 def test_a_recovery_hands_out_its_secret_key_whatever_comes_after(world: World) -> None:
@@ -117,28 +98,3 @@ def test_a_login_that_was_killed_can_be_confirmed(world: World) -> None:
     status = vault.status()
     assert status.confirmed_entries == status.entries
     assert not vault.settings().sealed_here
-
-
-def test_a_recovery_that_is_stopped_at_last_leaves_no_device_that_nobody_opens(
-    world: World,
-) -> None:
-    """Its new Secret Key was told to nobody, so the same folder is free to recover again."""
-    owner, place = world.owner(), world.place()
-    _, access = world.granted(owner, world.app(), auto_accept=True)
-    access.remember("by an app")
-    words = (world.url, owner.username, owner.kit.recovery_code_text(), NEW, place)
-    with pytest.raises(KeyboardInterrupt):
-        Vault.recover(*words, **world.around(transport=_Stopped()))
-    assert list(place.iterdir()) == []
-    vault, _ = Vault.recover(*words, **world.around())
-    assert [memory.content for memory in world.closing(vault).list()] == ["by an app"]
-
-
-class _Stopped(Gate):
-    """A network at which somebody loses patience when it is to carry an append."""
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Stop there, as at a person's Ctrl-C, or send it on."""
-        if _appends(request):
-            raise KeyboardInterrupt
-        return super().handle_request(request)

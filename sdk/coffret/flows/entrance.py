@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -26,30 +26,36 @@ from coffret.flows.covering import cover_tail
 from coffret.flows.grants import freshen
 from coffret.flows.http import Request
 from coffret.flows.passphrase import replace_passphrase
+from coffret.flows.recovering import is_recovering, recovering_note, secret_key_noted
 from coffret.flows.signup import (
     enter_with_passphrase,
     enter_with_recovery,
+    open_account,
     prepare_vault,
+    unlock_with_passphrase,
 )
 from coffret.flows.state import WHOLE, entered, entered_note
 from coffret.flows.sync import SyncReport, silent, sync
 from coffret.flows.unkept import names_of_unkept
 from coffret.flows.unseen import accept_automatically
+from coffret.flows.unsent import REFUSED
 from coffret.flows.waiting import settle
 from coffret.kit import read_kit
 from coffret.origins import ANOTHER_ADDRESS, elsewhere, told_origins
 from coffret_vault.errors import (
     CoffretError,
     ConflictError,
+    CredentialsError,
     InputError,
     NetworkError,
+    NotFoundError,
     ServerError,
     TrustError,
 )
 from coffret_vault.formats.codes import SECRET_KEY, write_code
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.settings import Settings
-from coffret_vault.keyslots.slots import SECRET_KEY_BYTES
+from coffret_vault.keyslots.slots import SECRET_KEY_BYTES, derive_recovery_keys
 from coffret_vault.primitives.secret import SecretBytes
 
 if TYPE_CHECKING:
@@ -66,9 +72,12 @@ _OTHERWISE = (
     "this sign-up was begun here with another choice of what shows its title; say that one, and "
     "settle it anew afterwards"
 )
+_ANOTHER_CODE = (
+    "A recovery was begun in this folder with another recovery code. If the keys were changed "
+    "since, log in here with those of now (coffret login); or recover in another folder."
+)
 _RECOVER_AGAIN = (
-    "Nothing of it is kept here. Recover again: the recovery code opens the vault all the same, "
-    "and gives another Secret Key."
+    "Recover again, in this folder: it goes on with what was begun, and gives the same Secret Key."
 )
 
 
@@ -227,37 +236,102 @@ def recover(
 ) -> Flow[tuple[VaultState, str]]:
     """Enter a vault by its recovery code, sync it, and replace the passphrase keyslot.
 
-    Where there is a ``kit``, its account and its head are compared before anything is changed.
+    Where there is a ``kit``, its account and its head are compared before anything is changed. What
+    was begun here and not finished is gone on with: the Secret Key is the same.
     """
     with opening.alone_in(folder):
-        opening.check_place(folder)
         printed = read_kit(kit) if kit else None
-        yield from _check_known(origin)
-        entered = yield from enter_with_recovery(origin, username, recovery_code, ambient)
-        if printed is not None and printed.account_id != entered.account.account_id:
-            message = "the server answers for another account than the recovery kit's"
-            raise TrustError(message)
-        state = opening.join(folder, entered, ambient)
-        secret_key = SecretBytes(ambient.random(SECRET_KEY_BYTES))
-        with _kept_if_whole(state):
+        begun = _begun_recovery(folder, origin, username, recovery_code, ambient)
+        if begun is None:
+            opening.check_place(folder)
+        with opening.closed_on_failure(begun.store) if begun else nullcontext():
+            yield from _check_known(origin)
+            state = begun or (
+                yield from _enter_to_recover(origin, username, recovery_code, folder, ambient)
+            )
+        with _kept_if_whole(state) if begun is None else opening.closed_on_failure(state.store):
+            if printed is not None and printed.account_id != state.account_id:
+                message = "the server answers for another account than the recovery kit's"
+                raise TrustError(message)
             report = yield from _first_sync(state, kit)
-            with _said_to_be_begun_anew():
-                yield from replace_passphrase(state, passphrase, secret_key)
-            # Whatever fails, the owner has their Secret Key; the next sync says it again. Who stops
-            # it has none: a device that nobody could open is not left in the way of another try.
+        with _gone_on_with(state, began_before=begun is not None):
+            secret_key = secret_key_noted(state)
+            yield from _give_passphrase(state, passphrase, secret_key, again=begun is not None)
+            # Whatever fails, the owner has their Secret Key; the next sync says it again.
             with suppress(CoffretError):
                 yield from _tidy(state, report)
         drop_begun(folder)
         return state, write_code(SECRET_KEY, secret_key.reveal())
 
 
+def _begun_recovery(
+    folder: Path, origin: str, username: str, recovery_code: SecretBytes, ambient: Ambient
+) -> VaultState | None:
+    """The vault whose recovery was begun in a folder, unlocked; None where none was.
+
+    Raises:
+        CredentialsError: it was begun with another recovery code.
+    """
+    try:
+        state = opening.reopen(folder, ambient)
+    except NotFoundError:
+        return None
+    with opening.closed_on_failure(state.store):
+        account, place = state.account, state.place
+        if is_recovering(state.store) and (account.origin, account.username) == (origin, username):
+            keys = derive_recovery_keys(recovery_code, place)
+            try:
+                state.unlock(open_account(place, account, keys))
+            except CredentialsError:
+                raise CredentialsError(hint=_ANOTHER_CODE) from None
+            return state
+    state.store.close()
+    return None
+
+
+def _enter_to_recover(
+    origin: str, username: str, recovery_code: SecretBytes, folder: Path, ambient: Ambient
+) -> Flow[VaultState]:
+    entered = yield from enter_with_recovery(origin, username, recovery_code, ambient)
+    random = ambient.random
+    secret_key = SecretBytes(random(SECRET_KEY_BYTES))
+    note = recovering_note(entered.keys.keyring, secret_key, random=random)
+    return opening.join(folder, entered, ambient, note)
+
+
+def _give_passphrase(
+    state: VaultState, passphrase: str, secret_key: SecretBytes, *, again: bool
+) -> Flow[None]:
+    """Replace the passphrase keyslot, if that was not done before the recovery was stopped."""
+    if again:
+        yield from settle(state)
+        unlock = partial(
+            unlock_with_passphrase, state.account, passphrase, secret_key, state.ambient
+        )
+        with suppress(CredentialsError):
+            keys = yield from aside(unlock)
+            state.unlock(msgspec.structs.replace(state.keys, login=keys.login))
+            state.know(secret_key)
+            return
+    yield from replace_passphrase(state, passphrase, secret_key)
+
+
 @contextmanager
-def _said_to_be_begun_anew() -> Iterator[None]:
-    """Tell who recovers that nothing is kept of it, though the server may have the new keyslot."""
+def _gone_on_with(state: VaultState, *, began_before: bool) -> Iterator[None]:
+    """Keep a recovery that has signed, should it be stopped: the same call here goes on with it.
+
+    What the server refused was not taken, and can be begun anew.
+    """
     try:
         yield
-    except (NetworkError, ServerError) as error:
-        error.hint = _RECOVER_AGAIN
+    except BaseException as error:
+        if isinstance(error, REFUSED) and not began_before:
+            opening.discard(state)
+            raise
+        state.lock()
+        state.store.close()
+        if isinstance(error, NetworkError | ServerError) and not isinstance(error, REFUSED):
+            error.hint = _RECOVER_AGAIN
         raise
 
 

@@ -31,6 +31,7 @@ from coffret.flows.http import (
 )
 from coffret.flows.newkeys import NewKeys, make_keys
 from coffret.flows.proof import proved
+from coffret.flows.recovering import OVER
 from coffret.flows.session import LOG_IN_AGAIN, get_packed, in_session, send
 from coffret.flows.signup import keyslot_entry
 from coffret.flows.slots import own_slots
@@ -337,7 +338,7 @@ def _keep(state: VaultState, made: NewKeys, sent: Sent, wraps: Wraps) -> None:
 def _noted(state: VaultState, made: NewKeys, slots: dict[str, bytes]) -> dict[str, bytes]:
     """What is kept under names with new keys: what was noted until then goes along."""
     state.outdated()  # first: whoever is stopped in between has left nothing under those of before
-    return slots | brought_along(state, state.keys.keyring, made.keys.keyring)
+    return slots | OVER | brought_along(state, state.keys.keyring, made.keys.keyring)
 
 
 def _leave_session(state: VaultState) -> Flow[None]:

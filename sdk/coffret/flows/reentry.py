@@ -17,6 +17,7 @@ from coffret.flows.aside import aside
 from coffret.flows.entrance import sync_all
 from coffret.flows.gone import check_gone, check_kept
 from coffret.flows.keychange import MOST_PAGES, key_name, keys_page
+from coffret.flows.recovering import OVER
 from coffret.flows.session import let_go
 from coffret.flows.signup import enter_with_passphrase, unlock_with_passphrase
 from coffret.flows.state import AccountFile, Entering, intended_meta, load_account
@@ -102,7 +103,7 @@ def log_in_again(
     if _outdated(state):
         message = "the server withholds the keys of memories that are on this device"
         raise TrustError(message)
-    state.store.take_over((), intended_meta(None))
+    state.store.take_over((), intended_meta(None) | OVER)
     state.know(secret_key)
     return report
 
