@@ -95,8 +95,10 @@ def kept_as_said(state: VaultState, new: NewMemory, seal: Callable[[], Written])
 def _is_on_its_way(state: VaultState, written: Written, new: NewMemory) -> bool:
     """Whether the change that was sent and not answered is to begin this memory."""
     begun = waiting(state)
+    if begun == written.stamp.memory_id:
+        return True
     if not begun or new.memory_id is not None:
-        return begun == written.stamp.memory_id
+        return False
     found = [memory for item in still_waiting(state) for memory in item.memories]
     return any(says_the_same(memory, written.memory, new) for memory in found)
 

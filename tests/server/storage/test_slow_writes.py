@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from coffret_server.data import apps
 from coffret_server.problems import ProblemError, refuse
 from coffret_server.storage import open_storage, sqlite
 from coffret_server.turns import PAGES_AT_ONCE
@@ -110,7 +109,7 @@ async def test_apps_that_read_meanwhile_keep_nobody_from_reading(
 
     Of pages so few are made at once that apps which waited there would keep everybody else waiting.
     """
-    monkeypatch.setattr(apps, "_PATIENCE", 0.0)
+    monkeypatch.setattr("coffret_server.noting.PATIENCE", 0.01)
     owner, app = await sqlite_stand.sign_up(), await sqlite_stand.new_app()
     grant = await sqlite_stand.grant(owner, app)
     storage: Storage = sqlite_stand.app.state.services.storage
