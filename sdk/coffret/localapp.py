@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from coffret.indexes import GrantIndexes
@@ -23,6 +24,7 @@ class LocalApp:
     ) -> None:
         """Wrap an app's state; ``embedder`` makes the model when search first needs it."""
         self._state = state
+        state.last_read.turn = Lock()  # an app is for any thread
         folder = state.path.with_name(f"{state.path.name}.indexes")
         self._indexes = GrantIndexes(embedder, folder, state.owners, keep=keep_indexes)
 

@@ -17,9 +17,11 @@ from coffret_vault.errors import OwnerKeyChangedError, TrustError
 from coffret_vault.log.judging import verify_evidence
 from harness.reading import REAL, Reader
 from harness.world import ask
+from vectors.verifier.tree import many_proof
 
 if TYPE_CHECKING:
     from coffret_vault.formats.checkpoint import SignedHead
+    from harness.reading import Page
     from harness.world import World
 
 
@@ -86,3 +88,28 @@ def test_one_that_was_shown_more_meanwhile_holds_up_nobody(world: World) -> None
 
     with patch.object(OwnersFile, "keep_head", quicker):
         assert reader.read() == [REAL]
+
+
+@pytest.mark.attack(18)
+def test_what_one_read_was_shown_is_not_taken_back_in_another_that_goes_on(world: World) -> None:
+    """Of two reads at the same time, each goes by what the other has seen, whichever ends last."""
+    reader = Reader(world)
+    pages: list[Page] = []
+    reader.evil.rewrite[reader.path] = pages.append
+    reader.read()
+    (item,) = pages[0][1]
+
+    def older(page: Page) -> None:
+        page[1][:] = [item]
+        leaves = [leaf for _, leaf in reader.owner.vault._state.store.leaves()]
+        page[4] = many_proof({item[5]}, leaves)
+
+    def meanwhile(_page: Page) -> None:
+        reader.evil.rewrite.clear()
+        reader.owner.vault.update(reader.memory.id, content="newer")
+        assert reader.read() == ["newer"]
+        reader.evil.rewrite[reader.path] = older
+
+    reader.evil.rewrite[reader.path] = meanwhile
+    with pytest.raises(TrustError, match="older version"):
+        reader.read()

@@ -48,6 +48,33 @@ def test_what_was_read_before_an_error_is_kept() -> None:
         assert seen == {TWO: 3}
 
 
+def test_who_reads_at_the_same_time_forgets_nothing_of_each_other() -> None:
+    """A read goes by what another one saw since it began, and the last to end keeps all of it."""
+    kept = LastRead()
+    with kept.of("ana", ONE) as slow:
+        slow[ONE] = 5
+        with kept.of("ana", ONE) as quick:
+            assert quick == {ONE: 5}
+            quick[TWO] = 9
+        assert slow == {ONE: 5, TWO: 9}
+    with kept.of("ana", ONE) as seen:
+        assert seen == {ONE: 5, TWO: 9}
+
+
+def test_what_is_forgotten_is_not_brought_back_by_a_read_that_goes_on() -> None:
+    """Who reads meanwhile keeps nothing of before, nor takes away what was read since."""
+    kept = LastRead()
+    with kept.of("ana", ONE) as before:
+        before[ONE] = 5
+        kept.forget("ana", ONE)
+        with kept.of("ana", ONE) as since:
+            assert since == {}
+            since[TWO] = 9
+        before[ONE] = 6
+    with kept.of("ana", ONE) as seen:
+        assert seen == {TWO: 9}
+
+
 def test_much_that_was_read_takes_little_room() -> None:
     """A hundred owners with a thousand memories each take 24 bytes a memory, and little besides."""
     kept = LastRead()
