@@ -352,6 +352,13 @@ def test_a_folder_that_takes_no_journal_is_said(kept: OwnersFile) -> None:
     assert not isinstance(caught.value, StoreDamagedError)
 
 
+def test_where_nobody_can_look_is_said(tmp_path: Path) -> None:
+    """What cannot be looked for is an error of the store, not one of the system, nor damage."""
+    with pytest.raises(StoreError) as caught:
+        OwnersFile(tmp_path / ("a" * 250), APP).check()
+    assert not isinstance(caught.value, StoreDamagedError)
+
+
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
     """Where it cannot be made, that is an error of the store."""
     with pytest.raises(StoreError):

@@ -299,6 +299,14 @@ def _refuse() -> NoReturn:
     raise StoreDamagedError(_DAMAGED, hint=_RESTORE) from None
 
 
+def _is_missing(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError as error:  # in a folder that lets nobody look, or by no name that a file has
+        return isinstance(error, FileNotFoundError | NotADirectoryError)
+    return False
+
+
 @contextmanager
 def _mapped(path: Path) -> Iterator[None]:
     """Turn what SQLite says into our errors."""
@@ -308,7 +316,7 @@ def _mapped(path: Path) -> Iterator[None]:
         name = getattr(error, "sqlite_errorname", "")
         if name == "SQLITE_FULL":
             raise StoreFullError from None
-        missing = name.startswith("SQLITE_CANTOPEN") and not path.exists()
+        missing = name.startswith("SQLITE_CANTOPEN") and _is_missing(path)
         if missing or name in {"SQLITE_CORRUPT", "SQLITE_ERROR"}:
             _refuse()
         raise StoreError(_NOT_USED) from None
