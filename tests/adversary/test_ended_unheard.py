@@ -9,7 +9,7 @@ from unittest.mock import patch
 import httpx
 import pytest
 
-from coffret_vault.errors import CoffretError, NetworkError
+from coffret_vault.errors import CoffretError, NetworkError, TooLargeError
 from harness.holding import AFTER, BEFORE, Liar, emptied
 
 if TYPE_CHECKING:
@@ -67,3 +67,21 @@ def test_a_grant_that_ends_makes_fresh_keys_whoever_may_write_is_hidden(liar: Li
     assert liar.device.get(liar.memory).version == 2
     liar.device.update(liar.memory, content=AFTER)
     assert liar.opened(kept) == {BEFORE}
+
+
+@pytest.mark.attack(38, 55)
+def test_what_could_not_be_written_then_is_written_later(liar: Liar) -> None:
+    """A device that could give no fresh key when it looked says so until it has given one."""
+    gone, _ = liar.world.granted(liar.owner, liar.world.app("A"), scopes=["read"])
+    stays, _ = liar.world.granted(liar.owner, liar.other_app(), scopes=["read", "update"])
+    liar.list_for(stays, emptied)
+    with (
+        patch("coffret.flows.grants.rekey_each", side_effect=NetworkError),
+        pytest.raises(NetworkError),
+    ):
+        liar.owner.vault.revoke(gone)
+    with patch("coffret.flows.rekeying.next_version", side_effect=TooLargeError):
+        for _ in range(2):
+            assert liar.memory in liar.device.sync().unwritten
+    assert liar.device.sync().unwritten == ()
+    assert liar.device.get(liar.memory).version == 2

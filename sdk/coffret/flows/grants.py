@@ -140,7 +140,7 @@ def freshen(state: VaultState) -> Flow[tuple[int, list[bytes]]]:
         done = yield from _freshen(state, memories)
     except QuotaError:  # to be said with what else cannot be written: a sync does not stop at it
         return 0, stale_among(state, memories)
-    if not looked:
+    if not looked and not done[1]:  # what could not be written is looked for again
         state.store.set_meta(_FRESHENED, over)
     return done
 
