@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from coffret.cli.naming import full_id, short
-from coffret.cli.showing import days, memories, name_of, one_line, request_parts
+from coffret.cli.showing import days, in_hours, memories, name_of, one_line, request_parts
 from coffret.sharing import quoted
 from coffret_vault.errors import InputError
 
@@ -102,12 +102,14 @@ def chosen_scopes(text: str | None, request: AccessRequestInfo) -> frozenset[str
 
 
 def check_choice(choice: Choice, request: AccessRequestInfo) -> Choice:
-    """The choice, if it narrows.
+    """The choice, if it narrows. As much time as the request is shown to ask for is all of it.
 
     Raises:
         InputError: it would give more than was asked for, or contradicts itself.
     """
     most = request.duration / timedelta(days=1)
+    if choice.days is not None and most < choice.days <= in_hours(request.duration) / 24:
+        choice = choice._replace(days=None)
     if choice.days is not None and not 0 < choice.days <= most:  # what is no number fails too
         message = (
             f"it asks for {days(request.duration)}; choose that, or less, but more than 0 days"
@@ -160,7 +162,10 @@ def ask_choice(desk: Desk, request: AccessRequestInfo, said: Choice) -> Choice:
 
 
 def _ask_days(desk: Desk, request: AccessRequestInfo) -> float | None:
-    answer = desk.asker.text("For how many days", f"{request.duration / timedelta(days=1):g}")
+    default = f"{request.duration / timedelta(days=1):g}"
+    answer = desk.asker.text("For how many days", default)
+    if answer == default:  # which is rounded, and may be more than was asked for
+        return None
     try:
         return float(answer)
     except ValueError:

@@ -39,10 +39,15 @@ def local_minute(moment: datetime) -> str:
 
 def days(span: timedelta) -> str:
     """A length of time in days and hours, not shorter than it is: an app chooses it to a second."""
-    whole, hours = divmod(-(-span // timedelta(hours=1)), 24)
+    whole, hours = divmod(in_hours(span), 24)
     parts = [f"{whole} day{'s' * (whole != 1)}"] if whole else []
     parts += [f"{hours} hour{'s' * (hours != 1)}"] if hours else []
     return " and ".join(parts)
+
+
+def in_hours(span: timedelta) -> int:
+    """A length of time in the hours that :func:`days` shows of it."""
+    return -(-span // timedelta(hours=1))
 
 
 _BLANK = dict.fromkeys(map(ord, "\u115f\u1160\u2800\u3164\uffa0"), " ")
