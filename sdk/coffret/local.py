@@ -15,13 +15,12 @@ from coffret.flows import gone
 from coffret.flows import grants as grant_flows
 from coffret.flows import memories as memory_flows
 from coffret.flows import review as review_flows
-from coffret.flows.drafts import take_back
 from coffret.flows.evidence import FOLDER, list_evidence
 from coffret.flows.settings import shown
 from coffret.flows.settled import sealed_by_default, settings
 from coffret.flows.state import covered, entered
 from coffret.flows.unkept import count_unkept, forget_unkept, unkept
-from coffret.flows.waiting import all_waiting, count_waiting
+from coffret.flows.waiting import all_waiting, count_waiting, take_back
 from coffret.importing import exported
 from coffret.keptindex import default_embedder
 from coffret.listing import current_memories, list_memories

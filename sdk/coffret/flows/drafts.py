@@ -145,6 +145,21 @@ def noted_under(state: VaultState, before: Keyring) -> dict[str, Draft]:
     return found
 
 
+def ids_of_drafts(state: VaultState) -> frozenset[bytes]:
+    """The ids of the memories that wait to be written. Needs no keys."""
+    found = set()
+    for name in names_of_drafts(state):
+        with suppress(ValueError):  # somebody else's: that is told by whatever opens it
+            found.add(bytes.fromhex(name[-_HEX:]))
+    return frozenset(found)
+
+
+def without_drafts(state: VaultState, written: Iterable[bytes]) -> dict[str, bytes]:
+    """The values that let go of what has these ids, to be kept with what says it is written."""
+    ids = {memory_id.hex() for memory_id in written}
+    return {name: b"" for name in names_of_drafts(state) if name[-_HEX:] in ids}
+
+
 def are_drafts(state: VaultState, records: Iterable[Record]) -> bool:
     """Whether records are new memories that wait to be written, and nothing else."""
     headers = [parse_header(record.header) for record in records]
@@ -177,14 +192,3 @@ def as_waiting(state: VaultState) -> list[Unkept]:
         )
         for draft in found
     ]
-
-
-def take_back(state: VaultState, identifier: str) -> int:
-    """Let go of a memory that waits to be written, by the id that it is to have; how many."""
-    names = [
-        name
-        for name, draft in drafts(state).items()
-        if draft is not None and id_text(draft.memory_id()) == identifier
-    ]
-    let_go_of_drafts(state, names)
-    return len(names)

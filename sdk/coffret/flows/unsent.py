@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.drafts import PREFIX as DRAFTS
-from coffret.flows.drafts import are_drafts, losses, noted_under
+from coffret.flows.drafts import are_drafts, losses, noted_under, without_drafts
 from coffret.flows.http import JSON, LogMovedError, Request, succeed
 from coffret.flows.session import send
 from coffret.flows.state import intended_meta, load_intended
@@ -51,7 +51,7 @@ from coffret_vault.errors import (
     StoreAlteredError,
     TrustError,
 )
-from coffret_vault.formats.memory import Record
+from coffret_vault.formats.memory import Record, parse_header
 from coffret_vault.formats.unshown import Unshown
 from coffret_vault.store import decoded, is_of, open_note, seal_note
 
@@ -310,7 +310,7 @@ def resend(state: VaultState) -> Flow[Resent]:
     begins = unsent.begins if unsent else b""
     anew = bool(begins) and why == OVERTAKEN
     lost = {} if loss is None else noted(state, [loss], tried=anew)
-    is_ours = give_up(state, kept, lost)
+    is_ours = give_up(state, kept, lost | _written(state, unsent))
     if begins and state.store.state(begins):
         return Resent(begun=begins)
     if unsent is None or not anew or not is_ours:
@@ -361,6 +361,15 @@ def _lost(state: VaultState, unsent: _Unsent | None, why: str) -> Loss | None:
     loss = _as_loss(state.keys.keyring, unsent, now, why)
     over = unsent.covers or loss.arrived(state) or are_drafts(state, unsent.brings().records)
     return None if over else loss
+
+
+def _written(state: VaultState, unsent: _Unsent | None) -> dict[str, bytes]:
+    """What lets go of the words of what has arrived, in the step that says so."""
+    body = unsent.brings() if unsent else _Body()
+    if unsent is None or not Loss(0, "", unsent.base, body.leaves).arrived(state):
+        return {}
+    headers = (parse_header(record.header) for record in body.records)
+    return without_drafts(state, (item.memory_id for item in headers if item.version == 1))
 
 
 def _looked_and_again(state: VaultState, unsent: _Unsent) -> Flow[str]:

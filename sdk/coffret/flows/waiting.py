@@ -9,20 +9,24 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from coffret.flows.append import append, settle_last
 from coffret.flows.batches import Sealing
 from coffret.flows.drafts import (
     as_waiting,
     drafts,
     give_up_drafts,
+    ids_of_drafts,
     keep_draft,
     let_go_of_drafts,
     names_of_drafts,
+    without_drafts,
 )
 from coffret.flows.freshness import standing_grants
 from coffret.flows.http import LogMovedError
 from coffret.flows.overtaken import anew, stands
-from coffret.flows.same import says_the_same
+from coffret.flows.same import TAKEN, says_the_same
 from coffret.flows.unkept import KEYS_CHANGED, OVERTAKEN
 from coffret.flows.unsent import (
     BEGUN_WAITS,
@@ -36,6 +40,7 @@ from coffret.flows.unsent import (
 from coffret.flows.visibility import look_before_again
 from coffret.flows.written import put_change
 from coffret_vault.errors import ConflictError, NetworkError, ServerError
+from coffret_vault.formats.layout import id_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,7 +70,26 @@ def all_waiting(state: VaultState) -> list[Unkept]:
     Raises:
         StoreAlteredError: one was not noted by this vault; it is dropped.
     """
-    return still_waiting(state) + as_waiting(state)
+    sent = still_waiting(state)
+    ids = _ids(sent)
+    return sent + [item for item in as_waiting(state) if item.id not in ids]
+
+
+def take_back(state: VaultState, identifier: str) -> int:
+    """Let go of a memory that waits to be written, by the id that it is to have; how many.
+
+    None where it is in the change that was sent: the server may have it.
+    """
+    if identifier in _ids(still_waiting(state)):
+        return 0
+    found = [draft.memory_id() for draft in drafts(state).values() if draft is not None]
+    names = without_drafts(state, (name for name in found if id_text(name) == identifier))
+    let_go_of_drafts(state, names)
+    return len(names)
+
+
+def _ids(sent: list[Unkept]) -> set[str]:
+    return {memory.id for item in sent for memory in item.memories}
 
 
 @contextmanager
@@ -93,14 +117,20 @@ def kept_as_said(state: VaultState, new: NewMemory, seal: Callable[[], Written])
 
 
 def _is_on_its_way(state: VaultState, written: Written, new: NewMemory) -> bool:
-    """Whether the change that was sent and not answered is to begin this memory."""
-    begun = waiting(state)
-    if begun == written.stamp.memory_id:
-        return True
-    if not begun or new.memory_id is not None:
+    """Whether the change that was sent and not answered is to begin this memory.
+
+    Raises:
+        ConflictError: it begins something else with the id that was chosen for it.
+    """
+    begun, identifier = waiting(state), written.stamp.memory_id
+    if not begun or (new.memory_id is not None and begun != identifier):
         return False
     found = [memory for item in still_waiting(state) for memory in item.memories]
-    return any(says_the_same(memory, written.memory, new) for memory in found)
+    if any(says_the_same(memory, written.memory, new) for memory in found):
+        return True
+    if found and new.memory_id is not None:
+        raise ConflictError(TAKEN)
+    return begun == identifier
 
 
 def settle(state: VaultState) -> Flow[frozenset[bytes]]:
@@ -114,8 +144,10 @@ def settle(state: VaultState) -> Flow[frozenset[bytes]]:
         TrustError: the server says that the log has grown, and shows nothing of it.
         StoreAlteredError: what waits is not this vault's; it is dropped, after a sync.
     """
+    said = ids_of_drafts(state)
     begun = yield from settle_last(state)
-    written = yield from _write_drafts(state)
+    arrived = said - ids_of_drafts(state)  # with the change that waited
+    written = arrived | (yield from _write_drafts(state))
     return written | {begun} if begun else written
 
 
@@ -161,7 +193,10 @@ def _write(state: VaultState, batch: list[Written]) -> Flow[str]:
         batch[:] = [item for item in batch if state.store.state(item.stamp.memory_id) is None]
         if not batch:
             raise ConflictError
-        return put_change(state, batch)
+        change = put_change(state, batch)
+        # They go in the step that stores them: what becomes of the memories later is no loss.
+        gone = without_drafts(state, (item.stamp.memory_id for item in batch))
+        return msgspec.structs.replace(change, meta=gone)
 
     try:
         yield from append(state, describe)
