@@ -235,8 +235,8 @@ class Vault(KeyKeeping, Devices, Settling, Intake):
     ) -> Memory:
         """Write a memory; it is durable on the server on return.
 
-        At a ``NetworkError`` it is kept on this device, and goes out with the next call that gets
-        through. The same call again, right after, gives that memory, and not a second one.
+        At a ``NetworkError`` it is kept on this device, and goes out with the next sync or memory
+        that gets through. The same call again, right after, gives that memory, not a second one.
 
         Args:
             content: Markdown.

@@ -53,8 +53,8 @@ if TYPE_CHECKING:
     from coffret.flows.written import Change, Written
 
 SAID = (
-    "The memory is kept on this device, and goes out with the next command that reaches the "
-    "server; coffret unkept shows it until then."
+    "The memory is kept on this device, and goes out with the next sync, or the next memory, that "
+    "reaches the server; coffret unkept shows it until then."
 )
 _STILL = "What waits on this device to be written waits still: coffret unkept shows it."
 

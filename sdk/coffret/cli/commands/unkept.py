@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _WHY = {
     "waiting": "not answered yet; it is sent again with the next command that reaches the server",
-    "not-sent": "not sent yet; it goes out with the next command that reaches the server",
+    "not-sent": "not sent yet; it goes out with the next coffret sync or remember",
     "overtaken": "another device had written before it arrived",
     "keys-changed": "the keys were changed before it arrived",
 }
