@@ -83,6 +83,7 @@ def current_memories(
 
     Raises:
         StoreAlteredError: at the end, where keys of some were changed in this device's folder.
+        LockedError: the vault is locked, or was meanwhile.
     """
     states = dict(state.store.states())
 
@@ -94,6 +95,7 @@ def current_memories(
                 if row.memory_id not in now:
                     continue
                 memory, record = now[row.memory_id]
+            _ = state.keys  # while it is locked, no record is compared with anything
             if may(record):
                 yield row.memory_id, memory, record
 

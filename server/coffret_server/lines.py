@@ -22,7 +22,7 @@ _SECONDS: Final = 0.05
 MOST: Final = 10_000
 """Lines that may wait; one more is left out, so that memory stays bounded and nobody waits."""
 LAST_SECONDS: Final = 5.0
-"""For so long the end of a process waits for whoever reads."""
+"""For so long the end of a process waits for whoever reads, of each of its handlers."""
 
 
 class Stream(Protocol):
@@ -82,8 +82,8 @@ class BatchedHandler(logging.Handler):
         if not self._arrived.is_set():
             self._arrived.set()
 
-    def flush(self) -> None:
-        """Write what waits."""
+    def _write(self) -> None:
+        """Write what waits. `logging` is not to do that at the end: it would wait for a reader."""
         with self._writing:
             lines = [self._waiting.popleft() for _ in range(len(self._waiting))]
             if self._left_out:
@@ -100,7 +100,7 @@ class BatchedHandler(logging.Handler):
         if self._thread is not None:
             self._thread.join(LAST_SECONDS)
         if self._thread is None or not self._thread.is_alive():
-            self.flush()
+            self._write()
         super().close()
 
     def _run(self) -> None:
@@ -109,7 +109,7 @@ class BatchedHandler(logging.Handler):
             self._ended.wait(_SECONDS)
             self._arrived.clear()
             with contextlib.suppress(OSError):  # a log that cannot be written stops nobody
-                self.flush()
+                self._write()
 
 
 def places(found: TracebackType | None) -> list[str]:

@@ -101,7 +101,8 @@ def test_a_locked_vault_gives_no_list(world: World) -> None:
     """Nor one that would be empty, since what it is made of is compared with nothing then."""
     vault = _filled(world).vault
     vault.lock()
-    for wanted in ({}, {"limit": 3}, {"limit": 0}, {"tags": ["none"], "limit": 3}):
+    early = {"until": datetime(2000, 1, 1, tzinfo=UTC)}
+    for wanted in ({}, early, {"limit": 3}, {"limit": 0}, {"tags": ["none"], "limit": 3}):
         with pytest.raises(LockedError):
             vault.list(**wanted)
 

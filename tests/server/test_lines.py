@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import threading
+import weakref
 
 import pytest
 
@@ -94,7 +95,7 @@ def test_a_log_that_nobody_reads_stops_nobody(monkeypatch: pytest.MonkeyPatch) -
         for _ in range(3):
             for number in range(lines.MOST):
                 log.info("%0200d", number)
-        handler.close()
+        logging.shutdown([weakref.ref(handler)])  # as at the end of a process
 
     served = threading.Thread(target=serve, daemon=True)
     served.start()

@@ -146,7 +146,7 @@ def settle(state: VaultState) -> Flow[frozenset[bytes]]:
     """
     said = ids_of_drafts(state)
     begun = yield from settle_last(state)
-    arrived = said - ids_of_drafts(state)  # with the change that waited
+    arrived = said and said - ids_of_drafts(state)  # with the change that waited
     written = arrived | (yield from _write_drafts(state))
     return written | {begun} if begun else written
 
