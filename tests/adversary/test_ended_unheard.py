@@ -85,3 +85,28 @@ def test_what_could_not_be_written_then_is_written_later(liar: Liar) -> None:
             assert liar.memory in liar.device.sync().unwritten
     assert liar.device.sync().unwritten == ()
     assert liar.device.get(liar.memory).version == 2
+
+
+@pytest.mark.attack(38, 55)
+def test_a_clock_that_goes_back_hides_no_end_behind_another(liar: Liar) -> None:
+    """Which grants are over is what a device has looked at, not how many: a clock may go back."""
+    hours = timedelta(hours=2)
+    liar.world.granted(liar.owner, liar.world.app("A"), scopes=["read"], duration=hours)
+    gone, b = liar.world.granted(liar.owner, liar.world.app("B"), scopes=["read"])
+    stays, _ = liar.world.granted(liar.owner, liar.other_app(), scopes=["read", "update"])
+    liar.list_for(stays, emptied)
+    liar.world.clock.forward(hours=3)
+    liar.device.sync()  # looked: one is over
+    b.refresh()
+    kept = b._shelf.one(liar.memory).key
+    liar.world.clock.forward(hours=-2)
+    with (
+        patch("coffret.flows.grants.rekey_each", side_effect=NetworkError),
+        pytest.raises(NetworkError),
+    ):
+        liar.owner.vault.revoke(gone)
+    stood = liar.device.get(liar.memory).version
+    liar.device.sync()  # one is over, by this clock: the other one
+    assert liar.device.get(liar.memory).version == stood + 1
+    liar.device.update(liar.memory, content=AFTER)
+    assert liar.opened(kept) == {BEFORE}

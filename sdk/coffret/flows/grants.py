@@ -41,8 +41,9 @@ if TYPE_CHECKING:
 
 ENDED = "ended"
 _FRESHENED = "freshened"
-"""Where a device keeps how many grants were over when no stale key was left to be written under,
-whatever a server says of who holds which."""
+"""Where a device keeps which grants were over, as a hash of their ids, when no stale key was left
+to be written under, whatever a server says of who holds which."""
+_NONE_OVER = hashlib.sha256().digest()
 _KINDS = {PAUSED: kinds.PAUSE, ACTIVE: kinds.RESUME, REVOKED: kinds.REVOKE}
 
 
@@ -133,8 +134,8 @@ def freshen(state: VaultState) -> Flow[tuple[int, list[bytes]]]:
     Returns:
         How many have one, and those that cannot be written again.
     """
-    over = b"%d" % (len(state.store.grants.all()) - len(live_grants(state)))
-    looked = (state.store.meta(_FRESHENED) or b"0") == over
+    over = _over(state)
+    looked = (state.store.meta(_FRESHENED) or _NONE_OVER) == over
     memories = exposed(state) if looked else stale_among(state, may_be_exposed(state))
     try:
         done = yield from _freshen(state, memories)
@@ -143,6 +144,13 @@ def freshen(state: VaultState) -> Flow[tuple[int, list[bytes]]]:
     if not looked and not done[1]:  # what could not be written is looked for again
         state.store.set_meta(_FRESHENED, over)
     return done
+
+
+def _over(state: VaultState) -> bytes:
+    """Which grants are over: not how many, which a clock that goes back can make the same again."""
+    live = {row.statement().grant_id for row in live_grants(state)}
+    ids = (row.statement().grant_id for row in state.store.grants.all())
+    return hashlib.sha256(b"".join(sorted(one for one in ids if one not in live))).digest()
 
 
 def _freshen(state: VaultState, memories: list[bytes]) -> Flow[tuple[int, list[bytes]]]:
