@@ -1,5 +1,7 @@
 """The default embedder: texts a second, milliseconds a question, and the tokenizer by itself.
 
+Beside it the graph that was published with the model's weights (docs/adr/0040).
+
     python bench/search_embedding.py [--texts 160] [--words 75]
 
 Texts are made of English words; 75 words are about 100 tokens. If the library ``tokenizers`` and a
@@ -15,12 +17,17 @@ import statistics
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import patch
+
+import numpy as np
 
 from coffret_vault.search import MiniLmEmbedder, minilm
 from coffret_vault.search.wordpiece import WordPiece
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from coffret_vault.search.embedder import Vectors
 
 _SAMPLE = """
 we walked along the river in the evening and talked about the house that grandmother had sold
@@ -41,24 +48,47 @@ def texts_of(count: int, words: int) -> list[str]:
     ]
 
 
+class Published(MiniLmEmbedder):
+    """The same model by the graph that was published with its weights, which counts in floats."""
+
+    def load(self) -> None:
+        """As ever, but for the graph."""
+        with patch.object(minilm, "minilm_graph", bytes):
+            super().load()
+
+    def _run(self, pieces: Sequence[int]) -> Vectors:
+        numbers = np.array([pieces], np.int64)
+        feed = {"input_ids": numbers, "attention_mask": numbers**0, "token_type_ids": numbers * 0}
+        mean: Vectors = self._session.run(["last_hidden_state"], feed)[0][0].mean(axis=0)
+        return mean
+
+
 def embedding(texts: list[str]) -> None:
-    """Print texts a second by threads and batch, and milliseconds a question."""
-    for threads in (1, 2):
-        embedder = MiniLmEmbedder(threads=threads)
+    """Print texts a second, milliseconds a question, and how alike the two graphs' vectors are."""
+    importlib.import_module("onnxruntime")  # for a tenth of a second, whose the first would be
+    found = []
+    for name, kind, threads in (
+        ("the published graph", Published, 1),
+        ("our own", MiniLmEmbedder, 1),
+        ("our own", MiniLmEmbedder, 2),
+    ):
+        embedder = kind(threads=threads)
         start = time.perf_counter()
         embedder.load()
-        print(f"{threads} thread(s): loaded in {(time.perf_counter() - start) * 1e3:.0f} ms")
-        for batch in (1, 8, 16, 32):
-            minilm._BATCH = batch  # noqa: SLF001 - what is measured
-            start = time.perf_counter()
-            embedder.embed_documents(texts)
-            print(f"  batch {batch:2}: {len(texts) / (time.perf_counter() - start):7.1f} texts/s")
+        loaded = time.perf_counter()
+        found.append(embedder.embed_documents(texts))
+        rate = len(texts) / (time.perf_counter() - loaded)
         taken = []
         for text in texts[:60]:
-            start = time.perf_counter()
+            asked = time.perf_counter()
             embedder.embed_query(" ".join(text.split()[:10]) + "?")
-            taken.append((time.perf_counter() - start) * 1e3)
-        print(f"  a question of ten words: {statistics.median(taken):.1f} ms")
+            taken.append((time.perf_counter() - asked) * 1e3)
+        print(
+            f"{name}, {threads} at a time: loaded in {(loaded - start) * 1e3:.0f} ms, "
+            f"{rate:.1f} texts/s, a question of ten words in {statistics.median(taken):.1f} ms"
+        )
+    alike = np.vecdot(found[0], found[1])
+    print(f"cosines between the two: {alike.mean():.4f}, the least {alike.min():.4f}")
 
 
 def tokenizing(texts: list[str], reference: Path | None) -> None:

