@@ -318,8 +318,7 @@ def _keep(state: VaultState, made: NewKeys, sent: Sent, wraps: Wraps) -> None:
     account = msgspec.structs.replace(made.account, earlier=(*state.account.earlier, reign))
     # Another process of this device may have noted down a change while the server was asked.
     meta = partial(_noted, state, made, own_slots(account.keyslots).meta(account))
-    rows = state.store.records_under(_kek(state.account))
-    records = [_rewrapped_record(row, wraps, _kek(account)) for row in rows]
+    records = [_rewrapped_record(row, wraps, _kek(account)) for row in _staged(state, wraps)]
     try:
         state.store.commit(
             sent.verified,
@@ -333,6 +332,18 @@ def _keep(state: VaultState, made: NewKeys, sent: Sent, wraps: Wraps) -> None:
     state.adopt(account, made.keys)
     state.leave_keys_of_before()
     state.know(made.kit.secret_key)
+
+
+def _staged(state: VaultState, wraps: Wraps) -> list[StoredRecord]:
+    """The records here whose keys were wrapped anew; any other has no key from now on, and goes.
+
+    Another process of this device may have fetched one meanwhile, of which the server hid the key.
+    """
+    rows = state.store.records_under(_kek(state.account))
+    others = [row for row in rows if key_name(row.record) not in wraps]
+    if others:
+        state.store.take_away(others)
+    return [row for row in rows if row not in others]
 
 
 def _noted(state: VaultState, made: NewKeys, slots: dict[str, bytes]) -> dict[str, bytes]:

@@ -324,6 +324,8 @@ def _readable(state: VaultState, identifier: bytes, item: Proposal) -> Flow[None
         ConflictError: the app sealed it so that it does not open, or as someone else's.
         TrustError: it is not the record that the log names.
     """
+    stood = state.store.stand()
+    _still_pending(state, identifier, (item,))
     record = state.store.record(identifier, item.version)
     if record is not None and can_open(state, record):
         return
@@ -339,7 +341,7 @@ def _readable(state: VaultState, identifier: bytes, item: Proposal) -> Flow[None
     if not found or not can_open(state, found[0].record):
         message = "the app sealed this so that it does not open; it can only be rejected"
         raise ConflictError(message)
-    state.store.put_records(found)
+    state.store.put_records(found, stood)
 
 
 def _replacement(state: VaultState, identifier: bytes, item: Proposal, tries: Tries) -> Change:

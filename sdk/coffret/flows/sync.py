@@ -6,7 +6,7 @@ each page of records is a transaction, so an interrupted sync goes on where it w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import msgspec
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     Progress = Callable[[str, int, int], None]
     """Called with what is being done, how much of it is done, and how much there is."""
     Missing = dict[tuple[bytes, int], Wanted]
-    _Taken = tuple[int, int, tuple[int, Missing] | None]
+    _Taken = tuple[int, int, "_Lacking | None"]
 
 PAGE = 2_000
 _LEAVES = 10_000
@@ -73,6 +73,14 @@ class SyncReport(msgspec.Struct, frozen=True):
     records: int
     unwritten: tuple[str, ...] = ()
     unkept: int = 0
+
+
+class _Lacking(NamedTuple):
+    """What is not here of a log that stood so: from which entry on, and which versions."""
+
+    stood: bytes
+    at: int
+    wanted: Missing
 
 
 class _Page(msgspec.Struct, frozen=True, array_like=True):
@@ -107,14 +115,14 @@ def sync(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]:
     for at in range(_ROUNDS):
         aside, is_ours = lost and at == 0, at > 0 or not altered
         found, taken, missing = yield from _next(state, progress, aside=aside, is_ours=is_ours)
-        stood = state.position()
-        lacking = missing or state.store.wanted()
-        _nothing_withheld(owed & lacking[1].keys())  # asked for, and the log goes on with them
-        taken += yield from _fetch_records(state, *lacking, progress)
+        lacking = missing or _Lacking(state.store.stand(), *state.store.wanted())
+        _nothing_withheld(owed & lacking.wanted.keys())  # asked for, and the log goes on with them
+        taken += yield from _fetch_records(state, lacking, progress)
         entries, records = entries + found, records + taken
-        current = state.store.wanted(pending=False)[1] if lacking[1] else {}
-        owed = frozenset(current.keys() & lacking[1].keys())  # not what another process took
-        if not found and _stands(state, stood):
+        stands = state.store.stand() == lacking.stood  # else another process moved it on meanwhile
+        current = state.store.wanted(pending=False)[1] if lacking.wanted and stands else {}
+        owed = frozenset(current.keys() & lacking.wanted.keys())
+        if not found and stands:
             _nothing_withheld(owed)
             break
     yield from follow_wraps(state)
@@ -199,7 +207,7 @@ def _take_entries(
     """Verify and keep the entries behind our position; the first page's records with them.
 
     Returns how many entries and records were new, and where the store was empty what is missing
-    now, and from where on: nobody has to look for it there.
+    now: nobody has to look for it there.
     """
     rows, again = Rows(), state.store.known.aside
     if page.size < before.size:
@@ -235,17 +243,18 @@ def _take_entries(
     taken += _brought_along(state, missing, taken)
     if not fresh:
         let_go_of_unopened(state, missing, taken, rows)
-    slots = yield from follow_slots(state, parsed)
+    slots, stand = (yield from follow_slots(state, parsed)), b""
     if again or verified.leaves or verified.position.head != before.head:
         meta = WRAPS_MAY_HAVE_MOVED | (slots.meta(account) if slots else account_meta(account))
         meta |= settings
         notes = state.entering.notes if state.entering else dict
-        state.store.commit(verified, taken, rows.values(), meta=lambda: {**meta, **notes()})
+        stand = state.store.commit(verified, taken, rows.values(), meta=lambda: {**meta, **notes()})
         state.entering = None
         state.reload()
     for row in taken:
         missing.pop((row.memory_id, row.version), None)
-    return len(verified.leaves), len(taken), (behind, missing) if fresh and missing else None
+    lacking = _Lacking(stand, behind, missing) if fresh and missing else None
+    return len(verified.leaves), len(taken), lacking
 
 
 def _brought_along(
@@ -304,18 +313,26 @@ def _named(verified: Verified) -> Missing:
     return wanted
 
 
-def _fetch_records(state: VaultState, at: int, wanted: Missing, progress: Progress) -> Flow[int]:
+def _fetch_records(state: VaultState, lacking: _Lacking, progress: Progress) -> Flow[int]:
     """Fetch the records that verified entries name and that are not here yet, page by page.
 
-    Each page is written while the next is opened.
+    Each page is written while the next is opened. Where another process of this device moved on
+    meanwhile, a page is an answer to a question of before: it may show what was deleted since, or
+    keys that were changed.
     """
+    stood, at, wanted = lacking
     size, taken = state.position().size, 0
     while wanted and at < size:
         page = yield from _page(state, at, size)
         if not page.items:
             break
-        checked = list(check_records(state, wanted, page.items, {}))
-        state.store.put_records_soon(checked)
+        try:
+            checked = list(check_records(state, wanted, page.items, {}))
+        except TrustError:
+            if state.store.stand() == stood:
+                raise
+            break
+        state.store.put_records_soon(checked, stood)
         at, taken = at + len(page.items), taken + len(checked)
         progress("records", min(at, size), size)
     return taken

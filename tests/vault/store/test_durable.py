@@ -72,7 +72,7 @@ def test_nothing_else_waits_for_the_disk(store: Store) -> None:
     found = _levels(store)
     store.set_meta("name", b"value")
     store.release("name", b"value")
-    store.put_records([])
+    store.put_records([], store.stand())
     assert found
     assert {level for level, _ in found} == {NORMAL}
 

@@ -31,7 +31,7 @@ def rows(count: int, size: int = 10) -> list[StoredRecord]:
 def test_they_are_there_for_whatever_comes_next(store: Store, count: int) -> None:
     """What is asked next finds all of them, as if they had been written at once."""
     made = rows(count)
-    store.put_records_soon(made)
+    store.put_records_soon(made, store.stand())
     found = [store.record(row.memory_id, 1) for row in made]
     assert found == [row.record for row in made]
 
@@ -39,15 +39,15 @@ def test_they_are_there_for_whatever_comes_next(store: Store, count: int) -> Non
 def test_they_are_written_in_order(store: Store) -> None:
     """Of two writings of one version the later stays."""
     later = rows(700, 20)
-    store.put_records_soon(rows(700))
-    store.put_records_soon(later)
+    store.put_records_soon(rows(700), store.stand())
+    store.put_records_soon(later, store.stand())
     assert store.record(later[-1].memory_id, 1) == later[-1].record
 
 
 def test_they_survive_closing(tmp_path: Path) -> None:
     """Closing waits for them."""
     store = Store(tmp_path / "store.db")
-    store.put_records_soon(rows(600))
+    store.put_records_soon(rows(600), store.stand())
     store.close()
     again = Store(tmp_path / "store.db")
     assert again.record(rows(600)[-1].memory_id, 1) is not None
@@ -59,12 +59,12 @@ def test_what_befell_them_is_said_next_and_once(store: Store) -> None:
     pages = store._database.execute("PRAGMA page_count").fetchone()[0]
     store._database.execute(f"PRAGMA max_page_count = {pages}")
     made = rows(501, 1_000)
-    store.put_records_soon(made)
+    store.put_records_soon(made, store.stand())
     with pytest.raises(StoreFullError):
         store.record(made[0].memory_id, 1)
     assert [store.record(row.memory_id, 1) for row in made] == [None] * 501
     store._database.execute("PRAGMA max_page_count = 1000000")
-    store.put_records_soon(made)
+    store.put_records_soon(made, store.stand())
     assert store.record(made[-1].memory_id, 1) == made[-1].record
 
 
@@ -73,12 +73,12 @@ def test_another_program_that_holds_the_store_is_named(store: Store) -> None:
     other = sqlite3.connect(store.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     store._database.execute("PRAGMA busy_timeout = 1")
-    store.put_records_soon(rows(1))
+    store.put_records_soon(rows(1), store.stand())
     with pytest.raises(StoreError, match="another program"):
-        store.put_records_soon(rows(1))
+        store.put_records_soon(rows(1), store.stand())
     other.execute("ROLLBACK")
     other.close()
-    store.put_records_soon(rows(1))
+    store.put_records_soon(rows(1), store.stand())
     assert store.record(rows(1)[0].memory_id, 1) is not None
 
 
@@ -86,5 +86,12 @@ def test_closing_after_a_failure_is_silent(tmp_path: Path) -> None:
     """What could not be written is fetched again by the next sync; closing does not complain."""
     store = Store(tmp_path / "store.db")
     store._database.execute("PRAGMA max_page_count = 1")
-    store.put_records_soon(rows(501, 1_000))
+    store.put_records_soon(rows(501, 1_000), store.stand())
     store.close()
+
+
+def test_none_are_written_where_the_log_moved_on(store: Store) -> None:
+    """They were compared with a log that is not the one here any more."""
+    store.put_records_soon(rows(3), b"as it stood")
+    store.put_records(rows(3), b"as it stood")
+    assert [store.record(row.memory_id, 1) for row in rows(3)] == [None] * 3

@@ -168,7 +168,7 @@ def test_what_is_wanted_is_what_the_log_names_and_is_not_here(store: Store) -> N
         (MEMORY, 2): Wanted(digest(2), current=False, author=APP),
     }
     assert set(store.wanted(pending=False)[1]) == {(MEMORY, 1), (OTHER, 1)}
-    store.put_records([row(entry("put", 1))])
+    store.put_records([row(entry("put", 1))], store.stand())
     assert store.readable() == {MEMORY: 1}
     lowest, wanted = store.wanted()
     assert (lowest, set(wanted)) == (1, {(OTHER, 1), (MEMORY, 2)})
@@ -230,7 +230,7 @@ def test_changes_are_counted(store: Store) -> None:
     before = store.changes
     log.commit(entry("put", 1, 1), records=False)
     assert store.changes == before + 1
-    store.put_records([row(entry("put", 1))])
+    store.put_records([row(entry("put", 1))], store.stand())
     assert store.changes == before + 2
 
 
@@ -274,10 +274,10 @@ def test_a_store_that_another_program_holds_says_so(store: Store) -> None:
     other.execute("BEGIN IMMEDIATE")
     store._database.execute("PRAGMA busy_timeout = 1")
     with pytest.raises(StoreError, match="another program"):
-        store.put_records([row(entry("put", 1))])
+        store.put_records([row(entry("put", 1))], store.stand())
     other.execute("ROLLBACK")
     other.close()
-    store.put_records([row(entry("put", 1))])
+    store.put_records([row(entry("put", 1))], store.stand())
 
 
 def test_nothing_can_be_made_where_there_is_no_folder(tmp_path: Path) -> None:

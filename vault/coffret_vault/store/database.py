@@ -84,18 +84,19 @@ class Database(sqlite3.Connection):
         self.turn = RLock()
         """Held by the thread that uses the connection, for a statement or longer."""
 
-    def insert_soon(self, insert: str, rows: Sequence[Row]) -> None:
+    def insert_soon(self, insert: str, rows: Sequence[Row], only: tuple[str, bytes]) -> None:
         """Write rows in a transaction of their own, all or none, while the caller goes on.
 
         Args:
             insert: the statement up to and with ``VALUES``.
             rows: as many values each as the table has columns.
+            only: a query and its value; where it finds nothing by then, none are written.
         """
         with self.turn:
             self.settle()
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(1, "coffret-store")
-            self._pending = self._pool.submit(self._insert, insert, rows)
+            self._pending = self._pool.submit(self._insert, insert, rows, only)
 
     def settle(self) -> None:
         """Wait until what was given to :meth:`insert_soon` is written.
@@ -108,11 +109,12 @@ class Database(sqlite3.Connection):
             if pending is not None:
                 pending.result()
 
-    def _insert(self, insert: str, rows: Sequence[Row]) -> None:
-        execute = super().execute
+    def _insert(self, insert: str, rows: Sequence[Row], only: tuple[str, bytes]) -> None:
+        execute, (query, value) = super().execute, only
         execute("BEGIN IMMEDIATE")
         try:
-            for statement, values in _together(insert, rows):
+            holds = execute(query, (value,)).fetchone()
+            for statement, values in _together(insert, rows) if holds else ():
                 execute(statement, values)
             execute("COMMIT")
         except BaseException:

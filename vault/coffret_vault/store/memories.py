@@ -203,13 +203,13 @@ class Memories(Values):
         self.changes += 1
         query = (
             "SELECT r.memory_id, r.version, r.header, r.envelope, r.kek, r.wrap, m.state "
-            "FROM records r JOIN memories m ON m.memory_id = r.memory_id"
+            "FROM records r LEFT JOIN memories m ON m.memory_id = r.memory_id"
         )
         with mapped():
             others = [
                 (memory_id, version)
                 for memory_id, version, *parts, state in self._database.execute(query)
-                if _is_another(_state(state), version, parts)
+                if state is None or _is_another(_state(state), version, parts)
             ]
             self._database.executemany(
                 "DELETE FROM records WHERE memory_id = ? AND version = ?", others

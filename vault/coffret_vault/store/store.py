@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 _encode = msgspec.msgpack.Encoder().encode
 _PUT_RECORDS = "INSERT OR REPLACE INTO records VALUES"
 _PUT_RECORD = f"{_PUT_RECORDS} (?, ?, ?, ?, ?, ?)"
+_STANDS = f"SELECT 1 WHERE ? = coalesce((SELECT value FROM meta WHERE name = '{LOG}'), x'')"  # noqa: S608 - a constant
 _TAKE_AWAY = (
     "DELETE FROM records WHERE memory_id = ? AND version = ? AND header = ? AND envelope = ? "
     "AND kek = ? AND wrap = ?"
@@ -138,6 +139,10 @@ class Store(Memories):
         kept = self.meta(LOG)
         return 0 if kept is None else self._mark(kept).size
 
+    def stand(self) -> bytes:
+        """Differs wherever the log here moved on; for those who ask a server in between."""
+        return self.meta(LOG) or b""
+
     def _mark(self, kept: bytes) -> Mark:
         """What is kept of the log, read once: it is asked for a few times a change."""
         if self._newest is None or self._newest[0] != kept:
@@ -154,7 +159,7 @@ class Store(Memories):
         unwraps: Iterable[tuple[bytes, bytes]] = (),
         meta: Mapping[str, bytes] | Callable[[], Mapping[str, bytes]] | None = None,
         sealing: Sealing | None = None,
-    ) -> None:
+    ) -> bytes:
         """Take what was verified, and all that goes with it, or nothing of it.
 
         Args:
@@ -167,6 +172,9 @@ class Store(Memories):
             sealing: what seals that which is known from now on, where the keys were changed.
 
         Where what is known was set aside, this takes its place.
+
+        Returns:
+            How the log stands then (:meth:`stand`).
 
         Raises:
             StoreMovedError: the store has moved on since the entries were verified against it.
@@ -207,6 +215,7 @@ class Store(Memories):
                 self.known.finish(mark.size)
             self.state_seal.settle()
             self._newest = kept, mark
+        return kept
 
     def _put_states(self, states: dict[bytes, MemoryState], first: int) -> None:
         rows = [
@@ -230,20 +239,25 @@ class Store(Memories):
         )
         self.grants.drop_memories(memory_id for memory_id, state in again if state.deleted)
 
-    def put_records(self, records: Iterable[StoredRecord]) -> None:
-        """Keep records whose digests were compared with the log."""
+    def put_records(self, records: Iterable[StoredRecord], stood: bytes) -> None:
+        """Keep records whose digests were compared with the log as it stood (:meth:`stand`).
+
+        None where it moved on: another process of this device may have deleted their memories, or
+        wrapped their keys anew, and what it took away is not put back.
+        """
         self.changes += 1
         with transaction(self._database):
-            self._database.executemany(_PUT_RECORD, map(_flat, records))
+            if self.stand() == stood:
+                self._database.executemany(_PUT_RECORD, map(_flat, records))
 
-    def put_records_soon(self, records: Iterable[StoredRecord]) -> None:
+    def put_records_soon(self, records: Iterable[StoredRecord], stood: bytes) -> None:
         """As :meth:`put_records`, while the caller goes on.
 
         Whatever is asked of the store next waits for them, and raises what befell them.
         """
         self.changes += 1
         with mapped():
-            self._database.insert_soon(_PUT_RECORDS, list(map(_flat, records)))
+            self._database.insert_soon(_PUT_RECORDS, list(map(_flat, records)), (_STANDS, stood))
 
     def take_away(self, records: Iterable[StoredRecord]) -> None:
         """Delete records, to be fetched again; what lies in the place of one by now stays.
@@ -257,7 +271,12 @@ class Store(Memories):
             self._database.executemany(_TAKE_AWAY, map(_flat, records))
 
     def records_under(self, kek: bytes) -> list[StoredRecord]:
-        """The records whose memory key is wrapped under what this ``kek`` names."""
+        """The records whose memory key is wrapped under what this ``kek`` names.
+
+        What lies here and is none that the log names is deleted: its key is nobody's to wrap anew,
+        and stands in no way of those that are.
+        """
+        self._drop_others()
         query = f"SELECT {_FIELDS} FROM records WHERE kek = ?"  # noqa: S608 - a constant
         with mapped():
             rows = self._database.execute(query, (kek,)).fetchall()
