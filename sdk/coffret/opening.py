@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from coffret.flows.drafts import PREFIX as DRAFTS
 from coffret.flows.files import held_alone
 from coffret.flows.proof import pack_session, unpack_session
 from coffret.flows.recovering import end_recovery, is_recovering
@@ -29,6 +30,7 @@ from coffret.flows.state import (
     load_account,
     load_intended,
 )
+from coffret.flows.unkept import PREFIX as UNKEPT
 from coffret_vault.errors import (
     ConflictError,
     CredentialsError,
@@ -207,7 +209,8 @@ def clear_begun(folder: Path, prepared: Prepared) -> None:
     store = Store(path)
     with closing(store):
         account, size = load_account(store), prepared.verified.position.size
-        is_new = store.size() in {0, size} and not store.meta("unsent")
+        said = store.meta("unsent") or store.noted(DRAFTS) or store.noted(UNKEPT)
+        is_new = store.size() in {0, size} and not said
         if account is not None and account.account_id != prepared.place.account_id:
             return
     if is_new:

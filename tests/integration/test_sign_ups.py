@@ -11,7 +11,9 @@ import httpx
 import pytest
 
 from coffret import RecoveryKit, Vault
+from coffret.flows import visibility
 from coffret.flows.begun import BEGUN_FILE, NOT_HANDED_OUT, UNFINISHED, keep_begun
+from coffret.flows.waiting import SAID
 from coffret_vault.errors import (
     ConflictError,
     CredentialsError,
@@ -226,6 +228,22 @@ def test_a_vault_that_is_in_use_is_not_begun_anew(world: World) -> None:
     with pytest.raises(ConflictError, match="a vault in this folder"):
         _create(world, "in-use", place)
     assert [memory.content for memory in vault.list()] == ["here"]
+
+
+def test_a_vault_in_which_words_wait_is_not_begun_anew(world: World) -> None:
+    """What was said while the server was away lies in no log yet, and goes with no sign-up."""
+    place, network = world.place(), Losing()
+    with patch("coffret.flows.entrance.drop_begun"):
+        vault, _ = _create(world, "in-words", place, transport=network)
+    network.left = 0
+    with patch.object(visibility, "LOOK_AGAIN", 0), pytest.raises(NetworkError) as raised:
+        vault.remember("said on a train")
+    assert raised.value.hint == SAID
+    with pytest.raises(ConflictError, match="a vault in this folder"):
+        _create(world, "in-words", place)
+    network.left = -1
+    vault.sync()
+    assert [memory.content for memory in vault.list()] == ["said on a train"]
 
 
 def test_other_settings_are_not_taken_for_the_same_call(world: World) -> None:
