@@ -12,15 +12,18 @@ import msgspec
 import pytest
 
 from coffret import proposing
+from coffret.flows import ownersfile
 from coffret.flows.http import b64
+from coffret.flows.signup import make_card
 from coffret_vault.envelope.signature import sign_head, sign_statement
-from coffret_vault.errors import TrustError
+from coffret_vault.errors import OwnerKeyChangedError, TrustError
 from coffret_vault.formats.account import ACCOUNT_CARD
 from coffret_vault.formats.checkpoint import NO_HEAD, Head
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.memory import parse_header
 from coffret_vault.formats.sharing import GRANT, Grant, grant_approval, grant_key_info
 from coffret_vault.grants.apps import messages_key
+from coffret_vault.keyring import Keyring, generate_identity
 from coffret_vault.primitives.identity import seal_to
 from coffret_vault.primitives.symmetric import generate_key
 from harness.network import Fabricating
@@ -179,3 +182,53 @@ def test_words_take_an_account_from_who_borrowed_it(world: World) -> None:
         app.access(first)
     assert len(server.requests) == sent
     access.remember("in mine")
+
+
+def _unpinned(world: World) -> bool:
+    """Whether the app takes keys that a server made for those of an owner whom it knows.
+
+    A user whose own words are right borrows that owner's account in between.
+    """
+    server = Fabricating()
+    victim, app = world.owner(), world.app(transport=server)
+    world.granted(victim, app)
+    accomplice = Accomplice(world, server, victim)
+    accomplice.server.invented["/access-requests"] = httpx.Response(201, json={})
+    ask(app, accomplice.owner, owner_words=accomplice.owner.vault.words)
+    made = generate_identity(
+        Keyring(os.urandom(16), 1, generate_key(os.urandom)), random=os.urandom
+    )[0]
+    card, signature = make_card(made, os.urandom(16), victim.username, 1)
+    path = f"/accounts/by-username/{victim.username}"
+    shown = {
+        "account_id": id_text(ACCOUNT_CARD.parse(card).account_id),
+        "account_card": b64(card),
+        "card_signature": b64(signature),
+    }
+    server.invented[path] = httpx.Response(200, json=shown)
+    try:
+        ask(app, victim)
+    except OwnerKeyChangedError:
+        del server.invented[path], server.invented["/access-requests"]
+        world.granted(victim, app, owner_words=victim.vault.words)
+        return False
+    return True
+
+
+@pytest.mark.attack(22)
+def test_no_accomplice_makes_an_app_forget_an_owner_s_keys(world: World) -> None:
+    """Who borrows an account takes it from whom the app knew by it, and not the keys: a pin."""
+    assert not _unpinned(world)
+
+
+@pytest.mark.control(22)
+def test_an_app_that_forgets_whose_account_was_borrowed_takes_any_keys(world: World) -> None:
+    """Control: then the keys that a server shows next for that name are the first ones again."""
+
+    def forgets(database: Any, account_id: bytes, username: str) -> None:
+        database.execute(
+            "DELETE FROM owners WHERE account = ? AND username <> ?", (account_id, username)
+        )
+
+    with patch.object(ownersfile, "_disown", forgets):
+        assert _unpinned(world)

@@ -239,16 +239,24 @@ def test_an_owner_is_met_once(kept: OwnersFile) -> None:
 
 
 def test_an_account_is_one_owner_s(kept: OwnersFile) -> None:
-    """No other name is met by it, but by words, and then the one of before is not known by it."""
+    """No other name is met by it, but by words; who was known by it is by no account then.
+
+    Their keys stay: others are theirs by their words only.
+    """
     borrowed = Met(ONE, EVE.keys)
     kept.meet("ana", ANA)
     with pytest.raises(TrustError):
         kept.meet("eve", borrowed)
     assert kept.met("eve") is None
     kept.meet("eve", borrowed, sure=True)
-    assert (kept.met("eve"), kept.met("ana")) == (borrowed, None)
+    left = kept.met("ana")
+    assert (kept.met("eve"), left and left.keys) == (borrowed, ANA.keys)
+    for shown in (ANA, Met(TWO, bytes(32))):
+        with pytest.raises(OwnerKeyChangedError):
+            kept.meet("ana", shown)
     kept.meet("ana", ANA, sure=True)
-    assert (kept.met("eve"), kept.met("ana")) == (None, ANA)
+    assert kept.met("ana") == ANA
+    assert kept.met("eve") not in {None, borrowed}
 
 
 def _emptied(path: Path) -> None:

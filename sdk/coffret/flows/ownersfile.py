@@ -40,6 +40,8 @@ _FORMAT = 1
 _PATIENCE = 30.0
 """Seconds for which another process may hold the file: it does for the time of one writing."""
 _TOKEN = 16
+_NOBODYS = bytes(16)
+"""Before a username: longer than any account's id, so no card has it, and each is another one."""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS about (format INTEGER NOT NULL, app BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS requests (
@@ -149,22 +151,22 @@ class OwnersFile:
     ) -> None:
         """Remember by what an owner is known, where it is not something else by now.
 
-        Where that is ``sure``, by the owner's words, it takes the place of any, and of whoever was
-        met by that account before: what an app signs for an account is believed to be for its
-        owner, so no other one's card may say that it is of it.
+        Where that is ``sure``, by the owner's words, it takes the place of any, and the account
+        from whoever was met by it before: what an app signs for an account is believed to be for
+        its owner, so no other one's card may say that it is of it.
 
         Raises:
             OwnerKeyChangedError: another process of this app met them by something else meanwhile.
             TrustError: that is the account of an owner whom this app knows by another name.
         """
-        others = "FROM owners WHERE account = ? AND username <> ?"
+        others = "SELECT 1 FROM owners WHERE account = ? AND username <> ?"
         place = met.account_id, username
         with self._writing() as database:
             if sure:
-                database.execute(f"DELETE {others}", place)
+                _disown(database, *place)
             elif _met(database, username) not in {instead_of, met}:
                 raise OwnerKeyChangedError(hint=ASK_FOR_WORDS)
-            elif database.execute(f"SELECT 1 {others}", place).fetchone():
+            elif database.execute(others, place).fetchone():
                 raise TrustError(_BORROWED, hint=ASK_FOR_WORDS)
             row = username, met.account_id, met.keys
             database.execute("INSERT OR REPLACE INTO owners VALUES (?, ?, ?)", row)
@@ -279,6 +281,18 @@ def _met(database: sqlite3.Connection, username: str) -> Met | None:
     query = "SELECT account, keys FROM owners WHERE username = ?"
     found = database.execute(query, (username,)).fetchone()
     return None if found is None else Met(*map(blob, found))
+
+
+def _disown(database: sqlite3.Connection, account_id: bytes, username: str) -> None:
+    """Know nobody else by an account. By which keys they were known stays: those are their pin.
+
+    Else somebody whose own words are right, and a server, could have any keys met first again.
+    """
+    query = "SELECT username FROM owners WHERE account = ? AND username <> ?"
+    for (other,) in database.execute(query, (account_id, username)).fetchall():
+        nobodys = _NOBODYS + str(other).encode()
+        change = "UPDATE owners SET account = ? WHERE username = ?"
+        database.execute(change, (nobodys, other))
 
 
 def _token_of(database: sqlite3.Connection, identifier: bytes) -> bytes | None:
