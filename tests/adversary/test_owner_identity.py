@@ -5,16 +5,21 @@ from __future__ import annotations
 import base64
 import os
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
+import httpx
 import msgspec
 import pytest
 
+from adversary.test_key_changes import change
+from coffret.flows import creating
 from coffret.flows.http import b64
 from coffret_vault.envelope.signature import sign_statement
-from coffret_vault.errors import CoffretError, OwnerKeyChangedError, WordsError
+from coffret_vault.errors import CoffretError, OwnerKeyChangedError, TrustError, WordsError
 from coffret_vault.formats.account import ACCOUNT_CARD
+from coffret_vault.formats.layout import id_text
 from coffret_vault.keyring.keyring import identity_from_seeds
-from harness.network import Evil
+from harness.network import Evil, Fabricating
 from harness.world import ask
 
 if TYPE_CHECKING:
@@ -83,3 +88,39 @@ def test_an_app_that_never_compares_asks_the_server_s_owner(world: World) -> Non
     owner.vault.requests()
     owner.vault.approve(second, words=app.words)
     assert app.access(second).memories() == []
+
+
+def _signs_on(world: World) -> bool:
+    """Whether an app writes under keys of before, which it was told by words are others now.
+
+    The server says nothing of the key change to whoever took the grant up before it.
+    """
+    server = Fabricating()
+    owner, app = world.owner(), world.app(transport=server)
+    _, access = world.granted(owner, app)
+    change(owner.vault)
+    ask(app, owner, owner_words=owner.vault.words)
+    path = f"/grants/{id_text(access._held.grant.grant_id)}/memory-blobs"
+    server.invented[path] = httpx.Response(201, json={})
+    try:
+        access.remember("who has the keys of before can read this")
+    except TrustError:
+        return False
+    return True
+
+
+@pytest.mark.attack(57)
+def test_an_app_that_knows_new_keys_writes_nothing_under_those_of_before(world: World) -> None:
+    """By whichever process or request it came to know them: the grant has to be asked for anew."""
+    assert not _signs_on(world)
+
+
+@pytest.mark.control(57)
+def test_an_app_that_goes_by_the_account_alone_writes_on(world: World) -> None:
+    """Control: the account is the same after a key change, and the server takes it."""
+
+    def by_account(_state: Any, _held: Any) -> None:
+        return None
+
+    with patch.object(creating, "check_live", by_account):
+        assert _signs_on(world)

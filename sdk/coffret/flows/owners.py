@@ -40,19 +40,20 @@ def check_owner(state: AppState, card: AccountCard, words: str | None) -> None:
 
 
 def check_live(state: AppState, held: Held) -> None:
-    """Ask and sign nothing under a grant that is over, or for an account that is another owner's.
+    """Ask and sign nothing under a grant that is over, or of an owner whom this app knows by else.
 
-    By this device's clock, and by what this app knows now.
+    By this device's clock, and by what this app knows now: other processes of it may have met the
+    owner's new keys, and who has those of before has the key of what they granted.
 
     Raises:
         GrantExpiredError: it is over.
-        TrustError: since it was taken up, words told this app whose the account is.
+        TrustError: since it was taken up, words told this app whose the account is, or other keys.
     """
     if held.grant.expires <= state.ambient.now():
         raise GrantExpiredError
-    met = state.owners.met(held.username)
-    if met is None or met.account_id != held.grant.account_id:
-        message = "this owner is not known by this account any more; take the grant up again"
+    granted = Met(held.grant.account_id, held.grant.owner_keys_hash)
+    if state.owners.met(held.username) != granted:
+        message = "this owner is not known by this account and its keys any more; ask them again"
         raise TrustError(message)
 
 
