@@ -11,11 +11,14 @@ import pytest
 from coffret_vault.errors import (
     ConflictError,
     GrantError,
+    GrantRevokedError,
     InputError,
     NetworkError,
+    QuotaError,
 )
 from harness.network import Losing, once
 from harness.world import MONTH, ask
+from integration.losing import Refusing
 
 if TYPE_CHECKING:
     from coffret import App
@@ -127,3 +130,26 @@ def test_a_grant_is_over_by_the_server_s_clock_too(world: World, server_clock: C
         assert app.grant_status(request_id) == "over"
     finally:
         server_clock.offset *= 0
+
+
+def test_a_revocation_in_a_full_account_is_said_to_hold(world: World) -> None:
+    """There is no room for fresh keys: the grant is revoked all the same, and its owner is told.
+
+    What another app may still write to is named by each sync, until it has its fresh key.
+    """
+    network = Refusing()
+    owner, one, two = world.owner(transport=network), world.app("One"), world.app("Two")
+    memory = owner.vault.remember("shared with both")
+    first, access = world.granted(owner, one)
+    world.granted(owner, two)
+    network.refusing = True
+    with pytest.raises(QuotaError) as raised:
+        owner.vault.revoke(first)
+    assert raised.value.hint.startswith("The grant is revoked")
+    assert owner.vault.grant(first).state == "revoked"
+    with pytest.raises(GrantRevokedError):
+        access.refresh()
+    assert owner.vault.sync().unwritten == (memory.id,)
+    network.refusing = False
+    assert owner.vault.sync().unwritten == ()
+    assert owner.vault.get(memory.id).version == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from coffret.flows.append import Append, append
@@ -20,8 +21,10 @@ from coffret_vault.errors import (
     ConflictError,
     GrantRevokedError,
     InputError,
+    NetworkError,
     NotFoundError,
     QuotaError,
+    ServerError,
 )
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.author import OWNER
@@ -31,7 +34,7 @@ from coffret_vault.formats.sharing import ACCESS_REQUEST
 from coffret_vault.records.memory import from_micros
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
@@ -44,6 +47,10 @@ _FRESHENED = "freshened"
 """Where a device keeps which grants were over, as a hash of their ids, when no stale key was left
 to be written under, whatever a server says of who holds which."""
 _NONE_OVER = hashlib.sha256().digest()
+_HOLDS = (
+    "The grant is revoked, and its app served no more. What others may write to is to get fresh "
+    "keys yet: each sync tries that again, and names what has none."
+)
 _KINDS = {PAUSED: kinds.PAUSE, ACTIVE: kinds.RESUME, REVOKED: kinds.REVOKE}
 
 
@@ -95,6 +102,7 @@ def move(state: VaultState, grant_id: str, target: str) -> Flow[None]:
         NotFoundError: there is no such grant.
         GrantRevokedError: it is revoked, which is final.
         ConflictError: it is in that state already.
+        QuotaError: it is revoked, but there is no room for the fresh keys.
     """
     identifier = read_id(grant_id)
 
@@ -122,7 +130,18 @@ def move(state: VaultState, grant_id: str, target: str) -> Flow[None]:
 
     yield from append(state, describe, submit)
     if target == REVOKED:
-        yield from _freshen(state, may_be_exposed(state))
+        with _said_to_hold():
+            yield from _freshen(state, may_be_exposed(state))
+
+
+@contextmanager
+def _said_to_hold() -> Iterator[None]:
+    """Tell who revoked a grant that it is, where what follows on that could not be done."""
+    try:
+        yield
+    except (NetworkError, QuotaError, ServerError) as error:
+        error.hint = f"{_HOLDS} {error.hint}".rstrip()
+        raise
 
 
 def freshen(state: VaultState) -> Flow[tuple[int, list[bytes]]]:
