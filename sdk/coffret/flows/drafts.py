@@ -15,7 +15,7 @@ import msgspec
 
 from coffret.flows.same import TAKEN, says_the_same
 from coffret.flows.unkept import Loss, as_shown, noted, words_of
-from coffret_vault.errors import ConflictError, StoreAlteredError
+from coffret_vault.errors import ConflictError, KeysChangedError, StoreAlteredError
 from coffret_vault.formats.entry import serialize_entry
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.memory import MAX_OWN_PAYLOAD, parse_header, parse_payload
@@ -89,6 +89,7 @@ def _drafts(state: VaultState, keyring: Keyring) -> Iterable[tuple[str, Draft | 
         try:
             note = open_note(keyring, name, sealed)
         except StoreAlteredError:
+            state.store.check_seals()  # it may be under keys that another process changed to
             let_go_of_drafts(state, [name])
             raise
         yield name, None if note is None else decoded(_decode, note)
@@ -101,6 +102,8 @@ def keep_draft(state: VaultState, written: Written, new: NewMemory) -> bool:
 
     Raises:
         ConflictError: something else waits to be written with the id that was chosen for it.
+        KeysChangedError: another process of this device changed the keys; what is noted under those
+            of before, nobody would read.
     """
     waiting = [draft for draft in drafts(state).values() if draft is not None]
     for draft in waiting:
@@ -118,7 +121,14 @@ def keep_draft(state: VaultState, written: Written, new: NewMemory) -> bool:
     note = _encode(Draft(leaf, header, payload, written.undecided))
     name = f"{PREFIX}{written.stamp.updated:020} {written.stamp.memory_id.hex()}"
     sealed = seal_note(state.keys.keyring, name, note, random=state.ambient.random)
-    return state.store.claim(name, sealed)
+    kept = state.store.claim(name, sealed)
+    try:
+        with suppress(StoreAlteredError):  # that is told by the next sync
+            state.store.check_seals()
+    except KeysChangedError:
+        let_go_of_drafts(state, [name])
+        raise
+    return kept
 
 
 def let_go_of_drafts(state: VaultState, names: Iterable[str]) -> None:

@@ -299,6 +299,7 @@ def _read(state: VaultState, name: str, sealed: bytes) -> Loss:
     try:
         note = open_note(state.keys.keyring, name, sealed)
     except StoreAlteredError:
+        state.store.check_seals()  # it may be under keys that another process changed to
         state.store.set_meta(name, b"")
         raise
     if note is None:  # of the keys before
