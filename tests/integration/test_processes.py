@@ -10,9 +10,9 @@ import pytest
 
 from coffret import App, Vault
 from coffret.flows import access as access_flows
-from coffret.flows import covering, sync
+from coffret.flows import covering, sync, wraps
 from coffret_vault.errors import NetworkError, StoreMovedError
-from harness.world import PASSPHRASE
+from harness.world import PASSPHRASE, ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -133,6 +133,41 @@ def test_what_another_one_is_about_to_fetch_is_not_withheld(either: World) -> No
     with meanwhile(sync, None, lambda: cut_off("three", "four")):
         owner.vault.sync()
     assert texts(owner.vault) == {"one", "two", "three", "four"}
+
+
+def test_what_a_grant_holds_is_asked_for_all_the_entries_that_were_taken(world: World) -> None:
+    """One process is still to ask when another has done, which had asked before those entries.
+
+    Else the device would show its owner a grant that shares nothing.
+    """
+    owner = world.owner()
+    away, other = another_device(world, owner), other_process(world, owner)
+    owner.vault.remember("shared")
+    away.sync()
+    counts = wraps._counts
+
+    def share() -> None:
+        request_id = ask(app, owner)
+        away.requests()
+        away.approve(request_id, words=app.words)
+        stalled = patch.object(sync, "follow_wraps", lambda _: iter(()))
+        with stalled:
+            other.sync()
+
+    def slowly(*arguments: Any) -> Any:
+        found = yield from counts(*arguments)
+        with patch.object(wraps, "_counts", counts):
+            share()
+        return found
+
+    app = world.app("One")
+    world.granted(owner, app)
+    app = world.app("Two")
+    away.remember("news")
+    with patch.object(wraps, "_counts", slowly):
+        owner.vault.sync()
+    other.sync()
+    assert [grant.memories for grant in other.grants()] == [1, 2]
 
 
 def test_who_is_overtaken_for_ever_gives_up_without_accusing(either: World) -> None:

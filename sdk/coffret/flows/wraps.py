@@ -47,8 +47,10 @@ class _WrapsAnswer(msgspec.Struct, frozen=True, array_like=True):
 def follow_wraps(state: VaultState) -> Flow[None]:
     """Learn which memories the live grants hold keys of, if others wrote since this was done.
 
-    Interrupted, it is done by the next sync.
+    Interrupted, it is done by the next sync; so it is where another process of this device took
+    more of the log meanwhile, and is still to ask about that.
     """
+    stood = state.store.stand()
     if not state.store.meta(_NAME):
         return
     live = {id_text(row.statement().grant_id) for row in live_grants(state)}
@@ -60,7 +62,8 @@ def follow_wraps(state: VaultState) -> Flow[None]:
             if state.store.meta(_NAME + answer.grant_id) != seen:
                 yield from _read_wraps(state, identifier)
                 state.store.set_meta(_NAME + answer.grant_id, seen)
-    state.store.set_meta(_NAME, b"")
+    if state.store.stand() == stood:
+        state.store.set_meta(_NAME, b"")
 
 
 def _counts(state: VaultState, live: AbstractSet[str]) -> Flow[list[_CountAnswer]]:
