@@ -9,7 +9,7 @@ import pytest
 
 from adversary.test_key_changes import change
 from coffret import Vault
-from coffret.flows import drafts, visibility
+from coffret.flows import append, drafts, visibility, waiting
 from coffret_vault.errors import KeysChangedError, NetworkError
 from coffret_vault.store import seal_note
 from harness.world import PASSPHRASE
@@ -83,3 +83,34 @@ def test_words_are_not_kept_under_keys_that_were_changed_just_now(
     ):
         one.remember("said on a train")
     assert (other.status().unsent, other.unkept()) == (0, [])
+
+
+def _taken_back_meanwhile(
+    network: Refusing, both: tuple[Vault, Vault], module: Any, name: str
+) -> tuple[int, list[str]]:
+    """Take back what the other process is about to send; what that says, and what was written."""
+    one, other = both
+    _said(network, one)
+    (found,) = other.unkept()[1:]
+    taken: list[int] = []
+    real = getattr(module, name)
+
+    def meanwhile(*arguments: Any, **named: Any) -> Any:
+        if not taken and len(one.list()) == 1:
+            taken.append(other.forget_unkept(found.id))
+        return real(*arguments, **named)
+
+    with patch.object(module, name, meanwhile):
+        one.sync()
+    return taken[0], sorted(memory.content for memory in other.list())
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(waiting, "look_before_again"), (append, "hold")],
+)
+def test_what_its_owner_took_back_is_not_sent_by_the_other_process(
+    network: Refusing, both: tuple[Vault, Vault], module: Any, name: str
+) -> None:
+    """Though that had looked at it by then, and a server may keep it waiting for long."""
+    assert _taken_back_meanwhile(network, both, module, name) == (1, ["first"])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.backoff import back_off
+from coffret.flows.drafts import are_noted
 from coffret.flows.http import (
     MSGPACK,
     LogMovedError,
@@ -276,8 +277,13 @@ def _begin(
 
 
 def _stands(state: VaultState, sent: Sent) -> bool:
-    """Whether the log here is still the one that an append was made for."""
+    """Whether the log here is still the one that an append was made for.
+
+    And whether its owner took back, in another process, none of the words that it brings.
+    """
     base = sent.append.base
+    if not are_noted(state, sent.change.meta):
+        return False
     if not sent.append.leaves and state.position().frontier.size >= base:
         return False
     return state.store.size() == base

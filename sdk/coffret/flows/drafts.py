@@ -170,6 +170,11 @@ def without_drafts(state: VaultState, written: Iterable[bytes]) -> dict[str, byt
     return {name: b"" for name in names_of_drafts(state) if name[-_HEX:] in ids}
 
 
+def are_noted(state: VaultState, names: Iterable[str]) -> bool:
+    """Whether what waits to be written, as far as it is among these names, waits still."""
+    return state.store.noted(PREFIX).keys() >= {name for name in names if name.startswith(PREFIX)}
+
+
 def are_drafts(state: VaultState, records: Iterable[Record]) -> bool:
     """Whether records are new memories that wait to be written, and nothing else."""
     headers = [parse_header(record.header) for record in records]

@@ -78,14 +78,16 @@ def all_waiting(state: VaultState) -> list[Unkept]:
 def take_back(state: VaultState, identifier: str) -> int:
     """Let go of a memory that waits to be written, by the id that it is to have; how many.
 
-    None where it is in the change that was sent: the server may have it.
+    None where it is in the change that was sent: the server may have it. Another process of this
+    device looks whether it waits still when it has put it into that, and so does this one here when
+    it waits no longer: one of them sees the other.
     """
     if identifier in _ids(still_waiting(state)):
         return 0
     found = [draft.memory_id() for draft in drafts(state).values() if draft is not None]
     names = without_drafts(state, (name for name in found if id_text(name) == identifier))
     let_go_of_drafts(state, names)
-    return len(names)
+    return 0 if identifier in _ids(still_waiting(state)) else len(names)
 
 
 def _ids(sent: list[Unkept]) -> set[str]:
@@ -183,14 +185,19 @@ def _sealed(state: VaultState, draft: Draft) -> Written:
 
 
 def _write(state: VaultState, batch: list[Written]) -> Flow[str]:
-    """Write these, but for those that another process of this device has written meanwhile.
+    """Write these, but for those that another process of this device wrote meanwhile, or let go of.
 
     Returns:
         Why the server will not take those that are left; nothing if it did.
     """
 
     def describe() -> Change:
-        batch[:] = [item for item in batch if state.store.state(item.stamp.memory_id) is None]
+        left = ids_of_drafts(state)  # its owner can take back what was not sent
+        batch[:] = [
+            item
+            for item in batch
+            if item.stamp.memory_id in left and state.store.state(item.stamp.memory_id) is None
+        ]
         if not batch:
             raise ConflictError
         change = put_change(state, batch)
