@@ -7,11 +7,12 @@ from unittest.mock import patch
 
 import pytest
 
-from adversary.test_key_changes import change
+from adversary.test_key_changes import NEW, change
 from coffret import Vault
 from coffret.flows import append, drafts, visibility, waiting
-from coffret_vault.errors import KeysChangedError, NetworkError
+from coffret_vault.errors import ConflictError, KeysChangedError, NetworkError
 from coffret_vault.store import seal_note
+from harness.network import Evil
 from harness.world import PASSPHRASE
 from integration.losing import Refusing, lost
 
@@ -114,3 +115,28 @@ def test_what_its_owner_took_back_is_not_sent_by_the_other_process(
 ) -> None:
     """Though that had looked at it by then, and a server may keep it waiting for long."""
     assert _taken_back_meanwhile(network, both, module, name) == (1, ["first"])
+
+
+def test_words_that_come_while_a_locked_device_enters_again_are_not_left_behind(
+    world: World,
+) -> None:
+    """Only the keys of before open them: it stays with these, and its owner is told what to do."""
+    evil, network = Evil(), Refusing()
+    owner = world.owner()
+    device = world.device(owner, transport=evil)
+    other = world.closing(Vault.open(device.folder, **world.around(transport=network)))
+    other.unlock(PASSPHRASE, owner.secret_key)
+    code = change(owner.vault).secret_key_code()
+    device.lock()
+
+    def meanwhile(_answer: Any) -> None:
+        evil.rewrite.clear()
+        _said(network, other)
+
+    evil.rewrite["/sync"] = meanwhile
+    with pytest.raises(ConflictError, match="of before open"):
+        device.log_in_again(NEW, code)
+    device.unlock(PASSPHRASE, owner.secret_key)
+    device.log_in_again(NEW, code)
+    told = [memory.content for item in device.unkept() for memory in item.memories]
+    assert told == ["first", "said"]

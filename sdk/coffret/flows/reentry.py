@@ -30,7 +30,7 @@ from coffret_vault.records.rewrap import KeyName, open_wrap
 from coffret_vault.records.seal import check_opens
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from coffret.flows.http import Flow
     from coffret.flows.signup import Entered
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from coffret.flows.sync import Progress
     from coffret_vault.primitives.secret import SecretBytes
     from coffret_vault.store import StoredRecord
+
+    Notes = Callable[[], Mapping[str, bytes]]
 
 
 _WAITS = (
@@ -78,11 +80,12 @@ def log_in_again(
     _check_same_vault(account, entered.account)
     if entered.account.generation > account.generation:
         yield from aside(partial(_check_made_anew, state, passphrase, secret_key))
-        if state.is_locked and not give_up and is_sealed_here(state):
+        if state.is_locked and not give_up and is_sealed_here(state, account.generation):
             raise ConflictError(_WAITS, hint=_UNLOCK_FIRST)
     before, noted = state._unlocked, names_of_unkept(state)  # noqa: SLF001 - put back if this fails
+    notes = partial(_noted, state, before, entered.keys, 0 if give_up else account.generation)
     try:
-        yield from _adopt(state, entered, before, locks, progress)
+        yield from _adopt(state, entered, notes, locks, progress)
         # What was sent under the keys of before and not answered is in the log now, or never will
         # be.
         report = yield from sync(state, progress)
@@ -184,7 +187,7 @@ def _check_made_anew(state: VaultState, passphrase: str, secret_key: SecretBytes
 
 
 def _adopt(
-    state: VaultState, entered: Entered, before: Unlocked | None, locks: int, progress: Progress
+    state: VaultState, entered: Entered, notes: Notes, locks: int, progress: Progress
 ) -> Flow[None]:
     """Work with the account of now, and have what is here opened by it.
 
@@ -209,7 +212,6 @@ def _adopt(
     here = load_account(state.store)
     if here is None or entered.account.generation > here.generation:
         opened = {(row.memory_id, row.version) for row in records}
-        notes = partial(_noted, state, before, entered.keys)
         state.entering = Entering(records, names - opened, notes)
         return
     # Of keys that were here already, or that another process of this device took up meanwhile. The
@@ -220,10 +222,21 @@ def _adopt(
     state.store.take_over([row for row in records if (row.memory_id, row.version) in left], {})
 
 
-def _noted(state: VaultState, before: Unlocked | None, after: Unlocked) -> Mapping[str, bytes]:
-    """What is kept under names with the keys of now: what was noted goes along, where it opens."""
+def _noted(
+    state: VaultState, before: Unlocked | None, after: Unlocked, generation: int
+) -> Mapping[str, bytes]:
+    """What is kept under names with the keys of now: what was noted goes along, where it opens.
+
+    Raises:
+        ConflictError: it does not, since the vault is locked, and is of this ``generation``: it was
+            noted down by another process of this device while the server was asked.
+    """
     state.outdated()  # first: whoever is stopped in between has left nothing under those of before
-    return brought_along(state, before.keyring, after.keyring) if before else {}
+    if before is not None:
+        return brought_along(state, before.keyring, after.keyring)
+    if is_sealed_here(state, generation):
+        raise ConflictError(_WAITS, hint=_UNLOCK_FIRST)
+    return {}
 
 
 def _as_followed(here: AccountFile, entered: Entered) -> AccountFile:

@@ -319,11 +319,11 @@ def resend(state: VaultState) -> Flow[Resent]:
     return Resent(overtaken=record, noted=frozenset(name for name, value in lost.items() if value))
 
 
-def is_sealed_here(state: VaultState) -> bool:
-    """Whether a change waits, or was given up, that nobody can read once the keys are others."""
+def is_sealed_here(state: VaultState, generation: int) -> bool:
+    """Whether a change waits, or was given up, that nobody reads without that generation's keys."""
     kept = state.store.noted(PREFIX) | state.store.noted(DRAFTS)
     notes = [state.store.meta(_NAME) or _NONE, *kept.values()]
-    return any(is_of(note, state.account.generation) for note in notes)
+    return any(is_of(note, generation) for note in notes)
 
 
 def brought_along(state: VaultState, before: Keyring, after: Keyring) -> dict[str, bytes]:
