@@ -10,7 +10,7 @@ import pytest
 from adversary.test_key_changes import NEW, change
 from coffret import Vault
 from coffret.flows import append, drafts, visibility, waiting
-from coffret_vault.errors import ConflictError, KeysChangedError, NetworkError
+from coffret_vault.errors import ConflictError, KeysChangedError, NetworkError, QuotaError
 from coffret_vault.store import seal_note
 from harness.network import Evil
 from harness.world import PASSPHRASE
@@ -140,3 +140,25 @@ def test_words_that_come_while_a_locked_device_enters_again_are_not_left_behind(
     device.log_in_again(NEW, code)
     told = [memory.content for item in device.unkept() for memory in item.memories]
     assert told == ["first", "said"]
+
+
+@pytest.mark.attack(57)
+def test_no_words_are_noted_as_lost_under_keys_that_were_changed_meanwhile(
+    network: Refusing, both: tuple[Vault, Vault]
+) -> None:
+    """A server refuses them when the other process has written them, and changed the keys.
+
+    Nothing was lost, and who has the keys of before is to read nothing in this folder.
+    """
+    one, other = both
+    _said(network, one)
+
+    def refused(*_arguments: Any) -> None:
+        with patch.object(waiting, "append", append.append):
+            change(other)
+        raise QuotaError
+
+    with patch.object(waiting, "append", refused), pytest.raises(KeysChangedError):
+        one.sync()
+    assert sorted(memory.content for memory in other.list()) == ["first", "said"]
+    assert (other.unkept(), other.status().unkept) == ([], 0)

@@ -138,8 +138,13 @@ def let_go_of_drafts(state: VaultState, names: Iterable[str]) -> None:
 
 
 def give_up_drafts(state: VaultState, found: Mapping[str, Draft | None], why: str) -> None:
-    """Note these as given up, in the step that lets go of them."""
+    """Note these as given up, in the step that lets go of them.
+
+    Raises:
+        KeysChangedError: another process of this device changed the keys, and has done with these.
+    """
     if found:
+        state.store.check_seals()
         told = noted(state, losses(state, found, why))
         state.store.take_over((), dict.fromkeys(found, b"") | told)
 
