@@ -6,10 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from cli_harness import PASSPHRASE, SCRIPT, Cli, code_in
+from coffret_vault.errors import KeysChangedError
 
 FULL = Path("/dev/full")
 NEW = "a new passphrase, never seen"
@@ -147,3 +149,12 @@ def test_no_key_changes_when_the_new_kit_cannot_be_shown(cli: Cli, url: str) -> 
     assert done.returncode != 0
     assert "does not take what is to be shown" in done.stderr
     cli("sync")
+
+
+def test_the_doctor_finds_that_keys_were_changed_elsewhere(cli: Cli, url: str) -> None:
+    """A device that gets and sends nothing any more is not well, and is told what to do."""
+    cli.init(url, "unwell")
+    with patch("coffret.cli.desk.Desk.unlocked", side_effect=KeysChangedError):
+        found = cli("doctor", "--json", code=1).data()["checks"]
+    (check,) = (item for item in found if item["name"] == "keys")
+    assert (check["state"], "coffret login" in check["advice"]) == ("bad", True)

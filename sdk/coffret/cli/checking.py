@@ -16,7 +16,7 @@ from coffret.cli.leftovers import leftovers
 from coffret.cli.secret_key import find_secret_key, keyring_name, load_profile
 from coffret.cli.showing import changes, memories, used
 from coffret.origins import elsewhere, told_origins
-from coffret_vault.errors import CoffretError, InputError, NotFoundError
+from coffret_vault.errors import CoffretError, InputError, KeysChangedError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -183,6 +183,9 @@ def _check_usage(desk: Desk) -> Iterator[Check]:
         if vault is None:
             return
         usage = vault.usage()
+    except KeysChangedError as error:  # this device gets and sends nothing until its owner acts
+        yield _failed("keys", error, "Run coffret login.")
+        return
     except CoffretError as error:
         yield Check("usage", WORTH_KNOWING, f"{str(error).rstrip('.')}.")
         return
