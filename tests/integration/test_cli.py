@@ -159,12 +159,15 @@ def test_a_kit_confirms_a_fresh_device(cli: Cli, url: str, tmp_path: Path) -> No
     assert "coffret confirm" in other(*words, stdin=f"{code_in(kit, 'CF1')}\n").out
     assert not other("status", "--json").data()["confirmed"]
     other("confirm", stdin="not a kit", code=2)
+    other("confirm", "-", stdin='{"head": 1}' + "{" * 5_000, code=2)
     (tmp_path / "kit.txt").write_text(kit, encoding="utf-8")
     assert other("confirm", str(tmp_path / "kit.txt"), "--json").data() == {
         "confirmed": 3,
         "entries": 3,
     }
-    assert other("status", "--json").data()["confirmed"]
+    shown = other("status", "--json")
+    assert shown.data()["confirmed"]
+    assert other("confirm", "-", "--json", stdin=shown.out).data()["confirmed"] == 3
 
 
 def test_a_wrong_passphrase_opens_nothing(owner: Cli) -> None:

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 import coffret
@@ -225,7 +226,7 @@ def confirm(
 ) -> None:
     """Compare this device with a head seen elsewhere: was it shown an old state?"""
     desk = desk_of(context, as_json=json)
-    text = sys.stdin.read() if file is None else _read(file)
+    text = head_in(sys.stdin.read() if file is None or str(file) == "-" else _read(file))
     vault, size = _compared(desk, text)
     status = vault.status()
     text = f"Confirmed: this device has the {size} log entries that were signed then."
@@ -236,6 +237,22 @@ def confirm(
             "then this device keeps titles and tags of what it writes sealed."
         )
     desk.out.done(text, {"confirmed": size, "entries": status.entries})
+
+
+class _Status(msgspec.Struct):
+    """What ``coffret status --json`` prints, as far as a head is looked for in it."""
+
+    head: str
+
+
+def head_in(text: str) -> str:
+    """The head in what ``coffret status --json`` printed; any other text as it is."""
+    if not text.lstrip().startswith("{"):
+        return text
+    try:
+        return msgspec.json.decode(text, type=_Status).head
+    except (msgspec.MsgspecError, RecursionError):  # it is whatever somebody was given
+        return text
 
 
 def _compared(desk: Desk, text: str) -> "tuple[Vault, int]":
