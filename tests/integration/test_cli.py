@@ -323,7 +323,7 @@ def test_export_is_private_and_never_replaces_unasked(owner: Cli, tmp_path: Path
 def test_sync_status_and_server_view(owner: Cli) -> None:
     """Where the vault stands is told without a passphrase; the server holds no word of it."""
     owner("remember", "unseen content words", "--title", "seen title", "-t", "seentag")
-    nothing = {"entries": 0, "records": 0, "pending": 0, "unkept": 0, "unwritten": []}
+    nothing = {"entries": 0, "records": 0, "pending": 0, "unkept": 0, "sent": 0, "unwritten": []}
     assert owner("sync", "--json").data() == nothing
     status = owner("status", "--json", COFFRET_PASSPHRASE_FILE="").data()
     assert (status["memories"], status["locked"], status["confirmed"]) == (1, True, True)

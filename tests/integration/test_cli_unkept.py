@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 import uuid
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
 
 from cli_harness import PASSPHRASE, code_in
-from coffret import Vault
+from coffret import Vault, transport
 from coffret.testing import cheap
 from coffret_vault.errors import NetworkError
 from harness.network import Losing
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from cli_harness import Cli
     from coffret import RecoveryKit
+    from coffret.flows.http import Request
+    from coffret.http1 import Outgoing
 
 VAULT = "data/vaults/default"
 pytestmark = pytest.mark.usefixtures("one_try")
@@ -62,7 +65,8 @@ def test_what_waits_to_be_sent_is_told(cli: Cli, url: str) -> None:
     assert "2 changes not at the server yet" in cli("search", "train", "--mode", "words").err
     checks = {item["name"]: item for item in cli("doctor", "--json").data()["checks"]}
     assert (checks["changes"]["state"], "sync" in checks["changes"]["advice"]) == ("note", True)
-    cli("sync")
+    assert "2 changes that waited here sent." in cli("sync").out
+    assert cli("sync", "--json").data()["sent"] == 0
     assert cli("status", "--json").data()["unsent"] == 0
     assert "Unsent" not in cli("status").out
     assert "on the train" in cli("list").out
@@ -129,3 +133,23 @@ def test_what_waited_is_taken_along_when_the_keys_are_changed(
     assert "the keys were changed" in shown
     assert "lost words" in shown
     assert "cannot be read" not in shown
+
+
+def test_who_stops_a_command_is_told_that_what_it_began_goes_on(cli: Cli, url: str) -> None:
+    """What was begun to be sent is not undone by Ctrl-C, and is said to wait; nothing else is."""
+    cli.init(url, f"stopping-{uuid.uuid4().hex[:8]}")
+    identifier = cli("remember", "before", "--json").data()["id"]
+    build = transport._build
+
+    def stopped(origin: str, request: Request) -> Outgoing:
+        if request.method != "GET" and request.path.startswith("/memory-blobs"):
+            raise KeyboardInterrupt
+        return build(origin, request)
+
+    with patch("coffret.transport._build", stopped):
+        ran = cli("edit", identifier, "--content", "after", code=130)
+        assert ran.err.startswith("Stopped.\n")
+        assert "coffret unkept" in ran.err
+        assert cli("edit", identifier, "--content", "more", code=130).err == "Stopped.\n"
+    assert "1 change that waited here sent." in cli("sync").out
+    assert cli("show", identifier).out.endswith("\nafter\n")

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 
 _TRIES = 3
 _UNKEPT = "A change that waited on this device was not kept. What it was: coffret unkept"
+_ON_ITS_WAY = (
+    "The change that it had begun waits on this device, unless the server has it, and is sent with "
+    "the next command that reaches the server: coffret unkept shows it."
+)
 
 
 class Desk:
@@ -49,6 +53,7 @@ class Desk:
         self._home = environment.get("COFFRET_HOME")
         self.name = DEFAULT
         self._open = ExitStack()
+        self._begun: tuple[Vault, int] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -108,6 +113,7 @@ class Desk:
             message = f"there is no vault named {self.name} on this device"
             raise NotFoundError(message, hint="Run coffret init, or coffret login.") from None
         self._open.callback(self._tell_unkept, vault, vault.count_unkept())
+        self._begun = vault, vault.status().unsent
         return vault
 
     def _tell_unkept(self, vault: Vault, before: int) -> None:
@@ -115,6 +121,16 @@ class Desk:
         with suppress(CoffretError):
             if vault.count_unkept() > before and (vault.is_locked or _are_told(vault)):
                 self.out.note(_UNKEPT)
+
+    def tell_stopped(self) -> None:
+        """Say that the command was stopped, and that what it had begun to send goes on."""
+        self.out.note("Stopped.")
+        if self._begun is None:
+            return
+        vault, before = self._begun
+        with suppress(CoffretError):  # its store may be closed, or what it was stopped by
+            if vault.status().unsent > before:
+                self.out.note(_ON_ITS_WAY)
 
     def vault(self) -> Vault:
         """The vault, unlocked by its agent or by the person.

@@ -243,7 +243,7 @@ def _invoke(words: list[str], desk: Desk) -> int:
     except _UsageError as error:
         return _usage(error, desk)
     if code == INTERRUPTED:  # typer's own too, where it was at work
-        desk.out.note("Stopped.")
+        desk.tell_stopped()
     return code if isinstance(code, int) else 0
 
 

@@ -12,7 +12,7 @@ from coffret.cli.desk import Desk, desk_of
 from coffret.cli.naming import short
 from coffret.cli.options import Json, Sealed
 from coffret.cli.private import check_new, write_private
-from coffret.cli.showing import memories
+from coffret.cli.showing import changes, memories
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,14 +148,18 @@ def sync(context: typer.Context, *, json: Json = False) -> None:
     """Bring this device up to date with the server, and verify what it says."""
     desk = desk_of(context, as_json=json)
     vault = desk.vault()
+    unsent = vault.status().unsent
     with desk.out.progress() as progress:
         report = vault.sync(progress)
+    sent = max(0, unsent - vault.status().unsent - report.unkept)
     waiting = len(vault.pending())
-    text = f"{report.entries} new log entries verified, {memories(report.records)} fetched."
+    entries = "1 new log entry" if report.entries == 1 else f"{report.entries} new log entries"
+    text = f"{entries} verified, {memories(report.records)} fetched."
+    text += f" {changes(sent)} that waited here sent." if sent else ""
     more = f" {waiting} written by apps wait for you: coffret pending." if waiting else ""
     if report.unwritten:
         names = ", ".join(report.unwritten)
         desk.out.note(f"These could be given no fresh key after a grant ended: {names}.")
     said = {"entries": report.entries, "records": report.records, "pending": waiting}
-    said |= {"unkept": report.unkept}
+    said |= {"unkept": report.unkept, "sent": sent}
     desk.out.done(text + more, {**said, "unwritten": list(report.unwritten)})
