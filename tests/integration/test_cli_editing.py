@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
+
+from coffret.testing import Server
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -164,3 +168,32 @@ def test_edit_refuses_an_editor_that_fails_and_a_form_that_is_none(
     assert "bogus" in owner("edit", made["id"], EDITOR=str(editor), VISUAL="", code=2).err
     assert owner("show", made["id"], "--json").data()["version"] == 1
     owner("remember", EDITOR="true", VISUAL="", code=2)
+
+
+def test_what_is_refused_is_refused_before_it_is_read(cli: Cli) -> None:
+    """Where a change waits and no other is taken, no text is read and no editor opened for it."""
+    with Server() as server:
+        cli.init(server.url, "editing")
+        identifier = cli("remember", "before", "--json").data()["id"]
+    cli("remember", "waits here", code=10)
+    with (
+        patch("coffret.cli.asking.Asker.content", side_effect=AssertionError),
+        patch("coffret.cli.commands.remembering.edited", side_effect=AssertionError),
+    ):
+        for words in (("--content", "-"), ()):
+            assert "waits" in cli("edit", identifier, *words, stdin=TEXT, code=10).err
+    assert "waits here" in cli("unkept").out
+
+
+@pytest.mark.parametrize("person", [True, False])
+def test_what_a_person_gave_on_standard_input_is_given_back(desk: Desk, *, person: bool) -> None:
+    """Where it is refused afterwards; but into no log, which a pipeline may write errors to."""
+    seen = SimpleNamespace(stderr=SimpleNamespace(isatty=lambda: person))
+    given = ("--importance", "7")
+    with patch("coffret.cli.editing.sys", seen):
+        changed = desk.owner("edit", desk.id, "--content", "-", *given, stdin=TEXT, code=2)
+        new = desk.owner("remember", "-", *given, stdin=TEXT, code=2)
+    for ran in (changed, new):
+        assert (ran.err.startswith(LOST), TEXT in ran.err) == (person, person)
+        assert "Importance" in ran.err.splitlines()[-1]
+    assert desk.nothing_happened()

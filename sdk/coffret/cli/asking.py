@@ -92,13 +92,17 @@ class Asker:
             self._note("That passphrase is short: five or six random words are easy to keep.")
         return chosen
 
+    def keep_for_content(self) -> None:
+        """Read no secret from standard input: it is the content, which is read later."""
+        self._stdin_taken = True
+
     def content(self) -> str:
         """All of standard input, as text.
 
         Raises:
             InputError: it is not UTF-8.
         """
-        self._stdin_taken = True
+        self.keep_for_content()
         try:
             return sys.stdin.buffer.read().decode("utf-8-sig")
         except UnicodeDecodeError:

@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -51,10 +52,28 @@ def edited(desk: Desk, fields: Fields) -> Iterator[dict[str, Any]]:
         yield changes
     except BaseException as error:
         if left != form:
-            sure = not isinstance(error, NetworkError)  # else it may be there, or come there yet
-            with suppress(OSError):  # a terminal that was closed
-                desk.out.note(f"This {'was not' if sure else 'may not have been'} saved:\n\n{left}")
+            _give_back(desk, error, left)
         raise
+
+
+@contextmanager
+def given_back(desk: Desk, text: str) -> Iterator[None]:
+    """Show a person again what came by standard input, where it is not saved in this context.
+
+    Where standard error is no terminal, whoever wrote it has it, and no log is to have it too.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if text.strip() and sys.stderr.isatty():
+            _give_back(desk, error, text)
+        raise
+
+
+def _give_back(desk: Desk, error: BaseException, text: str) -> None:
+    sure = not isinstance(error, NetworkError)  # else it may be there, or come there yet
+    with suppress(OSError):  # a terminal that was closed
+        desk.out.note(f"This {'was not' if sure else 'may not have been'} saved:\n\n{text}")
 
 
 def _read(desk: Desk, command: list[str], sheet: _Sheet, fields: Fields) -> dict[str, Any]:

@@ -57,6 +57,20 @@ OtherLabels = Annotated[
     list[str] | None,
     typer.Option("--label", metavar="NAME=VALUE", help="In place of those it has."),
 ]
+Metadata = Annotated[
+    list[str] | None,
+    typer.Option("--metadata", metavar="NAME=VALUE", help="Sealed texts. May be repeated."),
+]
+OtherMetadata = Annotated[
+    list[str] | None,
+    typer.Option("--metadata", metavar="NAME=VALUE", help="In place of all it has."),
+]
+ValidFrom = Annotated[
+    str | None, typer.Option("--valid-from", help="The day or time from which on it is true.")
+]
+ValidUntil = Annotated[
+    str | None, typer.Option("--valid-until", help="The day or time at which it ceases to be.")
+]
 WithLabels = Annotated[
     list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="With all of these.")
 ]

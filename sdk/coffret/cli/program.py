@@ -34,6 +34,7 @@ from coffret.cli.commands import (
     under_grant,
     undoing,
     unkept,
+    versions,
 )
 from coffret.cli.desk import Desk, desk_of
 from coffret.cli.ending import ended_in_order
@@ -74,7 +75,7 @@ def commands() -> dict[str, dict[str, Callable[..., None]]]:
             "show": remembering.show,
             "edit": remembering.edit,
             "forget": remembering.forget,
-            "history": remembering.history,
+            "history": versions.history,
             "tags": remembering.tags,
             "import": moving.import_,
             "imports": undoing.imports,

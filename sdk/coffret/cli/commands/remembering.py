@@ -1,11 +1,13 @@
 """Write, list, show, change and forget memories."""
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from coffret.cli.commands.versions import as_it_was, fields_again
 from coffret.cli.desk import Desk, desk_of
-from coffret.cli.editing import edited
+from coffret.cli.editing import edited, given_back
 from coffret.cli.options import (
     AllTags,
     AnyTags,
@@ -19,8 +21,10 @@ from coffret.cli.options import (
     Least,
     Limit,
     MemoryId,
+    Metadata,
     NewId,
     OtherLabels,
+    OtherMetadata,
     OtherTags,
     Sealed,
     Since,
@@ -31,24 +35,38 @@ from coffret.cli.options import (
     Type,
     Types,
     Until,
+    ValidFrom,
+    ValidUntil,
     WithLabels,
     WithMetadata,
     Yes,
     happened,
     labels_of,
+    moment,
     narrowed,
 )
-from coffret.cli.showing import memory_head, memory_rows, one_line, version_rows
+from coffret.cli.showing import memory_head, memory_rows, one_line
 from coffret.flows.same import chosen_id
-from coffret_vault.errors import CoffretError, InputError, NotFoundError
+from coffret_vault.errors import CoffretError, InputError, NetworkError, NotFoundError, ServerError
 from coffret_vault.records.memory import PENDING, REJECTED, Fields
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from coffret.local import VaultSettings
     from coffret.vault import Vault
     from coffret_vault.records.memory import Memory
+
+
+@contextmanager
+def content_of(desk: Desk, content: str | None) -> "Iterator[str | None]":
+    """As read_content; what a person gave by ``-`` and is not saved in this context is shown."""
+    text = read_content(desk, content)
+    if content == "-" and text is not None:
+        with given_back(desk, text):
+            yield text
+    else:
+        yield text
 
 
 def read_content(desk: Desk, content: str | None) -> str | None:
@@ -60,12 +78,14 @@ def details_of(**given: object) -> dict[str, Any]:
     """The options that were given, as a memory's fields.
 
     Raises:
-        InputError: a label is not ``name=value``.
+        InputError: a label or a value of metadata is not ``name=value``.
     """
     found = {name: value for name, value in given.items() if value is not None}
-    labels = found.pop("label", None)
+    labels, metadata = found.pop("label", None), found.pop("metadata", None)
     if isinstance(labels, list):
         found["labels"] = labels_of(labels)
+    if isinstance(metadata, list):
+        found["metadata"] = labels_of(metadata, "a value of metadata")
     return found
 
 
@@ -81,6 +101,9 @@ def remember(  # noqa: PLR0913 - each option is an argument
     confidence: Confidence = None,
     source: Source = None,
     label: Labels = None,
+    metadata: Metadata = None,
+    valid_from: ValidFrom = None,
+    valid_until: ValidUntil = None,
     sealed: Sealed = None,
     created: Annotated[
         str | None, typer.Option("--created", help="When it happened, if not now.")
@@ -99,24 +122,34 @@ def remember(  # noqa: PLR0913 - each option is an argument
         confidence=confidence,
         source=source,
         label=label,
+        metadata=metadata,
+        valid_from=moment(valid_from),
+        valid_until=moment(valid_until),
         sealed=sealed,
     )
     chosen_id(new_id)  # what is wrong is said before somebody writes
-    text, moment_of = read_content(desk, content), happened(created)
-    vault = desk.vault()
-    given = {"content": text or "", **details}
+    moment_of = happened(created)
+    vault = vault_before(desk, content)
 
-    def write(written: dict[str, Any]) -> "Memory":
-        fields = given | written
+    def write(fields: dict[str, Any]) -> "Memory":
         check_content(fields["content"])
         return vault.remember(memory_id=new_id, created=moment_of, **fields)
 
-    if text is None:
-        with edited(desk, _blank(given, vault.settings())) as written:
-            memory = write(written)
-    else:
-        memory = write({})
+    with content_of(desk, content) as text:
+        given = {"content": text or "", **details}
+        if text is None:
+            with edited(desk, _blank(given, vault.settings())) as written:
+                memory = write(given | written)
+        else:
+            memory = write(given)
     desk.out.done(f"Remembered {memory.id}", memory)
+
+
+def vault_before(desk: Desk, content: str | None) -> "Vault":
+    """The vault, before what is to be written is asked for: nothing is written for a refusal."""
+    if content == "-":
+        desk.asker.keep_for_content()
+    return desk.vault()
 
 
 def check_content(text: str) -> None:
@@ -135,6 +168,10 @@ def _blank(given: dict[str, Any], settings: "VaultSettings") -> Fields:
     return Fields(**{"sealed": settings.sealed_here, **given, "tags": tags})
 
 
+_GOES_FIRST = (
+    "No change is taken behind what waits on this device, and none was read: coffret unkept shows "
+    "what it is."
+)
 _ANY: tuple[object, ...] = (None, (), {})
 """What narrows nothing."""
 
@@ -153,6 +190,7 @@ def list_memories(  # noqa: PLR0913 - each option is an argument
     until: Until = None,
     source: From = None,
     limit: Limit = 50,
+    count: Annotated[bool, typer.Option("--count", help="Only say how many there are.")] = False,
     json: Json = False,
 ) -> None:
     """List memories on this device, most lately changed first."""
@@ -162,7 +200,11 @@ def list_memories(  # noqa: PLR0913 - each option is an argument
     wanted = narrowed(tag, any_tag, kind, author, label, metadata, importance, since, until, source)
     listing_of("list", wanted)  # what is wrong is said before the passphrase is asked for
     vault = desk.vault()
-    if any(value not in _ANY for value in wanted.values()):
+    narrows = any(value not in _ANY for value in wanted.values())
+    if count:
+        number = len(vault.list(**wanted)) if narrows else vault.status().memories
+        desk.out.done(str(number), {"count": number})
+    elif narrows:
         print_memories(desk, vault.list(**wanted), limit)
     else:  # how many there are is known without opening them
         print_memories(desk, vault.list(limit=limit), limit, vault.status().memories)
@@ -183,11 +225,24 @@ def print_memories(
         desk.out.note(all_of_them)
 
 
-def show(context: typer.Context, memory: MemoryId, *, json: Json = False) -> None:
-    """Show a memory whole."""
+def show(
+    context: typer.Context,
+    memory: MemoryId,
+    *,
+    version: Annotated[
+        int | None,
+        typer.Option("--version", min=1, help="As it was in this one; coffret history lists them."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show a memory whole, as it is or as it was."""
     desk = desk_of(context, as_json=json)
-    vault = desk.vault()
-    print_memory(desk, vault.get(desk.memory_id(vault, memory)))
+    if version is None:
+        vault = desk.vault()
+        print_memory(desk, vault.get(desk.memory_id(vault, memory)))
+    else:
+        vault = desk.synced()
+        print_memory(desk, as_it_was(vault, desk.memory_id(vault, memory), version))
 
 
 def print_memory(desk: Desk, memory: "Memory") -> None:
@@ -216,13 +271,19 @@ def edit(  # noqa: PLR0913 - each option is an argument
     confidence: Confidence = None,
     source: Source = None,
     label: OtherLabels = None,
+    metadata: OtherMetadata = None,
+    valid_from: ValidFrom = None,
+    valid_until: ValidUntil = None,
     sealed: Sealed = None,
+    restore: Annotated[
+        int | None,
+        typer.Option("--restore", metavar="VERSION", min=1, help="Write this one again."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Change a memory: what the options name, or in your editor when there are none."""
     desk = desk_of(context, as_json=json)
-    changes = details_of(
-        content=read_content(desk, content),
+    details = details_of(
         title=title,
         summary=summary,
         type=kind,
@@ -231,15 +292,36 @@ def edit(  # noqa: PLR0913 - each option is an argument
         confidence=confidence,
         source=source,
         label=label,
+        metadata=metadata,
+        valid_from=moment(valid_from),
+        valid_until=moment(valid_until),
         sealed=sealed,
     )
-    vault = desk.vault()
+    vault = vault_before(desk, content)
     before = vault.get(desk.memory_id(vault, memory))
-    after = _changed(desk, vault, before, changes)
+    _send_waiting(vault)
+    if restore is not None:
+        details = fields_again(as_it_was(vault, before.id, restore), before) | details
+    with content_of(desk, content) as text:
+        changes = details if text is None else {"content": text, **details}
+        after = _changed(desk, vault, before, changes)
     if after is None:
         desk.out.done("Nothing was changed.", before)
         return
     desk.out.done(f"Changed {after.id}; it is version {after.version} now.", after)
+
+
+def _send_waiting(vault: "Vault") -> None:
+    """Send what waits here, or fail while nobody has written: no change is taken behind it.
+
+    docs/adr/0016: only new memories wait behind a change.
+    """
+    if vault.status().unsent:
+        try:
+            vault.sync()
+        except (NetworkError, ServerError) as error:
+            error.hint = _GOES_FIRST
+            raise
 
 
 def _changed(
@@ -284,17 +366,6 @@ def _looked_at(vault: "Vault", identifier: str) -> tuple[str, int | None]:
     except CoffretError:
         return "", None
     return memory.title, 0 if memory.review.status in {PENDING, REJECTED} else memory.version
-
-
-def history(context: typer.Context, memory: MemoryId, *, json: Json = False) -> None:
-    """Show every version of a memory, compared with the signed log."""
-    desk = desk_of(context, as_json=json)
-    vault = desk.synced()
-    versions = vault.history(desk.memory_id(vault, memory))
-    if desk.out.as_json:
-        desk.out.data(versions)
-        return
-    desk.out.table(("VERSION", "WHEN", "BY", "WHAT", "TITLE"), version_rows(versions))
 
 
 def tags(context: typer.Context, *, json: Json = False) -> None:

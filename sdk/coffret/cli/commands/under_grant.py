@@ -29,6 +29,7 @@ from coffret.cli.options import (
     Limit,
     Matching,
     MemoryId,
+    Metadata,
     Mode,
     NewId,
     OfRequest,
@@ -164,6 +165,7 @@ def remember_granted(  # noqa: PLR0913 - each option is an argument
     confidence: Confidence = None,
     source: Source = None,
     label: Labels = None,
+    metadata: Metadata = None,
     new_id: NewId = None,
     request: OfRequest = None,
     app: AppName = DEFAULT,
@@ -181,6 +183,7 @@ def remember_granted(  # noqa: PLR0913 - each option is an argument
         confidence=confidence,
         source=source,
         label=label,
+        metadata=metadata,
     )
     text = read_content(desk, content) or ""
     check_content(text)
