@@ -13,7 +13,7 @@ from coffret.flows.memories import NewMemory, update
 from coffret.flows.settled import sealed_by_default
 from coffret.flows.sync import silent, sync
 from coffret.flows.visibility import decided
-from coffret.flows.waiting import settle
+from coffret.flows.waiting import new_that_wait, settle
 from coffret.listing import current_memories
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.memory import IMPORTANCE_ONE
@@ -309,8 +309,15 @@ def _micros(moment: datetime | None) -> int | None:
 
 
 def exported(state: VaultState) -> Iterator[ExportedMemory]:
-    """Every current memory as an export writes it."""
+    """Every current memory as an export writes it, and the new ones that wait on this device.
+
+    These may be nowhere else, where a server is gone for good or was restored from a backup.
+    """
+    waits = {memory.id: memory for memory in new_that_wait(state)}
     for memory in current_memories(state):
+        waits.pop(memory.id, None)  # another process of this device has sent it meanwhile
+        yield _exported(memory, _key_of(state, memory))
+    for memory in waits.values():
         yield _exported(memory, _key_of(state, memory))
 
 

@@ -344,7 +344,10 @@ class LocalVault:
         return grant_flows.grant(self._state, grant_id)
 
     def export(self) -> Iterator[bytes]:
-        """The current memories as the lines of an export: plaintext, for the owner alone."""
+        """The memories as the lines of an export: plaintext, for the owner alone.
+
+        Those that are current, and new ones that wait on this device for the server.
+        """
         return write_export(exported(self._state))
 
     def _close_store(self) -> None:

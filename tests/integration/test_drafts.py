@@ -72,6 +72,17 @@ def _away(network: Refusing, vault: Vault, *words: str, **details: Any) -> list[
     return hints
 
 
+def test_an_export_has_what_is_nowhere_else(owner: Owner, network: Refusing) -> None:
+    """New memories that wait, sent or not, are in it once, before and after they are written."""
+    owner.vault.remember("zero")
+    _away(network, owner.vault, "one", "two")
+    before = list(owner.vault.export())
+    assert [sum(word in line for line in before) for word in (b"zero", b"one", b"two")] == [1, 1, 1]
+    owner.vault.sync()
+    after = list(owner.vault.export())
+    assert [sum(word in line for line in after) for word in (b"zero", b"one", b"two")] == [1, 1, 1]
+
+
 def test_all_that_is_said_on_a_train_is_written_afterwards(
     world: World, owner: Owner, network: Refusing
 ) -> None:

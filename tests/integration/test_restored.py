@@ -22,7 +22,10 @@ def _put(source: Path, to: Path) -> None:
 
 
 def test_what_the_copy_lost_comes_back_from_a_device(tmp_path: Path) -> None:
-    """The device refuses the copy, exports all it has, and a new place on the copy takes it in."""
+    """The device refuses the copy, exports all it has, and a new place on the copy takes it in.
+
+    What was said while the server was away is on the device alone, and is no exception.
+    """
     server, backup = tmp_path / "server", tmp_path / "backup"
     server.mkdir()
     person = Cli(tmp_path / "ada")
@@ -33,13 +36,15 @@ def test_what_the_copy_lost_comes_back_from_a_device(tmp_path: Path) -> None:
     _put(server, backup)
     with serving(server, "--port", port):
         person("remember", "what the copy lost")
+    person("remember", "what was said meanwhile", code=10)
     _put(backup, server)
     (tmp_path / "kit").write_text(kit)
     (tmp_path / "key").write_text(code_in(kit, "CF1") + "\n")
     (tmp_path / "key").chmod(0o600)
     with serving(server, "--port", port):
         person("sync", code=5)
-        person("export", str(tmp_path / "everything.jsonl"))
+        told = person("export", str(tmp_path / "everything.jsonl"))
+        assert ("Exported 3 memories" in told.out, "not in it" in told.err) == (True, False)
         new = ("--vault", "restored")
         key = str(tmp_path / "key")
         words = ("login", "--server", url, "--username", "ada")
@@ -48,7 +53,8 @@ def test_what_the_copy_lost_comes_back_from_a_device(tmp_path: Path) -> None:
         assert "lost" not in person(*new, "export", "-").out
         person(*new, "import", str(tmp_path / "everything.jsonl"))
         found = person(*new, "export", "-").out
-        assert found.count("what the copy has") == found.count("what the copy lost") == 1
+        for said in ("what the copy has", "what the copy lost", "what was said meanwhile"):
+            assert found.count(said) == 1
         person(*new, "sync")
 
 

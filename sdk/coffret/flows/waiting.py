@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from coffret.flows.state import VaultState
     from coffret.flows.unkept import Unkept
     from coffret.flows.written import Change, Written
+    from coffret_vault.records.memory import Memory
 
 SAID = (
     "The memory is kept on this device, and goes out with the next sync, or the next memory, that "
@@ -73,6 +74,19 @@ def all_waiting(state: VaultState) -> list[Unkept]:
     sent = still_waiting(state)
     ids = _ids(sent)
     return sent + [item for item in as_waiting(state) if item.id not in ids]
+
+
+def new_that_wait(state: VaultState) -> list[Memory]:
+    """The new memories that wait on this device, sent or not: nobody else may have them.
+
+    Raises:
+        StoreAlteredError: as for :func:`all_waiting`.
+    """
+    return [memory for item in all_waiting(state) for memory in item.memories if _is_new(memory)]
+
+
+def _is_new(memory: Memory) -> bool:
+    return memory.version == 1
 
 
 def take_back(state: VaultState, identifier: str) -> int:

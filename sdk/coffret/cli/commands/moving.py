@@ -17,10 +17,13 @@ from coffret.cli.showing import changes, memories
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from coffret.flows.unkept import Unkept
     from coffret.importing import ImportReport
+    from coffret.vault import Vault
     from coffret_vault.ingest.spaces import Likeness
 
 _SHOWN = 20
+_WAITS = frozenset(("waiting", "not-sent"))
 _AROUND = 2
 """The lines of an export that are no memory: the first and the last."""
 
@@ -122,9 +125,10 @@ def export(
         sys.stdout.buffer.flush()
         return
     status, lines = vault.status(), count()
+    waits = _new_that_wait(desk, vault)
     size = write_private(path, _counted(vault.export(), lines), replace=force)
     written = next(lines) - _AROUND
-    if (lacking := status.memories - written) > 0:
+    if (lacking := status.memories + waits - written) > 0:
         desk.out.note(f"Not on this device yet, and not in it: {memories(lacking)}. coffret sync.")
     if status.pending:
         desk.out.note(
@@ -135,6 +139,21 @@ def export(
         f"Exported {memories(written)} to {path}.",
         {"file": str(path), "memories": written, "bytes": size},
     )
+
+
+def _new_that_wait(desk: Desk, vault: "Vault") -> int:
+    """How many memories are in an export that are here alone; what else is only here is said."""
+    found = vault.unkept()
+    new = [item for item in found if _is_in_export(item)]
+    if others := len(found) - len(new):
+        desk.out.note(f"Only on this device, and not in it: {changes(others)}. coffret unkept.")
+    return sum(len(item.memories) for item in new)
+
+
+def _is_in_export(item: "Unkept") -> bool:
+    """Whether a change waits, and is to begin memories: it has words that nobody else may have."""
+    said = {(entry.kind, entry.version) for entry in item.entries}
+    return item.why in _WAITS and said == {("put", 1)}
 
 
 def _counted(parts: "Iterator[bytes]", lines: "count[int]") -> "Iterator[bytes]":
