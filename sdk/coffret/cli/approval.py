@@ -124,8 +124,8 @@ def check_choice(choice: Choice, request: AccessRequestInfo) -> Choice:
     return choice
 
 
-def show_request(desk: Desk, request: AccessRequestInfo) -> None:
-    """Who asks, for what, and which memories match: all of them, page by page."""
+def show_request(desk: Desk, request: AccessRequestInfo, *, ask: bool) -> None:
+    """Who asks, for what, and which memories match: all of them; for a person page by page."""
     desk.out.notes(request_parts(request))
     matching = request.matching
     desk.out.note(f"Matching now: {memories(len(matching))}")
@@ -134,7 +134,7 @@ def show_request(desk: Desk, request: AccessRequestInfo) -> None:
             tags = f"  ({one_line(', '.join(memory.tags))})" if memory.tags else ""
             desk.out.note(f"  {number:4}  {short(memory.id)}  {name_of(memory)}{tags}")
         more = len(matching) - at - _PAGE
-        if more > 0 and desk.asker.interactive and _stops(desk, more):
+        if more > 0 and ask and desk.asker.interactive and _stops(desk, more):
             break
 
 

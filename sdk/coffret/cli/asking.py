@@ -8,7 +8,7 @@ from getpass import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from coffret_vault.errors import InputError
+from coffret_vault.errors import CodeTypoError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _SHORT = 12
 _YES = frozenset(("y", "yes"))
 _MOST = 4096
+_TRIES = 3
 
 
 class Secret(NamedTuple):
@@ -73,6 +74,25 @@ class Asker:
             message = f"the {what.name} is empty"
             raise InputError(message)
         return found
+
+    def code(self, what: Secret, read: Callable[[str], object]) -> str:
+        """A secret with a check in it, which a person at a terminal may type again.
+
+        Raises:
+            CodeTypoError: its check does not fit, which ``read`` says.
+            InputError: there is none to be had.
+        """
+        for _ in range(_TRIES - 1 if self.asks(what) else 0):
+            typed = self.secret(what)
+            try:
+                read(typed)
+            except CodeTypoError as error:
+                self._note(f"{str(error).rstrip('.')}. {error.hint} Once more:")
+            else:
+                return typed
+        typed = self.secret(what)
+        read(typed)
+        return typed
 
     def new_passphrase(self, what: Secret = PASSPHRASE) -> str:
         """A passphrase that is being chosen; at a terminal, it is asked for twice.

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
-from coffret.cli.approval import Choice, ask_choice, check_choice
+from coffret.cli.approval import Choice, ask_choice, check_choice, show_request
 from coffret.sharing import AccessRequestInfo, AppInfo, Selection
 from coffret_vault.errors import InputError
 
@@ -51,3 +52,23 @@ def test_what_is_shown_may_be_chosen() -> None:
     assert check_choice(Choice(days=1.5), asked).days == 1.5
     with pytest.raises(InputError, match="2 days"):
         check_choice(Choice(days=2.01), asked)
+
+
+@pytest.mark.parametrize("ask", [True, False])
+def test_who_says_yes_beforehand_is_asked_nothing_between_the_pages(*, ask: bool) -> None:
+    """All that match are shown, at a terminal too, where a person may stop between two pages."""
+    memory = SimpleNamespace(id="01a20000-0000-7000-8000-0000aaaa2222", title="T", tags=())
+    asked = msgspec.structs.replace(request(DAY), matching=(memory,) * 50)
+    questions: list[str] = []
+    shown: list[str] = []
+
+    def stop(question: str) -> str:
+        questions.append(question)
+        return "q"
+
+    desk: Any = SimpleNamespace(
+        asker=SimpleNamespace(text=stop, interactive=True),
+        out=SimpleNamespace(note=shown.append, notes=lambda _parts: None),
+    )
+    show_request(desk, asked, ask=ask)
+    assert (len(questions), len(shown)) == ((1, 21) if ask else (0, 51))

@@ -116,6 +116,8 @@ def login(
     json: Json = False,
 ) -> None:
     """Enter an existing vault on this device, or enter it again after its keys were changed."""
+    from coffret import opening  # noqa: PLC0415 - loads ciphers: not to show help
+
     desk = desk_of(context, as_json=json)
     if desk.has_vault() and server is None and username is None:
         _log_in_again(desk, secret_key_store, give_up=give_up)
@@ -123,7 +125,7 @@ def login(
     check_secret_key(desk.places, desk.name, secret_key_store)
     url, owner = _where(desk, server, username)
     passphrase = desk.asker.secret(PASSPHRASE)
-    code = desk.asker.secret(SECRET_KEY)
+    code = desk.asker.code(SECRET_KEY, opening.read_secret_key)
     vault = desk.keep(
         coffret.Vault.login(url, owner, passphrase, code, desk.folder, ambient=desk.ambient)
     )
@@ -137,6 +139,8 @@ def _log_in_again(desk: Desk, wanted: Kept | None, *, give_up: bool) -> None:
 
     Where the agent has the keys of before, what is sealed with these is taken along.
     """
+    from coffret import opening  # noqa: PLC0415 - loads ciphers: not to show help
+
     vault = desk.locked()
     desk.unlock_by_agent(vault)
     passphrase = desk.asker.secret(PASSPHRASE)
@@ -146,7 +150,7 @@ def _log_in_again(desk: Desk, wanted: Kept | None, *, give_up: bool) -> None:
     with desk.out.progress() as progress:
         enter = partial(vault.log_in_again, passphrase, progress=progress, give_up=give_up)
         if not kept or not _fits(enter, kept):
-            code = desk.asker.secret(SECRET_KEY)
+            code = desk.asker.code(SECRET_KEY, opening.read_secret_key)
             enter(code)
     where = wanted or (profile.kept_in if profile else None)
     try:
@@ -180,6 +184,8 @@ def recover(
     json: Json = False,
 ) -> None:
     """Enter a vault with its recovery code alone, and give it a new passphrase."""
+    from coffret import opening  # noqa: PLC0415 - loads ciphers: not to show help
+
     desk = desk_of(context, as_json=json)
     text = "" if kit is None else _read(kit)
     printed = read_kit(text) if text else None
@@ -187,7 +193,8 @@ def recover(
         server, username = server or printed.origin, username or printed.username
     check_secret_key(desk.places, desk.name, secret_key_store)
     url, owner = _where(desk, server, username)
-    code = printed.recovery_code if printed else desk.asker.secret(RECOVERY_CODE)
+    read = opening.read_recovery_code
+    code = printed.recovery_code if printed else desk.asker.code(RECOVERY_CODE, read)
     # Where both are named, the other is the one that may have leaked, or been forgotten.
     # Who is asked is asked for a new one: the old one may be what was forgotten.
     other = desk.asker.has_file(PASSPHRASE) and not desk.asker.has_file(NEW_PASSPHRASE)

@@ -107,7 +107,7 @@ def approve(  # noqa: PLR0913 - every way of narrowing
         auto_accept=auto_accept,
     )
     check_choice(said, asked)
-    show_request(desk, asked)
+    show_request(desk, asked, ask=not yes)
     if not yes:
         desk.asker.check_person()
     told = ask_which_app(desk, vault, asked, told)

@@ -1,0 +1,31 @@
+"""What a person is asked for, and may mistype."""
+
+from __future__ import annotations
+
+import pytest
+
+from coffret.cli.asking import SECRET_KEY, Asker
+from coffret_vault.errors import CodeTypoError
+
+
+def test_a_mistyped_code_is_asked_for_again_at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three times at most, before anything else is asked for; a file is not read again."""
+    typed = iter(["one", "two", "right", "a", "b", "c"])
+    monkeypatch.setattr("coffret.cli.asking.getpass", lambda _prompt: next(typed))
+    monkeypatch.setattr(Asker, "interactive", property(lambda _self: True))
+    notes: list[str] = []
+
+    def read(text: str) -> None:
+        if text != "right":
+            raise CodeTypoError(hint="Look.")
+
+    asker = Asker(notes.append, {})
+    assert asker.code(SECRET_KEY, read) == "right"
+    assert [note.endswith("Look. Once more:") for note in notes] == [True, True]
+    with pytest.raises(CodeTypoError):
+        asker.code(SECRET_KEY, read)
+    monkeypatch.setattr(Asker, "_from_file", lambda _self, _what: "wrong")
+    asker.use_file(SECRET_KEY, "named")
+    with pytest.raises(CodeTypoError):
+        asker.code(SECRET_KEY, read)
+    assert len(notes) == 4
