@@ -65,7 +65,7 @@ def test_what_waits_to_be_sent_is_told(cli: Cli, url: str) -> None:
     assert "2 changes not at the server yet" in cli("search", "train", "--mode", "words").err
     checks = {item["name"]: item for item in cli("doctor", "--json").data()["checks"]}
     assert (checks["changes"]["state"], "sync" in checks["changes"]["advice"]) == ("note", True)
-    assert "2 changes that waited here sent." in cli("sync").out
+    assert "Sent what waited here: 2 changes." in cli("sync").out
     assert cli("sync", "--json").data()["sent"] == 0
     assert cli("status", "--json").data()["unsent"] == 0
     assert "Unsent" not in cli("status").out
@@ -151,5 +151,5 @@ def test_who_stops_a_command_is_told_that_what_it_began_goes_on(cli: Cli, url: s
         assert ran.err.startswith("Stopped.\n")
         assert "coffret unkept" in ran.err
         assert cli("edit", identifier, "--content", "more", code=130).err == "Stopped.\n"
-    assert "1 change that waited here sent." in cli("sync").out
+    assert "Sent what waited here: 1 change." in cli("sync").out
     assert cli("show", identifier).out.endswith("\nafter\n")

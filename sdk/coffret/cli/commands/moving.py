@@ -174,7 +174,7 @@ def sync(context: typer.Context, *, json: Json = False) -> None:
     waiting = len(vault.pending())
     entries = "1 new log entry" if report.entries == 1 else f"{report.entries} new log entries"
     text = f"{entries} verified, {memories(report.records)} fetched."
-    text += f" {changes(sent)} that waited here sent." if sent else ""
+    text += f" Sent what waited here: {changes(sent)}." if sent else ""
     more = f" {waiting} written by apps wait for you: coffret pending." if waiting else ""
     if report.unwritten:
         names = ", ".join(report.unwritten)
