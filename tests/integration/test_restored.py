@@ -58,6 +58,25 @@ def test_what_the_copy_lost_comes_back_from_a_device(tmp_path: Path) -> None:
         person(*new, "sync")
 
 
+def test_what_is_said_to_the_copy_is_said_to_wait(tmp_path: Path) -> None:
+    """It was begun before the copy was found out: its owner is told where it is, and exports it."""
+    server, backup = tmp_path / "server", tmp_path / "backup"
+    server.mkdir()
+    person = Cli(tmp_path / "ada")
+    with serving(server) as running:
+        port = str(running.place[1])
+        person.init(running.address, "ada")
+    _put(server, backup)
+    with serving(server, "--port", port):
+        person("remember", "what the copy lost")
+    _put(backup, server)
+    with serving(server, "--port", port):
+        refused = person("remember", "what was said to the copy", code=5)
+        assert "waits on this device" in refused.err.splitlines()[0]
+        assert "waits on this device" not in person("sync", code=5).err
+        assert "what was said to the copy" in person("export", "-").out
+
+
 def test_an_app_goes_on_with_a_copy_when_its_developer_says_so(tmp_path: Path) -> None:
     """It refuses the shorter log until it is told, with a yes, that the owner knows of it."""
     server, backup = tmp_path / "server", tmp_path / "backup"
