@@ -209,7 +209,7 @@ def _signup_body(account: AccountFile, verified: Verified) -> bytes:
 
 
 class TakenError(ConflictError):
-    """The username is taken."""
+    """That username is taken."""
 
 
 def register_vault(prepared: Prepared, once: bytes) -> Flow[None]:
