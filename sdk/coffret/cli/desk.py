@@ -121,7 +121,8 @@ class Desk:
             message = f"there is no vault named {self.name} on this device"
             raise NotFoundError(message, hint="Run coffret init, or coffret login.") from None
         self._open.callback(self._tell_unkept, vault, vault.count_unkept())
-        self._begun = vault, vault.status().unsent
+        with suppress(CoffretError):  # of a damaged store: what reads it says so
+            self._begun = vault, vault.status().unsent
         return vault
 
     def _tell_unkept(self, vault: Vault, before: int) -> None:
