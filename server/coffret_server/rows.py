@@ -194,6 +194,9 @@ _SESSION_STANDS: Final = "SELECT 1 FROM sessions WHERE account_id = ? AND sessio
 async def check_session(tx: Tx, account: bytes, session: bytes) -> None:
     """Refuse what is done by a session that ended while it waited for what is locked.
 
+    It is looked at behind the last lock that a change waits for, and not held itself: to end a
+    session has to wait for nothing that is done by it (ADR 0024).
+
     Raises:
         ProblemError: `session-ended`.
     """

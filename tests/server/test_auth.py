@@ -1,6 +1,8 @@
 """Logging in and out: docs/spec/3-keys.md and 7-http.md."""
 
+import asyncio
 import base64
+import copy
 import uuid
 from typing import Any
 
@@ -292,3 +294,22 @@ async def test_a_session_that_is_over_is_not_listed(stand: Stand) -> None:
     stand.clock.advance(120)
     (row,) = (await stand.get("/auth/sessions", owner.token)).json()
     assert row["current"]
+
+
+@pytest.mark.attack(45)
+async def test_of_two_sessions_that_end_each_other_one_does(sqlite_stand: Stand) -> None:
+    """Where one change comes after the other, the first is the end of the second."""
+    stand = sqlite_stand
+    owner = await stand.sign_up()
+    other = copy.copy(owner)
+    await stand.log_in(other)
+    rows = (await stand.get("/auth/sessions", owner.token)).json()
+    own, theirs = [
+        next(row["session_id"] for row in rows if row["current"] is current)
+        for current in (True, False)
+    ]
+    answers = await asyncio.gather(
+        stand.delete(f"/auth/sessions/{theirs}", owner.token),
+        stand.delete(f"/auth/sessions/{own}", other.token),
+    )
+    assert sorted(answer.status_code for answer in answers) == [204, 401]

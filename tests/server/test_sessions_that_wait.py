@@ -6,12 +6,13 @@ import uuid
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
+import asyncpg  # type: ignore[import-untyped]
 import httpx
 import pytest
 
 from server import forge
 from server.changes import Change, make, stage
-from server.holding import held, waiting
+from server.holding import SECONDS, held, waiting
 from server.stand import Stand, code, decision, request_id
 from server.test_accounts import keyslots_body, put_keyslots
 from server.test_settings import put, settling
@@ -128,7 +129,10 @@ CALLS: dict[str, tuple[Callable[[Scene], Answer], str]] = {
     "settles": (_settle, "logs"),
     "changes the passphrase": (_change_passphrase, "accounts"),
     "changes the keys": (_change_keys, "accounts"),
+    "has changed them but for the wraps": (_change_keys, "entries"),
 }
+KEEP_LOGINS_OUT = ("accounts", "entries")
+"""What a change of keys waits for, which keeps logins out meanwhile."""
 
 
 async def _end(stand: Stand, owner: forge.Owner) -> None:
@@ -167,10 +171,34 @@ async def test_what_waited_is_refused_to_a_session_that_ended_meanwhile(
     async with held(stand, found.owner, table):
         sent = asyncio.create_task(send(found))
         await waiting(stand, 1)
-        if table != "accounts":  # which a login holds as well
+        if table not in KEEP_LOGINS_OUT:
             await _end(stand, ending)
         else:
             storage = stand.app.state.services.storage
             await storage.submit(lambda tx: tx.run("DELETE FROM sessions"))
     assert code(await sent) == (401, "session-ended")
     assert await _state(stand, found.owner) == before
+
+
+async def test_a_session_that_ended_meanwhile_ends_no_other(stand: Stand) -> None:
+    """Whoever has a session in other hands ends it, and by it none of theirs is ended then."""
+    owner = await stand.sign_up()
+    thief, victim = copy.copy(owner), copy.copy(owner)
+    await stand.log_in(thief)
+    await stand.log_in(victim)
+    ids = {}
+    for who in (thief, victim):
+        rows = (await stand.get("/auth/sessions", who.token)).json()
+        (ids[who.token],) = [row["session_id"] for row in rows if row["current"]]
+    connection = await asyncpg.connect(stand.database)
+    async with connection.transaction(), asyncio.timeout(SECONDS):
+        held_id = uuid.UUID(ids[victim.token]).bytes
+        query = "SELECT 1 FROM sessions WHERE session_id = $1 FOR UPDATE"
+        await connection.execute(query, held_id)
+        sent = asyncio.create_task(stand.delete(f"/auth/sessions/{ids[victim.token]}", thief.token))
+        await waiting(stand, 1)
+        ended = await stand.delete(f"/auth/sessions/{ids[thief.token]}", owner.token)
+        assert ended.status_code == 204
+    await connection.close()
+    assert code(await sent) == (401, "session-ended")
+    assert (await stand.get("/auth/sessions", victim.token)).status_code == 200

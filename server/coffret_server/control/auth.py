@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 from uuid import UUID, uuid4
 
 from fastapi import Request
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from starlette.responses import Response
 
 from coffret_server import challenges, failures, gate, tokens
@@ -26,9 +26,11 @@ from coffret_server.control.web import (
 from coffret_server.data.call import shown
 from coffret_server.limits import network
 from coffret_server.noting import note
+from coffret_server.principals import Owner
 from coffret_server.problems import ProblemError, refuse
 from coffret_server.proofs import STALE, thumbprint
 from coffret_server.purging import purge
+from coffret_server.rows import check_session
 from coffret_server.schema import ApiKey, App, Session
 from coffret_server.services import Services
 from coffret_server.signatures import Verifier
@@ -120,6 +122,8 @@ _USED: Final = "UPDATE api_keys SET last_used = ? WHERE app_id = ? AND key_id = 
 SESSIONS_LIMIT: Final = 500
 """Of an account, as many as one list has. Whoever logs in is never refused for it."""
 _AT_ONCE: Final = 100
+_HOLD_SESSION: Final = "SELECT 1 FROM sessions WHERE account_id = ? AND session_id = ?"
+_END_SESSION: Final = "DELETE FROM sessions WHERE account_id = ? AND session_id = ?"
 _END_UNSEEN: Final = (
     "DELETE FROM sessions WHERE (account_id, session_id) IN (SELECT account_id, session_id"
     " FROM sessions WHERE account_id = ? AND session_id <> ?"
@@ -263,29 +267,30 @@ async def sessions(owner: CurrentOwner, services: CurrentServices) -> Response:
     return answer(found)
 
 
-async def _end(services: Services, account: bytes, session_id: bytes) -> None:
-    async with services.storage.write() as session:
-        gone = await session.scalar(
-            delete(Session)
-            .where(Session.account_id == account, Session.session_id == session_id)
-            .returning(Session.session_id)
-        )
+async def _end(services: Services, owner: Owner, session_id: bytes) -> None:
+    async def job(tx: Tx) -> bool:
+        found = await tx.one(_HOLD_SESSION + tx.for_update, owner.account, session_id)
+        await check_session(tx, owner.account, owner.session)  # for that row it may have waited
+        await tx.run(_END_SESSION, owner.account, session_id)
+        return found is not None
+
+    was_there = await services.storage.submit(job)
     services.principals.forget(session_id)
-    if gone is None:
+    if not was_there:
         refuse("not-found", "there is no such session")
 
 
 @auth.delete("/auth/sessions/{id}", status_code=204)
 async def end_session(id_: PathId, owner: CurrentOwner, services: CurrentServices) -> Response:
     """Log a device out."""
-    await _end(services, owner.account, id_)
+    await _end(services, owner, id_)
     return nothing()
 
 
 @auth.post("/auth/logout", status_code=204)
 async def logout(owner: CurrentOwner, services: CurrentServices) -> Response:
     """Log this device out."""
-    await _end(services, owner.account, owner.session)
+    await _end(services, owner, owner.session)
     return nothing()
 
 

@@ -32,7 +32,7 @@ from coffret_server.control.web import (
 )
 from coffret_server.principals import Owner
 from coffret_server.problems import refuse
-from coffret_server.rows import load_state
+from coffret_server.rows import check_session, load_state
 from coffret_server.schema import (
     AccessRequest,
     Account,
@@ -164,6 +164,8 @@ async def change_keys(body: ChangeBody, owner: CurrentOwner, services: CurrentSe
         await _rewrap(tx, owner, body, ready.head.size)
         session.add(_step(owner.account, body, before))
         await _end_the_rest(session, owner.account, owner.session)
+        # All that took minutes, in which another device may have ended this session.
+        await check_session(await session_tx(session), owner.account, owner.session)
     services.principals.forget_account(owner.account)
     return nothing()
 
