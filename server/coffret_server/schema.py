@@ -290,6 +290,7 @@ class Grant(Base):
     __table_args__ = (
         Index("ux_grants_id", "grant_id", unique=True),
         Index("ix_grants_created", "account_id", "created", "grant_id"),
+        Index("ix_grants_known", "account_id", "app_id"),
         Index("ix_grants_by_app", "app_id", "created", "grant_id"),
     )
     account_id: Mapped[bytes] = mapped_column(primary_key=True)

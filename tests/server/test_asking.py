@@ -219,6 +219,32 @@ async def test_few_apps_do_not_use_up_the_day_of_all(
     assert [answer.status_code for answer in answers] == [201] * 3 + [429] * 2
 
 
+@pytest.mark.attack(61)
+@pytest.mark.parametrize("state", ["active", "revoked"])
+async def test_strangers_leave_room_for_apps_that_were_granted_something(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """Apps without end that ask an owner keep none from it whom the owner approved before."""
+    monkeypatch.setattr(asking, "NEWEST", 8)
+    monkeypatch.setattr(asking, "OPEN_LIMIT", 8)
+    monkeypatch.setattr(asking, "SHARE", 2)
+    owner, other = await stand.sign_up(), await stand.sign_up("bob")
+    known, elsewhere = await stand.new_app(), await stand.new_app()
+    grant = await stand.grant(owner, known)
+    await stand.grant(other, elsewhere)
+    if state == "revoked":
+        assert (await stand.set_state(owner, grant, state, 2)).status_code == 200
+    stand.clock.advance(DAY)
+    await stand.authorize(known)
+    await stand.authorize(elsewhere)
+    strangers = [elsewhere, *[await stand.new_app() for _ in range(5)]]
+    answers = [(await ask(stand, app, owner))[1] for app in strangers]
+    assert [answer.status_code for answer in answers] == [201] * 4 + [429] * 2
+    answers = [(await ask(stand, app, owner))[1] for app in (known, known, known, strangers[0])]
+    assert [answer.status_code for answer in answers] == [201, 201, 429, 429]
+    assert sum(row["state"] == "pending" for row in await listed(stand, owner)) == 5
+
+
 async def test_an_app_asks_by_a_key_that_stands(stand: Stand) -> None:
     """That another key of the app stands, or one of that id of another app, is of no use."""
     app, other = await stand.new_app(), await stand.new_app("Other")

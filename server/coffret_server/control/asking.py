@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from coffret_server.principals import AppCaller
 from coffret_server.problems import ProblemError, refuse
-from coffret_server.schema import AccessRequest, Account, ApiKey
+from coffret_server.schema import AccessRequest, Account, ApiKey, Grant
 from coffret_server.tokens import unauthenticated
 from coffret_server.wire import apps as wire
 
@@ -46,6 +46,9 @@ all apps together may ask them within one. However many apps are made, it has an
 What an app asks again within a day has half of that: a few apps that ask again and again leave
 room for whoever asks once.
 """
+SHARE: Final = 5
+"""One part in so many, of what may be open and of a day, is for apps that the owner granted
+something, be it over or not: of these no stranger makes any. Half of it is for who asks once."""
 
 
 def is_open(now: int) -> ColumnElement[bool]:
@@ -153,13 +156,29 @@ async def _check_rate(
     recent = times.all()
     if len(recent) >= a_day:
         _refuse("the app asked this owner too often", -(-(recent[-1] + DAY - now) // SECOND))
-    others = _to(account).where(is_open(now), AccessRequest.app_id != app).limit(OPEN_LIMIT)
+    is_known = await _is_known(session, account, app)
+    most = OPEN_LIMIT if is_known else OPEN_LIMIT - OPEN_LIMIT // SHARE
+    others = _to(account).where(is_open(now), AccessRequest.app_id != app).limit(most)
     count = await session.scalar(select(func.count()).select_from(others.subquery()))
-    if count is not None and count >= OPEN_LIMIT:
+    if count is not None and count >= most:
         _refuse("too many apps wait for this owner's decision", HOUR)
-    room = NEWEST // 2 if recent else NEWEST
+    room = _room(is_known=is_known, again=bool(recent))
     if (before := await _newest_but(session, account, room - 1, now)) > now - DAY:
         _refuse("too many apps asked this owner today", -(-(before + DAY - now) // SECOND))
+
+
+async def _is_known(session: AsyncSession, account: bytes, app: bytes) -> bool:
+    """Whether the owner ever approved something that this app asked."""
+    granted = select(Grant.app_id).where(Grant.account_id == account, Grant.app_id == app)
+    return await session.scalar(granted.limit(1)) is not None
+
+
+def _room(*, is_known: bool, again: bool) -> int:
+    """How many requests of a day there may be with one more of such an app."""
+    kept = NEWEST // SHARE
+    if is_known:
+        return NEWEST - kept // 2 if again else NEWEST
+    return NEWEST // 2 if again else NEWEST - kept
 
 
 async def _newest_but(session: AsyncSession, account: bytes, number: int, now: int) -> int:

@@ -42,10 +42,13 @@ async def test_what_is_large_is_not_read_to_find_it(sqlite_stand: Stand, templat
         assert (await sqlite_stand.get("/grants?limit=1", token)).status_code == 200
     counting = [sql for sql in said if "count(*)" in sql and "access_requests" in sql]
     listing = [sql for sql in said if "length(grants.statement)" in sql]
-    assert (len(counting), len(listing)) == (1, 2)
+    knowing = [sql for sql in said if "grants.account_id = ? AND grants.app_id = ?" in sql]
+    assert (len(counting), len(listing), len(knowing)) == (1, 2, 1)
     with closing(sqlite3.connect(template)) as database:
         counted = plan(database, counting[0])
         assert "COVERING INDEX ix_access_requests_waiting (account_id=? AND created>?)" in counted
+        found = plan(database, knowing[0])
+        assert "COVERING INDEX ix_grants_known (account_id=? AND app_id=?)" in found
         for sql, index in zip(listing, ("ix_grants_created", "ix_grants_by_app"), strict=True):
             listed = plan(database, sql)
             assert f"SEARCH grants USING INDEX {index}" in listed
