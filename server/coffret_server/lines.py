@@ -4,10 +4,10 @@ To write and flush each line by itself takes a server longer than to check a mem
 Lines keep their order, are written within a twentieth of a second, and at the end of the process
 all of them are: `logging` closes its handlers then. Whoever reads them may stop reading, and a pipe
 is full then. That holds up the thread alone: what comes to be too much meanwhile is left out, and
-it is said how many lines that were.
+it is said how many lines that were. Where writing fails midway it goes on from there, as soon as it
+can: on a disk that was full, say, or a pipe that takes no more at once.
 """
 
-import contextlib
 import logging
 import os
 import threading
@@ -44,16 +44,23 @@ class Descriptor:
         """Write to it; several handlers may, one after the other."""
         self._number = number
         self._turn = threading.Lock()
+        self._left = b""
 
     def write(self, text: str, /) -> None:
         """Write lines, however long whoever reads takes for it."""
         data = text.encode("utf-8", "backslashreplace")
         with self._turn:
-            while data:
-                data = data[os.write(self._number, data) :]
+            self._left += data
+            self._push()
 
     def flush(self) -> None:
-        """Nothing is kept here."""
+        """Write what is left where writing failed."""
+        with self._turn:
+            self._push()
+
+    def _push(self) -> None:
+        while self._left:
+            self._left = self._left[os.write(self._number, self._left) :]
 
 
 class BatchedHandler(logging.Handler):
@@ -85,6 +92,7 @@ class BatchedHandler(logging.Handler):
     def _write(self) -> None:
         """Write what waits. `logging` is not to do that at the end: it would wait for a reader."""
         with self._writing:
+            self._stream.flush()  # first what was left: until that is written, the rest waits
             lines = [self._waiting.popleft() for _ in range(len(self._waiting))]
             if self._left_out:
                 lines.append(f'{{"log":"nobody read it","lines_left_out":{self._left_out}}}')
@@ -108,8 +116,10 @@ class BatchedHandler(logging.Handler):
             self._arrived.wait()
             self._ended.wait(_SECONDS)
             self._arrived.clear()
-            with contextlib.suppress(OSError):  # a log that cannot be written stops nobody
+            try:
                 self._write()
+            except OSError:  # a log that cannot be written stops nobody; it is tried again
+                self._arrived.set()
 
 
 def places(found: TracebackType | None) -> list[str]:

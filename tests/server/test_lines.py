@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import select
 import threading
 import weakref
 
@@ -137,6 +138,25 @@ def test_a_log_that_cannot_be_written_stops_nobody() -> None:
     stream.broken = False
     handler.close()
     assert stream.getvalue() == "one\ntwo\n"
+
+
+def test_writing_that_failed_midway_goes_on_from_there() -> None:
+    """A pipe that takes no more at once loses no line, nor a part of one."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    handler = lines.BatchedHandler(lines.Descriptor(writing))
+    log = logger(handler)
+    wanted = "".join(f"{number:0200d}\n" for number in range(2_000)).encode()
+    with handler._writing:  # so that all of it is one batch
+        for number in range(2_000):
+            log.info("%0200d", number)
+    found = b""
+    while len(found) < len(wanted) and select.select([reading], [], [], PATIENCE)[0]:
+        found += os.read(reading, 65_536)
+    handler.close()
+    os.close(writing)
+    os.close(reading)
+    assert found == wanted
 
 
 def test_what_a_library_says_is_a_line_without_data() -> None:
