@@ -232,6 +232,7 @@ async def apply(
     *,
     now: int,
     session: bytes | None,
+    beside: int = 0,
 ) -> Applied:
     """Apply an append in the caller's transaction.
 
@@ -241,6 +242,7 @@ async def apply(
         expected: the entries beside those of memories that the append must have, no more, no fewer.
         now: µs, for grants that have ended.
         session: by which it came, and which must stand when its turn comes; None for a new account.
+        beside: bytes that the caller stores with it, which count to the quota.
 
     Raises:
         ProblemError: `session-ended`; `log-moved` if the log is not at `base`, or brings no entries
@@ -258,6 +260,7 @@ async def apply(
     if not prepared.leaves and parse_head(state.head).size == prepared.base:
         raise log_moved(state, prepared)  # another device covered these entries: one head of a size
     ledger = Ledger(tx, prepared.account, state)
+    ledger.store(beside)
     wanted = prepared.memories()
     if wanted:
         await ledger.load(wanted)
@@ -343,10 +346,7 @@ async def _apply_wraps(ledger: Ledger, prepared: Prepared, now: int) -> None:
             if wrap.grant in live:
                 add_wrap(ledger, wrap)
     if prepared.unwraps:
-        await ledger.tx.many(
-            "DELETE FROM grant_wraps WHERE account_id = ? AND grant_id = ? AND memory_id = ?",
-            [(prepared.account, grant, memory) for grant, memory in prepared.unwraps],
-        )
+        await ledger.held.drop(prepared.unwraps)
 
 
 def add_wrap(ledger: Ledger, wrap: Wrap) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from coffret_server import merkle
+from coffret_server.held import Held
 from coffret_server.news import News
 from coffret_server.problems import refuse
 from coffret_server.rows import (
@@ -19,16 +20,13 @@ from coffret_server.rows import (
     BY_APPS,
     BY_OWNER,
     CHANGE_MEMORY,
-    DROP_OLDER_WRAPS,
     DROP_TAGS,
-    DROP_WRAPS,
     ERASE,
     ERASE_MEMORY,
     FIND_LEAF,
     FIND_VERSION,
     HIDE,
     NEWEST_PENDING,
-    PUT_WRAP,
     SET_LOG,
     SET_RECORD,
     SET_STATUS,
@@ -66,10 +64,10 @@ class Ledger:
         self.seq = state.size
         self.waiting = Waiting(tx, account)
         self.news = News(tx, account)
+        self.held = Held(tx, account)
         self._memories: dict[bytes, Memory] = {}
         self._entries: list[tuple[Value, ...]] = []
         self._tags: list[tuple[Value, ...]] = []
-        self._wraps: list[tuple[Value, ...]] = []
         self._unlisted: set[bytes] = set()  # what lists show of them was rejected: find another
         self._memory_count = state.memories
         self._bytes = state.bytes
@@ -164,14 +162,15 @@ class Ledger:
         """An app's version: pending until the owner decides."""
         memory = self._next(entry)
         check_same_key(memory, put)
-        self._memory_count += memory.list_seq is None
+        is_first = memory.list_seq is None  # that is there of it
+        self._memory_count += is_first
         if memory.current is None:
             await self._list(memory, self.seq, put.header)
         self._newest(memory, entry, put.digest)
         memory.key_number = put.header.key_number
         self._add(leaf, entry, put=put, status=PENDING)
         self.waiting.add(put.grant, put.record)
-        if put.grant is not None and entry.version == 1:
+        if put.grant is not None and is_first:
             self.add_wrap(put.grant, memory.memory, put.header.key_number, put.wrap)
 
     async def delete(self, leaf: bytes, entry: Entry) -> None:
@@ -226,7 +225,13 @@ class Ledger:
 
     def add_wrap(self, grant: bytes, memory: bytes, key_number: int, wrap: bytes) -> None:
         """A memory's key wrapped for a grant. It is news from the next entry on."""
-        self._wraps.append((self.account, grant, memory, key_number, wrap, self.seq))
+        stored = self._memories.get(memory)
+        is_new = stored is not None and stored.fresh
+        self.held.add((grant, memory), key_number, wrap, self.seq, is_new=is_new)
+
+    def store(self, size: int) -> None:
+        """Count bytes that are stored beside the log with this change."""
+        self._bytes += size
 
     def _add(
         self,
@@ -311,8 +316,9 @@ class Ledger:
 
     async def _list_newest_pending(self, memory: Memory) -> None:
         row = await self.tx.one(NEWEST_PENDING, self.account, memory.memory)
-        if row is None:
+        if row is None:  # nothing of it is there: nor does it count that an app made it
             await self._list(memory, None, None)
+            await self.held.forget(memory.memory)
             return
         parts: list[bytes] = msgspec.msgpack.decode(row[1], type=list[bytes])
         await self._list(memory, row[0], records.parse_header(parts[0]))
@@ -327,8 +333,7 @@ class Ledger:
         await self.tx.run(ERASE_MEMORY, self.account, memory.memory)
         self._memory_count -= memory.list_seq is not None
         await self._list(memory, None, None)
-        await self.flush_wraps()
-        await self.tx.run(DROP_WRAPS, self.account, memory.memory)
+        await self.held.forget(memory.memory)
         memory.deleted, memory.current, memory.current_seq = 1, None, None
 
     async def _flush_entries(self) -> None:
@@ -340,15 +345,6 @@ class Ledger:
         if self._tags:
             await self.tx.many(ADD_TAG, self._tags)
             self._tags = []
-
-    async def flush_wraps(self) -> None:
-        """Write the wraps that were added, each in the place of those of older keys."""
-        older = [wrap[:4] for wrap in self._wraps if wrap[3] != 1]
-        if older:
-            await self.tx.many(DROP_OLDER_WRAPS, older)
-        if self._wraps:
-            await self.tx.many(PUT_WRAP, self._wraps)
-            self._wraps = []
 
     async def _insert(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
         try:
@@ -368,6 +364,7 @@ class Ledger:
             base: the size that append built on.
         """
         await self._list_pending()
+        self._bytes += await self.held.growth()
         check_quota(self.state, self._memory_count, self._bytes)
         if self._halves:
             check_length(self.state, self.seq, self._halves)
@@ -381,7 +378,7 @@ class Ledger:
         await self._flush_entries()
         await self._flush_tags()
         await self.news.finish()
-        await self.flush_wraps()
+        await self.held.finish()
         await self.waiting.finish()
         if self.frontier.tiles:
             tiles = [(account, index, digest) for index, digest in self.frontier.tiles]

@@ -254,7 +254,9 @@ class AccessRequest(Base):
     __tablename__ = "access_requests"
     __table_args__ = (
         Index("ux_access_requests_id", "request_id", unique=True),
-        Index("ix_access_requests_app", "app_id"),
+        Index(
+            "ix_access_requests_by_app", "app_id", "created", "request_id", "state", "account_id"
+        ),
         Index(
             "ix_access_requests_pending",
             "app_id",
@@ -262,7 +264,15 @@ class AccessRequest(Base):
             "request_id",
             **_only("state = 'pending'"),
         ),
-        Index("ix_access_requests_created", "account_id", "created"),
+        Index(
+            "ix_access_requests_listed",
+            "account_id",
+            "created",
+            "request_id",
+            "state",
+            "app_id",
+            "grant_id",
+        ),
         Index(
             "ix_access_requests_waiting",
             "account_id",

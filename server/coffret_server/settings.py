@@ -59,7 +59,7 @@ class Settings:
         session_seconds: how long a login lasts, at most 10 years.
         token_seconds: how long an app's token lasts, at most 900.
         quota_memories: memories of an account.
-        quota_bytes: bytes of records of an account.
+        quota_bytes: bytes of records of an account, and of what its grants say and hold.
         waiting_entries: what apps wrote under a grant and the owner has not decided about.
         waiting_bytes: bytes of its records; of both, never more than a quarter of the quota.
         auth_rate: requests a minute of one address for challenges, logins and tokens.

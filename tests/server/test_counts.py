@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from coffret_server import held
 from coffret_server.storage import Tx
 from coffret_server.wire.log import parse_entry
 from coffret_server.wire.records import parse_header
@@ -247,7 +248,17 @@ async def _check(stand: Stand, owner: forge.Owner) -> None:
         stand, "SELECT size, memories, bytes FROM logs WHERE account_id = ?", account
     )
     assert size == len(entries) == owner.tree.size
-    assert used == sum(len(row[7] or b"") for row in entries)
+    ((keys,),) = await _query(
+        stand, "SELECT COUNT(*) FROM grant_wraps WHERE account_id = ?", account
+    )
+    said = await _query(
+        stand,
+        "SELECT LENGTH(g.statement) + LENGTH(g.sealed_key) + LENGTH(r.request) FROM grants g"
+        " JOIN access_requests r ON r.request_id = g.request_id WHERE g.account_id = ?",
+        account,
+    )
+    records = sum(len(row[7] or b"") for row in entries)
+    assert used == records + held.SIZE * keys + sum(row[0] for row in said)
     listed = {row[2]: row[12] for row in entries if row[12] is not None}
     assert count == len(listed)
     waits: dict[bytes, tuple[int, int]] = {}
@@ -275,13 +286,13 @@ async def _check(stand: Stand, owner: forge.Owner) -> None:
     )
     assert {(row[0], row[1]) for row in found} == tags
     alive = {row[2]: row[13] for row in entries if row[9] == 0}
-    held = await _query(
+    given = await _query(
         stand,
         "SELECT grant_id, memory_id, key_number FROM grant_wraps WHERE account_id = ?",
         account,
     )
-    assert all(number <= alive[memory] for _, memory, number in held)
-    assert len({(grant, memory) for grant, memory, _ in held}) == len(held)
+    assert all(number <= alive[memory] for _, memory, number in given)
+    assert len({(grant, memory) for grant, memory, _ in given}) == len(given)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

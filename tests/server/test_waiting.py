@@ -7,6 +7,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from coffret_server.held import SIZE
 from coffret_server.storage import Tx
 from server import forge
 from server.stand import Clock, Stand, code, serving
@@ -92,6 +93,7 @@ async def test_a_memory_counts_while_something_of_it_is_there(stand: Stand) -> N
     """A creation that is rejected, proposed again, taken over by its owner, and deleted."""
     owner, app = await stand.sign_up(), await stand.new_app()
     grant = await stand.grant(owner, app)
+    before = await usage(stand, owner)
     made = app.memory(owner.account, grant)
     memory = forge.identity_of(made[0])[0]
     again = app.memory(owner.account, grant, memory, 2)
@@ -102,13 +104,13 @@ async def test_a_memory_counts_while_something_of_it_is_there(stand: Stand) -> N
     assert await shown(stand, app, grant) == [(memory, 1, "pending"), (memory, 2, "rejected")]
     assert (await usage(stand, owner))[0] == 1
     await judge(stand, owner, "reject", made)
-    assert await usage(stand, owner) == (0, 0)
+    assert await usage(stand, owner) == before
     mine = owner.memory(memory, 3)
     assert (await stand.append(owner, owner.put(mine))).status_code == 200
     assert (await usage(stand, owner))[0] == 1
     entry = owner.entry("delete", memory, 4, forge.digest_of(mine))
     assert (await stand.append(owner, owner.append(entry))).status_code == 200
-    assert await usage(stand, owner) == (0, 0)
+    assert await usage(stand, owner) == before
     assert await shown(stand, app, grant) == []
 
 
@@ -180,6 +182,7 @@ async def test_so_many_bytes_may_wait_under_a_grant(
     async with serving(database, clock, **bounds) as stand:
         owner, app = await stand.sign_up(), await stand.new_app()
         grant = await stand.grant(owner, app)
+        before = (await usage(stand, owner))[1]
         made = [app.memory(owner.account, grant) for _ in range(30)]
         answers = []
         for record in made:
@@ -187,7 +190,8 @@ async def test_so_many_bytes_may_wait_under_a_grant(
             answers.append(await stand.write(app, grant, body, owner))
         taken = sum(answer.is_success for answer in answers)
         assert {code(answer) for answer in answers[taken:]} == {FULL}
-        assert 4_000 < (await usage(stand, owner))[1] <= 5_000
+        used = (await usage(stand, owner))[1] - before
+        assert 4_000 < used - taken * SIZE <= 5_000
         await judge(stand, owner, "reject", made[0])
         body = app.put(owner.account, made[taken])
         assert (await stand.write(app, grant, body, owner)).is_success

@@ -19,9 +19,10 @@ class Usage(msgspec.Struct, frozen=True):
 
     Attributes:
         memories: those that are there, with what waits for the owner.
-        bytes: of their records, sealed and padded, all versions that are kept.
+        bytes: of their records, sealed and padded, all versions that are kept, of what grants say,
+            and 250 for each key that one was given.
         quota_memories: as many it may have.
-        quota_bytes: as large their records may be.
+        quota_bytes: as large may be what is counted.
     """
 
     memories: Count

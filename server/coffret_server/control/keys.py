@@ -30,6 +30,7 @@ from coffret_server.control.web import (
     nothing,
     router,
 )
+from coffret_server.held import drop_all
 from coffret_server.principals import Owner
 from coffret_server.problems import refuse
 from coffret_server.rows import check_session, load_state
@@ -284,7 +285,7 @@ async def _rewrap(tx: Tx, owner: Owner, body: ChangeBody, size: int) -> None:
         await tx.run(statement, kek, *staged, *these)
     await tx.run("DELETE FROM rewraps WHERE account_id = ?", account)
     # Every grant is over. Whoever has its key would open what was written since that was taken.
-    await tx.run("DELETE FROM grant_wraps WHERE account_id = ?", account)
+    await drop_all(tx, account)
 
 
 async def _end_the_rest(session: AsyncSession, account: bytes, kept: bytes) -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import Query, Request
 from pydantic import Field
-from sqlalchemy import case, func, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
@@ -14,14 +14,12 @@ from starlette.responses import Response
 from coffret_server import bygone
 from coffret_server import grants as rules
 from coffret_server.append import Expected, apply
-from coffret_server.control import paging
+from coffret_server.control import listed, paging
 from coffret_server.control.asking import (
     LAPSE,
     LARGEST,
     OPEN_LIMIT,
     check_stands,
-    is_lapsed,
-    is_open,
     place,
     state_of,
 )
@@ -190,24 +188,18 @@ async def list_requests(
 ) -> Response:
     """The requests of an app, or those to an owner: what is open first, then the newest."""
     now = services.clock()
-    keys = case((is_open(now), 1), else_=0), AccessRequest.created, AccessRequest.request_id
-    order = [key.desc() for key in keys]
-    size, same = func.length(AccessRequest.request), App.app_id == AccessRequest.app_id
-    chosen = select(*keys, size).where(bygone.of(caller, AccessRequest))
-    if state is not None:
-        clocked = {"pending": is_open(now), "lapsed": is_lapsed(now)}
-        chosen = chosen.where(clocked.get(state, AccessRequest.state == state))
-    if cursor is not None:
-        chosen = chosen.where(paging.behind(keys, paging.place_of(cursor)))
+    after = None if cursor is None else paging.place_of(cursor)
+    same = App.app_id == AccessRequest.app_id
     async with services.storage.read() as session:
-        places = (await session.execute(chosen.order_by(*order).limit(limit + 1))).all()
-        page = places[: paging.fitting([row[3] for row in places], limit)]
-        these = AccessRequest.request_id.in_([row[2] for row in page])
-        whole = select(AccessRequest, App).join(App, same).where(these)
-        found = [_shown(*row, now) for row in await session.execute(whole.order_by(*order))]
+        places = await listed.places(session, caller, state, after, limit, now)
+        page = places[: paging.fitting(await listed.sizes(session, places), limit)]
+        these = AccessRequest.request_id.in_([place[2] for place in page])
+        rows = await session.execute(select(AccessRequest, App).join(App, same).where(these))
+        whole = {row[0].request_id: _shown(*row, now) for row in rows}
+    found = answer([whole[place[2]] for place in page])
     if len(page) == len(places):
-        return answer(found)
-    return paging.continued(answer(found), page[-1][:3], state=state, limit=limit)
+        return found
+    return paging.continued(found, page[-1], state=state, limit=limit)
 
 
 @requests.get("/access-requests/{id}", response_model=RequestAnswer)
@@ -302,7 +294,8 @@ async def _approve(
                 session.add(_grant_row(body, statement, row, now))
                 row.state, row.decided, row.grant_id = "approved", now, grant_id
                 tx = await session_tx(session)
-                await apply(tx, ready, expected, now=now, session=owner.session)
+                beside = len(body.grant) + len(body.sealed_key) + len(row.request)  # kept for good
+                await apply(tx, ready, expected, now=now, session=owner.session, beside=beside)
     except IntegrityError:
         refuse("conflict", "a grant of that id exists")
     return answer({"state": "approved", "grant_id": statement.grant})

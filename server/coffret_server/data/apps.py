@@ -136,7 +136,7 @@ async def add_wraps(call: Call) -> Reply:
         await ledger.load(memory.bytes for memory, _, _ in body.wraps)
         for memory, key_number, wrap in body.wraps:
             add_wrap(ledger, Wrap(grant_id, memory.bytes, key_number, wrap))
-        await ledger.flush_wraps()
+        await ledger.finish()
         await purge(tx, "used_nonces", now)
 
     async def count(tx: Tx) -> int:

@@ -8,18 +8,25 @@ import msgspec
 from coffret_server.data.call import PAGE_BYTES, Call, Reply
 from coffret_server.ledger import Ledger
 from coffret_server.principals import Owner
-from coffret_server.problems import refuse
+from coffret_server.problems import ProblemError, refuse
 from coffret_server.purging import purge
 from coffret_server.rows import load_state
 from coffret_server.storage import Tx
 from coffret_server.wire.records import check_wrap, parse_kek
 
 LIMIT: Final = 5_000
+STAGING: Final = 16
+"""Other sessions of which something may wait for a change of keys: of each, all memory keys once.
+
+They count to no quota: an account that is full can change its keys. One change is made at a time;
+what the others left goes with their sessions, which their owner ends.
+"""
 _STAGE: Final = (
     "INSERT INTO rewraps (account_id, session_id, memory_id, key_number, change_id, wrap)"
     " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (account_id, session_id, memory_id, key_number)"
     " DO UPDATE SET change_id = excluded.change_id, wrap = excluded.wrap"
 )
+_WAIT: Final = 3_600
 _COUNT: Final = "SELECT COUNT(*) FROM rewraps WHERE account_id = ? AND session_id = ?"
 _NEXT: Final = (
     "SELECT session_id, change_id FROM rewraps"
@@ -113,13 +120,23 @@ async def _clear(tx: Tx, owner: Owner, change: bytes) -> None:
     """Throw away what this session staged for another change, and what ended ones did for any.
 
     All that a session staged is for one change, so its first row tells which.
+
+    Raises:
+        ProblemError: `quota-exceeded`: too many other sessions have staged something.
     """
-    at = b""
+    at, others = b"", 0
     while (row := await tx.one(_NEXT, owner.account, at)) is not None:
         at = bytes(row[0])
         if at == owner.session:
             is_kept = row[1] == change
         else:
             is_kept = await tx.one(_STANDS, owner.account, at) is not None
+            others += is_kept
         if not is_kept:
             await tx.run(_CLEAR, owner.account, at)
+    if others >= STAGING:
+        code, detail = (
+            "quota-exceeded",
+            "too many devices began to change keys: log some out",
+        )
+        raise ProblemError(code, detail, retry_after=_WAIT)

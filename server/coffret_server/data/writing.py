@@ -169,7 +169,7 @@ async def _write(ledger: Ledger, writing: _Writing, grant: bytes, app: bytes) ->
     for leaf, entry in zip(writing.leaves, writing.entries, strict=True):
         put = writing.puts.get((entry.subject, entry.version))
         if entry.subject not in created:
-            _check_held(ledger, entry, held[entry.subject])
+            await _check_held(ledger, entry, held[entry.subject], grant)
         if entry.kind == "delete":
             await ledger.delete_pending(leaf, entry, grant)
         elif put is not None:
@@ -189,9 +189,17 @@ async def _refuse_again(ledger: Ledger, memory: Memory, keys: set[int], app: byt
     raise conflict(detail, memory if known else None)
 
 
-def _check_held(ledger: Ledger, entry: Entry, keys: set[int]) -> None:
-    """An app changes only what its grant holds the key of, the one in use now."""
+async def _check_held(ledger: Ledger, entry: Entry, keys: set[int], grant: bytes) -> None:
+    """An app changes only what its grant holds the key of, the one in use now.
+
+    Where all was rejected, nothing of it is kept, that key neither: under the grant under which it
+    was made, and so under that key, the app can propose it again.
+    """
     memory = ledger.find(entry.subject)
+    if memory is not None and memory.key_number not in keys and memory.list_seq is None:
+        first = await ledger.target(memory.memory, 1)
+        if first is not None and first.grant == grant:
+            keys.add(memory.key_number)
     if memory is None or memory.key_number not in keys:
         refuse("not-granted", "the grant has no key of that memory")
 

@@ -39,7 +39,7 @@ def test_a_step_of_ending_an_app_reads_what_it_ends(sqlite_url: str, sql: str) -
     """What is left to cancel or forget is chosen by an index that has nothing else, unsorted."""
     (chosen,) = _plan(sqlite_url, sql)
     assert chosen.endswith("(app_id=?)")
-    assert "ix_access_requests_app" not in chosen
+    assert "ix_access_requests_by_app" not in chosen
 
 
 @pytest.mark.asyncio

@@ -20,7 +20,10 @@ from server.stand import Stand
 
 MANY: Final = frozenset({"entries", "grant_wraps", "memories", "memory_tags"})
 """Tables that have as many rows of one account as it has written things."""
-WHOLE: Final = {"DELETE FROM grant_wraps WHERE account_id = ?"}
+WHOLE: Final = {
+    "DELETE FROM grant_wraps WHERE account_id = ?",
+    "SELECT COUNT(*) FROM grant_wraps WHERE account_id = ?",
+}
 """Statements that are about all of an account's rows: a key change ends every grant."""
 PAGE_OF_ALL: Final = re.compile(
     r"SELECT entries\.account_id, [^()]*FROM entries\s+WHERE entries\.account_id = \?"

@@ -53,3 +53,34 @@ async def test_what_is_large_is_not_read_to_find_it(sqlite_stand: Stand, templat
             listed = plan(database, sql)
             assert f"SEARCH grants USING INDEX {index}" in listed
             assert "TEMP B-TREE" not in listed
+
+
+@pytest.mark.parametrize("query", ["limit=1", "state=denied", "state=lapsed", "cursor={}"])
+async def test_a_page_of_requests_is_found_in_an_index(
+    sqlite_stand: Stand, template: Path, query: str
+) -> None:
+    """For owners and for apps: rows that are on no page are not read, and nothing is sorted."""
+    said: list[str] = []
+
+    def heard(*told: Any) -> None:
+        said.append(told[2])
+
+    owner, app = await sqlite_stand.sign_up(), await sqlite_stand.new_app()
+    await sqlite_stand.ask(app, owner)
+    storage = sqlite_stand.app.state.services.storage
+    event.listen(storage._read_engine.sync_engine, "before_cursor_execute", heard)
+    path = f"/access-requests?{query.format(f'0.{sqlite_stand.clock.now}.{bytes(16).hex()}')}"
+    for token, index in (
+        (owner.token, "ix_access_requests_listed"),
+        (app.token, "ix_access_requests_by_app"),
+    ):
+        said.clear()
+        assert (await sqlite_stand.get(path, token)).status_code == 200
+        finding = [sql for sql in said if "ORDER BY access_requests.created DESC" in sql]
+        assert len(finding) == (2 if "limit" in query else 1)
+        assert not any("ORDER BY" in sql for sql in said if sql not in finding)
+        with closing(sqlite3.connect(template)) as database:
+            for sql in finding:
+                found = plan(database, sql)
+                assert f"USING COVERING INDEX {index}" in found
+                assert "TEMP B-TREE" not in found
