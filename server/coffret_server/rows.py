@@ -187,6 +187,8 @@ class State(msgspec.Struct, frozen=True):
     quota_bytes: int
 
 
+PATIENCE: Final = 3.0
+"""Seconds: what an honest owner does at once, and more, is done in them, but a change of keys."""
 _HOLD: Final = "SELECT 1 FROM logs WHERE account_id = ?"
 _SESSION_STANDS: Final = "SELECT 1 FROM sessions WHERE account_id = ? AND session_id = ?"
 
@@ -202,6 +204,16 @@ async def check_session(tx: Tx, account: bytes, session: bytes) -> None:
     """
     if await tx.one(_SESSION_STANDS, account, session) is None:
         refuse(*SESSION_ENDED)
+
+
+async def wait_briefly(tx: Tx) -> None:
+    """Let an app wait seconds for what is locked of an owner's, and come again (503) after them.
+
+    An owner may hold their log for minutes, on purpose too. Meanwhile each call that waits for it
+    has one of the few turns that the app has for all owners.
+    """
+    if tx.for_update:
+        await tx.run(f"SET LOCAL lock_timeout = {int(PATIENCE * 1_000)}")
 
 
 async def load_state(tx: Tx, account: bytes, session: bytes | None) -> State:

@@ -25,6 +25,12 @@ DAY = 86_400
 """Seconds for which a grant is good here."""
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Apps wait here for as long as a test takes, however slow the machine."""
+    monkeypatch.setattr("coffret_server.rows.PATIENCE", 10 * SECONDS)
+
+
 async def others_are_served(stand: Stand, owner: forge.Owner) -> None:
     """Somebody else reads and writes, of their memories and of everything beside them."""
     for _ in range(3):
@@ -77,6 +83,35 @@ async def test_apps_that_wait_for_one_owner_keep_no_other_waiting(stand: Stand, 
         await waiting(stand, AT_ONCE)
         await others_are_served(stand, owner)
     assert {answer.status_code for answer in await asyncio.gather(*sent)} == {201}
+
+
+@pytest.mark.attack(61)
+@pytest.mark.parametrize("call", ["ask", "write"])
+async def test_an_owner_who_holds_their_log_keeps_no_app_from_others(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """An app that waits too long for one is told to come again; it goes on with everybody else."""
+    monkeypatch.setattr("coffret_server.rows.PATIENCE", 0.01)
+    mallory, owner = await stand.sign_up("mallory"), await stand.sign_up()
+    app = await stand.new_app()
+    grants = {who.account: await stand.grant(who, app) for who in (mallory, owner)}
+
+    async def send(who: forge.Owner) -> httpx.Response:
+        if call == "ask":
+            request = app.request(who, created=stand.clock.now)
+            return await stand.post("/access-requests", signed_request(app, request), app.token)
+        grant = grants[who.account]
+        body = app.put(who.account, app.memory(who.account, grant))
+        return await stand.send("POST", f"/grants/{grant}/memory-blobs", body, app.token)
+
+    async with held(stand, mallory, "accounts", "logs"):
+        answers = await asyncio.gather(*[send(mallory) for _ in range(AT_ONCE + 1)])
+        assert {code(answer) for answer in answers} == {(503, "unavailable")}
+        assert {answer.headers["retry-after"] for answer in answers} == {"1"}
+        monkeypatch.setattr("coffret_server.rows.PATIENCE", SECONDS)
+        assert (await send(owner)).status_code == 201
+    assert (await send(mallory)).status_code == 201
+    assert not stand.app.state.services.storage._writes.failing
 
 
 @pytest.mark.attack(61)

@@ -43,7 +43,7 @@ from coffret_server.control.web import (
 )
 from coffret_server.principals import AppCaller, Owner
 from coffret_server.problems import refuse
-from coffret_server.rows import check_session, load_state
+from coffret_server.rows import check_session, load_state, wait_briefly
 from coffret_server.schema import AccessRequest, Account, App, Grant
 from coffret_server.services import Services
 from coffret_server.storage import session_tx
@@ -144,6 +144,7 @@ async def create(
     turn = request.app.state.limits.turns.at("requests of", asked.account.bytes, app.key)
     try:
         async with turn, services.storage.write() as session:
+            await wait_briefly(await session_tx(session))
             # First, as it may be waited for: whoever holds an API key keeps it from being ended.
             held = {"key_share": True}  # no login is kept out by it
             account = await session.get(Account, asked.account.bytes, with_for_update=held)
@@ -239,6 +240,7 @@ async def cancel(request_id: PathId, app: CurrentApp, services: CurrentServices)
     """Take a request back."""
     _check_may_ask(app)
     async with services.storage.write() as session:
+        await wait_briefly(await session_tx(session))
         row = await _find_pending(session, request_id, app, services.clock())
         row.state, row.decided = "cancelled", services.clock()
     return nothing()

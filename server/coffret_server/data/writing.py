@@ -16,7 +16,7 @@ from coffret_server.data.call import Call, Reply
 from coffret_server.ledger import Ledger
 from coffret_server.principals import KEY_STANDS, AppCaller
 from coffret_server.problems import ProblemError, refuse
-from coffret_server.rows import Memory, Put, State, conflict, find_state
+from coffret_server.rows import Memory, Put, State, conflict, find_state, wait_briefly
 from coffret_server.storage import Tx
 from coffret_server.tokens import unauthenticated
 from coffret_server.wire.log import Entry, parse_entry, parse_head, split_leaf
@@ -59,6 +59,7 @@ async def write_records(call: Call) -> Reply:
         return grant
 
     async def job(tx: Tx) -> tuple[int, list[int]]:
+        await wait_briefly(tx)
         state = await find_state(tx, account)  # first its lock: a revocation may be on its way
         if state is None:
             await refuse_missing(tx, grant_id, app.app, "account")

@@ -28,9 +28,10 @@ _SQLITE: Final = frozenset(
         sqlite3.SQLITE_CANTOPEN,
     }
 )
-_POSTGRESQL: Final = ("08", "40", "53", "57P", "58")
+_HELD: Final = "55P03"
+_POSTGRESQL: Final = ("08", "40", "53", _HELD, "57P", "58")
 """Classes of SQLSTATE: connections, transactions that were taken back (of two that wait for each
-other, one), resources, an operator who intervenes, the system below."""
+other, one), resources, a lock that took too long, an operator who intervenes, the system below."""
 _LOST: Final = "connection lost"
 _CLOSED: Final = "connection is closed"
 """What asyncpg says of a connection that went while it lay in a pool; it has no code for that."""
@@ -116,7 +117,8 @@ class Writes:
         try:
             yield
         except Exception as error:
-            self.failing = self.failing or bool(reason(error))
+            # That somebody holds a row says nothing of whether changes are taken.
+            self.failing = self.failing or reason(error) not in {"", _HELD}
             raise
         self.failing = False
 
