@@ -1,7 +1,8 @@
 """Rate limits: the generic cell rate algorithm, in the memory of one process.
 
-A limit of `rate` a minute lets through a burst of as many, and then one each 60/rate seconds. State
-is one number a caller, the time at which its allowance will be whole again.
+A limit of `rate` a minute lets through a burst of as many, and then one each 60/rate seconds; some
+limits are of a day. State is one number a caller, the time at which its allowance will be whole
+again.
 """
 
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import msgspec
 from coffret_server.problems import ProblemError
 
 MINUTE: Final = 60.0
+DAY: Final = 86_400.0
 _CALLERS: Final = 100_000
 _SUBSCRIBER: Final = 64
 """Bits of an IPv6 address that are one subscriber's network (RFC 6177): the rest is theirs."""
@@ -27,11 +29,15 @@ class Allowance(msgspec.Struct, frozen=True, gc=False):
     rate: int
     left: int
     reset: int
+    window: int
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """`RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers)."""
         return [
-            (b"ratelimit-policy", b'"%b";q=%d;w=60' % (self.policy.encode(), self.rate)),
+            (
+                b"ratelimit-policy",
+                b'"%b";q=%d;w=%d' % (self.policy.encode(), self.rate, self.window),
+            ),
             (b"ratelimit", b'"%b";r=%d;t=%d' % (self.policy.encode(), self.left, self.reset)),
         ]
 
@@ -39,10 +45,17 @@ class Allowance(msgspec.Struct, frozen=True, gc=False):
 class Limiter:
     """One limit over many callers."""
 
-    def __init__(self, policy: str, rate: int, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        policy: str,
+        rate: int,
+        monotonic: Callable[[], float],
+        window: float = MINUTE,
+    ) -> None:
         self._policy = policy
         self._rate = rate
-        self._step = MINUTE / rate
+        self._window = window
+        self._step = window / rate
         self._monotonic = monotonic
         self._whole: dict[object, float] = {}
 
@@ -65,13 +78,14 @@ class Limiter:
         if len(self._whole) >= _CALLERS and caller not in self._whole:
             self._forget(now)
         self._whole[caller] = whole
-        left = int((MINUTE - (whole - now)) / self._step + 0.5)
-        return Allowance(self._policy, self._rate, max(left, 0), int(whole - now) + 1)
+        left = int((self._window - (whole - now)) / self._step + 0.5)
+        reset, window = int(whole - now) + 1, int(self._window)
+        return Allowance(self._policy, self._rate, max(left, 0), reset, window)
 
     def _next(self, caller: object, now: float) -> float:
         whole = max(self._whole.get(caller, now), now) + self._step
-        if whole - now > MINUTE + self._step / 2:
-            code, wait = "rate-limited", max(1, ceil(whole - now - MINUTE))
+        if whole - now > self._window + self._step / 2:
+            code, wait = "rate-limited", max(1, ceil(whole - now - self._window))
             raise ProblemError(code, "too many requests, wait and try again", retry_after=wait)
         return whole
 

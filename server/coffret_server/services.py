@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from coffret_server import tokens
 from coffret_server.erasing import Eraser
-from coffret_server.limits import AddressLimiter, Allowance, Limiter, network
+from coffret_server.limits import DAY, AddressLimiter, Allowance, Limiter, network
 from coffret_server.principals import AppCaller, Owner, Principals
 from coffret_server.proofs import Proofs
 from coffret_server.schema import Setting
@@ -94,6 +94,7 @@ class Limits:
         self.account = Limiter("account", settings.account_rate, monotonic)
         self.lookups = Limiter("lookups", settings.lookup_rate, monotonic)
         self.lookups_from = AddressLimiter("lookups", settings.lookup_rate, monotonic)
+        self.registered = AddressLimiter("new", settings.registration_rate, monotonic, DAY)
         self.unproved = Limiter("unproved", settings.account_rate, monotonic)
         # What this server gave out is nobody's guess: it is counted by itself, at no address.
         self.keys = Limiter("auth", settings.auth_rate, monotonic)

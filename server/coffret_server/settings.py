@@ -68,6 +68,7 @@ class Settings:
         failure_rate: wrong tokens and keys a minute of one address.
         lookup_rate: owners looked up by username a minute, by one app or account, and from one
             address.
+        registration_rate: developers and apps that come a day from one address, in one process.
         login_failures: failed logins to an account from an address, at once; five times as many
             from an address, ten times as many to an account.
         request_rate: access requests of one app to one owner a day.
@@ -92,6 +93,7 @@ class Settings:
     account_rate: int = 120_000
     failure_rate: int = 60
     lookup_rate: int = 300
+    registration_rate: int = 300
     login_failures: int = 10
     request_rate: int = 20
     kept_bytes: int = 1024 * MEGABYTE

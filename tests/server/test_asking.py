@@ -52,6 +52,44 @@ async def test_who_has_an_account_is_asked_slowly(sqlite_url: str, clock: Clock)
         assert await look_up(stand, first, "ada") == 200
 
 
+@pytest.mark.attack(61)
+async def test_an_address_brings_few_developers_and_apps_a_day(
+    sqlite_url: str, clock: Clock
+) -> None:
+    """However many keys somebody makes themselves; the same call again is none."""
+    async with serving(sqlite_url, clock, registration_rate=4, trust_forwarded=True) as stand:
+
+        async def add(path: str, body: Any, key: str = "", **headers: str) -> httpx.Response:
+            headers = {"X-Forwarded-For": "203.0.113.1"} | headers
+            return await stand.post(path, body, headers=headers | bearer(key))
+
+        def bearer(key: str) -> dict[str, str]:
+            return {"Authorization": f"Bearer {key}"} if key else {}
+
+        def manifest(app: forge.App) -> dict[str, str]:
+            raw = app.manifest()
+            signature = forge.sign(app.key, "app-manifest", raw)
+            return {"manifest": forge.b64(raw), "signature": forge.b64(signature)}
+
+        anybody = {"name": "Anybody", "contact": "a@example.org"}
+        first = (await add("/developers", anybody)).json()["developer_key"]
+        second = (await add("/developers", anybody)).json()["developer_key"]
+        same, once = manifest(forge.App()), {"Idempotency-Key": str(uuid4())}
+        for _ in range(3):
+            assert (await add("/apps", same, first, **once)).status_code == 201
+        assert (await add("/apps", manifest(forge.App()), second)).status_code == 201
+        for key in (first, second):
+            refused = await add("/apps", manifest(forge.App()), key)
+            assert code(refused) == (429, "rate-limited")
+            assert refused.headers["retry-after"] == str(DAY // 4)
+        assert code(await add("/developers", anybody)) == (429, "rate-limited")
+        elsewhere = {"X-Forwarded-For": "198.51.100.1"}
+        assert (await add("/apps", manifest(forge.App()), second, **elsewhere)).is_success
+        clock.advance(DAY // 4)
+        assert (await add("/apps", manifest(forge.App()), second)).status_code == 201
+        assert (await add("/developers", anybody)).status_code == 429
+
+
 async def listed(stand: Stand, owner: forge.Owner, query: str = "") -> list[dict[str, Any]]:
     """The requests that an owner sees."""
     found: list[dict[str, Any]] = (await stand.get(f"/access-requests{query}", owner.token)).json()

@@ -49,7 +49,8 @@ class Callers:
         """Sign them up."""
         self.loop = asyncio.new_event_loop()
         many = 10**6
-        rates = {"auth_rate": many, "open_rate": many, "failure_rate": many}
+        names = ("auth_rate", "open_rate", "failure_rate", "registration_rate")
+        rates = dict.fromkeys(names, many)
         self._serving: AbstractAsyncContextManager[Stand] = serving(database, Clock(), **rates)
         self.stand = self.run(self._serving.__aenter__())
         owner, app = self.run(self.stand.sign_up()), self.run(self.stand.new_app())

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from coffret_server import ending, tokens
+from coffret_server import ending, gate, tokens
 from coffret_server.control.auth import counted, limit_address
 from coffret_server.control.repeats import CurrentRepeat, Repeat
 from coffret_server.control.web import (
@@ -160,6 +160,7 @@ async def create_developer(
         developer = UUID(found["developer_id"]) if found else uuid4()
         key = tokens.write(services.secrets.nonce_key, tokens.DEVELOPER, developer.bytes, secret)
         if found is None:
+            _count_new(request)
             session.add(
                 Developer(
                     developer_id=developer.bytes,
@@ -177,7 +178,11 @@ async def create_developer(
 
 @developers.post("/apps", status_code=201, response_model=AppKeyAnswer)
 async def create_app(
-    body: AppBody, developer: CurrentDeveloper, services: CurrentServices, repeat: CurrentRepeat
+    request: Request,
+    body: AppBody,
+    developer: CurrentDeveloper,
+    services: CurrentServices,
+    repeat: CurrentRepeat,
 ) -> Response:
     """Register an app by its signed manifest, and get its first API key."""
     manifest = wire.parse_manifest(body.manifest)
@@ -201,6 +206,7 @@ async def create_app(
                 raise _unknown_developer()
             if await repeat.earlier(session, developer) is None:
                 await _check_number(session, developer)
+                _count_new(request)
                 session.add(app)
                 session.add(_key_row(manifest.app.bytes, uuid4(), key, services.clock(), KeyBody()))
                 await repeat.keep(session, developer, {"app_id": str(manifest.app)})
@@ -209,6 +215,18 @@ async def create_app(
     except IntegrityError:
         refuse("conflict", "an app of that id exists")
     return answer({"app_id": manifest.app, "api_key": key}, 201)
+
+
+def _count_new(request: Request) -> None:
+    """Count what is kept for good: however many keys somebody has, what they add in a day ends.
+
+    It is fewer than strangers may ask one owner at once.
+
+    Raises:
+        ProblemError: `rate-limited`.
+    """
+    info = gate.info_of(request.scope)
+    info.allowance = request.app.state.limits.registered.take(info.address)
 
 
 async def _check_number(session: AsyncSession, developer: bytes) -> None:
