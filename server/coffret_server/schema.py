@@ -14,6 +14,7 @@ PENDING: Final = 1
 REJECTED: Final = 2
 STATUS_NAMES: Final = ("accepted", "pending", "rejected")
 
+_LISTED: Final = ("account_id", "created", "request_id", "state", "app_id", "grant_id")
 _COMPACT: Final = {"sqlite_with_rowid": False}
 
 
@@ -264,15 +265,7 @@ class AccessRequest(Base):
             "request_id",
             **_only("state = 'pending'"),
         ),
-        Index(
-            "ix_access_requests_listed",
-            "account_id",
-            "created",
-            "request_id",
-            "state",
-            "app_id",
-            "grant_id",
-        ),
+        Index("ix_access_requests_listed", *_LISTED),
         Index(
             "ix_access_requests_waiting",
             "account_id",
