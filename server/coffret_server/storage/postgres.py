@@ -42,6 +42,19 @@ def engine(dsn: str, *, seconds: float | None = None, **options: Any) -> AsyncEn
     return create_async_engine("postgresql+asyncpg://", async_creator=connect, **options)
 
 
+class _Connection(asyncpg.Connection):  # type: ignore[misc]
+    """A connection of the pool, which keeps nothing of whoever had it before.
+
+    What was begun is taken back when it is given back. Beside transactions nothing is kept: no
+    statement of ours sets anything for a session, listens, or takes a lock or a cursor that
+    outlives its transaction. So there is nothing more to ask the database for behind every change.
+    """
+
+    def get_reset_query(self) -> str:
+        """What is to be run when it is given back: nothing."""
+        return ""
+
+
 class PostgresTx:
     """Statements on one connection."""
 
@@ -95,6 +108,7 @@ class PostgresStorage:
         """Connect."""
         pool = await asyncpg.create_pool(
             dsn,
+            connection_class=_Connection,
             min_size=1,
             max_size=16,
             timeout=CONNECT_SECONDS,
