@@ -4,7 +4,7 @@ import struct
 import unicodedata
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from coffret_server.problems import ProblemError, malformed, refuse
@@ -64,6 +64,30 @@ class Layout:
         if data.startswith(before_suite) and len(data) > len(before_suite):
             return ProblemError("unknown-suite", "the suite is not 01")
         return malformed("wrong label or wrong number of fields")
+
+
+class Places:
+    """The beginning of a PAE in which each length is known, so that each field has its place.
+
+    It reads what is usual at a stroke. What it does not read is read field by field, which says
+    what is wrong with it.
+    """
+
+    __slots__ = ("_constants", "_struct", "size")
+
+    def __init__(self, *pairs: tuple[bytes, str]) -> None:
+        """Constant bytes, each with the `struct` kind of what follows it."""
+        pattern = "".join(f"{len(constant)}s{kind}" for constant, kind in pairs)
+        self._constants = tuple(constant for constant, _ in pairs)
+        self._struct = struct.Struct(">" + pattern)
+        self.size = self._struct.size
+
+    def read(self, data: bytes) -> tuple[Any, ...] | None:
+        """What stands between the constants; None where they are not all there."""
+        if len(data) < self.size:
+            return None
+        found = self._struct.unpack_from(data)
+        return found[1::2] if found[::2] == self._constants else None
 
 
 def read_u64(data: bytes) -> int:

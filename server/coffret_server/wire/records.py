@@ -1,6 +1,5 @@
 """Memory headers, envelopes and wraps (docs/spec/2-envelope.md and 4-records.md)."""
 
-import struct
 import unicodedata
 from hashlib import sha256
 from typing import Final
@@ -23,26 +22,20 @@ IMPORTANCE_LIMIT: Final = 1_000_000
 _STEPS: Final = frozenset({256, 512, 1024, 2048})
 
 
-def _beginning() -> tuple[struct.Struct, tuple[bytes, ...]]:
-    """An owner's header up to the length of its title: what is constant, around what is read."""
-    word = pae.u64
-    constants = (
-        HEADER.prefix + word(16),
-        word(16),
-        word(8),
-        word(8),
-        word(1) + pae.OWNER + word(8),
-        word(8),
-        word(1),
-        b"",
-    )
-    kinds = ("16s", "16s", "Q", "Q", "Q", "Q", "B", "Q")
-    pairs = zip(constants, kinds, strict=True)
-    pattern = "".join(f"{len(constant)}s{kind}" for constant, kind in pairs)
-    return struct.Struct(">" + pattern), constants
-
-
-_OWN_BEGINNING, _OWN_CONSTANTS = _beginning()
+_word: Final = pae.u64
+# An owner's header up to the length of its title.
+_OWN_BEGINNING: Final = pae.Places(
+    (HEADER.prefix + _word(16), "16s"),
+    (_word(16), "16s"),
+    (_word(8), "Q"),
+    (_word(8), "Q"),
+    (_word(1) + pae.OWNER + _word(8), "Q"),
+    (_word(8), "Q"),
+    (_word(1), "B"),
+    (b"", "Q"),
+)
+_DIGEST_LENGTH: Final = _word(pae.DIGEST_SIZE)
+_DIGESTS: Final = RECORD.prefix + _DIGEST_LENGTH
 
 
 class Header(msgspec.Struct, frozen=True, gc=False):
@@ -75,12 +68,10 @@ def _read_own(data: bytes) -> Header | None:
 
     What is None here is read again field by field, which says what is wrong.
     """
-    if len(data) < _OWN_BEGINNING.size:
+    found = _OWN_BEGINNING.read(data)
+    if found is None:
         return None
-    found = _OWN_BEGINNING.unpack_from(data)
-    if found[::2] != _OWN_CONSTANTS:
-        return None
-    account, memory, version, key_number, created, updated, visibility, length = found[1::2]
+    account, memory, version, key_number, created, updated, visibility, length = found
     title_end = _OWN_BEGINNING.size + length
     importance_end = title_end + 8 + int.from_bytes(data[title_end : title_end + 8], "big")
     tags_at = importance_end + 8
@@ -197,4 +188,5 @@ def parse_kek(kek: bytes) -> bytes | None:
 
 def digest(header: bytes, envelope: bytes) -> bytes:
     """The record digest that a log entry names."""
-    return sha256(RECORD.build(sha256(header).digest(), sha256(envelope).digest())).digest()
+    first, second = sha256(header).digest(), sha256(envelope).digest()
+    return sha256(_DIGESTS + first + _DIGEST_LENGTH + second).digest()

@@ -2,8 +2,11 @@
 
 import re
 import uuid
+from collections.abc import Callable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from coffret_server.problems import ProblemError
 from coffret_server.wire import log
@@ -80,3 +83,50 @@ def test_a_version_of_zero_is_malformed() -> None:
     data = forge.entry(OWNER.account, "put", forge.new_id(), 0, bytes(32))
     with pytest.raises(ProblemError):
         log.parse_entry(data)
+
+
+NUMBERS = st.sampled_from([0, 1, 77, 2**63 - 1, 2**63, 2**64 - 1])
+ENTRIES = st.builds(
+    forge.entry,
+    st.uuids(),
+    st.sampled_from(["put", "puy", "delete", "accept", "settings"]),
+    st.uuids(),
+    NUMBERS,
+    st.sampled_from([bytes(32), b"d" * 32, b"d" * 31, b""]),
+    app=st.none() | st.uuids(),
+    at=NUMBERS,
+)
+
+
+def outcome(read: Callable[[bytes], log.Entry], data: bytes) -> object:
+    """The entry, or the code of the refusal."""
+    try:
+        return read(data)
+    except ProblemError as refusal:
+        return refusal.code
+
+
+@settings(max_examples=400, deadline=None)
+@given(ENTRIES, st.data())
+def test_entries_are_read_alike_by_place_and_by_field(entry: bytes, data: st.DataObject) -> None:
+    """The fast reader finds what the general one finds and refuses what it refuses."""
+    assert outcome(log.parse_entry, entry) == outcome(log._read_any, entry)
+    at = data.draw(st.integers(0, len(entry) - 1))
+    flipped = bytearray(entry)
+    flipped[at] ^= data.draw(st.integers(1, 255))
+    inserted = data.draw(st.binary(min_size=1, max_size=9))
+    longer = entry[:at] + inserted + entry[at:]
+    for changed in (bytes(flipped), entry[:at], longer, entry + inserted):
+        assert outcome(log.parse_entry, changed) == outcome(log._read_any, changed)
+
+
+def test_an_owners_put_is_read_at_a_stroke() -> None:
+    """The fast reader reads what it is there for, and no byte of it unlike the general one."""
+    data = forge.entry(OWNER.account, "put", forge.new_id(), 2**63 - 1, bytes(32), at=2**63 - 1)
+    found = log._read_own_put(data)
+    assert found is not None
+    assert found == log._read_any(data)
+    for at in range(len(data)):
+        for bit in (0x01, 0x80):
+            changed = data[:at] + bytes([data[at] ^ bit]) + data[at + 1 :]
+            assert outcome(log.parse_entry, changed) == outcome(log._read_any, changed)
