@@ -34,6 +34,7 @@ _OWN_BEGINNING: Final = pae.Places(
     (_word(1), "B"),
     (b"", "Q"),
 )
+_ONE_NUMBER: Final = pae.Places((_word(1) + _word(8), "Q"))
 _DIGEST_LENGTH: Final = _word(pae.DIGEST_SIZE)
 _DIGESTS: Final = RECORD.prefix + _DIGEST_LENGTH
 
@@ -125,10 +126,14 @@ def _check(header: Header) -> None:
 
 
 def _importance(data: bytes) -> int | None:
-    item = pae.read_option(data)
-    if item is None:
-        return None
-    value = pae.read_u64(item)
+    found = _ONE_NUMBER.read(data) if len(data) == _ONE_NUMBER.size else None
+    if found is not None:
+        value: int = found[0]
+    else:
+        item = pae.read_option(data)
+        if item is None:
+            return None
+        value = pae.read_u64(item)
     if value > IMPORTANCE_LIMIT:
         refuse("malformed", "an importance is above 1,000,000")
     return value

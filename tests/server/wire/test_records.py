@@ -103,8 +103,8 @@ def written(values: dict[str, Any]) -> bytes:
     )  # fmt: skip
 
 
-def outcome(read: Callable[[bytes], records.Header], data: bytes) -> object:
-    """The header, or the code of the refusal."""
+def outcome(read: Callable[[bytes], object], data: bytes) -> object:
+    """What is read, or the code of the refusal."""
     try:
         return read(data)
     except ProblemError as refusal:
@@ -132,6 +132,28 @@ def test_headers_are_read_alike_by_place_and_by_field(
     inserted = data.draw(st.binary(min_size=1, max_size=9))
     for changed in (bytes(flipped), header[:at], header[:at] + inserted + header[at:]):
         assert outcome(records.parse_header, changed) == outcome(by_field, changed)
+
+
+def by_option(data: bytes) -> int | None:
+    """An importance as the option of a number that it is."""
+    item = pae.read_option(data)
+    return None if item is None else pae.read_u64(item)
+
+
+@pytest.mark.parametrize("value", [0, 7, records.IMPORTANCE_LIMIT])
+def test_an_importance_is_read_as_any_option_of_a_number(value: int) -> None:
+    """Whichever of its bytes is another: the same number, or malformed for both."""
+    data = pae.u64(1) + pae.u64(8) + pae.u64(value)
+    assert records._importance(data) == by_option(data) == value
+    assert records._importance(pae.u64(0)) is by_option(pae.u64(0)) is None
+    for at in range(len(data)):
+        changed = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+        expected = outcome(by_option, changed)
+        if isinstance(expected, int) and expected > records.IMPORTANCE_LIMIT:
+            expected = "malformed"
+        assert outcome(records._importance, changed) == expected
+    for changed in (data[:-1], data + b"\0", pae.u64(0) + data[8:], b""):
+        assert outcome(records._importance, changed) == outcome(by_option, changed) == "malformed"
 
 
 @pytest.mark.parametrize("shown", [{"title": "Trip"}, {"tags": ["a"]}, {"importance": [7]}])
