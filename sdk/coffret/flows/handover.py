@@ -91,7 +91,7 @@ def hand_over(
     state.store.grants.move(grant_id, ACTIVATING, ACTIVE)
     state.store.set_meta(sharing_name(grant_id), b"")
     left = sharing.keys() - {memory_id for memory_id, _, _ in wraps}
-    if not again and any(row.memory_id in left for row in state.store.current_records()):
+    if left and not again and any(row.memory_id in left for row in state.store.current_records()):
         raise ConflictError(_LEFT_OUT, hint="To share them too, let the app ask once more.")
 
 

@@ -22,6 +22,7 @@ from coffret_vault.keyring import Keyring
 from coffret_vault.log.verify import Verifier
 from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.store import Sealing, Store
+from coffret_vault.store.grants import _ASKED
 from coffret_vault.store.known import _FAR, LOG, Known
 from coffret_vault.store.mark import parse_mark
 from coffret_vault.store.schema import data_version
@@ -101,6 +102,19 @@ def _step(store: Store, chance: random.Random) -> None:
             unwraps=[(grant, chance.choice(MEMORIES))],
             meta={"account": bytes([number]), "unsent": b""},
         )
+
+
+def test_the_seal_follows_more_keys_than_one_query_asks_for(store: Store) -> None:
+    """Keys of many memories that are given, given anew and taken from grants leave it fitting."""
+    many = [number.to_bytes(16, "big") for number in range(_ASKED + 2)]
+    for key_number in (1, 2):
+        wraps = [(grant, memory, key_number) for memory in many for grant in GRANTS]
+        store.grants.settle(wraps, ())
+        _check(store)
+    store.grants.settle((), [(GRANTS[0], memory) for memory in many[1:]])
+    _check(store)
+    assert store.grants.memories(GRANTS[0]) == {many[0]: 2}
+    assert store.grants.memories(GRANTS[1]) == dict.fromkeys(many, 2)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -78,6 +78,8 @@ def _kept(layout: Layout[T], data: bytes) -> T:
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(GrantRow).decode
+_ASKED = 500
+"""How many memories are put into one query."""
 
 
 class GrantTable:
@@ -154,11 +156,19 @@ class GrantTable:
 
     def _there(self, pairs: Iterable[tuple[bytes, bytes]]) -> list[tuple[object, ...]]:
         """The rows of these grants and memories."""
-        query = (
-            "SELECT grant_id, memory_id, key_number FROM wraps WHERE grant_id = ? AND memory_id = ?"
-        )
-        rows = (self._database.execute(query, pair).fetchone() for pair in pairs)
-        return [row for row in rows if row is not None]
+        asked: dict[bytes, list[bytes]] = {}
+        for grant_id, memory_id in pairs:
+            asked.setdefault(grant_id, []).append(memory_id)
+        found: list[tuple[object, ...]] = []
+        for grant_id, memory_ids in asked.items():
+            for start in range(0, len(memory_ids), _ASKED):
+                part = memory_ids[start : start + _ASKED]
+                query = (
+                    "SELECT grant_id, memory_id, key_number FROM wraps "  # noqa: S608 - question marks
+                    f"WHERE grant_id = ? AND memory_id IN ({', '.join('?' * len(part))})"
+                )
+                found += self._database.execute(query, (grant_id, *part)).fetchall()
+        return found
 
     def settle(
         self, wraps: Iterable[tuple[bytes, bytes, int]], unwraps: Iterable[tuple[bytes, bytes]]

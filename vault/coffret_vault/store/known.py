@@ -35,7 +35,7 @@ from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.entry import parse_leaf
 from coffret_vault.formats.pae import u64
 from coffret_vault.log.tree import Frontier, leaf_hash, parse_frontier
-from coffret_vault.primitives.mac import MAC_BYTES, mac
+from coffret_vault.primitives.mac import MAC_BYTES, Mac
 from coffret_vault.store.database import this_thread
 from coffret_vault.store.mark import parse_mark
 from coffret_vault.store.notes import open_note, seal_note
@@ -215,8 +215,9 @@ class Known(Seal):
             return
         self.check()
         self._moved = True
+        keyed = Mac(self._key)
         for row in (*gone, *come):
-            self._sum ^= self._term(table, row)
+            self._sum ^= _term(keyed, table, row)
 
     def finish(self, size: int = 0) -> None:
         """Seal what :meth:`swap` changed, at the end of the caller's transaction.
@@ -305,16 +306,12 @@ class Known(Seal):
         return frontier
 
     def _total(self) -> int:
-        total = 0
+        keyed, total = Mac(self._key), 0
         for table, query in _TABLES.items():
             with mapped():
                 for row in self._database.execute(query):
-                    total ^= self._term(table, row)
+                    total ^= _term(keyed, table, row)
         return total
-
-    def _term(self, table: str, row: tuple[object, ...]) -> int:
-        """One row's part of the sum; MessagePack says where each value ends and what it is."""
-        return int.from_bytes(mac(self._key, _encode((table, *row))), "big")
 
     def _write(self, sealing: Sealing) -> None:
         log = self._log()
@@ -327,6 +324,11 @@ class Known(Seal):
                 "INSERT OR REPLACE INTO meta VALUES (?, ?)", (NAME, self._sealed)
             )
         self._moved, self._written = False, True
+
+
+def _term(keyed: Mac, table: str, row: tuple[object, ...]) -> int:
+    """One row's part of the sum; MessagePack says where each value ends and what it is."""
+    return int.from_bytes(keyed(_encode((table, *row))), "big")
 
 
 def _opened(keyring: Keyring, sealed: bytes) -> bytes:
