@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,11 @@ async def in_thread(work: Callable[..., T], *given: object) -> T:
             cancelled = error
     if cancelled is None:
         return task.result()
-    if not task.cancelled():
-        task.exception()  # the caller does not hear of it; asyncio is not to complain
+    unheard(task)  # the caller does not hear of it
     raise cancelled
+
+
+def unheard(task: asyncio.Task[Any]) -> None:
+    """Have asyncio not complain of what befell a task where nobody hears of it."""
+    if not task.cancelled():
+        task.exception()

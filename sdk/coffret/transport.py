@@ -31,7 +31,7 @@ from coffret.flows.http import Request, Response, retry_after
 from coffret.http1 import Address, NotReachedError, Outgoing
 from coffret.leaving import within
 from coffret.origins import check_url, proxy_of
-from coffret.threads import in_thread
+from coffret.threads import in_thread, unheard
 from coffret.wellknown import Web
 from coffret_vault.errors import FormatError, NetworkError, TimedOutError
 
@@ -71,8 +71,7 @@ def _backoff(request: Request, attempt: int, failure: NetworkError) -> float:
 
 def _failure(error: Exception, origin: str) -> NetworkError:
     if isinstance(error, (*TIMEOUTS, TimedOutError)):
-        message = f"the server at {origin} did not answer in time"
-        return TimedOutError(message)
+        return TimedOutError(f"the server at {origin} did not answer in time")
     unreached = isinstance(error, NotReachedError | httpx.ConnectError)
     why = reason_of(error) if unreached else ""
     way = "" if proxy_of(origin) is None else " through this machine's proxy"
@@ -346,17 +345,24 @@ class AsyncDriver:
                 coming[1].cancel()
             response = await self._both(request)
         if request.ahead is not None:
-            task = asyncio.get_running_loop().create_task(self._send(request.ahead))
+            task, sent = self._begun(request.ahead)
             self._coming = request.ahead, task
+            await sent.wait()  # the flow works next, and keeps the loop from sending anything
         return response
+
+    def _begun(self, request: Request) -> tuple[asyncio.Task[Response], asyncio.Event]:
+        """Begin to send a request; and what tells when it is sent, or failed."""
+        sent, loop = asyncio.Event(), asyncio.get_running_loop()
+        task = loop.create_task(self._send(request, sent))
+        task.add_done_callback(lambda _: sent.set())
+        task.add_done_callback(unheard)
+        return task, sent
 
     async def _both(self, request: Request) -> Response:
         """Send a request, and once it is sent do what there is to do meanwhile."""
         if request.meanwhile is None:
             return await self._send(request)
-        sent = asyncio.Event()
-        task = asyncio.get_running_loop().create_task(self._send(request, sent))
-        task.add_done_callback(lambda _: sent.set())
+        task, sent = self._begun(request)
         try:
             await sent.wait()
             request.meanwhile()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -14,6 +15,7 @@ from coffret import bodies, transport
 from coffret.flows.http import Request, Response
 from coffret.transport import AsyncDriver, SyncDriver
 from coffret_vault.errors import FormatError, NetworkError
+from harness.listening import OK, Listener, listening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,20 +97,20 @@ def answer(text: bytes, status: int = 200) -> httpx.Response:
     return httpx.Response(status, headers={"retry-after": "0"}, stream=Stream(text))
 
 
-def run_sync(network: Network, steps: Flow[Any]) -> Any:
-    """On the synchronous driver."""
-    driver = SyncDriver(ORIGIN, transport=network)
+def run_sync(network: Network | None, steps: Flow[Any], origin: str = ORIGIN) -> Any:
+    """On the synchronous driver; without a network of ours, on sockets."""
+    driver = SyncDriver(origin, transport=network)
     try:
         return driver.run(steps)
     finally:
         driver.close()
 
 
-def run_async(network: Network, steps: Flow[Any]) -> Any:
-    """On the asynchronous driver."""
+def run_async(network: Network | None, steps: Flow[Any], origin: str = ORIGIN) -> Any:
+    """On the asynchronous driver; without a network of ours, on sockets."""
 
     async def main() -> Any:
-        driver = AsyncDriver(ORIGIN, transport=network)
+        driver = AsyncDriver(origin, transport=network)
         try:
             return await driver.run(steps)
         finally:
@@ -167,6 +169,28 @@ def ahead() -> Flow[list[bytes]]:
     one = yield Request("GET", "/1", ahead=second)
     two = yield second
     return [one.body, two.body]
+
+
+def test_what_is_asked_ahead_is_under_way_while_the_flow_works(run: Callable[..., Any]) -> None:
+    """The server has the next request before the flow that asks for it is done with this answer."""
+    asked = threading.Event()
+
+    class Told(Listener):
+        async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while b"/2 " not in await reader.readuntil(b"\r\n\r\n"):
+                writer.write(OK)
+            asked.set()
+            writer.write(OK)
+            writer.close()
+
+    def steps() -> Flow[bytes]:
+        yield Request("GET", "/1", ahead=Request("GET", "/2"))
+        assert asked.wait(30)  # the flow works: on the asynchronous driver, no loop turns meanwhile
+        response: Response = yield Request("GET", "/2")
+        return response.body
+
+    with listening(Told(OK)) as port:
+        assert run(None, steps(), f"http://127.0.0.1:{port}") == b"ok"
 
 
 def test_what_was_asked_ahead_is_not_asked_again(run: Callable[..., Any]) -> None:
