@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from unittest.mock import patch
+from uuid import UUID
 
 import pytest
 
+from coffret.flows import handover
 from coffret_vault.errors import (
     ConflictError,
     GrantError,
@@ -15,8 +19,9 @@ from coffret_vault.errors import (
     InputError,
     NetworkError,
     QuotaError,
+    StoreAlteredError,
 )
-from harness.network import Losing, once
+from harness.network import Losing, Recorder, once
 from harness.world import MONTH, ask
 from integration.losing import Refusing
 
@@ -85,6 +90,25 @@ def test_an_approval_needs_a_look(either: World) -> None:
     with pytest.raises(InputError, match="look at the request"):
         owner.vault.approve(request_id)
     assert app.status(request_id) == "pending"
+
+
+def test_no_key_is_given_where_one_does_not_open(world: World) -> None:
+    """A key that was changed in this device's folder is found before the first part leaves."""
+    network = Recorder()
+    owner, app = world.owner(transport=network), world.app()
+    last = [owner.vault.remember(content) for content in "abc"][-1]
+    request_id = ask(app, owner)
+    owner.vault.requests()
+    with closing(sqlite3.connect(owner.vault.folder / "store.db")) as database, database:
+        wrap = "UPDATE records SET wrap = zeroblob(113) WHERE memory_id = ?"
+        assert database.execute(wrap, (UUID(last.id).bytes,)).rowcount == 1
+    with patch.object(handover, "_PART", 1), pytest.raises(StoreAlteredError):
+        owner.vault.approve(request_id, words=app.words)
+    assert not [path for path in network.paths if path.endswith("/wraps")]
+    owner.vault.sync()
+    owner.vault.approve(request_id)
+    found = sorted(memory.content for memory in app.access(request_id).memories())
+    assert found == ["a", "b", "c"]
 
 
 def _approve_without_handing_over(

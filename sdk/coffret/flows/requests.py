@@ -31,7 +31,7 @@ from coffret.sharing import (
 from coffret_vault.errors import ConflictError, FormatError, TrustError
 from coffret_vault.formats.account import keys_hash
 from coffret_vault.formats.layout import id_text, parse_id
-from coffret_vault.formats.memory import parse_header
+from coffret_vault.formats.memory import parse_header, peek_header
 from coffret_vault.formats.sharing import ACCESS_REQUEST
 from coffret_vault.grants.approve import check_request
 from coffret_vault.grants.apps import Signed
@@ -309,6 +309,10 @@ def matching_ids(state: VaultState, selector: Selector) -> Iterator[bytes]:
 def matching_keys(state: VaultState, selector: Selector) -> Iterator[tuple[bytes, int]]:
     """The same, each with the number of its key."""
     for memory_id, version, record in state.store.current_records():
+        if selector.everything:
+            beginning = peek_header(record.header) or parse_header(record.header)
+            yield memory_id, beginning.key_number
+            continue
         header = parse_header(record.header)
         fits = matches_unopened(selector, header)
         if fits is None:
