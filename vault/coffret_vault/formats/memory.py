@@ -353,7 +353,8 @@ def _checked_kek(data: bytes) -> bytes:
     return data
 
 
-KEK: Codec[Kek] = Codec(_write_kek, _read_kek)
+# A few keys wrap the keys of all memories.
+KEK: Codec[Kek] = Codec(lru_cache(64)(_write_kek), _read_kek)
 
 
 _WRAP_HEADERS = {
@@ -383,12 +384,12 @@ class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
         return record_digest(self.header, self.envelope)
 
 
-_DIGESTED = pae("record", b"", b"")[:-16]
+_DIGESTED = pae("record", bytes(32), b"")[:-40]
 _HASH_LENGTH = u64(32)
 
 
 def record_digest(header: bytes, envelope: bytes) -> bytes:
     """``H(PAE("record", H(header), H(envelope)))``."""
     sha256 = hashlib.sha256
-    parts = (_DIGESTED, _HASH_LENGTH, sha256(header).digest(), _HASH_LENGTH)
-    return sha256(b"".join((*parts, sha256(envelope).digest()))).digest()
+    first, second = sha256(header).digest(), sha256(envelope).digest()
+    return sha256(_DIGESTED + first + _HASH_LENGTH + second).digest()

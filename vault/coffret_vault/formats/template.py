@@ -48,10 +48,10 @@ class Template:
             expected.append(pending)
         self._struct = struct.Struct(pattern)
         self._expected = tuple(expected)
-        self._sizes = tuple(sizes)
+        self._sizes = sizes
         self._around = [b""] * (len(expected) + len(sizes))
         self._around[::2] = expected
-        self._more = more
+        self._more, self._follow = more, more or 0
 
     def read(self, data: bytes) -> tuple[bytes, ...] | None:
         """The contents of the fields that are read; None when the template does not fit."""
@@ -67,7 +67,7 @@ class Template:
         if fixed is None:
             return None
         at, rest = self._struct.size, []
-        for _ in range(self._more or 0):
+        for _ in range(self._follow):
             start = at + 8
             at = start + int.from_bytes(data[at:start], "big")
             rest.append(data[start:at])
@@ -79,7 +79,7 @@ class Template:
         Raises:
             FormatError: a field is of another length, or there are too many or too few.
         """
-        if tuple(map(len, fields)) != self._sizes or len(more) != (self._more or 0):
+        if list(map(len, fields)) != self._sizes or len(more) != self._follow:
             message = "a field is of another length than it has to be"
             raise FormatError(message)
         parts = self._around.copy()

@@ -77,6 +77,7 @@ class Verifier:
                 called for each leaf that no head of the owner covers.
         """
         self._position = position
+        self._first = position.size
         self._load = load
         self._check_app_leaf = check_app_leaf
         self._leaves: list[bytes] = []
@@ -86,7 +87,7 @@ class Verifier:
     @property
     def size(self) -> int:
         """How many leaves there are with those taken so far."""
-        return self._position.size + len(self._leaves)
+        return self._first + len(self._leaves)
 
     def take(self, data: bytes) -> Leaf:
         """Take the next leaf.
@@ -144,7 +145,7 @@ class Verifier:
             position, head=signed, frontier=frontier, tail=every[covered:]
         )
         leaves, parsed = tuple(self._leaves), tuple(self._parsed)
-        return Verified(moved, leaves, parsed, position.size, self._states)
+        return Verified(moved, leaves, parsed, self._first, self._states)
 
 
 def _refuse(message: str) -> NoReturn:

@@ -35,7 +35,7 @@ def to_micros(moment: datetime) -> int:
 def from_micros(micros: int) -> datetime:
     """Microseconds since 1970 as an aware datetime in UTC; far ones are clipped to year 9999."""
     try:
-        return _EPOCH + timedelta(microseconds=micros)
+        return _EPOCH + micros * _MICROSECOND
     except OverflowError:
         return datetime.max.replace(tzinfo=UTC)
 
