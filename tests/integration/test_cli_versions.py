@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cli_harness import PASSPHRASE, Cli, code_in
+
 if TYPE_CHECKING:
-    from cli_harness import Cli
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -59,3 +61,33 @@ def test_metadata_and_validity_can_be_said_and_found_and_counted(owner: Cli) -> 
     assert owner("list", "--count", "--json").data() == {"count": 2}
     assert "name=value" in owner("remember", "x", "--metadata", "year", code=2).err
     assert "2026-05-31" in owner("remember", "x", "--valid-until", "soon", code=2).err
+
+
+def test_what_is_written_again_is_no_change_of_the_folder(owner: Cli, tmp_path: Path) -> None:
+    """An import that finds its folder as it was leaves it, as it leaves what was changed by hand.
+
+    Nor is it deleted with the import, unasked.
+    """
+    (tmp_path / "notes").mkdir()
+    for text in ("first", "second"):
+        (tmp_path / "notes" / "a.md").write_text(text)
+        owner("import", str(tmp_path / "notes"))
+    (memory,) = owner("list", "--json").data()
+    owner("edit", memory["id"], "--restore", "1")
+    assert owner("import", str(tmp_path / "notes"), "--json").data()["unchanged"] == 1
+    assert owner("show", memory["id"], "--json").data()["content"] == "first"
+    assert owner("imports", "--json").data()[0]["changed"] == 1
+
+
+def test_a_new_device_shows_no_title_for_having_shown_it(
+    cli: Cli, url: str, tmp_path: Path
+) -> None:
+    """What is written again seals as any change does there: its owner may have sealed it since."""
+    username, device = f"new-{uuid.uuid4().hex[:8]}", Cli(tmp_path / "device")
+    kit = cli.init(url, username)
+    identifier = cli("remember", "first", "--title", "One", "--json").data()["id"]
+    cli("edit", identifier, "--content", "second")
+    words = ("login", "--server", url, "--username", username)
+    code = f"{PASSPHRASE}\n{code_in(kit, 'CF1')}\n"
+    device(*words, stdin=code, COFFRET_PASSPHRASE_FILE="")
+    assert device("edit", identifier, "--restore", "1", "--json").data()["sealed"]

@@ -9,11 +9,14 @@ from coffret.cli.desk import desk_of
 from coffret.cli.options import Json, MemoryId
 from coffret.cli.showing import version_rows
 from coffret_vault.errors import InputError, NotFoundError
+from coffret_vault.records.marks import WRITTEN_BY, import_marks, without_import_marks
 from coffret_vault.records.memory import PENDING
 
 if TYPE_CHECKING:
     from coffret.vault import Vault
     from coffret_vault.records.memory import Memory
+
+_OWNER = "owner"
 
 
 def history(context: typer.Context, memory: MemoryId, *, json: Json = False) -> None:
@@ -43,6 +46,10 @@ def as_it_was(vault: "Vault", memory_id: str, version: int) -> "Memory":
 def fields_again(earlier: "Memory", now: "Memory") -> dict[str, Any]:
     """All that an earlier version says. What was sealed since shows nothing again by this.
 
+    That it showed is no wish of today: whether it does is left to the vault, as with any change.
+    The marks of an import stay those of now, or the next one, which has nothing new, would take
+    this for what it wrote then, and put its own in place again. An app's text stays an app's.
+
     Raises:
         InputError: it is not an earlier one, but what an app proposes.
     """
@@ -50,4 +57,13 @@ def fields_again(earlier: "Memory", now: "Memory") -> dict[str, Any]:
         message = "that version is what an app proposes"
         raise InputError(message, hint="Run coffret pending, then coffret accept or reject.")
     fields = msgspec.structs.asdict(earlier.fields())
-    return fields | {"sealed": bool(earlier.sealed or now.sealed)}
+    marks = import_marks(now.provenance) | _writer_of(earlier)
+    return fields | {
+        "sealed": True if earlier.sealed or now.sealed else None,
+        "provenance": without_import_marks(earlier.provenance) | marks,
+    }
+
+
+def _writer_of(memory: "Memory") -> dict[str, str]:
+    """The mark of the app that wrote a version, as the owner's device writes it again."""
+    return {} if memory.author == _OWNER else {WRITTEN_BY: memory.author}
