@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 import uuid
+from contextlib import contextmanager
+from itertools import count
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -16,6 +19,7 @@ from coffret_vault.errors import NetworkError
 from harness.network import Losing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from cli_harness import Cli
@@ -135,21 +139,51 @@ def test_what_waited_is_taken_along_when_the_keys_are_changed(
     assert "cannot be read" not in shown
 
 
+@contextmanager
+def stopping(after: int = 0) -> Iterator[None]:
+    """Within this, Ctrl-C is pressed when a memory is on its way, after so many that went out."""
+    build, sent = transport._build, count()
+
+    def stop(origin: str, request: Request) -> Outgoing:
+        written = request.method != "GET" and request.path.startswith("/memory-blobs")
+        if written and next(sent) >= after:
+            raise KeyboardInterrupt
+        return build(origin, request)
+
+    with patch("coffret.transport._build", stop):
+        yield
+
+
 def test_who_stops_a_command_is_told_that_what_it_began_goes_on(cli: Cli, url: str) -> None:
     """What was begun to be sent is not undone by Ctrl-C, and is said to wait; nothing else is."""
     cli.init(url, f"stopping-{uuid.uuid4().hex[:8]}")
     identifier = cli("remember", "before", "--json").data()["id"]
-    build = transport._build
-
-    def stopped(origin: str, request: Request) -> Outgoing:
-        if request.method != "GET" and request.path.startswith("/memory-blobs"):
-            raise KeyboardInterrupt
-        return build(origin, request)
-
-    with patch("coffret.transport._build", stopped):
+    with stopping():
         ran = cli("edit", identifier, "--content", "after", code=130)
         assert ran.err.startswith("Stopped.\n")
         assert "coffret unkept" in ran.err
         assert cli("edit", identifier, "--content", "more", code=130).err == "Stopped.\n"
     assert "Sent what waited here: 1 change." in cli("sync").out
     assert cli("show", identifier).out.endswith("\nafter\n")
+
+
+def test_what_waits_is_sent_before_a_memory_is_edited(cli: Cli, url: str) -> None:
+    """A person edits the memory as what waits leaves it; the edit is then what the command began.
+
+    Where it was stopped in turn, its words are not said to be unsaved: they go out.
+    """
+    cli.init(url, f"editing-{uuid.uuid4().hex[:8]}")
+    identifier = cli("remember", "before", "--json").data()["id"]
+    with stopping():
+        cli("edit", identifier, "--content", "after", code=130)
+    assert cli("edit", identifier, "--title", "T", "--json").data()["content"] == "after"
+    with stopping():
+        cli("edit", identifier, "--title", "U", code=130)
+    seen = SimpleNamespace(stderr=SimpleNamespace(isatty=lambda: True))
+    with stopping(after=1), patch("coffret.cli.editing.sys", seen):
+        ran = cli("edit", identifier, "--content", "-", stdin="mine", code=130)
+    assert ran.err.startswith("This may not have been saved:\n\nmine\nStopped.\n")
+    assert "coffret unkept" in ran.err
+    cli("sync")
+    shown = cli("show", identifier, "--json").data()
+    assert (shown["title"], shown["content"]) == ("U", "mine")

@@ -121,9 +121,13 @@ class Desk:
             message = f"there is no vault named {self.name} on this device"
             raise NotFoundError(message, hint="Run coffret init, or coffret login.") from None
         self._open.callback(self._tell_unkept, vault, vault.count_unkept())
+        self.begins_here(vault)
+        return vault
+
+    def begins_here(self, vault: Vault) -> None:
+        """Take what waits to be sent by now for no work of this command."""
         with suppress(CoffretError):  # of a damaged store: what reads it says so
             self._begun = vault, vault.status().unsent
-        return vault
 
     def _tell_unkept(self, vault: Vault, before: int) -> None:
         """Say at the end that a change of an earlier command was given up in this one."""
@@ -138,12 +142,16 @@ class Desk:
 
     def _tell_begun(self) -> None:
         """Say that a change waits since this command, where no error says it."""
-        if self._begun is None:
-            return
-        vault, before = self._begun
-        with suppress(CoffretError):  # its store may be closed, or what it was stopped by
-            if vault.status().unsent > before:
-                self.out.note(_ON_ITS_WAY)
+        if self.has_begun():
+            self.out.note(_ON_ITS_WAY)
+
+    def has_begun(self) -> bool:
+        """Whether a change waits to be sent since this command began."""
+        if self._begun is not None:
+            vault, before = self._begun
+            with suppress(CoffretError):  # its store may be closed, or what it was stopped by
+                return vault.status().unsent > before
+        return False
 
     def vault(self) -> Vault:
         """The vault, unlocked by its agent or by the person.

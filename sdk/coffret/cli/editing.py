@@ -71,7 +71,8 @@ def given_back(desk: Desk, text: str) -> Iterator[None]:
 
 
 def _give_back(desk: Desk, error: BaseException, text: str) -> None:
-    sure = not isinstance(error, NetworkError)  # else it may be there, or come there yet
+    # Else it may be there, or come there yet.
+    sure = not (isinstance(error, NetworkError) or desk.has_begun())
     with suppress(OSError):  # a terminal that was closed
         desk.out.note(f"This {'was not' if sure else 'may not have been'} saved:\n\n{text}")
 

@@ -298,8 +298,8 @@ def edit(  # noqa: PLR0913 - each option is an argument
         sealed=sealed,
     )
     vault = vault_before(desk, content)
+    _send_waiting(desk, vault)  # it may be of this memory, which is then edited as that leaves it
     before = vault.get(desk.memory_id(vault, memory))
-    _send_waiting(vault)
     if restore is not None:
         details = fields_again(as_it_was(vault, before.id, restore), before) | details
     with content_of(desk, content) as text:
@@ -311,7 +311,7 @@ def edit(  # noqa: PLR0913 - each option is an argument
     desk.out.done(f"Changed {after.id}; it is version {after.version} now.", after)
 
 
-def _send_waiting(vault: "Vault") -> None:
+def _send_waiting(desk: Desk, vault: "Vault") -> None:
     """Send what waits here, or fail while nobody has written: no change is taken behind it.
 
     docs/adr/0016: only new memories wait behind a change.
@@ -322,6 +322,7 @@ def _send_waiting(vault: "Vault") -> None:
         except (NetworkError, ServerError) as error:
             error.hint = _GOES_FIRST
             raise
+        desk.begins_here(vault)
 
 
 def _changed(
