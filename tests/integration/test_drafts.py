@@ -12,7 +12,7 @@ import pytest
 from adversary.test_key_changes import NEW, change
 from coffret import Vault
 from coffret.flows import drafts
-from coffret.flows.unsent import BEGUN_WAITS, NOT_KEPT
+from coffret.flows.hints import BEGUN_WAITS, NOT_KEPT
 from coffret.flows.visibility import LOOK_AGAIN
 from coffret.flows.waiting import SAID
 from coffret_vault.errors import (

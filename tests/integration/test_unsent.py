@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from coffret import Vault
-from coffret.flows.unsent import BEGUN_WAITS, NOT_KEPT, WAITS
+from coffret.flows.hints import BEGUN_WAITS, NOT_KEPT, WAITS
 from coffret.flows.waiting import SAID
 from coffret_vault.errors import (
     ConflictError,

@@ -12,7 +12,7 @@ import pytest
 
 from coffret import Fields, NewMemory, Vault
 from coffret.flows import append, unsent
-from coffret.flows.unsent import NOT_KEPT
+from coffret.flows.hints import NOT_KEPT
 from coffret.flows.waiting import SAID
 from coffret_vault.errors import NetworkError, ServerError
 from coffret_vault.store import Store

@@ -17,13 +17,7 @@ from coffret.cli.places import DEFAULT, Places, check_name, find_places
 from coffret.cli.secret_key import find_secret_key
 from coffret.cli.showing import changes
 from coffret.cli.writing import Writer
-from coffret_vault.errors import (
-    CoffretError,
-    CredentialsError,
-    KeysChangedError,
-    NotFoundError,
-    TrustError,
-)
+from coffret_vault.errors import CoffretError, CredentialsError, KeysChangedError, NotFoundError
 from coffret_vault.primitives.secret import SecretBytes
 
 if TYPE_CHECKING:
@@ -70,8 +64,6 @@ class Desk:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if isinstance(error, TrustError):  # a server that is gone says it with its own error
-            self._tell_begun()
         self._open.close()
 
     def settle(self, home: str | None, name: str) -> None:
@@ -138,10 +130,6 @@ class Desk:
     def tell_stopped(self) -> None:
         """Say that the command was stopped, and that what it had begun to send goes on."""
         self.out.note("Stopped.")
-        self._tell_begun()
-
-    def _tell_begun(self) -> None:
-        """Say that a change waits since this command, where no error says it."""
         if self.has_begun():
             self.out.note(_ON_ITS_WAY)
 

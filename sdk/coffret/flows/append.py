@@ -14,6 +14,7 @@ import msgspec
 
 from coffret.flows.backoff import back_off
 from coffret.flows.drafts import are_noted
+from coffret.flows.hints import said_not_kept, said_of_another, said_to_wait
 from coffret.flows.http import (
     MSGPACK,
     LogMovedError,
@@ -34,8 +35,6 @@ from coffret.flows.unsent import (
     given_up_if_refused,
     hold,
     resend,
-    said_not_kept,
-    said_to_wait,
     waiting,
 )
 from coffret.flows.written import Accept, Change, Wrap, put_change
@@ -223,7 +222,8 @@ def append(
                 yield from back_off(state.ambient, lost)
                 yield from sync(state)
         else:
-            yield from _keep_or_read(state, going)
+            with said_to_wait(begins):
+                yield from _keep_or_read(state, going)
             return response
         if _arrived(state, going.sent):
             give_up(state, going.kept)
@@ -236,7 +236,8 @@ def append(
         unmoved += 1
         if unmoved == _UNMOVED:
             message = "the server says that others wrote, and shows nothing that they did"
-            raise TrustError(message)
+            with said_to_wait(begins):
+                raise TrustError(message)
     raise LogMovedError
 
 
@@ -334,7 +335,7 @@ def settle_last(state: VaultState) -> Flow[bytes]:
         return put_change(state, [anew(state, opened.header, opened.payload)])
 
     try:
-        with suppress(*REFUSED):  # as where it is sent again
+        with suppress(*REFUSED), said_of_another():  # the first as where it is sent again
             yield from append(state, describe)
     except (NetworkError, ServerError):
         if waiting(state) == memory_id:  # it is kept again, on top of what others wrote

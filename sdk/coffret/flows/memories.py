@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.append import Append, append
+from coffret.flows.hints import said_not_kept
 from coffret.flows.http import MSGPACK, Request, encode_msgpack
 from coffret.flows.ids import given_id
 from coffret.flows.keys import next_key, open_memory
@@ -15,7 +16,7 @@ from coffret.flows.same import chosen_id, same_memory, taken
 from coffret.flows.settled import is_confirmed, sealed_by_default
 from coffret.flows.spoilt import current_memory, open_current
 from coffret.flows.unkept import forget_said_again, names_of_unkept
-from coffret.flows.unsent import digests_waiting, said_not_kept
+from coffret.flows.unsent import digests_waiting
 from coffret.flows.visibility import hidden, look, look_before
 from coffret.flows.waiting import kept_as_said, settle
 from coffret.flows.written import Change, Tries, Written, put_change, seal_fields

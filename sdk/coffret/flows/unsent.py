@@ -44,10 +44,8 @@ from coffret_vault.errors import (
     ForbiddenError,
     GrantError,
     InputError,
-    NetworkError,
     NotFoundError,
     QuotaError,
-    ServerError,
     StoreAlteredError,
     TrustError,
 )
@@ -68,16 +66,6 @@ _NONE = b""
 REFUSED = (ConflictError, ForbiddenError, GrantError, InputError, NotFoundError, QuotaError)
 """What a server says that will not take a change; others may take it yet (busy, failing, …)."""
 
-WAITS = (
-    "The change is kept on this device, and may have arrived: the next command that reaches the "
-    "server sends it again, unless another device has written by then, or the server refuses it. "
-    "Then coffret unkept says so, and has what it would have said."
-)
-BEGUN_WAITS = (
-    "The memory is kept on this device, and may have arrived: the next command that reaches the "
-    "server sends it again, unless the server refuses it. Then coffret unkept has it."
-)
-NOT_KEPT = "Nothing of this was written, here or there: say it again when the server is back."
 SETTLED = {_NAME: _NONE}
 """What is kept with a change that the server took."""
 
@@ -180,35 +168,6 @@ def given_up_if_refused(state: VaultState, kept: bytes) -> Iterator[None]:
         raise
     except REFUSED:
         give_up(state, kept)
-        raise
-
-
-@contextmanager
-def said_to_wait(begins: bytes = b"") -> Iterator[None]:
-    """Tell who made a change that it is kept, where nobody knows what became of it."""
-    try:
-        yield
-    except REFUSED:
-        raise
-    except (NetworkError, ServerError) as error:
-        error.hint = error.hint or (BEGUN_WAITS if begins else WAITS)
-        raise
-
-
-@contextmanager
-def said_not_kept() -> Iterator[None]:
-    """Tell who wanted a change that it was not begun, where the server is away before that.
-
-    What is written anew within may be kept, and says so of itself: it is not what was wanted.
-    """
-    try:
-        yield
-    except NetworkError as error:
-        error.hint = NOT_KEPT
-        raise
-    except ServerError as error:
-        if error.hint in {"", WAITS, BEGUN_WAITS} and not isinstance(error, REFUSED):
-            error.hint = NOT_KEPT
         raise
 
 

@@ -24,15 +24,13 @@ from coffret.flows.drafts import (
     without_drafts,
 )
 from coffret.flows.freshness import standing_grants
+from coffret.flows.hints import BEGUN_WAITS, NOT_KEPT, WAITS, said_of_another
 from coffret.flows.http import LogMovedError
 from coffret.flows.overtaken import anew, stands
 from coffret.flows.same import TAKEN, says_the_same
 from coffret.flows.unkept import KEYS_CHANGED, OVERTAKEN
 from coffret.flows.unsent import (
-    BEGUN_WAITS,
-    NOT_KEPT,
     REFUSED,
-    WAITS,
     is_waiting,
     still_waiting,
     waiting,
@@ -220,7 +218,8 @@ def _write(state: VaultState, batch: list[Written]) -> Flow[str]:
         return msgspec.structs.replace(change, meta=gone)
 
     try:
-        yield from append(state, describe)
+        with said_of_another():
+            yield from append(state, describe)
     except LogMovedError:
         raise
     except REFUSED as refused:
