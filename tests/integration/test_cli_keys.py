@@ -92,6 +92,20 @@ def test_nothing_changes_without_a_yes_or_without_the_kit(
     cli("sync")
 
 
+def test_a_kit_that_nobody_took_is_said_to_be_for_nothing(
+    cli: Cli, url: str, tmp_path: Path
+) -> None:
+    """With Ctrl-C at the question as with a no: the file stays, and its owner is told of it."""
+    cli.init(url, "stopping")
+    kit, lines = tmp_path / "kit.txt", f"{PASSPHRASE}\n{NEW}\n"
+    for answer, code in ((False, 2), (KeyboardInterrupt, 130)):
+        with patch("coffret.cli.asking.Asker.confirm", side_effect=[True, answer]):
+            ran = cli("change-keys", "--kit", str(kit), stdin=lines, code=code, **BY_HAND)
+        assert "othing was changed; destroy that kit." in ran.err
+        kit.unlink()
+    cli("sync")
+
+
 def test_a_kit_restores_a_vault_on_a_new_machine(cli: Cli, url: str, tmp_path: Path) -> None:
     """The kit alone names server and user, gives a new passphrase, and confirms the log."""
     kit = cli.init(url, "restoring")

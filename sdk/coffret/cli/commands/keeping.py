@@ -1,5 +1,6 @@
 """Change the passphrase, or every key."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +27,7 @@ _WHAT_HAPPENS = (
     "with. Your old recovery kit opens nothing any more, and your other devices have to log in "
     "again. {apps} What somebody has read or copied already cannot be unread."
 )
+_NOTHING = "nothing was changed; destroy that kit"
 
 
 def passphrase(context: typer.Context, *, json: Json = False) -> None:
@@ -70,9 +72,8 @@ def change_keys(
     def give(new: "RecoveryKit") -> None:
         # If it gets nowhere, this raises, and nothing is changed: it opens all there will be.
         deliver_kit(desk, new, kit)
-        if not yes and not desk.asker.confirm("Is the new kit in your hands? Change the keys now?"):
-            message = "nothing was changed; destroy that kit"
-            raise InputError(message)
+        if not yes:
+            _check_in_hands(desk)
         printed.append(new)
 
     with desk.out.progress() as progress:
@@ -81,6 +82,22 @@ def change_keys(
         desk.agent.lock()
     finally:
         _finish(desk, vault, done, printed[0], rotate_now=rotate_now)
+
+
+def _check_in_hands(desk: Desk) -> None:
+    """Go on if the person says that they have the new kit; else it is good for nothing.
+
+    Raises:
+        InputError: they do not.
+    """
+    try:
+        sure = desk.asker.confirm("Is the new kit in your hands? Change the keys now?")
+    except BaseException:  # Ctrl-C is an answer too, and so is a terminal that is closed
+        with suppress(OSError):
+            desk.out.note(f"{_NOTHING.capitalize()}.")
+        raise
+    if not sure:
+        raise InputError(_NOTHING)
 
 
 def _check_kit(desk: Desk, kit: Path | None) -> None:
