@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import uuid
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
+
+from cli_harness import code_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,3 +45,16 @@ def test_nobody_there_to_say_a_secret_is_said(owner: Cli) -> None:
     assert "the passphrase is needed, and nobody is there to ask" in ran.err.lower()
     assert "COFFRET_PASSPHRASE_FILE" in ran.err
     assert "is empty" in owner("list", stdin="\n", code=2, COFFRET_PASSPHRASE_FILE="").err
+
+
+def test_a_mistyped_secret_key_is_asked_for_again(cli: Cli, url: str) -> None:
+    """Where it is not kept, every command asks for it; a slip of the finger does not end one."""
+    words = ("--username", f"typing-{uuid.uuid4().hex[:8]}", "--secret-key-store", "none")
+    key = code_in(cli("init", "--server", url, *words).out, "CF1")
+    typed = [key[:-1] + ("0" if key[-1] != "0" else "1"), key]
+    with (
+        patch("coffret.cli.asking.Asker.interactive", new=True),
+        patch("coffret.cli.asking.getpass", side_effect=typed),
+    ):
+        assert "Once more:" in cli("list").err
+    assert "typing mistake" in cli("list", stdin=f"{typed[0]}\n{key}\n", code=2).err

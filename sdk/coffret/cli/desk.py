@@ -211,8 +211,10 @@ class Desk:
 
     def secret_key(self) -> str:
         """The Secret Key: kept on this device, or else the person's to give."""
+        from coffret import opening  # noqa: PLC0415 - loads ciphers, which vaults need
+
         kept = find_secret_key(self.places, self.name)
-        return kept if kept is not None else self.asker.secret(SECRET_KEY)
+        return self.asker.code(SECRET_KEY, opening.read_secret_key) if kept is None else kept
 
     def memory_id(self, vault: Vault, text: str) -> str:
         """The memory that a person means by the end of its id."""
