@@ -30,6 +30,16 @@ _WRITES = re.compile(r"BEGIN|COMMIT|INSERT|UPDATE|DELETE|REPLACE")
 _AUTOCOMMITTED = re.compile(r"COMMIT|INSERT|UPDATE|DELETE|REPLACE")
 
 
+@contextmanager
+def nothing_put_back() -> Iterator[None]:
+    """Processes end within as when they are killed: the store that one just made stays there.
+
+    It is closed, as the system closes the files of a process.
+    """
+    with patch("coffret.opening.discard", lambda state: state.store.close()):
+        yield
+
+
 class KilledError(BaseException):
     """The device was killed here."""
 

@@ -11,6 +11,7 @@ import pytest
 from cli_harness import code_in
 from coffret.flows.signup import register_vault
 from coffret_vault.errors import NetworkError
+from harness.stops import nothing_put_back
 
 if TYPE_CHECKING:
     from cli_harness import Cli
@@ -46,7 +47,7 @@ def test_a_killed_init_is_told_by_whatever_comes_next(cli: Cli, url: str) -> Non
     name = f"killed-{uuid.uuid4().hex[:8]}"
     words = ("init", "--server", url, "--username", name)
     killed = patch("coffret.flows.begun.register_vault", side_effect=SystemExit(9))
-    with killed, patch("coffret.opening.discard"), pytest.raises(SystemExit):
+    with killed, nothing_put_back(), pytest.raises(SystemExit):
         cli(*words)
     checks = {item["name"]: item for item in cli("doctor", "--json", code=1).data()["checks"]}
     assert "do it again" in checks["sign-up"]["advice"]

@@ -10,6 +10,7 @@ import pytest
 from coffret import Vault
 from coffret_vault.errors import ConflictError
 from harness.network import BASE, Losing, Signed
+from harness.stops import nothing_put_back
 from harness.world import PASSPHRASE
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def killed(world: World, owner: Owner, transport: httpx.BaseTransport | None = N
     place = world.place()
     words = (world.url, owner.username, PASSPHRASE, owner.secret_key, place)
     ended = patch("coffret.flows.entrance.sync", side_effect=SystemExit)
-    with ended, patch("coffret.opening.discard"), pytest.raises(SystemExit):
+    with ended, nothing_put_back(), pytest.raises(SystemExit):
         Vault.login(*words, **world.around())
     vault: Vault = world.closing(Vault.open(place, **world.around(transport=transport)))
     vault.unlock(PASSPHRASE, owner.secret_key)

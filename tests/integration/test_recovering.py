@@ -19,6 +19,7 @@ from coffret_vault.errors import (
 )
 from coffret_vault.formats.checkpoint import parse_head
 from harness.network import BASE, Losing, once
+from harness.stops import nothing_put_back
 from harness.world import PASSPHRASE
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def test_a_recovery_that_was_killed_is_gone_on_with(world: World, owner: Owner, 
     """Wherever its process ended: no folder has to be taken out of the way."""
     net, place, text = _Heads(), world.place(), owner.kit.text()
     killed = patch(f"coffret.flows.entrance.{step}", side_effect=SystemExit)
-    with killed, patch("coffret.opening.discard"), pytest.raises(SystemExit):
+    with killed, nothing_put_back(), pytest.raises(SystemExit):
         _recover(world, owner, place, transport=net, kit=text)
     with pytest.raises(ConflictError) as raised:
         Vault.login(world.url, owner.username, NEW, owner.secret_key, place, **world.around())

@@ -25,6 +25,7 @@ from coffret_vault.errors import (
 )
 from coffret_vault.formats.codes import RECOVERY_CODE, SECRET_KEY, read_code
 from harness.network import BASE, Losing, Recorder
+from harness.stops import nothing_put_back
 from harness.world import PASSPHRASE
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def test_a_sign_up_that_was_killed_is_finished(world: World, step: str) -> None:
 
     where = f"coffret.flows.entrance.{'drop_begun' if step == 'drop' else step}"
     stopped = patch(where, _after(keep_begun) if step == "keep_begun" else killed)
-    with stopped, patch("coffret.opening.discard"), pytest.raises(SystemExit):
+    with stopped, nothing_put_back(), pytest.raises(SystemExit):
         _create(world, name, place)
     vault, kit = _create(world, name, place)
     assert vault.remember("works").version == 1

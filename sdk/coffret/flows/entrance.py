@@ -116,8 +116,13 @@ def create(
         if hand_out is not None:
             with opening.closed_on_failure(state.store), _said_to_go_on():
                 hand_out(begun.prepared.kit)
-        drop_begun(folder)
+        _begun_no_more(folder, state)
         return state, begun.prepared.kit
+
+
+def _begun_no_more(folder: Path, state: VaultState) -> None:
+    with opening.closed_on_failure(state.store):
+        drop_begun(folder)
 
 
 @contextmanager
@@ -182,7 +187,7 @@ def login(
         with _kept_if_whole(state):
             state.know(secret_key)
             report = yield from _first_sync(state)
-        drop_begun(folder)
+        _begun_no_more(folder, state)
         yield from _tidy_at_last(state, report)
         return state
 
@@ -260,7 +265,7 @@ def recover(
             # Whatever fails, the owner has their Secret Key; the next sync says it again.
             with suppress(CoffretError):
                 yield from _tidy(state, report)
-        drop_begun(folder)
+        _begun_no_more(folder, state)
         return state, write_code(SECRET_KEY, secret_key.reveal())
 
 
