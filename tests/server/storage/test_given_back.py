@@ -27,7 +27,8 @@ _LEFT = (
     " UNION ALL SELECT 'lock' FROM pg_locks WHERE locktype = 'advisory'"
 )
 _OUTLIVING = re.compile(
-    r'"(?:SET|RESET|LISTEN|DECLARE|PREPARE|CREATE TEMP\w*) |set_config|pg_(?:try_)?advisory_lock'
+    r'"(?:SET(?! LOCAL)|RESET|LISTEN|DECLARE|PREPARE|CREATE TEMP\w*) '
+    r"|set_config|pg_(?:try_)?advisory_lock"
 )
 _LAST = (
     "SELECT query, state FROM pg_stat_activity"
@@ -82,8 +83,12 @@ async def test_what_is_given_up_is_taken_back_before_another_has_its_connection(
 async def test_no_call_leaves_anything_with_its_connection(postgresql: str, clock: Clock) -> None:
     """No setting, channel, cursor or lock of a session, which the next to have it would find."""
     async with serving(postgresql, clock) as stand:
-        owner = await stand.sign_up()
+        owner, app = await stand.sign_up(), await stand.new_app()
         assert (await stand.append(owner, owner.put(owner.memory()))).status_code == 200
+        grant = await stand.grant(owner, app)
+        written = app.put(owner.account, app.memory(owner.account, grant))
+        assert (await stand.write(app, grant, written, owner)).status_code == 201
+        assert await stand.app.state.services.storage.one(_LEFT) is None
         await stand.sync(owner)
         assert await stand.app.state.services.storage.one(_LEFT) is None
 
