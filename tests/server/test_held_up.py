@@ -14,7 +14,7 @@ import pytest
 from coffret_server.turns import AT_ONCE
 from server import forge
 from server.holding import SECONDS, held, waiting
-from server.stand import ORIGIN, Stand, code, signed_request
+from server.stand import ORIGIN, Stand, code, request_id, signed_request
 
 pytestmark = [
     pytest.mark.asyncio,
@@ -176,6 +176,22 @@ async def test_an_api_key_ends_while_its_app_waits(stand: Stand) -> None:
         await waiting(stand, 1)
         assert (await stand.delete(f"/apps/{app.app}", app.developer_key)).status_code == 204
     assert code(await asking) == (401, "unauthenticated")
+
+
+@pytest.mark.attack(45)
+async def test_an_api_key_that_ended_cancels_nothing(stand: Stand) -> None:
+    """What is asked with another key of that app stays asked, though it waited to be cancelled."""
+    owner, app = await stand.sign_up(), await stand.new_app()
+    request = await stand.ask(app, owner)
+    (key,) = (await stand.get(f"/apps/{app.app}/keys", app.developer_key)).json()
+    path = f"/access-requests/{request_id(request)}"
+    async with held(stand, owner, "access_requests"):
+        sent = asyncio.create_task(stand.post(f"{path}/cancel", None, app.token))
+        await waiting(stand, 1)
+        ended = await stand.delete(f"/apps/{app.app}/keys/{key['key_id']}", app.developer_key)
+        assert ended.status_code == 204
+    assert code(await sent) == (401, "unauthenticated")
+    assert (await stand.get(path, owner.token)).json()["state"] == "pending"
 
 
 @pytest.mark.attack(45)

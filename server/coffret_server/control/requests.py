@@ -226,13 +226,9 @@ async def _find(
     return row
 
 
-async def _find_pending(
-    session: AsyncSession, request_id: bytes, caller: Owner | AppCaller, now: int
-) -> AccessRequest:
-    row = await _find(session, request_id, caller, lock=True)
+def _check_pending(row: AccessRequest, now: int) -> None:
     if state_of(row, now) != "pending":
         refuse("request-final", "the request is decided, cancelled or lapsed")
-    return row
 
 
 @requests.post("/access-requests/{id}/cancel", status_code=204)
@@ -241,7 +237,9 @@ async def cancel(request_id: PathId, app: CurrentApp, services: CurrentServices)
     _check_may_ask(app)
     async with services.storage.write() as session:
         await wait_briefly(await session_tx(session))
-        row = await _find_pending(session, request_id, app, services.clock())
+        row = await _find(session, request_id, app, lock=True)
+        await check_stands(session, app)  # for that row it may have waited
+        _check_pending(row, services.clock())
         row.state, row.decided = "cancelled", services.clock()
     return nothing()
 
@@ -266,7 +264,7 @@ async def _deny(request_id: bytes, owner: Owner, services: Services) -> Response
         row = await _find(session, request_id, owner, lock=True)
         await check_session(await session_tx(session), owner.account, owner.session)
         if row.state != "denied":
-            row = await _find_pending(session, request_id, owner, now)
+            _check_pending(row, now)
             row.state, row.decided = "denied", now
     return answer({"state": "denied", "grant_id": None})
 
@@ -289,7 +287,7 @@ async def _approve(
             await load_state(tx, owner.account, owner.session)  # first, as key changes do
             row = await _find(session, request_id, owner, lock=True)
             if row.state != "approved" or row.grant_id != grant_id:
-                row = await _find_pending(session, request_id, owner, now)
+                _check_pending(row, now)
                 app = await session.get_one(App, row.app_id)
                 _check_narrowed(statement, row, app, owner, now)
                 await rules.check_number(await session_tx(session), owner.account)
