@@ -12,7 +12,7 @@ from coffret_server.storage.base import SQLITE_VARIABLES, Row, Tx, Value, marks
 
 SIZE: Final = 250
 """Bytes that one takes up, with its ids and indexes."""
-_OF_MEMORY: Final = "SELECT COUNT(*) FROM grant_wraps WHERE account_id = ? AND memory_id = ?"
+_GRANTS: Final = "SELECT grant_id FROM grants WHERE account_id = ?"
 _OF_ACCOUNT: Final = "SELECT COUNT(*) FROM grant_wraps WHERE account_id = ?"
 _DROP: Final = "DELETE FROM grant_wraps WHERE account_id = ? AND grant_id = ? AND memory_id = ?"
 _DROP_ALL: Final = "DELETE FROM grant_wraps WHERE account_id = ?"
@@ -38,17 +38,18 @@ class Held:
         (self._first if is_new else self._again).add(pair)
 
     async def drop(self, pairs: Iterable[Pair]) -> None:
-        """Take keys from grants; before any are given."""
-        dropped = set(pairs)
+        """Take keys from grants; before any are given.
+
+        Of grants that are none nothing is there: each would be one more question to the database.
+        """
+        known = {row[0] for row in await self._tx.all(_GRANTS, self._account)}
+        dropped = {pair for pair in pairs if pair[0] in known}
         self._fewer += await self._count(dropped)
         await self._tx.many(_DROP, [(self._account, *pair) for pair in dropped])
 
     async def forget(self, memory: bytes) -> None:
         """Take a memory's keys from all grants."""
-        row = await self._tx.one(_OF_MEMORY, self._account, memory)
-        if row is not None and row[0]:
-            self._fewer += int(row[0])
-            await self._tx.run(DROP_WRAPS, self._account, memory)
+        self._fewer += len(await self._tx.all(DROP_WRAPS, self._account, memory))
 
     async def growth(self) -> int:
         """By how many bytes the account's usage is more, when all of this is written."""

@@ -52,7 +52,7 @@ DROP_WRAPS: Final = (
     "DELETE FROM grant_wraps"
     " WHERE (account_id, grant_id, memory_id, key_number) IN"
     " (SELECT account_id, grant_id, memory_id, key_number FROM grant_wraps"
-    " WHERE account_id = ? AND memory_id = ?)"
+    " WHERE account_id = ? AND memory_id = ?) RETURNING 1"
 )
 DROP_OLDER_WRAPS: Final = (
     "DELETE FROM grant_wraps"

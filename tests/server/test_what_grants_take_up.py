@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from coffret_server.data import keys
-from coffret_server.held import SIZE
+from coffret_server.held import SIZE, Held
 from coffret_server.quotas import quota
 from server import forge
 from server.changes import Change, make, stage
@@ -71,6 +71,31 @@ async def test_keys_that_grants_hold_count(stand: Stand) -> None:
     assert (await stand.append(owner, owner.append(gone, unwraps=unwraps))).is_success
     assert before - (await usage(stand, owner))[1] == 2 * SIZE + len(msgspec.msgpack.encode(record))
     assert (await give(stand, owner, other, second, third))[0] == 2 * SIZE
+
+
+async def test_of_grants_that_are_none_nothing_is_asked(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever takes keys from thousands of ids holds their log, and SQLite's writer, no longer."""
+    asked: list[int] = []
+    count = Held._count
+
+    async def counted(self: Held, pairs: set[tuple[bytes, bytes]]) -> int:
+        asked.append(len(pairs))
+        return await count(self, pairs)
+
+    monkeypatch.setattr(Held, "_count", counted)
+    owner, app = await stand.sign_up(), await stand.new_app()
+    grant, memory = await stand.grant(owner, app), await stand.remember(owner)
+    assert (await give(stand, owner, grant, memory))[0] == SIZE
+    before = (await usage(stand, owner))[1]
+    unwraps = [[grant, memory], *[[forge.new_id(), forge.new_id()] for _ in range(100)]]
+    body = owner.put(owner.memory())
+    asked.clear()
+    assert (await stand.append(owner, body | {"unwraps": unwraps})).is_success
+    assert sum(asked) == 1
+    size = sum(len(msgspec.msgpack.encode(record)) for record in body["records"])
+    assert (await usage(stand, owner))[1] == before - SIZE + size
 
 
 async def test_what_was_rejected_counts_nothing_and_is_proposed_again(stand: Stand) -> None:
