@@ -158,3 +158,20 @@ async def test_so_many_sessions_begin_to_change_keys(
     assert (await stage(stand, change, wrap)).is_success
     assert code(await stage(stand, Change(devices[2]), wrap)) == FULL
     assert (await make(stand, change)).status_code == 204
+
+
+async def test_sessions_that_are_over_keep_nobody_from_changing_keys(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No list shows them: their owner could not end them."""
+    monkeypatch.setattr(keys, "STAGING", 1)
+    owner = await stand.sign_up()
+    wrap = await stand.remember(owner), 1, forge.wrapped()
+    assert (await stage(stand, Change(owner), wrap)).is_success
+    seconds = stand.app.state.services.settings.session_seconds
+    stand.clock.advance(seconds - 60)
+    device = copy.copy(owner)
+    await stand.log_in(device)
+    assert code(await stage(stand, Change(device), wrap)) == FULL
+    stand.clock.advance(120)
+    assert (await stage(stand, Change(device), wrap)).is_success

@@ -32,7 +32,7 @@ _NEXT: Final = (
     "SELECT session_id, change_id FROM rewraps"
     " WHERE account_id = ? AND session_id > ? ORDER BY session_id LIMIT 1"
 )
-_STANDS: Final = "SELECT 1 FROM sessions WHERE account_id = ? AND session_id = ?"
+_STANDS: Final = "SELECT 1 FROM sessions WHERE account_id = ? AND session_id = ? AND expires > ?"
 _CLEAR: Final = "DELETE FROM rewraps WHERE account_id = ? AND session_id = ?"
 _KEEPING: Final = (
     "SELECT seq, subject, key_number, record FROM entries"
@@ -102,7 +102,7 @@ async def stage_rewraps(call: Call) -> Reply:
             found = ledger.find(memory.bytes)
             if found is None or key_number > found.key_number:
                 refuse("conflict", "a wrap is for a memory or a key that does not exist")
-        await _clear(tx, owner, change)
+        await _clear(tx, owner, change, call.services.clock())
         rows = [(*mine, m.bytes, number, change, wrap) for m, number, wrap in body.wraps]
         if rows:
             await tx.many(_STAGE, rows)
@@ -116,10 +116,11 @@ async def stage_rewraps(call: Call) -> Reply:
     return Reply({"staged": await call.services.storage.query(count)})
 
 
-async def _clear(tx: Tx, owner: Owner, change: bytes) -> None:
+async def _clear(tx: Tx, owner: Owner, change: bytes, now: int) -> None:
     """Throw away what this session staged for another change, and what ended ones did for any.
 
-    All that a session staged is for one change, so its first row tells which.
+    All that a session staged is for one change, so its first row tells which. One that is over is
+    in no list, from which its owner could end it, until the next login deletes it.
 
     Raises:
         ProblemError: `quota-exceeded`: too many other sessions have staged something.
@@ -130,7 +131,7 @@ async def _clear(tx: Tx, owner: Owner, change: bytes) -> None:
         if at == owner.session:
             is_kept = row[1] == change
         else:
-            is_kept = await tx.one(_STANDS, owner.account, at) is not None
+            is_kept = await tx.one(_STANDS, owner.account, at, now) is not None
             others += is_kept
         if not is_kept:
             await tx.run(_CLEAR, owner.account, at)
