@@ -80,9 +80,10 @@ async def test_what_is_given_up_is_taken_back_before_another_has_its_connection(
         await storage.close()
 
 
-async def test_no_call_leaves_anything_with_its_connection(postgresql: str, clock: Clock) -> None:
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+async def test_no_call_leaves_anything_with_its_connection(database: str, clock: Clock) -> None:
     """No setting, channel, cursor or lock of a session, which the next to have it would find."""
-    async with serving(postgresql, clock) as stand:
+    async with serving(database, clock) as stand:
         owner, app = await stand.sign_up(), await stand.new_app()
         assert (await stand.append(owner, owner.put(owner.memory()))).status_code == 200
         grant = await stand.grant(owner, app)
