@@ -94,7 +94,7 @@ async def _erase(services: Services, account: bytes) -> int:
 def _describe(found: _Account) -> None:
     say(
         f"account {UUID(bytes=found.account)}: {found.memories} memories, {found.entries} entries"
-        f" of its log, {found.size} bytes of records, {found.grants} grants to apps,"
+        f" of its log, {found.size} bytes of its quota, {found.grants} grants to apps,"
         f" {found.sessions} sessions"
     )
     say("it cannot be had back; a backup of the database that has it, has it still")
