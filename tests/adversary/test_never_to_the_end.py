@@ -46,6 +46,31 @@ def test_a_log_that_goes_on_hides_no_memory(victim: Victim) -> None:
     assert "withheld" in {memory.content for memory in victim.vault.list()}
 
 
+@pytest.mark.attack(16)
+def test_a_process_that_writes_on_and_on_hides_no_memory(victim: Victim) -> None:
+    """What no page shows is missed, also where another process moves the log on at every page."""
+    world = victim.world
+    other = world.closing(Vault.open(victim.vault.folder, **world.around()))
+    other.unlock(PASSPHRASE, victim.owner.secret_key)
+    hidden = victim.owner.vault.remember("withheld")
+    victim.evil.rewrite["/sync"] = lambda page: _lacking(page, hidden.id)
+    fetch, rounds = sync_flow._fetch_records, iter(range(100))
+
+    def fetched(*arguments: Any) -> Any:
+        done = yield from fetch(*arguments)
+        with patch.object(sync_flow, "_fetch_records", fetch):
+            other.remember(f"one more {next(rounds)}")
+        return done
+
+    again = patch.object(sync_flow, "_fetch_records", fetched)
+    with again, pytest.raises(TrustError, match="withholds"):
+        victim.vault.sync()
+    assert next(rounds) < 4
+    victim.evil.rewrite.clear()
+    victim.vault.sync()
+    assert "withheld" in {memory.content for memory in victim.vault.list()}
+
+
 def test_what_another_process_took_meanwhile_accuses_nobody(victim: Victim) -> None:
     """Only what this sync asked for is missed: another one may be fetching the rest."""
     world, network = victim.world, Evil()

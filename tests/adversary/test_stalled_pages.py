@@ -10,6 +10,7 @@ import pytest
 
 from adversary.test_key_changes import NEW, change
 from coffret.flows import keychange, sync
+from coffret.flows.arriving import check_records
 from coffret_vault.errors import KeysChangedError
 from coffret_vault.formats.memory import KEK, Kek
 from coffret_vault.records.rewrap import KeyName
@@ -52,6 +53,11 @@ def _put_anyhow(store: Store, records: list[StoredRecord], _stood: bytes) -> Non
     _put(store, records, store.stand())
 
 
+def _as_asked(state: Any, lacking: Any, page: Any) -> tuple[Any, list[StoredRecord]]:
+    """A page judged by how the log stood when it was asked for, as such a client does."""
+    return lacking, list(check_records(state, lacking.wanted, page.items, {}))
+
+
 _put = Store.put_records_soon
 
 
@@ -83,7 +89,8 @@ def test_a_memory_that_was_forgotten_meanwhile_is_not_put_back(world: World, at:
 @pytest.mark.control(18)
 def test_a_client_that_does_not_look_puts_it_back(world: World) -> None:
     """The page is of before, and nothing in it says so."""
-    with patch.object(Store, "put_records_soon", _put_anyhow):
+    anyhow = patch.object(Store, "put_records_soon", _put_anyhow)
+    with anyhow, patch.object(sync, "_checked", _as_asked):
         vault, gone = _forgotten_meanwhile(world, 3)
     assert gone in _lying(vault)
 

@@ -135,6 +135,36 @@ def test_what_another_one_is_about_to_fetch_is_not_withheld(either: World) -> No
     assert texts(owner.vault) == {"one", "two", "three", "four"}
 
 
+@contextmanager
+def busy(other: Vault, most: int) -> Iterator[list[str]]:
+    """Another process writes behind every page of records that is fetched; which were."""
+    real = sync._page
+    fetched: list[str] = []
+
+    def page(state: Any, at: int, end: int = 0) -> Any:
+        answer = yield from real(state, at, end)
+        if end:
+            fetched.append(f"{at}")
+        if end and len(fetched) <= most:
+            with patch.object(sync, "_page", real):
+                write(other, f"while {len(fetched)}")
+        return answer
+
+    with patch.object(sync, "PAGE", 1), patch.object(sync, "_page", page):
+        yield fetched
+
+
+def test_a_process_that_writes_on_and_on_has_no_page_fetched_again(world: World) -> None:
+    """What was fetched is judged by how the log stands by then, and kept: nothing is in vain."""
+    owner = world.owner()
+    away, other = another_device(world, owner), other_process(world, owner)
+    write(away, *"abcdef")
+    with busy(other, 20) as fetched:
+        owner.vault.sync()
+    assert len(fetched) < 8
+    assert len(texts(owner.vault)) == 6 + len(fetched)
+
+
 def test_what_a_grant_holds_is_asked_for_all_the_entries_that_were_taken(world: World) -> None:
     """One process is still to ask when another has done, which had asked before those entries.
 

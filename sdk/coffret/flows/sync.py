@@ -115,15 +115,12 @@ def sync(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]:
     for at in range(_ROUNDS):
         aside, is_ours = lost and at == 0, at > 0 or not altered
         found, taken, missing = yield from _next(state, progress, aside=aside, is_ours=is_ours)
-        lacking = missing or _Lacking(state.store.stand(), *state.store.wanted())
+        lacking = missing or _lacking(state)
         _nothing_withheld(owed & lacking.wanted.keys())  # asked for, and the log goes on with them
-        taken += yield from _fetch_records(state, lacking, progress)
-        entries, records = entries + found, records + taken
+        fetched, owed = yield from _fetch_records(state, lacking, progress)
+        entries, records = entries + found, records + taken + fetched
         stands = state.store.stand() == lacking.stood  # else another process moved it on meanwhile
-        current = state.store.wanted(pending=False)[1] if lacking.wanted and stands else {}
-        owed = frozenset(current.keys() & lacking.wanted.keys())
-        if not found and stands:
-            _nothing_withheld(owed)
+        if stands and not found and not owed:
             break
     yield from follow_wraps(state)
     state.looked = began
@@ -313,29 +310,61 @@ def _named(verified: Verified) -> Missing:
     return wanted
 
 
-def _fetch_records(state: VaultState, lacking: _Lacking, progress: Progress) -> Flow[int]:
+def _lacking(state: VaultState) -> _Lacking:
+    """What is not here of the log as it stands."""
+    stood = state.store.stand()
+    return _Lacking(stood, *state.store.wanted())
+
+
+def _fetch_records(
+    state: VaultState, lacking: _Lacking, progress: Progress
+) -> Flow[tuple[int, frozenset[tuple[bytes, int]]]]:
     """Fetch the records that verified entries name and that are not here yet, page by page.
 
-    Each page is written while the next is opened. Where another process of this device moved on
-    meanwhile, a page is an answer to a question of before: it may show what was deleted since, or
-    keys that were changed.
+    Each page is written while the next is opened.
+
+    Returns:
+        How many came, and which of the versions that count no page showed: a server owes them,
+        unless the log has gone on from there.
     """
-    stood, at, wanted = lacking
+    (_, at, wanted), now = lacking, lacking
+    owed = {key for key, item in wanted.items() if item.current}
     size, taken = state.position().size, 0
     while wanted and at < size:
         page = yield from _page(state, at, size)
         if not page.items:
             break
-        try:
-            checked = list(check_records(state, wanted, page.items, {}))
-        except TrustError:
-            if state.store.stand() == stood:
-                raise
-            break
-        state.store.put_records_soon(checked, stood)
+        now, checked = _checked(state, now, page)
+        state.store.put_records_soon(checked, now.stood)
+        owed.difference_update((row.memory_id, row.version) for row in checked)
         at, taken = at + len(page.items), taken + len(checked)
         progress("records", min(at, size), size)
-    return taken
+    return taken, frozenset(owed)
+
+
+def _checked(
+    state: VaultState, lacking: _Lacking, page: _Page
+) -> tuple[_Lacking, list[StoredRecord]]:
+    """The records of a page that are not here, by how the log stands here now.
+
+    Where another process of this device moved that on meanwhile, the page is an answer to a
+    question of before: it may show what was deleted since, or keys that were changed.
+
+    Raises:
+        TrustError: one is not the record that the log names, or does not open.
+        StoreMovedError: others were quicker again and again.
+    """
+    for _ in range(_ROUNDS):
+        try:
+            checked = list(check_records(state, lacking.wanted, page.items, {}))
+        except TrustError:
+            if state.store.stand() == lacking.stood:
+                raise
+        else:
+            if state.store.stand() == lacking.stood:
+                return lacking, checked
+        lacking = _lacking(state)
+    raise StoreMovedError
 
 
 def _nothing_withheld(owed: frozenset[tuple[bytes, int]]) -> None:
