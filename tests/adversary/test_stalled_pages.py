@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 from uuid import UUID
@@ -11,7 +12,7 @@ import pytest
 from adversary.test_key_changes import NEW, change
 from coffret.flows import keychange, sync
 from coffret.flows.arriving import check_records
-from coffret_vault.errors import KeysChangedError
+from coffret_vault.errors import KeysChangedError, StoreAlteredError
 from coffret_vault.formats.memory import KEK, Kek
 from coffret_vault.records.rewrap import KeyName
 from coffret_vault.store import Store
@@ -147,6 +148,21 @@ def test_a_planted_record_keeps_no_keys_from_changing(
         vault.log_in_again(NEW, code)
     assert [memory.content for memory in vault.list()] == ["stays"]
     assert OLD_KEK not in _lying(vault, "kek")
+
+
+@pytest.mark.attack(49)
+def test_what_cannot_be_read_keeps_no_device_from_entering_again(world: World) -> None:
+    """Where memories stand is read from the log again then; no other way leads into the vault."""
+    owner = world.owner()
+    owner.vault.remember("stays")
+    away = another_device(world, owner)
+    away.lock()
+    away._state.store._database.execute("UPDATE memories SET state = x'c1'")
+    code = change(owner.vault).secret_key_code()
+    with suppress(StoreAlteredError):
+        away.log_in_again(NEW, code)
+    assert [memory.content for memory in away.list()] == ["stays"]
+    assert OLD_KEK not in _lying(away, "kek")
 
 
 @pytest.mark.attack(2)

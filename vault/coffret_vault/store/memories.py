@@ -198,18 +198,22 @@ class Memories(Values):
             raise StoreAlteredError(ALTERED, hint=SYNC)
         return digest is not None
 
-    def _drop_others(self) -> None:
-        """Delete the records that are not what the log names, or are none."""
+    def _drop_others(self, kek: bytes | None = None) -> None:
+        """Delete the records that are not what the log names, or are none: all, or under one kek.
+
+        Those of a memory that stands nobody knows where are left: it is read from the log again.
+        """
         self.changes += 1
         query = (
             "SELECT r.memory_id, r.version, r.header, r.envelope, r.kek, r.wrap, m.state "
-            "FROM records r LEFT JOIN memories m ON m.memory_id = r.memory_id"
+            "FROM records r LEFT JOIN memories m ON m.memory_id = r.memory_id "
+            "WHERE ?1 IS NULL OR r.kek = ?1"
         )
         with mapped():
             others = [
                 (memory_id, version)
-                for memory_id, version, *parts, state in self._database.execute(query)
-                if state is None or _is_another(_state(state), version, parts)
+                for memory_id, version, *parts, state in self._database.execute(query, (kek,))
+                if state is None or _is_another(state, version, parts)
             ]
             self._database.executemany(
                 "DELETE FROM records WHERE memory_id = ? AND version = ?", others
@@ -276,8 +280,12 @@ def _named(state: MemoryState, version: int) -> bytes | None:
     return next((item.digest for item in state.proposals if item.version == version), None)
 
 
-def _is_another(state: MemoryState, version: int, parts: Sequence[object]) -> bool:
-    """Whether what lies here of a version is not its record, nor any."""
+def _is_another(body: object, version: int, parts: Sequence[object]) -> bool:
+    """Whether what lies here of a version is not its record, nor any; if the state can be read."""
+    try:
+        state = _state(body)
+    except StoreDamagedError:
+        return False
     try:
         return _named(state, version) != Record(*map(blob, parts)).digest
     except StoreDamagedError:

@@ -276,7 +276,7 @@ class Store(Memories):
         What lies here and is none that the log names is deleted: its key is nobody's to wrap anew,
         and stands in no way of those that are.
         """
-        self._drop_others()
+        self._drop_others(kek)
         query = f"SELECT {_FIELDS} FROM records WHERE kek = ?"  # noqa: S608 - a constant
         with mapped():
             rows = self._database.execute(query, (kek,)).fetchall()
