@@ -10,6 +10,7 @@ import pytest
 from adversary.test_key_changes import NEW, change
 from coffret import Vault
 from coffret.flows import append, drafts, visibility, waiting
+from coffret.flows.unkept import noted
 from coffret_vault.errors import ConflictError, KeysChangedError, NetworkError, QuotaError
 from coffret_vault.store import seal_note
 from harness.network import Evil
@@ -143,22 +144,37 @@ def test_words_that_come_while_a_locked_device_enters_again_are_not_left_behind(
 
 
 @pytest.mark.attack(57)
+@pytest.mark.parametrize("late", [False, True])
 def test_no_words_are_noted_as_lost_under_keys_that_were_changed_meanwhile(
-    network: Refusing, both: tuple[Vault, Vault]
+    network: Refusing,
+    both: tuple[Vault, Vault],
+    late: bool,  # noqa: FBT001 - pytest names it
 ) -> None:
     """A server refuses them when the other process has written them, and changed the keys.
 
-    Nothing was lost, and who has the keys of before is to read nothing in this folder.
+    Nothing was lost, and who has the keys of before is to read nothing in this folder. Nor where
+    that comes when the note is made, and about to be written.
     """
     one, other = both
     _said(network, one)
 
-    def refused(*_arguments: Any) -> None:
-        with patch.object(waiting, "append", append.append):
+    def changed() -> None:
+        with patch.object(waiting, "append", append.append), patch.object(drafts, "noted", noted):
             change(other)
+
+    def refused(*_arguments: Any) -> None:
+        if not late:
+            changed()
         raise QuotaError
 
-    with patch.object(waiting, "append", refused), pytest.raises(KeysChangedError):
+    def sealed(*arguments: Any) -> Any:
+        notes = noted(*arguments)
+        if late:
+            changed()
+        return notes
+
+    refusing = patch.object(waiting, "append", refused)
+    with refusing, patch.object(drafts, "noted", sealed), pytest.raises(KeysChangedError):
         one.sync()
     assert sorted(memory.content for memory in other.list()) == ["first", "said"]
     assert (other.unkept(), other.status().unkept) == ([], 0)

@@ -144,9 +144,8 @@ def give_up_drafts(state: VaultState, found: Mapping[str, Draft | None], why: st
         KeysChangedError: another process of this device changed the keys, and has done with these.
     """
     if found:
-        state.store.check_seals()
         told = noted(state, losses(state, found, why))
-        state.store.take_over((), dict.fromkeys(found, b"") | told)
+        state.store.note(dict.fromkeys(found, b"") | told)
 
 
 def noted_under(state: VaultState, before: Keyring) -> dict[str, Draft]:

@@ -46,6 +46,19 @@ class Values:
                 self.known.swap("values", gone, ((name, values[name]),))
         self._database.executemany(PUT_VALUE, values.items())
 
+    def note(self, values: Mapping[str, bytes]) -> None:
+        """Keep values under names, all or none, unless the keys are others by then.
+
+        It outlasts a power cut.
+
+        Raises:
+            KeysChangedError: another process changed them, and took along what was noted.
+            StoreAlteredError: what is known here was not written by this vault.
+        """
+        with durable(self._database), self.known.change():
+            self.known.check()
+            self._put_values(values)
+
     def claim(self, name: str, value: bytes, beside: Mapping[str, bytes] | None = None) -> bool:
         """Keep a value if there is none under ``name``, in one step; whether that was so.
 
