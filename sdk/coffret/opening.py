@@ -43,7 +43,7 @@ from coffret_vault.formats.unshown import Unshown
 from coffret_vault.keyslots.slots import Place
 from coffret_vault.primitives.identity import SigningKey
 from coffret_vault.primitives.secret import SecretBytes
-from coffret_vault.store import Store
+from coffret_vault.store import Store, is_in_use
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -201,7 +201,8 @@ def join(
 def clear_begun(folder: Path, prepared: Prepared) -> None:
     """Take away what a sign-up left that was stopped between its first write and its answer.
 
-    It is that vault's store, with what it began with and nothing else; all of it is made again.
+    It is that vault's store, with what it began with and nothing else; all of it is made again. Not
+    where another program has it open, and may say something in it that would go with the file.
     """
     path = folder / STORE_FILE
     if not path.exists():
@@ -213,7 +214,7 @@ def clear_begun(folder: Path, prepared: Prepared) -> None:
         is_new = store.size() in {0, size} and not said
         if account is not None and account.account_id != prepared.place.account_id:
             return
-    if is_new:
+    if is_new and not is_in_use(path):
         _remove(path)
 
 

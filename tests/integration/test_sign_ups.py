@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from coffret.flows.state import VaultState
     from harness.world import World
 
 pytestmark = pytest.mark.usefixtures("one_try")
@@ -229,6 +230,23 @@ def test_a_vault_that_is_in_use_is_not_begun_anew(world: World) -> None:
     with pytest.raises(ConflictError, match="a vault in this folder"):
         _create(world, "in-use", place)
     assert [memory.content for memory in vault.list()] == ["here"]
+
+
+def test_a_vault_that_another_program_has_open_is_not_begun_anew(world: World) -> None:
+    """Nothing was said in it yet: what is said next would go with the file that was taken away."""
+    place, network = world.place(), Losing()
+    with patch("coffret.flows.entrance.drop_begun"):
+        vault, _ = _create(world, "open-there", place, transport=network)
+    with pytest.raises(ConflictError, match="a vault in this folder"):
+        _create(world, "open-there", place)
+    network.left = 0
+    with patch.object(visibility, "LOOK_AGAIN", 0), pytest.raises(NetworkError):
+        vault.remember("said on a train")
+    network.left = -1
+    there = world.closing(Vault.open(place, **world.around()))
+    assert there.status().unsent == 1
+    vault.sync()
+    assert [memory.content for memory in vault.list()] == ["said on a train"]
 
 
 def test_a_vault_in_which_words_wait_is_not_begun_anew(world: World) -> None:

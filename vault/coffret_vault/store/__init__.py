@@ -3,7 +3,7 @@
 from coffret_vault.store.grants import GrantRow
 from coffret_vault.store.memories import StoredRecord, Wanted
 from coffret_vault.store.notes import is_of, open_note, seal_note
-from coffret_vault.store.schema import decoded
+from coffret_vault.store.schema import decoded, is_in_use
 from coffret_vault.store.seals import Sealing
 from coffret_vault.store.store import Store, log_was_changed
 
@@ -14,6 +14,7 @@ __all__ = [
     "StoredRecord",
     "Wanted",
     "decoded",
+    "is_in_use",
     "is_of",
     "log_was_changed",
     "open_note",

@@ -83,6 +83,20 @@ def connect(path: Path) -> Database:
     return database
 
 
+def is_in_use(path: Path) -> bool:
+    """Whether any other connection has a database open, in this program or in another one.
+
+    SQLite lets go of a write-ahead log for nobody who is not alone with the file.
+    """
+    with closing(connect(path)) as database:
+        try:
+            with mapped():
+                database.execute("PRAGMA journal_mode=DELETE")
+        except StoreError:
+            return True
+    return False
+
+
 def _keep_private(path: Path) -> None:
     """Let nobody but its user read the database, whatever the folder and the umask allow.
 
