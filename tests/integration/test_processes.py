@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -12,6 +12,7 @@ from coffret import App, Vault
 from coffret.flows import access as access_flows
 from coffret.flows import covering, sync, wraps
 from coffret_vault.errors import NetworkError, StoreMovedError
+from coffret_vault.store import Store
 from harness.world import PASSPHRASE, ask
 
 if TYPE_CHECKING:
@@ -165,10 +166,15 @@ def test_a_process_that_writes_on_and_on_has_no_page_fetched_again(world: World)
     assert len(texts(owner.vault)) == 6 + len(fetched)
 
 
-def test_what_a_grant_holds_is_asked_for_all_the_entries_that_were_taken(world: World) -> None:
+@pytest.mark.parametrize("late", [False, True])
+def test_what_a_grant_holds_is_asked_for_all_the_entries_that_were_taken(
+    world: World,
+    late: bool,  # noqa: FBT001 - a case
+) -> None:
     """One process is still to ask when another has done, which had asked before those entries.
 
-    Else the device would show its owner a grant that shares nothing.
+    Else the device would show its owner a grant that shares nothing. Nor does it help to take them
+    when that other one has asked, and is about to note that it has.
     """
     owner = world.owner()
     away, other = another_device(world, owner), other_process(world, owner)
@@ -190,11 +196,27 @@ def test_what_a_grant_holds_is_asked_for_all_the_entries_that_were_taken(world: 
             share()
         return found
 
+    def at_last(noting: Any) -> Any:
+        def noted(store: Store, name: str, *values: Any) -> Any:
+            if name == "wraps" and not shared:
+                shared.append(name)
+                share()
+            return noting(store, name, *values)
+
+        return noted
+
+    shared: list[str] = []
+
     app = world.app("One")
     world.granted(owner, app)
     app = world.app("Two")
     away.remember("news")
-    with patch.object(wraps, "_counts", slowly):
+    with ExitStack() as until_done:
+        for name in ("set_meta", "release") if late else ():
+            noting = at_last(getattr(Store, name))
+            until_done.enter_context(patch.object(Store, name, noting))
+        if not late:
+            until_done.enter_context(patch.object(wraps, "_counts", slowly))
         owner.vault.sync()
     other.sync()
     assert [grant.memories for grant in other.grants()] == [1, 2]

@@ -20,7 +20,7 @@ from coffret.flows.session import send
 from coffret.flows.settled import follow_settings
 from coffret.flows.slots import follow_slots
 from coffret.flows.state import account_meta
-from coffret.flows.wraps import WRAPS_MAY_HAVE_MOVED, follow_wraps
+from coffret.flows.wraps import follow_wraps, wraps_may_have_moved
 from coffret_vault.envelope.signature import verify_head
 from coffret_vault.errors import (
     FormatError,
@@ -242,8 +242,8 @@ def _take_entries(
         let_go_of_unopened(state, missing, taken, rows)
     slots, stand = (yield from follow_slots(state, parsed)), b""
     if again or verified.leaves or verified.position.head != before.head:
-        meta = WRAPS_MAY_HAVE_MOVED | (slots.meta(account) if slots else account_meta(account))
-        meta |= settings
+        meta = wraps_may_have_moved(state) | settings
+        meta |= slots.meta(account) if slots else account_meta(account)
         notes = state.entering.notes if state.entering else dict
         stand = state.store.commit(verified, taken, rows.values(), meta=lambda: {**meta, **notes()})
         state.entering = None

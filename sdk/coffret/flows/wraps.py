@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 _PAGE = 5_000
 _NEWER = 16
 _NAME = "wraps"
-WRAPS_MAY_HAVE_MOVED = {_NAME: b"\1"}
-"""Kept with entries of others, until :func:`follow_wraps` has looked."""
+_MARK = 16
 
 
 class _CountAnswer(msgspec.Struct, frozen=True):
@@ -44,14 +43,19 @@ class _WrapsAnswer(msgspec.Struct, frozen=True, array_like=True):
     wraps: list[tuple[bytes, int, bytes]]
 
 
+def wraps_may_have_moved(state: VaultState) -> dict[str, bytes]:
+    """Kept with entries of others, until :func:`follow_wraps` has looked; another one each time."""
+    return {_NAME: state.ambient.random(_MARK)}
+
+
 def follow_wraps(state: VaultState) -> Flow[None]:
     """Learn which memories the live grants hold keys of, if others wrote since this was done.
 
     Interrupted, it is done by the next sync; so it is where another process of this device took
     more of the log meanwhile, and is still to ask about that.
     """
-    stood = state.store.stand()
-    if not state.store.meta(_NAME):
+    marked = state.store.meta(_NAME)
+    if not marked:
         return
     live = {id_text(row.statement().grant_id) for row in live_grants(state)}
     answers = (yield from _counts(state, live)) if live else []
@@ -62,8 +66,7 @@ def follow_wraps(state: VaultState) -> Flow[None]:
             if state.store.meta(_NAME + answer.grant_id) != seen:
                 yield from _read_wraps(state, identifier)
                 state.store.set_meta(_NAME + answer.grant_id, seen)
-    if state.store.stand() == stood:
-        state.store.set_meta(_NAME, b"")
+    state.store.release(_NAME, marked)
 
 
 def _counts(state: VaultState, live: AbstractSet[str]) -> Flow[list[_CountAnswer]]:
