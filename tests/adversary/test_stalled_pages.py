@@ -185,3 +185,27 @@ def test_a_record_that_came_behind_the_new_wraps_goes_with_the_keys_of_before(
     assert [memory.content for memory in owner.vault.list()] == ["stays"]
     owner.vault.sync()
     assert {memory.content for memory in owner.vault.list()} == {"stays", "late"}
+
+
+@pytest.mark.attack(57)
+def test_a_page_that_is_kept_while_new_keys_are_leaves_nothing_under_those_of_before(
+    world: World,
+) -> None:
+    """It came when what lies here was looked through, and goes; the next sync fetches it again."""
+    owner, other, made = _three(world)
+    other.sync()
+    late, store = UUID(made[0].id).bytes, other._state.store
+    (record,) = [row for row in store.records_under(OLD_KEK) if row.memory_id == late]
+    staged = keychange._staged
+
+    def behind(state: Any, wraps: Any) -> list[StoredRecord]:
+        store.take_away([record])
+        rows = staged(state, wraps)
+        store.put_records([record], store.stand())
+        return rows
+
+    with patch.object(keychange, "_staged", behind):
+        change(owner.vault)
+    assert OLD_KEK not in _lying(owner.vault, "kek")
+    owner.vault.sync()
+    assert len(owner.vault.list()) == 3

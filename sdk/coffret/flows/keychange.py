@@ -313,7 +313,7 @@ def _keep(state: VaultState, made: NewKeys, sent: Sent, wraps: Wraps) -> None:
     """
     if state.is_locked:
         raise LockedError(hint=LOG_IN_AGAIN)
-    card, at = state.account.card, sent.append.base
+    card, at, before = state.account.card, sent.append.base, _kek(state.account)
     reign = Reign(card, at, made.succession, made.signature)
     account = msgspec.structs.replace(made.account, earlier=(*state.account.earlier, reign))
     # Another process of this device may have noted down a change while the server was asked.
@@ -330,6 +330,8 @@ def _keep(state: VaultState, made: NewKeys, sent: Sent, wraps: Wraps) -> None:
     except StoreMovedError:
         raise KeysChangedError(hint=LOG_IN_AGAIN) from None
     state.adopt(account, made.keys)
+    # A page that another process kept while this was made ready; from now on it keeps none.
+    state.store.take_away(state.store.records_under(before))
     state.leave_keys_of_before()
     state.know(made.kit.secret_key)
 
