@@ -16,7 +16,6 @@ from harness.stops import nothing_put_back
 if TYPE_CHECKING:
     from cli_harness import Cli
     from coffret.flows.http import Flow
-    from coffret.flows.state import VaultState
 
 
 def test_init_again_goes_on_after_a_lost_answer(cli: Cli, url: str) -> None:

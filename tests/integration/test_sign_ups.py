@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from coffret.flows.state import VaultState
     from harness.world import World
 
 pytestmark = pytest.mark.usefixtures("one_try")
