@@ -164,7 +164,8 @@ class Columns:
         """The columns that ``parts()`` took apart; the caller has checked that lengths agree."""
         columns = cls()
         columns.facets = facets
-        columns._ids = [key.tobytes() for key in parts.ids]
+        keys = parts.ids.tobytes()
+        columns._ids = [keys[at : at + 16] for at in range(0, len(keys), 16)]
         alive = parts.alive.tolist()
         columns.row_of = {key: row for row, key in enumerate(columns._ids) if alive[row]}
         columns._alive.replace(parts.alive)

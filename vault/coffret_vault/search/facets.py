@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -27,7 +28,15 @@ class Facets:
     def __init__(self) -> None:
         """Start empty."""
         self._postings: dict[Facet, Postings] = {}
-        self._facets_of: dict[int, tuple[Facet, ...]] = {}
+
+    @cached_property
+    def _facets_of(self) -> dict[int, tuple[Facet, ...]]:
+        """The values of each row; of a restored index not made before something changes."""
+        having: dict[int, list[Facet]] = {}
+        for facet, postings in self._postings.items():
+            for row in postings.rows.tolist():
+                having.setdefault(row, []).append(facet)
+        return {row: tuple(of_row) for row, of_row in having.items()}
 
     def add(self, row: int, document: Document) -> None:
         """Take the values of ``document`` for ``row``, higher than every row so far."""
@@ -71,9 +80,10 @@ class Facets:
 
     def compact(self, new_row: npt.NDArray[np.int64]) -> None:
         """Renumber the rows; see ``LexicalIndex.compact``."""
+        facets_of = self._facets_of
         for postings in self._postings.values():
             postings.renumber(new_row)
-        self._facets_of = {int(new_row[row]): facets for row, facets in self._facets_of.items()}
+        self._facets_of = {int(new_row[row]): facets for row, facets in facets_of.items()}
 
     def parts(self) -> dict[Facet, npt.NDArray[np.uint32]]:
         """The rows of every value."""
@@ -83,13 +93,9 @@ class Facets:
     def from_parts(cls, parts: Mapping[Facet, npt.NDArray[np.uint32]]) -> Facets:
         """The facets that ``parts()`` took apart."""
         facets = cls()
-        having: dict[int, list[Facet]] = {}
         for facet, rows in parts.items():
             ones = np.ones(len(rows), np.uint16)
             facets._postings[facet] = Postings(rows.tobytes(), ones.tobytes())
-            for row in rows.tolist():
-                having.setdefault(row, []).append(facet)
-        facets._facets_of = {row: tuple(of_row) for row, of_row in having.items()}
         return facets
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from coffret_vault.search.growing import Growing, Scalar
-from coffret_vault.search.postings import Postings
+from coffret_vault.search.postings import PostingLists
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -45,7 +45,7 @@ class LexicalIndex:
         """Start without rows."""
         self._numbers: dict[str, int] = {}
         self._names: list[str] = []
-        self._postings: list[Postings] = []
+        self._postings = PostingLists()
         self._unused: list[int] = []
         self._live = 0
         self._restored: _Restored | None = None
@@ -141,10 +141,7 @@ class LexicalIndex:
         index = cls()
         ends = np.cumsum(parts.sizes, dtype=np.int64)
         rows, counts = memoryview(parts.rows.tobytes()), memoryview(parts.counts.tobytes())
-        start = 0
-        for end in ends.tolist():
-            index._postings.append(Postings(rows[4 * start : 4 * end], counts[2 * start : 2 * end]))
-            start = end
+        index._postings = PostingLists(rows, counts, tuple(ends.tolist()))
         index._names = list(parts.terms)
         index._numbers = {name: number for number, name in enumerate(index._names)}
         index._lengths.replace(parts.lengths)
@@ -158,7 +155,7 @@ class LexicalIndex:
             number = self._unused.pop() if self._unused else len(self._names)
             if number == len(self._names):
                 self._names.append(term)
-                self._postings.append(Postings())
+                self._postings.append()
             self._names[number] = term
             self._numbers[term] = number
         return number

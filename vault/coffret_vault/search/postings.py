@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy.typing as npt
 
 _MOST = 0xFFFF
+_NONE = memoryview(b"")
 
 
 class Postings:
@@ -77,3 +80,44 @@ class Postings:
         if isinstance(self._counts, memoryview):
             self._counts = array("H", self._counts.tobytes())
         return self._rows, self._counts
+
+
+class PostingLists:
+    """The lists of many things, numbered 0, 1, 2, ..
+
+    Those of a snapshot are made when they are asked for: a search asks for a few of them.
+    """
+
+    def __init__(
+        self, rows: memoryview = _NONE, counts: memoryview = _NONE, ends: tuple[int, ...] = ()
+    ) -> None:
+        """Start empty, or with what :class:`Postings` takes, one list behind the other.
+
+        Args:
+            rows: of all of them.
+            counts: of all of them.
+            ends: how many rows there are up to the end of each.
+        """
+        self._rows, self._counts, self._ends = rows, counts, ends
+        self._made: dict[int, Postings] = {}
+        self._count = len(ends)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, number: int) -> Postings:
+        """The list with this number, which there must be; what changes it changes this."""
+        found = self._made.get(number)
+        if found is None:
+            start, end = self._ends[number - 1] if number else 0, self._ends[number]
+            found = Postings(self._rows[4 * start : 4 * end], self._counts[2 * start : 2 * end])
+            self._made[number] = found
+        return found
+
+    def __iter__(self) -> Iterator[Postings]:
+        return map(self.__getitem__, range(self._count))
+
+    def append(self) -> None:
+        """One more list, empty."""
+        self._made[self._count] = Postings()
+        self._count += 1
