@@ -75,7 +75,7 @@ class GraphWriter:
 
     def __init__(self) -> None:
         """Start empty."""
-        self._parts: list[bytes] = []
+        self._parts: list[bytes | memoryview] = []
         self._count = 0
 
     def tensor(self, array: Array) -> str:
@@ -83,8 +83,10 @@ class GraphWriter:
         name = self._new_name()
         dims = b"".join(_number(1, size) for size in array.shape)
         kind = _number(2, _CODES[array.dtype])
-        content = np.ascontiguousarray(array).tobytes()
-        self._parts.append(_field(5, dims + kind + _text(8, name) + _field(9, content)))
+        content = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+        head = dims + kind + _text(8, name) + _head(9, len(content))
+        # Not copied before the whole is put together: a model's tensors are tens of megabytes.
+        self._parts += (_head(5, len(head) + len(content)) + head, content)
         return name
 
     def node(self, operator: str, *inputs: str, domain: str = "", **attributes: float) -> str:
@@ -111,10 +113,10 @@ class GraphWriter:
     def model(self, given: tuple[str, int], answer: tuple[str, int]) -> bytes:
         """The model: this graph from one input to one output, each a name and how many axes."""
         ends = _field(11, _ends(*given, _INT64)) + _field(12, _ends(*answer, FLOAT))
-        graph = b"".join((*self._parts, _text(2, "graph"), ends))
+        graph = (*self._parts, _text(2, "graph"), ends)
         opsets = (_text(1, domain) + _number(2, at) for domain, at in _OPSETS.items())
         head = _number(1, _IR_VERSION) + b"".join(_field(8, opset) for opset in opsets)
-        return head + _field(7, graph)
+        return b"".join((head, _head(7, sum(map(len, graph))), *graph))
 
     def _new_name(self) -> str:
         self._count += 1
@@ -139,7 +141,12 @@ def _text(number: int, text: str) -> bytes:
 
 
 def _field(number: int, content: bytes) -> bytes:
-    return b"".join((_varint(number << 3 | _LENGTH), _varint(len(content)), content))
+    return _head(number, len(content)) + content
+
+
+def _head(number: int, length: int) -> bytes:
+    """What stands before so many bytes."""
+    return _varint(number << 3 | _LENGTH) + _varint(length)
 
 
 def _number(number: int, value: int) -> bytes:
