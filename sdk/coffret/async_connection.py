@@ -8,20 +8,15 @@ import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Protocol, cast
 
-import httpx
-
 from coffret.connection import (
     CONNECT_SECONDS,
     KEPT,
     KEPT_SECONDS,
     SILENT_SECONDS,
-    as_httpx,
-    headers_of,
     is_readable,
     not_reached,
     reached,
     trusted,
-    usable_proxy,
 )
 from coffret.http1 import Answer, WireError, WireTimeoutError
 from coffret_vault.errors import TimedOutError
@@ -30,6 +25,8 @@ if TYPE_CHECKING:
     import socket
     import ssl
     from collections.abc import AsyncIterator
+
+    import httpx
 
     from coffret.http1 import Address, Outgoing
 
@@ -66,8 +63,9 @@ def connect_async(
 ) -> AsyncConnection:
     """A connection to an origin, made when the first request goes out."""
     if given is not None or proxy is not None:
-        with usable_proxy():
-            return _Through(given or httpx.AsyncHTTPTransport(proxy=proxy))
+        from coffret.bridge import AsyncBridge  # noqa: PLC0415 - loads httpx: only for this
+
+        return AsyncBridge(proxy, given)
     return AsyncSockets(trusted(origin))
 
 
@@ -286,44 +284,3 @@ class _Received:
             self._sockets.keep(line)
         else:
             line.close()
-
-
-class _Through:
-    """A transport of httpx behind the same interface."""
-
-    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
-        self._transport = transport
-
-    async def send(self, request: Outgoing, sent: asyncio.Event | None = None) -> AsyncIncoming:
-        # A request without a body is known to be sent by its answer: httpx would say it has one.
-        said = sent if request.body else None
-        content = request.body if said is None else _pieces(request.body, said)
-        return _Given(await self._transport.handle_async_request(as_httpx(request, content)))
-
-    async def aclose(self) -> None:
-        await self._transport.aclose()
-
-
-async def _pieces(body: bytes, sent: asyncio.Event) -> AsyncIterator[bytes]:
-    """A body, and word when it was taken."""
-    yield body
-    sent.set()
-
-
-class _Given:
-    """An answer of a transport of httpx."""
-
-    def __init__(self, answer: httpx.Response) -> None:
-        self.status = answer.status_code
-        self.headers = headers_of(answer)
-        self._answer = answer
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        if self._answer.is_stream_consumed:
-            yield self._answer.content
-            return
-        async for chunk in self._answer.aiter_raw():
-            yield chunk
-
-    async def aclose(self) -> None:
-        await self._answer.aclose()

@@ -8,32 +8,30 @@ purpose: see ``coffret.transport``.
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import ssl
 import sys
 import threading
 import time
-from contextlib import contextmanager
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
-import httpx
-
-from coffret.flows.http import Response
 from coffret.http1 import (
     Answer,
     NotReachedError,
     Outgoing,
     WireError,
     WireTimeoutError,
-    add_header,
 )
 from coffret.lookups import Lookups
-from coffret_vault.errors import InputError, TimedOutError
+from coffret_vault.errors import TimedOutError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
+
+    import httpx
 
     from coffret.http1 import Address
 
@@ -45,10 +43,7 @@ KEPT = 2
 _LEAST_SECONDS = 0.05
 """For the last of a host's addresses, where those before it took all the time."""
 _AT_ONCE = 256 << 10
-_SHORT = 16 << 10
 
-ERRORS = (WireError, httpx.HTTPError)
-TIMEOUTS = (WireTimeoutError, httpx.TimeoutException)
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (ssl.SSLCertVerificationError, "its certificate is not one that this device trusts"),
     (ssl.SSLError, "it does not speak TLS as this device does"),
@@ -88,38 +83,32 @@ class Connection(Protocol):
 def connect(origin: str, proxy: str | None, given: httpx.BaseTransport | None) -> Connection:
     """A connection to an origin, made when the first request goes out."""
     if given is not None or proxy is not None:
-        return _Through(given or through(proxy))
+        from coffret.bridge import Bridge  # noqa: PLC0415 - loads httpx: only for this
+
+        return Bridge(proxy, given)
     return Sockets(trusted(origin))
 
 
-def through(proxy: str | None) -> httpx.HTTPTransport:
-    """A transport of httpx, by way of a proxy if there is one."""
-    with usable_proxy():
-        return httpx.HTTPTransport(proxy=proxy)
-
-
-@contextmanager
-def usable_proxy() -> Iterator[None]:
-    """Say of a proxy that cannot be used no more than that: its address may hold a password.
-
-    Raises:
-        InputError: it is none, or one that nothing installed here speaks to.
-    """
-    try:
-        yield
-    except (ImportError, ValueError, httpx.InvalidURL):
-        message = "the proxy that this machine's settings name cannot be used"
-        hint = "HTTPS_PROXY and ALL_PROXY look like http://host:port; SOCKS needs httpx[socks]."
-        raise InputError(message, hint=hint) from None
-
-
 def trusted(origin: str) -> ssl.SSLContext | None:
-    """What certificates are trusted, as httpx has it; reading them takes a while."""
+    """What a connection to an origin is secured by; None for one that is in the clear."""
     if not origin.startswith("https://"):
         return None
-    context = httpx.create_ssl_context()
+    context = certificates()
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+def certificates() -> ssl.SSLContext:
+    """The certificates that are trusted: those of certifi, or that this machine's settings name.
+
+    Reading them takes a while.
+    """
+    import certifi  # noqa: PLC0415 - when used
+
+    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    if file or folder:
+        return ssl.create_default_context(cafile=file or None, capath=None if file else folder)
+    return ssl.create_default_context(cafile=certifi.where())
 
 
 def _is_address(host: str) -> bool:
@@ -316,84 +305,3 @@ class _Received:
             self._sockets.keep(line)
         else:
             line.close()
-
-
-class _Through:
-    """A transport of httpx behind the same interface."""
-
-    def __init__(self, transport: httpx.BaseTransport) -> None:
-        self._transport = transport
-
-    def send(self, request: Outgoing, sent: threading.Event | None = None) -> Incoming:
-        content = request.body if sent is None else _pieces(request.body, sent)
-        return _Given(self._transport.handle_request(as_httpx(request, content)))
-
-    def close(self) -> None:
-        self._transport.close()
-
-
-def _pieces(body: bytes, sent: threading.Event) -> Iterator[bytes]:
-    """A body, and word when it was taken: whoever asks for more has sent what there was."""
-    yield body
-    sent.set()
-
-
-def as_httpx(
-    request: Outgoing, content: bytes | Iterator[bytes] | AsyncIterator[bytes]
-) -> httpx.Request:
-    """The same request as httpx has it."""
-    silent = {"read": SILENT_SECONDS, "write": SILENT_SECONDS, "pool": SILENT_SECONDS}
-    return httpx.Request(
-        request.method,
-        request.address.url(),
-        headers=request.headers,
-        content=content,
-        extensions={"timeout": {"connect": CONNECT_SECONDS, **silent}},
-    )
-
-
-def headers_of(answer: httpx.Response) -> dict[str, str]:
-    """The headers of an answer of httpx, as ours have them."""
-    found: dict[str, str] = {}
-    for name, value in answer.headers.raw:
-        add_header(found, name, value)
-    return found
-
-
-def beginning_of(answer: httpx.Response, seconds: float) -> bytes:
-    """The body of a short answer, or nothing: of one that is long or takes long, nobody waits."""
-    body, deadline = b"", time.monotonic() + seconds
-    for chunk in cast("httpx.SyncByteStream", answer.stream):
-        body += chunk
-        if len(body) > _SHORT or time.monotonic() > deadline:
-            return b""
-    return body
-
-
-def first_of(transport: httpx.BaseTransport, request: httpx.Request, seconds: float) -> Response:
-    """The answer to one request, with the beginning of its body; nothing is kept open."""
-    with transport as network:
-        answer = network.handle_request(request)
-        try:
-            body = beginning_of(answer, seconds)
-        finally:
-            answer.close()
-    return Response(answer.status_code, headers_of(answer), body)
-
-
-class _Given:
-    """An answer of a transport of httpx."""
-
-    def __init__(self, answer: httpx.Response) -> None:
-        self.status = answer.status_code
-        self.headers = headers_of(answer)
-        self._answer = answer
-
-    def __iter__(self) -> Iterator[bytes]:
-        # A transport that reads ahead, as those of tests do, has used its stream up.
-        if self._answer.is_stream_consumed:
-            return iter((self._answer.content,))
-        return self._answer.iter_raw()
-
-    def close(self) -> None:
-        self._answer.close()

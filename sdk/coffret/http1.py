@@ -7,12 +7,19 @@ nobody could tell a whole one from one that was cut.
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
+from urllib.parse import quote, urlencode
+
 import msgspec
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 HEAD_LIMIT = 64 << 10
 """Bytes of an answer, and of interim ones before it, that may come without any body in them."""
 _FINAL = 200
+_PORTS = {"http": 80, "https": 443}
+_PORT = re.compile(r":[0-9]+$")
+_IN_PATHS = "/:@!$&'()*+,;="  # what need not be quoted there: RFC 3986, 3.3
 
 
 class WireError(Exception):
@@ -40,6 +47,22 @@ class Address(msgspec.Struct, frozen=True):
     def url(self) -> str:
         """The address as one text."""
         return f"{self.scheme}://{self.authority}{self.target}"
+
+
+@lru_cache(maxsize=64)
+def address_of(origin: str, path: str, params: tuple[tuple[str, str], ...]) -> Address:
+    """Where a path of an origin is: of one in the form that ``coffret.origins.check_url`` gives."""
+    scheme, _, authority = origin.partition("://")
+    host, _, port = authority.rpartition(":") if _PORT.search(authority) else (authority, "", "")
+    target, query = quote(path, safe=_IN_PATHS), urlencode(params)
+    return Address(
+        scheme,
+        host.strip("[]"),
+        int(port or _PORTS[scheme]),
+        authority,
+        f"{target}?{query}" if query else target,
+        query.encode("ascii"),
+    )
 
 
 class Outgoing(msgspec.Struct, frozen=True):

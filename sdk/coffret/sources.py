@@ -12,9 +12,7 @@ from coffret.flows.sync import silent, sync
 from coffret.flows.waiting import settle
 from coffret.importing import Gone, ImportedFolder, carry_out, imported_before
 from coffret_vault.errors import InputError, StoreAlteredError, StoreDamagedError
-from coffret_vault.ingest.detection import SourceKind, detect, read_source
 from coffret_vault.ingest.draft import Draft
-from coffret_vault.ingest.markdown import read_file, read_folder
 from coffret_vault.ingest.names import printable_path
 from coffret_vault.ingest.spaces import PREFIX, free_namespace, gone, likeness, namespaces, renamed
 from coffret_vault.store import open_note, seal_note
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
     Judge = Callable[["Path", "Likeness"], bool]
     """Says whether the folder at a path is the one that it is somewhat like."""
     Digests = dict[str, str]
-
-_READERS = {SourceKind.FOLDER: read_folder, SourceKind.TEXT: read_file}
 
 
 class _Folder:
@@ -64,19 +60,22 @@ def read_paths(paths: Iterable[Path]) -> Sources:
     Raises:
         IngestError: one of its subclasses, if a source as a whole cannot be imported.
     """
+    from coffret_vault.ingest.detection import SourceKind, detect, read_source  # noqa: PLC0415 - all formats: when used
+    from coffret_vault.ingest.markdown import read_file, read_folder  # noqa: PLC0415 - the same
+
     folders: dict[Path, _Folder] = {}
     others: list[Imported] = []
     for path in paths:
         kind = detect(path)
-        read = _READERS.get(kind)
-        if read is None:
+        if kind not in {SourceKind.FOLDER, SourceKind.TEXT}:
             others += read_source(path)
             continue
-        whole = path.resolve()
-        place = whole if kind is SourceKind.FOLDER else whole.parent
+        whole, is_whole = path.resolve(), kind is SourceKind.FOLDER
+        place = whole if is_whole else whole.parent
         folder = folders.setdefault(place, _Folder(place))
+        read = read_folder if is_whole else read_file
         folder.items += read(path, namespace=place.name)
-        folder.is_whole |= kind is SourceKind.FOLDER
+        folder.is_whole |= is_whole
     return Sources(list(folders.values()), others)
 
 

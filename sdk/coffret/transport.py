@@ -16,19 +16,18 @@ import asyncio
 import threading
 from asyncio import sleep as sleep_async
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import partial
 from itertools import count
 from time import sleep
 from typing import TYPE_CHECKING, TypeVar
 
-import httpx
 import msgspec
 
 from coffret.async_connection import connect_async
 from coffret.bodies import Body
-from coffret.connection import ERRORS, TIMEOUTS, Incoming, connect, first_of, reason_of, through
+from coffret.connection import Incoming, certificates, connect, reason_of
 from coffret.flows.http import Request, Response, retry_after
-from coffret.http1 import Address, NotReachedError, Outgoing
+from coffret.http1 import NotReachedError, Outgoing, WireError, WireTimeoutError, address_of
 from coffret.leaving import within
 from coffret.origins import check_url, proxy_of
 from coffret.threads import in_thread, unheard
@@ -39,13 +38,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
+    import httpx
+
     from coffret.flows.http import Flow
 
 T = TypeVar("T")
 
 _TRIES = 4
 _FIRST_BACKOFF = 0.1
-_PORTS = {"http": 80, "https": 443}
 _PROBE_SECONDS = 5.0
 _ALWAYS = {"User-Agent": "coffret", "Accept-Encoding": "identity"}
 _TRY_LATER = frozenset((408, 429, 503))  # of which nothing was taken: docs/spec/7-http.md
@@ -70,33 +70,18 @@ def _backoff(request: Request, attempt: int, failure: NetworkError) -> float:
 
 
 def _failure(error: Exception, origin: str) -> NetworkError:
-    if isinstance(error, (*TIMEOUTS, TimedOutError)):
+    if isinstance(error, WireTimeoutError | TimedOutError):
         return TimedOutError(f"the server at {origin} did not answer in time")
-    unreached = isinstance(error, NotReachedError | httpx.ConnectError)
-    why = reason_of(error) if unreached else ""
+    why = reason_of(error) if isinstance(error, NotReachedError) else ""
     way = "" if proxy_of(origin) is None else " through this machine's proxy"
     message = f"the server at {origin} could not be reached{way}"
     return NetworkError(f"{message}: {why}" if why else message)
 
 
-@lru_cache(maxsize=64)
-def _address(text: str, params: tuple[tuple[str, str], ...]) -> Address:
-    """A parsed address; parsing takes httpx as long as sealing a memory takes us."""
-    parsed = httpx.URL(text, params=httpx.QueryParams(list(params))) if params else httpx.URL(text)
-    return Address(
-        parsed.scheme,
-        parsed.raw_host.decode("ascii"),
-        parsed.port or _PORTS[parsed.scheme],
-        parsed.netloc.decode("ascii"),
-        parsed.raw_path.decode("ascii"),
-        parsed.query,
-    )
-
-
 def _build(origin: str, request: Request) -> Outgoing:
     """The request as it is sent."""
     text = origin + request.base + request.path
-    address = _address(text, request.params)
+    address = address_of(origin, request.base + request.path, request.params)
     headers = {"Host": address.authority, **_ALWAYS, "Accept": request.media, **request.headers}
     if request.body:
         headers["Content-Type"] = request.media
@@ -118,12 +103,13 @@ def probe(url: str, *, transport: httpx.BaseTransport | None = None) -> Response
         NetworkError: it does not answer, or not in time: a server that drips is not waited for.
     """
     origin = check_url(url)
-    extensions = {"timeout": httpx.Timeout(_PROBE_SECONDS).as_dict()}
-    request = httpx.Request("GET", f"{origin}/readyz", headers=_ALWAYS, extensions=extensions)
-    network = transport or through(proxy_of(origin))
+    from coffret.bridge import Bridge  # noqa: PLC0415 - loads httpx: only for this
+
+    request = Outgoing("GET", address_of(origin, "/readyz", ()), _ALWAYS, b"")
+    network = Bridge(proxy_of(origin), transport)
     try:
-        return within(2 * _PROBE_SECONDS, partial(first_of, network, request, _PROBE_SECONDS))
-    except (httpx.HTTPError, TimedOutError) as error:
+        return within(2 * _PROBE_SECONDS, partial(network.ask, request, _PROBE_SECONDS))
+    except (WireError, TimedOutError) as error:
         raise _failure(error, origin) from None
 
 
@@ -142,7 +128,7 @@ class SyncDriver:
         """Talk to ``origin`` only. ``transport`` replaces the network, for tests."""
         self._origin = origin
         self._connection = connect(origin, proxy_of(origin), transport)
-        self.web: Callable[[str], Response] = Web(context=httpx.create_ssl_context)
+        self.web: Callable[[str], Response] = Web(context=certificates)
         self._pool: ThreadPoolExecutor | None = None
         self._coming: tuple[Request, Future[Incoming]] | None = None
         self._turn = threading.RLock()
@@ -260,7 +246,7 @@ class SyncDriver:
         """Send a request once, and wait until its answer begins."""
         try:
             return self._connection.send(_build(self._origin, request), sent)
-        except ERRORS as error:
+        except WireError as error:
             raise _failure(error, self._origin) from None
 
     def _read(self, answer: Incoming) -> Response:
@@ -271,7 +257,7 @@ class SyncDriver:
                     body.take(chunk)
             finally:
                 answer.close()
-        except ERRORS as error:
+        except WireError as error:
             raise _failure(error, self._origin) from None
         return body.response()
 
@@ -283,7 +269,7 @@ class AsyncDriver:
         """Talk to ``origin`` only. ``transport`` replaces the network, for tests."""
         self._origin = origin
         self._connection = connect_async(origin, proxy_of(origin), transport)
-        self.web: Callable[[str], Response] = Web(context=httpx.create_ssl_context)
+        self.web: Callable[[str], Response] = Web(context=certificates)
         self._turn = asyncio.Lock()
         self._coming: tuple[Request, asyncio.Task[Response]] | None = None
 
@@ -394,6 +380,6 @@ class AsyncDriver:
                     body.take(chunk)
             finally:
                 await answer.aclose()
-        except ERRORS as error:
+        except WireError as error:
             raise _failure(error, self._origin) from None
         return body.response()

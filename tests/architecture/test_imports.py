@@ -96,6 +96,19 @@ def test_importing_the_package_loads_nothing_heavy(package: str) -> None:
     assert not heavy & _imported(package, "package")
 
 
+def test_the_sdk_loads_what_each_command_needs_and_no_more() -> None:
+    """Search, the formats of imports, and a general HTTP client come when they are used."""
+    code = (
+        "import sys; from coffret import App, AsyncApp, AsyncVault, Vault\n"
+        "print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)  # noqa: S603 - our own interpreter
+    loaded = set(done.stdout.split())
+    assert "coffret" in loaded
+    assert not {"numpy", "markdown_it", "yaml", "httpx", "rich", "typer", "keyring"} & loaded
+
+
 def test_the_trusted_core_alone_loads_no_network() -> None:
     """With every module of the trusted core imported, no HTTP client is in the process."""
     clients = {"httpx", "requests", "urllib3", "aiohttp", "coffret", "coffret_server"}
@@ -130,7 +143,7 @@ def test_one_door_imports_an_http_library_when_it_runs() -> None:
         for path in (ROOT / room).rglob("*.py")
         if {"httpx", "httpcore", "httptools"} & _runtime_imports(path)
     }
-    doors = ("transport", "connection", "async_connection", "http1")
+    doors = ("bridge", "http1")
     assert users == {f"sdk/coffret/{name}.py" for name in doors}
 
 

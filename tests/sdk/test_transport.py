@@ -8,9 +8,12 @@ from unittest.mock import patch
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from coffret import bodies, transport
 from coffret.flows.http import Request, Response, succeed
+from coffret.http1 import address_of
 from coffret.transport import AsyncDriver, SyncDriver
 from coffret_vault.errors import FormatError, NetworkError, ServerError, TimedOutError
 
@@ -179,3 +182,35 @@ def test_requests_say_what_they_carry(run: Callable[..., Response]) -> None:
     assert sent.headers["authorization"] == "Bearer token-of-mine"
     assert sent.headers["content-type"] == sent.headers["accept"] == "application/msgpack"
     assert "token-of-mine" not in repr(request)
+
+
+_TEXT = st.text(st.characters(codec="utf-8"))
+_NO_PATH = '\x7f%?#[]|^`"<>{}\\.'  # what paths of ours have none of, and httpx reads as more
+_SEGMENT = st.text(
+    st.characters(codec="utf-8", min_codepoint=32, exclude_characters=_NO_PATH),
+)
+_ORIGINS = (
+    "http://localhost:8440",
+    "https://memory.example",
+    "https://memory.example:8443",
+    "http://[::1]",
+    "http://[::1]:81",
+    "http://127.0.0.1:8440",
+)
+
+
+@given(
+    st.sampled_from(_ORIGINS),
+    st.lists(_SEGMENT, min_size=1).map(lambda names: "/" + "/".join(names)),
+    st.dictionaries(_TEXT, _TEXT).map(lambda found: tuple(found.items())),
+)
+def test_addresses_are_written_as_a_general_client_writes_them(
+    origin: str, path: str, params: tuple[tuple[str, str], ...]
+) -> None:
+    """Whatever is asked for, where: the same host, port, target and query as httpx has."""
+    found = address_of(origin, path, params)
+    url = httpx.URL(origin + path, **({"params": dict(params)} if params else {}))
+    assert (found.scheme, found.host) == (url.scheme, url.raw_host.decode())
+    assert found.port == (url.port or {"http": 80, "https": 443}[url.scheme])
+    assert found.authority == url.netloc.decode()
+    assert (found.target, found.query) == (url.raw_path.decode(), url.query)

@@ -13,13 +13,14 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import msgspec
-from markdown_it import MarkdownIt
 
 from coffret_vault.formats.unshown import Unshown
 from coffret_vault.ingest.names import clean_line, day_in, hashtags, slug
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from markdown_it import MarkdownIt
 
 _HARD_FACTOR = 4
 """A single block may be this many times the wished size before it is torn."""
@@ -86,6 +87,8 @@ def split_sections(text: str, chars: int) -> list[Section]:
 
 @cache
 def _parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt  # noqa: PLC0415 - not before there is Markdown
+
     parser = MarkdownIt("commonmark")
     parser.core.ruler.enableOnly(["normalize", "block"])
     return parser
