@@ -16,6 +16,7 @@ import asyncio
 import threading
 from asyncio import sleep as sleep_async
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, closing
 from functools import partial
 from itertools import count
 from time import sleep
@@ -172,6 +173,7 @@ class SyncDriver:
             result: T = stop.value
             return result
         finally:
+            self._leave()  # the next flow is not to be answered what the server said before it
             flow.close()  # one that is left halfway puts back what it holds now, not some day
 
     def _answer(self, request: Request) -> Response:
@@ -196,8 +198,7 @@ class SyncDriver:
         return response
 
     def _threads(self) -> ThreadPoolExecutor:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(1, "coffret-ahead")
+        self._pool = self._pool or ThreadPoolExecutor(1, "coffret-ahead")
         return self._pool
 
     def _arrived(self, request: Request, coming: Future[Incoming]) -> Response:
@@ -251,12 +252,10 @@ class SyncDriver:
 
     def _read(self, answer: Incoming) -> Response:
         try:
-            try:
+            with closing(answer):
                 body = Body(answer)
                 for chunk in answer:
                     body.take(chunk)
-            finally:
-                answer.close()
         except WireError as error:
             raise _failure(error, self._origin) from None
         return body.response()
@@ -275,8 +274,7 @@ class AsyncDriver:
 
     async def close(self) -> None:
         """Close the connection."""
-        if self._coming is not None:
-            self._coming[1].cancel()
+        self._leave()
         await self._connection.aclose()
 
     async def begin(self, flow: Flow[T]) -> T:
@@ -311,6 +309,7 @@ class AsyncDriver:
             result: T = stop.value
             return result
         finally:
+            self._leave()  # the next flow is not to be answered what the server said before it
             flow.close()  # one that is left halfway puts back what it holds now, not some day
 
     async def _answer(self, request: Request) -> Response:
@@ -323,18 +322,23 @@ class AsyncDriver:
         if request.aside is not None:
             await in_thread(request.aside)
             return _NOTHING
-        coming, self._coming = self._coming, None
+        coming = self._coming
         if coming is not None and coming[0] == msgspec.structs.replace(request, ahead=None):
+            self._coming = None
             response = await coming[1]
         else:
-            if coming is not None:
-                coming[1].cancel()
+            self._leave()
             response = await self._both(request)
         if request.ahead is not None:
             task, sent = self._begun(request.ahead)
             self._coming = request.ahead, task
             await sent.wait()  # the flow works next, and keeps the loop from sending anything
         return response
+
+    def _leave(self) -> None:
+        coming, self._coming = self._coming, None
+        if coming is not None:
+            coming[1].cancel()
 
     def _begun(self, request: Request) -> tuple[asyncio.Task[Response], asyncio.Event]:
         """Begin to send a request; and what tells when it is sent, or failed."""
@@ -353,9 +357,8 @@ class AsyncDriver:
             await sent.wait()
             request.meanwhile()
             return await task
-        except BaseException:
-            task.cancel()
-            raise
+        finally:
+            task.cancel()  # if it is not done
 
     async def _send(self, request: Request, sent: asyncio.Event | None = None) -> Response:
         for attempt in count():
@@ -374,12 +377,10 @@ class AsyncDriver:
     async def _once(self, request: Request, sent: asyncio.Event | None) -> Response:
         try:
             answer = await self._connection.send(_build(self._origin, request), sent)
-            try:
+            async with aclosing(answer):
                 body = Body(answer)
                 async for chunk in answer:
                     body.take(chunk)
-            finally:
-                await answer.aclose()
         except WireError as error:
             raise _failure(error, self._origin) from None
         return body.response()

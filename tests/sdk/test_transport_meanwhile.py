@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -15,7 +16,8 @@ from coffret import bodies, transport
 from coffret.flows.http import Request, Response
 from coffret.transport import AsyncDriver, SyncDriver
 from coffret_vault.errors import FormatError, NetworkError
-from harness.listening import OK, Listener, listening
+from harness import listening
+from harness.listening import OK, Listener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -189,7 +191,7 @@ def test_what_is_asked_ahead_is_under_way_while_the_flow_works(run: Callable[...
         response: Response = yield Request("GET", "/2")
         return response.body
 
-    with listening(Told(OK)) as port:
+    with listening.listening(Told(OK)) as port:
         assert run(None, steps(), f"http://127.0.0.1:{port}") == b"ok"
 
 
@@ -223,6 +225,61 @@ def test_what_was_asked_ahead_is_refused_as_any_answer(run: Callable[..., Any]) 
     network = Network(answer(b"one"), answer(b"x" * 11))
     with patch.object(bodies, "MAX_ANSWER", 10), pytest.raises(FormatError):
         run(network, ahead())
+
+
+@pytest.mark.parametrize("run_all", [listening.run_sync, listening.run_async])
+def test_what_was_asked_ahead_for_one_flow_answers_no_other(run_all: Callable[..., Any]) -> None:
+    """A flow that ended early leaves nothing: the next one hears what the server says by then."""
+    asked = threading.Event()
+
+    class Counting(Listener):
+        async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with suppress(asyncio.IncompleteReadError, ConnectionError):
+                while head := await reader.readuntil(b"\r\n\r\n"):
+                    self.reads.append(head)
+                    seconds = sum(b"/2 " in one for one in self.reads)
+                    writer.write(OK.replace(b"ok", b"%02d" % seconds))
+                    if seconds:
+                        asked.set()
+            writer.close()
+
+    def leaves() -> Flow[None]:
+        yield Request("GET", "/1", ahead=Request("GET", "/2"))
+        assert asked.wait(30)
+
+    def asks() -> Flow[Response]:
+        return (yield Request("GET", "/2"))
+
+    with listening.listening(Counting(OK)) as port:
+        _, found = run_all(f"http://127.0.0.1:{port}", leaves(), asks())
+    assert found.body == b"02"
+
+
+def test_who_is_cancelled_leaves_nothing_that_was_asked_ahead() -> None:
+    """What was to be fetched for a flow ends with it, though the network took it and is silent."""
+
+    class Silent(Network):
+        asked = asyncio.Event()
+
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if request.url.path.endswith("/2"):
+                self.asked.set()
+                await asyncio.Event().wait()
+            return await super().handle_async_request(request)
+
+    async def main() -> set[asyncio.Task[Any]]:
+        network = Silent(answer(b"one"))
+        driver = AsyncDriver(ORIGIN, transport=network)
+        going = asyncio.create_task(driver.run(ahead()))
+        await network.asked.wait()
+        going.cancel()
+        await asyncio.wait([going])
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        pending = (await asyncio.wait(left, timeout=10))[1] if left else set()
+        await driver.close()
+        return pending
+
+    assert not asyncio.run(main())
 
 
 def test_what_nobody_wants_any_more_is_let_go() -> None:
