@@ -6,6 +6,7 @@ It is a cache of what is embedded: whatever becomes of it, it can be made again 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
@@ -219,12 +220,14 @@ def default_embedder() -> Embedder:
 def _load_ahead(embedder: Embedder) -> None:
     """Begin to load a model that can be loaded, while this thread reads the index.
 
-    If it fails, so will the search that needs it, which says why.
+    If it fails, so will the search that needs it, which says why. Where the program ends, or has as
+    many threads as it may, the search loads it by itself.
     """
     load = getattr(embedder, "load", None)
     if callable(load):
         pool = ThreadPoolExecutor(1, "coffret-model")
-        pool.submit(load)
+        with suppress(RuntimeError):
+            pool.submit(load)
         pool.shutdown(wait=False)
 
 

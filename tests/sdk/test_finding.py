@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import pytest
 
@@ -105,6 +105,19 @@ def test_what_cannot_be_asked_costs_no_embedding(world: World, question: str) ->
     with pytest.raises(InputError):
         owner.vault.search("figs", limit=0)
     assert not embedder.texts
+
+
+def test_a_search_loads_its_model_where_no_thread_is_to_be_had(world: World) -> None:
+    """A program that ends, or has as many threads as it may, still finds what it looks for."""
+    owner, model = world.owner(), HashingEmbedder()
+    model.load = lambda: None  # type: ignore[attr-defined]
+    owner.vault.remember("figs")
+    finder = Finder(owner.vault._state, owner.vault.folder / "another.index", lambda: model)
+    pool = Mock()
+    pool.submit.side_effect = RuntimeError
+    with patch("coffret.keptindex.ThreadPoolExecutor", return_value=pool):
+        assert len(finder.find("figs", Search(), lambda *_: None)) == 1
+    assert pool.submit.called
 
 
 def test_a_search_by_words_waits_for_no_meaning(world: World) -> None:

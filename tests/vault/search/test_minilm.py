@@ -2,7 +2,11 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Thread
+from types import FunctionType
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -35,6 +39,18 @@ def test_vectors_are_unit_rows_in_the_order_of_the_texts(embedder: MiniLmEmbedde
     for number in (0, 6, 39):
         assert (together[number] == embedder.embed_query(texts[number])).all()
     assert (together == MiniLmEmbedder(threads=4).embed_documents(texts)).all()
+
+
+@pytest.mark.parametrize("failing", [ThreadPoolExecutor.submit, Thread.start])
+def test_texts_are_embedded_where_no_thread_is_to_be_had(
+    embedder: MiniLmEmbedder, failing: FunctionType
+) -> None:
+    """A program that ends, or has as many threads as it may, still finds what it looks for."""
+    texts = [f"note number {n}" for n in range(3)]
+    of = f"{failing.__module__}.{failing.__qualname__}"
+    with patch(of, side_effect=RuntimeError):
+        alone = MiniLmEmbedder(threads=2).embed_documents(texts)
+    assert (alone == embedder.embed_documents(texts)).all()
 
 
 def test_nothing_gives_no_rows_and_empty_text_gives_one(embedder: MiniLmEmbedder) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -71,18 +72,20 @@ class MiniLmEmbedder:
         self.load()
         assert self._tokenizer is not None  # noqa: S101 - load() has just made it; for type checkers
         encoded = [self._tokenizer.encode(text, limit=LONGEST) for text in texts]
-        if len(encoded) < 2 or self._threads < 2:  # noqa: PLR2004 - no use for a second thread
-            vectors = list(map(self._run, encoded))
-        else:
-            with ThreadPoolExecutor(self._threads, "coffret-embed") as pool:
-                vectors = list(pool.map(self._run, encoded))
-        rows = np.reshape(vectors, (len(encoded), self.dimension))
+        rows = np.reshape(self._run_all(encoded), (len(encoded), self.dimension))
         return unit_vectors(rows, count=len(encoded), dimension=self.dimension)
 
     def embed_query(self, text: str) -> Vectors:
         """See ``Embedder``. This model embeds questions as it embeds everything else."""
         vector: Vectors = self.embed_documents([text])[0]
         return vector
+
+    def _run_all(self, encoded: Sequence[Sequence[int]]) -> list[Vectors]:
+        if len(encoded) > 1 and self._threads > 1:
+            # No thread is to be had where the program ends, or has as many as it may.
+            with suppress(RuntimeError), ThreadPoolExecutor(self._threads, "coffret-embed") as pool:
+                return list(pool.map(self._run, encoded))
+        return list(map(self._run, encoded))
 
     def _run(self, pieces: Sequence[int]) -> Vectors:
         vector: Vectors = self._session.run(None, {PIECES: np.array([pieces], np.int64)})[0][0]
