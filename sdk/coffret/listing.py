@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from coffret.arguments import listing_of, search_of
 from coffret.flows.keys import open_memory
 from coffret.flows.spoilt import spoilt
+from coffret.flows.waiting import new_that_wait
 from coffret_vault.errors import FormatError, OpenError
+from coffret_vault.formats.layout import parse_id
 from coffret_vault.formats.memory import parse_header
 from coffret_vault.store import StoredRecord
 
@@ -45,6 +47,21 @@ def list_memories(state: VaultState, wanted: Mapping[str, Any]) -> list[Memory]:
     if "limit" not in wanted:
         return narrow(current_memories(state, may))
     return narrow(_first(state, may, search.passes(), search.limit))
+
+
+def waiting_memories(state: VaultState, wanted: Mapping[str, Any]) -> list[Memory]:
+    """The new memories that wait on this device and are wanted, most lately said first.
+
+    Raises:
+        StoreAlteredError: one was not noted by this vault; it is dropped.
+        TypeError, InputError, LockedError: as for :func:`list_memories`.
+    """
+    narrow = listing_of("waiting", wanted)
+    _ = state.keys
+    # Another process of this device may have sent one meanwhile, or be about to note that it has.
+    return narrow(
+        memory for memory in new_that_wait(state) if state.store.state(parse_id(memory.id)) is None
+    )
 
 
 def _first(

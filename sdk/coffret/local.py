@@ -23,7 +23,7 @@ from coffret.flows.unkept import count_unkept, forget_unkept, unkept
 from coffret.flows.waiting import all_waiting, count_waiting, take_back
 from coffret.importing import exported
 from coffret.keptindex import default_embedder
-from coffret.listing import current_memories, list_memories
+from coffret.listing import current_memories, list_memories, waiting_memories
 from coffret.undoing import imports
 from coffret_vault.formats.account import keys_hash
 from coffret_vault.formats.layout import id_text
@@ -310,6 +310,19 @@ class LocalVault:
             InputError: one of them is of another kind, out of its bounds, or blank.
         """
         return list_memories(self._state, wanted)
+
+    @_at_once
+    def waiting(self, **wanted: Unpack[Listing]) -> Sequence[Memory]:
+        """The new memories that wait on this device for the server, most lately said first.
+
+        They are in no list or search before they are in the log, and only ``unkept()`` has what
+        else waits. Arguments as for :meth:`list`.
+
+        Raises:
+            StoreAlteredError: one was not noted by this vault; it is dropped.
+            TypeError: as for :meth:`list`, and so is ``InputError``.
+        """
+        return waiting_memories(self._state, wanted)
 
     @_at_once
     def imports(self) -> Sequence[ImportInfo]:

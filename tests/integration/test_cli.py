@@ -390,4 +390,5 @@ def test_a_server_that_is_gone_is_exit_code_10_and_loses_nothing(
         cli("remember", "still here")
     assert cli("sync", "--json", code=10).error()["exit_code"] == 10
     cli("remember", "not now", code=10)
-    assert [item["content"] for item in cli("list", "--json").data()] == ["still here"]
+    listed = [(item["content"], item.get("waiting")) for item in cli("list", "--json").data()]
+    assert listed == [("not now", True), ("still here", None)]

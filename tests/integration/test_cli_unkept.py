@@ -78,6 +78,32 @@ def test_what_waits_to_be_sent_is_told(cli: Cli, url: str) -> None:
     assert "over the bridge" in cli("list").out
 
 
+def test_what_waits_is_listed_and_shown_as_that(cli: Cli, url: str) -> None:
+    """Marked in rows and in JSON, counted, and had whole by its id, until a sync has sent it."""
+    key = code_in(cli.init(url, f"listed-{uuid.uuid4().hex[:8]}"), "CF1")
+    cli("remember", "at home", "--tag", "home")
+    assert "waiting" not in cli("list", "--json").data()[0]
+    with without_network(cli.home / VAULT, key) as vault:
+        for words in ("on the train", "over the bridge"):
+            with pytest.raises(NetworkError):
+                vault.remember(words)
+    rows = [line.split("\t") for line in cli("list").out.splitlines()]
+    assert [row[3] for row in rows] == ["over the bridge", "on the train", "at home"]
+    assert [row[5] for row in rows] == ["waiting", "waiting", ""]
+    listed = cli("list", "--json").data()
+    assert [item.get("waiting", False) for item in listed] == [True, True, False]
+    assert cli("list", "--count", "--json").data() == {"count": 3}
+    assert "These are 2 of 3" in cli("list", "--limit", "2").err
+    assert [row.count("\t") for row in cli("list", "--tag", "home").out.splitlines()] == [4]
+    waits = listed[0]["id"]
+    shown = cli("show", waits[-8:]).out
+    assert ("over the bridge" in shown, "Waits:" in shown, "Server sees" in shown) == (1, 1, 0)
+    assert cli("show", waits, "--json").data()["waiting"] is True
+    cli("forget", waits[-8:], "--yes")  # it is sent first, as whatever waits
+    assert [item["content"] for item in cli("list", "--json").data()] == ["on the train", "at home"]
+    assert not any("waiting" in item for item in cli("list", "--json").data())
+
+
 def test_what_was_given_up_is_told_and_shown(owner: Cli) -> None:
     """The command that gives it up says so; status and doctor go on; its words can be had."""
     ran = owner("remember", "next")

@@ -153,7 +153,7 @@ class Desk:
         return vault
 
     def tell_waiting(self, vault: Vault) -> None:
-        """Say what is not among the memories that are shown: it waits for the server."""
+        """Say that changes wait for the server: not all that they do is among what is shown."""
         if waiting := vault.status().unsent:
             self.out.note(f"{changes(waiting)} not at the server yet: coffret unkept shows what.")
 

@@ -12,7 +12,7 @@ from coffret.cli.writing import plain
 from coffret.sharing import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from coffret.finding import Found
@@ -95,24 +95,28 @@ def snippet(text: str, most: int = _SNIPPET) -> str:
     return words if len(words) <= most else words[: most - 1].rstrip() + "…"
 
 
-def memory_rows(memories: Iterable[Memory]) -> Iterator[tuple[str, ...]]:
-    """Id, time, type, title and tags."""
+def memory_rows(
+    memories: Iterable[Memory], waits: Collection[str] | None = None
+) -> Iterator[tuple[str, ...]]:
+    """Id, time, type, title and tags; and where ids of what waits are given, whether it does."""
     for memory in memories:
+        state = () if waits is None else ("waiting" if memory.id in waits else "",)
         yield (
             short(memory.id),
             day(memory.updated),
             memory.type,
             name_of(memory),
             ", ".join(memory.tags),
+            *state,
         )
 
 
-def memory_head(memory: Memory) -> Iterator[tuple[str, str]]:
+def memory_head(memory: Memory, *, waits: bool = False) -> Iterator[tuple[str, str]]:
     """Everything about a memory but its content, named; each in one line."""
-    return ((name, one_line(value)) for name, value in _head(memory))
+    return ((name, one_line(value)) for name, value in _head(memory, waits=waits))
 
 
-def _head(memory: Memory) -> Iterator[tuple[str, str]]:
+def _head(memory: Memory, *, waits: bool) -> Iterator[tuple[str, str]]:
     yield "Id", memory.id
     yield "Title", memory.title
     yield "Type", memory.type
@@ -133,7 +137,10 @@ def _head(memory: Memory) -> Iterator[tuple[str, str]]:
         yield "Valid", " ".join(f"{word} {day(at)}" for word, at in ends if at)
     yield "Changed", f"{day(memory.updated)}, version {memory.version}"
     yield "Review", memory.review.status
-    yield "Server sees", "sizes and times" if memory.sealed else "title, tags, importance"
+    if waits:
+        yield "Waits", "on this device, for the server: coffret unkept shows it too"
+    else:
+        yield "Server sees", "sizes and times" if memory.sealed else "title, tags, importance"
 
 
 def _said(item: tuple[str, object]) -> str:

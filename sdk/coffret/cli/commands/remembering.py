@@ -1,4 +1,4 @@
-"""Write, list, show, change and forget memories."""
+"""Write, change and forget memories."""
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,17 +9,11 @@ from coffret.cli.commands.versions import as_it_was, fields_again
 from coffret.cli.desk import Desk, desk_of
 from coffret.cli.editing import edited, given_back
 from coffret.cli.options import (
-    AllTags,
-    AnyTags,
-    Authors,
     Confidence,
     Content,
-    From,
     Importance,
     Json,
     Labels,
-    Least,
-    Limit,
     MemoryId,
     Metadata,
     NewId,
@@ -27,31 +21,25 @@ from coffret.cli.options import (
     OtherMetadata,
     OtherTags,
     Sealed,
-    Since,
     Source,
     Summary,
     Tags,
     Title,
     Type,
-    Types,
-    Until,
     ValidFrom,
     ValidUntil,
-    WithLabels,
-    WithMetadata,
     Yes,
     happened,
     labels_of,
     moment,
-    narrowed,
 )
-from coffret.cli.showing import memory_head, memory_rows, one_line
+from coffret.cli.showing import one_line
 from coffret.flows.same import chosen_id
 from coffret_vault.errors import CoffretError, InputError, NetworkError, NotFoundError, ServerError
 from coffret_vault.records.memory import PENDING, REJECTED, Fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from coffret.local import VaultSettings
     from coffret.vault import Vault
@@ -172,88 +160,6 @@ _GOES_FIRST = (
     "No change is taken behind what waits on this device, and none was read: coffret unkept shows "
     "what it is."
 )
-_ANY: tuple[object, ...] = (None, (), {})
-"""What narrows nothing."""
-
-
-def list_memories(  # noqa: PLR0913 - each option is an argument
-    context: typer.Context,
-    *,
-    tag: AllTags = None,
-    any_tag: AnyTags = None,
-    kind: Types = None,
-    author: Authors = None,
-    label: WithLabels = None,
-    metadata: WithMetadata = None,
-    importance: Least = None,
-    since: Since = None,
-    until: Until = None,
-    source: From = None,
-    limit: Limit = 50,
-    count: Annotated[bool, typer.Option("--count", help="Only say how many there are.")] = False,
-    json: Json = False,
-) -> None:
-    """List memories on this device, most lately changed first."""
-    from coffret.arguments import listing_of  # noqa: PLC0415 - loads ciphers: not to show help
-
-    desk = desk_of(context, as_json=json)
-    wanted = narrowed(tag, any_tag, kind, author, label, metadata, importance, since, until, source)
-    listing_of("list", wanted)  # what is wrong is said before the passphrase is asked for
-    vault = desk.vault()
-    narrows = any(value not in _ANY for value in wanted.values())
-    if count:
-        number = len(vault.list(**wanted)) if narrows else vault.status().memories
-        desk.out.done(str(number), {"count": number})
-    elif narrows:
-        print_memories(desk, vault.list(**wanted), limit)
-    else:  # how many there are is known without opening them
-        print_memories(desk, vault.list(limit=limit), limit, vault.status().memories)
-    desk.tell_waiting(vault)
-
-
-def print_memories(
-    desk: Desk, found: "Sequence[Memory]", limit: int, among: int | None = None
-) -> None:
-    """The first of them, as a table or an array of whole memories; a remark if there are more."""
-    memories, count = found[:limit], len(found) if among is None else among
-    if desk.out.as_json:
-        desk.out.data(memories)
-    else:
-        desk.out.table(("ID", "CHANGED", "TYPE", "TITLE", "TAGS"), memory_rows(memories))
-    if len(memories) < count:
-        all_of_them = f"These are {len(memories)} of {count}; --limit {count} shows all."
-        desk.out.note(all_of_them)
-
-
-def show(
-    context: typer.Context,
-    memory: MemoryId,
-    *,
-    version: Annotated[
-        int | None,
-        typer.Option("--version", min=1, help="As it was in this one; coffret history lists them."),
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Show a memory whole, as it is or as it was."""
-    desk = desk_of(context, as_json=json)
-    if version is None:
-        vault = desk.vault()
-        print_memory(desk, vault.get(desk.memory_id(vault, memory)))
-    else:
-        vault = desk.synced()
-        print_memory(desk, as_it_was(vault, desk.memory_id(vault, memory), version))
-
-
-def print_memory(desk: Desk, memory: "Memory") -> None:
-    """A memory whole."""
-    if desk.out.as_json:
-        desk.out.data(memory)
-        return
-    for name, value in memory_head(memory):
-        desk.out.line(f"{name + ':':13}{value}")
-    desk.out.line()
-    desk.out.line(memory.content)
 
 
 def edit(  # noqa: PLR0913 - each option is an argument
@@ -344,6 +250,7 @@ def forget(
     """Delete memories with all their versions."""
     desk = desk_of(context, as_json=json)
     vault = desk.vault()
+    _send_waiting(desk, vault)  # it may be of these
     gone = [desk.memory_id(vault, text) for text in memories]
     missing = set(gone) - set(vault.memory_ids())
     if missing:
@@ -367,13 +274,3 @@ def _looked_at(vault: "Vault", identifier: str) -> tuple[str, int | None]:
     except CoffretError:
         return "", None
     return memory.title, 0 if memory.review.status in {PENDING, REJECTED} else memory.version
-
-
-def tags(context: typer.Context, *, json: Json = False) -> None:
-    """List tags, the most used first."""
-    desk = desk_of(context, as_json=json)
-    found = desk.vault().tags()
-    if desk.out.as_json:
-        desk.out.data([{"tag": tag, "memories": count} for tag, count in found.items()])
-        return
-    desk.out.table(("TAG", "MEMORIES"), ((tag, str(count)) for tag, count in found.items()))

@@ -4,13 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from coffret.cli.commands.remembering import (
-    check_content,
-    details_of,
-    print_memories,
-    print_memory,
-    read_content,
-)
+from coffret.cli.commands.listing import print_memories, print_memory
+from coffret.cli.commands.remembering import check_content, details_of, read_content
 from coffret.cli.commands.searching import print_found
 from coffret.cli.desk import Desk, desk_of
 from coffret.cli.naming import full_id
