@@ -80,6 +80,8 @@ def passes(document: Document, filters: Filters) -> bool:
         *(item in (d.metadata or ()) or d.id in f.unlisted for item in f.metadata.items()),
         *(first is None or time >= first for first, time, _ in periods),
         *(end is None or time < end for _, time, end in periods),
+        f.valid_on is None or d.valid_from is None or d.valid_from <= f.valid_on,
+        f.valid_on is None or d.valid_until is None or f.valid_on < d.valid_until,
     ]
     return all(conditions)
 

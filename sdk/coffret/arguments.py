@@ -62,6 +62,7 @@ class Listing(TypedDict, total=False):
     importance: float | None
     since: datetime | None
     until: datetime | None
+    valid_on: datetime | None
     source: str | None
     limit: int
 

@@ -79,6 +79,8 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
         importance: at least this much.
         since: created then or later.
         until: created before then.
+        valid_on: true then, as far as it says: its ``valid_from`` is not later, and its
+            ``valid_until`` is; what has neither passes.
         source: from here: a folder's name or that with a file's path in it, ``chatgpt`` or another
             kind of export, or what else a memory has as its ``source``.
         limit: at most so many hits.
@@ -97,6 +99,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     importance: float | None = None
     since: datetime | None = None
     until: datetime | None = None
+    valid_on: datetime | None = None
     source: str | None = None
     limit: int = 10
     mode: Literal["fused", "semantic", "words"] = "fused"
@@ -129,6 +132,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
             importance_min=self.importance,
             created_after=None if self.since is None else to_micros(self.since),
             created_before=None if self.until is None else to_micros(self.until),
+            valid_on=None if self.valid_on is None else to_micros(self.valid_on),
         )
 
     def glance(self) -> Callable[[Header], bool]:
@@ -170,10 +174,19 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
                 and (self.importance is None or _least(memory) >= self.importance)
                 and (since is None or created >= since)
                 and (until is None or created < until)
+                and (self.valid_on is None or _is_valid(memory, to_micros(self.valid_on)))
                 and (self.source is None or is_from(memory.source, self.source))
             )
 
         return fits
+
+
+def _is_valid(memory: Memory, moment: int) -> bool:
+    """Whether what a memory says was true at a moment, as far as it says."""
+    begins, ends = memory.valid_from, memory.valid_until
+    return (begins is None or to_micros(begins) <= moment) and (
+        ends is None or moment < to_micros(ends)
+    )
 
 
 def _least(memory: Memory) -> float:

@@ -18,6 +18,7 @@ from coffret_vault.records.metadata import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from coffret.flows.sync import Progress
     from coffret_vault.search import Document, Embedder, Mode, SearchIndex
@@ -231,6 +232,10 @@ def _load_ahead(embedder: Embedder) -> None:
         pool.shutdown(wait=False)
 
 
+def _micros(moment: datetime | None) -> int | None:
+    return None if moment is None else to_micros(moment)
+
+
 def document(memory: Memory) -> Document:
     """A memory as an index takes it."""
     from coffret_vault.search import Document  # noqa: PLC0415 - loads numpy: only to search
@@ -248,6 +253,8 @@ def document(memory: Memory) -> Document:
         author=memory.author,
         status=memory.review.status,
         importance=memory.importance,
+        valid_from=_micros(memory.valid_from),
+        valid_until=_micros(memory.valid_until),
         source=memory.source,
         labels=memory.labels,
         metadata=listed(memory.metadata),

@@ -15,16 +15,28 @@ if TYPE_CHECKING:
     from harness.world import World
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+LATER = datetime(2030, 1, 1, tzinfo=UTC)
+TICK = timedelta(microseconds=1)
 
 
 def _three(world: World) -> Access:
     """An old one, a new one, and one of the app's own, in this order by their change."""
     owner = world.owner()
     owner.vault.remember(
-        "old fig", tags=["food", "t"], type="fact", importance=0.9, created=LONG_AGO
+        "old fig",
+        tags=["food", "t"],
+        type="fact",
+        importance=0.9,
+        created=LONG_AGO,
+        valid_until=LATER,
     )
     owner.vault.remember(
-        "new fig", tags=["food"], type="goal", labels={"user": "ana"}, metadata={"year": 2026}
+        "new fig",
+        tags=["food"],
+        type="goal",
+        labels={"user": "ana"},
+        metadata={"year": 2026},
+        valid_from=LATER,
     )
     _, access = world.granted(owner, world.app(), scopes={"read", "create"})
     access.remember("own fig", tags=["t"], importance=0.2, source="a talk")
@@ -47,6 +59,10 @@ def _three(world: World) -> Access:
         ({"authors": ["owner"]}, ["new", "old"]),
         ({"since": LONG_AGO + timedelta(days=1)}, ["own", "new"]),
         ({"until": LONG_AGO + timedelta(days=1)}, ["old"]),
+        ({"valid_on": LATER - TICK}, ["own", "old"]),
+        ({"valid_on": LATER}, ["own", "new"]),
+        ({"valid_on": LATER.replace(tzinfo=None)}, ["own", "new"]),
+        ({"valid_on": datetime.max.replace(tzinfo=UTC)}, ["own", "new"]),
         ({"source": "a talk"}, ["own"]),
         ({"source": "a"}, []),
         ({"limit": 2}, ["own", "new"]),
@@ -77,6 +93,7 @@ def test_a_grant_is_listed_as_it_is_wanted(
         ({"metadata": {"year": None}}, InputError),
         ({"importance": 2}, InputError),
         ({"since": "2024-01-01"}, InputError),
+        ({"valid_on": "2024-01-01"}, InputError),
         ({"limit": -1}, InputError),
         ({"limit": None}, InputError),
         ({"limit": "ten"}, InputError),
@@ -113,3 +130,19 @@ def test_an_owner_lists_by_the_same_filters(either: World) -> None:
     assert [memory.content for memory in vault.list(until=LONG_AGO + timedelta(days=1))] == ["old"]
     assert [memory.content for memory in vault.list(limit=1, authors=["owner"])] == ["new"]
     assert [memory.content for memory in vault.list(any_tags=["a", "b"])] == ["new"]
+
+
+def test_an_owner_leaves_out_what_is_not_true_any_more_or_yet(either: World) -> None:
+    """By list, by a search by meaning and by one by words, to the microsecond."""
+    vault = either.owner().vault
+    vault.remember("fig until", valid_until=LATER)
+    vault.remember("fig from", valid_from=LATER, sealed=True)
+    vault.remember("fig always")
+    for moment, there in ((LATER - TICK, "until"), (LATER, "from")):
+        expected = {f"fig {there}", "fig always"}
+        assert {memory.content for memory in vault.list(valid_on=moment)} == expected
+        for mode in ("fused", "words"):
+            found = vault.search("fig", mode=mode, valid_on=moment)
+            assert {hit.memory.content for hit in found} == expected
+    assert len(vault.list(valid_on=LATER, limit=2)) == 2
+    assert len(vault.list(valid_on=None)) == 3

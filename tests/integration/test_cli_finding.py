@@ -81,6 +81,20 @@ def test_what_notes_say_beside_narrows_and_is_shown(owner: Cli, tmp_path: Path) 
     assert 'Metadata:    mood=happy, year=2024, people=["Mila", "Bo"]\n' in shown
 
 
+def test_what_is_no_longer_true_is_left_out(owner: Cli) -> None:
+    """A list and a search keep to what is valid on a day; one thing ends where another begins."""
+    owner("remember", "the old flat", "--valid-until", "2030-01-01")
+    owner("remember", "the new flat", "--valid-from", "2030-01-01")
+    for day, there in (("2029-12-31", "the old flat"), ("2030-01-01", "the new flat")):
+        assert [item["content"] for item in owner("list", "--valid-on", day, "--json").data()] == [
+            there
+        ]
+        hits = owner("search", "flat", "--valid-on", day, "--json").data()["hits"]
+        assert [hit["memory"]["content"] for hit in hits] == [there]
+        assert owner("list", "--valid-on", day, "--count").out == "1\n"
+    assert "day or time is written" in owner("list", "--valid-on", "soon", code=2).err
+
+
 def test_a_list_says_that_there_are_more(owner: Cli) -> None:
     """What is cut at the limit is no secret, neither to a person nor to a program."""
     for text in ("one", "two", "three"):

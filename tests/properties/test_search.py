@@ -31,6 +31,8 @@ def memories(draw: st.DrawFn) -> Document:
         author=draw(st.sampled_from(["owner", "app"])),
         status=draw(st.sampled_from(["approved", "pending_review"])),
         importance=draw(st.none() | st.floats(0, 1)),
+        valid_from=draw(st.none() | few.map(lambda n: (n - 4) * 1_000)),
+        valid_until=draw(st.none() | few.map(lambda n: (n - 4) * 1_000)),
         source=draw(st.sampled_from(["", "notes", "chat"])),
         labels=draw(st.dictionaries(st.sampled_from("xy"), st.sampled_from("12"), max_size=2)),
         metadata=draw(st.none() | st.frozensets(st.tuples(*map(st.sampled_from, ("xy", "12"))))),
@@ -58,6 +60,9 @@ filters = st.builds(
     created_before=bound,
     updated_after=bound,
     updated_before=bound,
+    valid_on=st.none()
+    | few.map(lambda n: (n - 4) * 1_000)
+    | st.sampled_from([-(1 << 70), 1 << 70]),
 )
 
 

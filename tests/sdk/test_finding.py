@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock, patch
 
@@ -91,6 +92,24 @@ def test_an_index_that_was_interrupted_between_two_tables_is_let_go(world: World
     owner.vault.remember("three figs")
     found = finder.find("two", Search(mode="words"), lambda *_: None)
     assert [hit.memory.content for hit in found] == ["two figs"]
+
+
+def test_an_index_of_another_version_is_made_again(world: World) -> None:
+    """What a Coffret of before kept is no error: all is embedded anew, and saved as it is now."""
+    owner = world.owner()
+    path = owner.vault.folder / "another.index"
+    owner.vault.remember("one fig", valid_until=datetime(2020, 1, 1, tzinfo=UTC))
+    owner.vault.remember("two figs")
+    state, again = owner.vault._state, HashingEmbedder()
+    now = Search(valid_on=datetime.now(UTC))
+    with patch("coffret_vault.search.snapshot._VERSION", (3, 1, 1)):
+        Finder(state, path, HashingEmbedder).find("fig", Search(), lambda *_: None)
+    found = Finder(state, path, lambda: again).find("fig", now, lambda *_: None)
+    assert [hit.memory.content for hit in found] == ["two figs"]
+    assert len(again.texts) == 3
+    again.texts.clear()
+    found = Finder(state, path, lambda: again).find("fig", now, lambda *_: None)
+    assert ([hit.memory.content for hit in found], again.texts) == (["two figs"], ["fig"])
 
 
 @pytest.mark.parametrize("question", ["", "  ", None, 7])

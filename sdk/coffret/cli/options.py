@@ -90,6 +90,13 @@ Until = Annotated[str | None, typer.Option("--until", help="Created before this 
 AllTags = Annotated[list[str] | None, typer.Option("--tag", "-t", help="With all of these.")]
 Least = Annotated[float | None, typer.Option("--importance", help="Of at least this, 0 to 1.")]
 Since = Annotated[str | None, typer.Option("--since", help="Created from this day or time on.")]
+ValidOn = Annotated[
+    str | None,
+    typer.Option(
+        "--valid-on",
+        help="True on this day (as it begins, in UTC) or at this time, as far as they say.",
+    ),
+]
 From = Annotated[
     str | None,
     typer.Option("--source", help="From here: a folder, a file in it, chatgpt, …"),
@@ -210,6 +217,7 @@ def narrowed(  # noqa: PLR0913, PLR0917 - each is an option, in the order in whi
     since: str | None,
     until: str | None,
     source: str | None,
+    valid_on: str | None,
 ) -> dict[str, Any]:
     """The options that narrow a list or a search, as ``Listing`` has them.
 
@@ -227,4 +235,5 @@ def narrowed(  # noqa: PLR0913, PLR0917 - each is an option, in the order in whi
         "since": moment(since),
         "until": moment(until),
         "source": source,
+        "valid_on": moment(valid_on),
     }

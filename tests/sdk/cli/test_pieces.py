@@ -223,8 +223,8 @@ def test_places_are_the_platforms_or_below_a_home(tmp_path: Path) -> None:
 
 def test_each_option_narrows_by_its_own_name() -> None:
     """None is taken for another, and what was not said narrows nothing."""
-    days = "2026-01-01", "2026-01-02"
-    wanted = narrowed(["t"], ["u"], ["fact"], ["owner"], ["a=b"], ["m=n=o"], 0.5, *days, "notes")
+    days, last = ("2026-01-01", "2026-01-02"), ("notes", "2026-01-03")
+    wanted = narrowed(["t"], ["u"], ["fact"], ["owner"], ["a=b"], ["m=n=o"], 0.5, *days, *last)
     assert wanted == {
         "tags": ["t"],
         "any_tags": ["u"],
@@ -236,8 +236,9 @@ def test_each_option_narrows_by_its_own_name() -> None:
         "since": NOW,
         "until": NOW + timedelta(days=1),
         "source": "notes",
+        "valid_on": NOW + timedelta(days=2),
     }
-    assert search_of(narrowed(*[None] * 10)) == Search()
+    assert search_of(narrowed(*[None] * 11)) == Search()
 
 
 def test_a_home_that_nobody_has_is_an_error(tmp_path: Path) -> None:

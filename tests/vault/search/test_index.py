@@ -159,6 +159,14 @@ def test_adjoining_periods_share_no_memory(index: SearchIndex) -> None:
     assert {hit.id for hit in late} == {key(n) for n in (3, 4, 5)}
 
 
+@pytest.mark.parametrize("moment", [-(1 << 70), 0, 1 << 63, 1 << 70])
+def test_what_says_no_end_is_valid_at_every_moment(index: SearchIndex, moment: int) -> None:
+    """Also beyond what 64 bits hold; what says one is up to it, and not at it."""
+    index.put([memory(1, "x"), memory(2, "x", valid_from=0), memory(3, "x", valid_until=0)])
+    found = {hit.id for hit in index.search("x", filters=Filters(valid_on=moment))}
+    assert found == {key(1), key(3) if moment < 0 else key(2)}
+
+
 @pytest.mark.parametrize("number", [2**64 - 1, 2**63, 0])
 def test_times_and_versions_of_any_size_are_taken(index: SearchIndex, number: int) -> None:
     """An app may have signed any 64-bit number: the memory is indexed all the same."""

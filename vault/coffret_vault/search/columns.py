@@ -28,6 +28,8 @@ class ColumnParts(NamedTuple):
     created: npt.NDArray[np.int64]
     updated: npt.NDArray[np.int64]
     importance: npt.NDArray[np.float64]
+    valid_from: npt.NDArray[np.int64]
+    valid_until: npt.NDArray[np.int64]
 
 
 class Columns:
@@ -43,6 +45,8 @@ class Columns:
         self._created = Growing(np.int64)
         self._updated = Growing(np.int64)
         self._importance = Growing(np.float64)
+        self._valid_from = Growing(np.int64)
+        self._valid_until = Growing(np.int64)
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -72,6 +76,9 @@ class Columns:
         self._created.append(_clamped(document.created))
         self._updated.append(_clamped(document.updated))
         self._importance.append(np.nan if document.importance is None else document.importance)
+        # What has no such end has one beyond every moment that is asked for.
+        self._valid_from.append(_clamped(document.valid_from, _TIMES.min))
+        self._valid_until.append(_clamped(document.valid_until, _TIMES.max))
         return row
 
     def remove(self, key: bytes) -> int | None:
@@ -84,7 +91,8 @@ class Columns:
         self._alive.view[row] = False
         self._importance.view[row] = np.nan
         self._versions.view[row] = 0
-        self._created.view[row] = self._updated.view[row] = 0
+        for times in self._times():
+            times.view[row] = 0
         return row
 
     def allowed(self, filters: Filters | None) -> Mask:
@@ -126,6 +134,10 @@ class Columns:
             yield self._importance.view >= filters.importance_min
         if filters.importance_max is not None:
             yield self._importance.view <= filters.importance_max
+        if filters.valid_on is not None:
+            moment = min(_clamped(filters.valid_on), _TIMES.max - 1)
+            yield self._valid_from.view <= moment
+            yield self._valid_until.view > moment
         periods = (
             (self._created.view, filters.created_after, filters.created_before),
             (self._updated.view, filters.updated_after, filters.updated_before),
@@ -136,6 +148,9 @@ class Columns:
             if end is not None:
                 yield times < end
 
+    def _times(self) -> tuple[Growing[np.int64], ...]:
+        return self._created, self._updated, self._valid_from, self._valid_until
+
     def compact(self, new_row: npt.NDArray[np.int64]) -> None:
         """Drop the emptied rows and renumber; see ``LexicalIndex.compact``."""
         keep = self._alive.view.copy()
@@ -143,7 +158,7 @@ class Columns:
         self._ids = [key for key, kept in zip(self._ids, keep.tolist(), strict=True) if kept]
         self.row_of = {key: row for row, key in enumerate(self._ids)}
         self._versions.replace(self._versions.view[keep])
-        for column in (self._created, self._updated):
+        for column in self._times():
             column.replace(column.view[keep])
         self._importance.replace(self._importance.view[keep])
         self._alive.replace(keep[keep])
@@ -157,6 +172,8 @@ class Columns:
             created=self._created.view,
             updated=self._updated.view,
             importance=self._importance.view,
+            valid_from=self._valid_from.view,
+            valid_until=self._valid_until.view,
         )
 
     @classmethod
@@ -173,9 +190,13 @@ class Columns:
         columns._created.replace(parts.created)
         columns._updated.replace(parts.updated)
         columns._importance.replace(parts.importance)
+        columns._valid_from.replace(parts.valid_from)
+        columns._valid_until.replace(parts.valid_until)
         return columns
 
 
-def _clamped(time: int) -> int:
+def _clamped(time: int | None, absent: int = 0) -> int:
     """``time`` within 64 bits: an app may have signed any number, and must not break the index."""
+    if time is None:
+        return int(absent)
     return max(int(_TIMES.min), min(time, int(_TIMES.max)))

@@ -28,6 +28,8 @@ class Document(Unshown, msgspec.Struct, frozen=True, kw_only=True):
     author: str = ""
     status: str = ""
     importance: float | None = None
+    valid_from: int | None = None
+    valid_until: int | None = None
     source: str = ""
     labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     metadata: frozenset[tuple[str, str]] | None = frozenset()
@@ -39,7 +41,8 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
 
     A bound on importance leaves out memories without one. ``*_after`` includes its moment,
     ``*_before`` does not, so that adjoining periods neither overlap nor leave a gap. ``None`` asks
-    for nothing, an empty collection of allowed values allows none. ``metadata`` is for what is
+    for nothing, an empty collection of allowed values allows none. ``valid_on`` leaves out what
+    began to be true behind that moment, or had ceased to be by it. ``metadata`` is for what is
     listed of a memory; of those whose metadata is not, ``unlisted`` are the ones that have it.
     """
 
@@ -59,6 +62,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     created_before: int | None = None
     updated_after: int | None = None
     updated_before: int | None = None
+    valid_on: int | None = None
 
 
 class Hit(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,7 +26,7 @@ from coffret_vault.search.words import ANALYSIS
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-_VERSION: Final = (3, ANALYSIS, PASSAGES)
+_VERSION: Final = (4, ANALYSIS, PASSAGES)
 
 # The arrays of a snapshot: the type of each, and what its length counts.
 _ARRAYS: Final = {
@@ -36,6 +36,8 @@ _ARRAYS: Final = {
     "created": ("i8", "rows"),
     "updated": ("i8", "rows"),
     "importance": ("f8", "rows"),
+    "valid_from": ("i8", "rows"),
+    "valid_until": ("i8", "rows"),
     "passages": ("u4", "rows"),
     "lengths": ("u4", "rows"),
     "term_sizes": ("u4", "terms"),

@@ -20,6 +20,7 @@ from coffret.cli.options import (
     Since,
     Types,
     Until,
+    ValidOn,
     WithLabels,
     WithMetadata,
     narrowed,
@@ -49,6 +50,7 @@ def list_memories(  # noqa: PLR0913 - each option is an argument
     since: Since = None,
     until: Until = None,
     source: From = None,
+    valid_on: ValidOn = None,
     limit: Limit = 50,
     count: Annotated[bool, typer.Option("--count", help="Only say how many there are.")] = False,
     json: Json = False,
@@ -57,7 +59,9 @@ def list_memories(  # noqa: PLR0913 - each option is an argument
     from coffret.arguments import listing_of  # noqa: PLC0415 - loads ciphers: not to show help
 
     desk = desk_of(context, as_json=json)
-    wanted = narrowed(tag, any_tag, kind, author, label, metadata, importance, since, until, source)
+    wanted = narrowed(
+        tag, any_tag, kind, author, label, metadata, importance, since, until, source, valid_on
+    )
     listing_of("list", wanted)  # what is wrong is said before the passphrase is asked for
     vault = desk.vault()
     narrows = any(value not in _ANY for value in wanted.values())

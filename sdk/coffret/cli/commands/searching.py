@@ -21,6 +21,7 @@ from coffret.cli.options import (
     Since,
     Types,
     Until,
+    ValidOn,
     WithLabels,
     WithMetadata,
     narrowed,
@@ -65,6 +66,7 @@ def search(  # noqa: PLR0913 - each option is an argument
     since: Since = None,
     until: Until = None,
     source: From = None,
+    valid_on: ValidOn = None,
     limit: Limit = 10,
     mode: Matching = Mode.FUSED,
     min_similarity: Similar = None,
@@ -75,7 +77,9 @@ def search(  # noqa: PLR0913 - each option is an argument
     from coffret.arguments import asked  # noqa: PLC0415 - loads ciphers: not to show help
 
     desk = desk_of(context, as_json=json)
-    wanted = narrowed(tag, any_tag, kind, author, label, metadata, importance, since, until, source)
+    wanted = narrowed(
+        tag, any_tag, kind, author, label, metadata, importance, since, until, source, valid_on
+    )
     wanted |= {"limit": limit, "mode": mode.value, "min_similarity": min_similarity}
     asked(question, wanted)  # what is wrong is said before the passphrase is asked for
     steps = Steps()

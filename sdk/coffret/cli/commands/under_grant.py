@@ -38,6 +38,7 @@ from coffret.cli.options import (
     Type,
     Types,
     Until,
+    ValidOn,
     WithLabels,
     WithMetadata,
     narrowed,
@@ -83,6 +84,7 @@ def list_granted(  # noqa: PLR0913 - each option is an argument
     since: Since = None,
     until: Until = None,
     source: From = None,
+    valid_on: ValidOn = None,
     limit: Limit = 50,
     request: OfRequest = None,
     app: AppName = DEFAULT,
@@ -91,7 +93,9 @@ def list_granted(  # noqa: PLR0913 - each option is an argument
 ) -> None:
     """List what the grant covers now, most lately changed first."""
     desk = desk_of(context, as_json=json)
-    wanted = narrowed(tag, any_tag, kind, author, label, metadata, importance, since, until, source)
+    wanted = narrowed(
+        tag, any_tag, kind, author, label, metadata, importance, since, until, source, valid_on
+    )
     print_memories(desk, _access(desk, app, file, request).memories(**wanted), limit)
 
 
@@ -124,6 +128,7 @@ def search_granted(  # noqa: PLR0913 - each option is an argument
     since: Since = None,
     until: Until = None,
     source: From = None,
+    valid_on: ValidOn = None,
     limit: Limit = 10,
     mode: Matching = Mode.FUSED,
     min_similarity: Similar = None,
@@ -134,7 +139,9 @@ def search_granted(  # noqa: PLR0913 - each option is an argument
 ) -> None:
     """Search what the grant covers, on this machine."""
     desk = desk_of(context, as_json=json)
-    wanted = narrowed(tag, any_tag, kind, author, label, metadata, importance, since, until, source)
+    wanted = narrowed(
+        tag, any_tag, kind, author, label, metadata, importance, since, until, source, valid_on
+    )
     access = _access(desk, app, file, request)
     with desk.out.progress() as progress:
         found = access.search(
