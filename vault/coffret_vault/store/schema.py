@@ -219,14 +219,23 @@ class mapped:  # noqa: N801 - used as the function that it could be
 
 
 _WRITABLE = "see that the vault's folder is there and may be written to; a copy of it will do"
+_WHEN_DONE = "try again when that is done"
+_AGAIN = "and do the same again; an import goes on where it stopped"
+_ROOM = f"make room on it, {_AGAIN}"
+_DISK = f"it may be over a quota, or failing: see what it is, {_AGAIN}"
+_FULL = frozenset(("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"))
+"""The second of a disk that is full before the store is opened, if only to be read: the file that
+connections share has no room."""
 
 
 def _operational(error: sqlite3.OperationalError) -> StoreError:
     name = getattr(error, "sqlite_errorname", "")
-    if name == "SQLITE_FULL":
-        return StoreFullError()
+    if name in _FULL:
+        return StoreFullError(hint=_ROOM)
+    if name.startswith("SQLITE_IOERR"):
+        return StoreError(f"the disk does not take or give what it should ({name})", hint=_DISK)
     if name.startswith("SQLITE_BUSY"):
-        return StoreError("another program is using the local store")
+        return StoreError("another program is using the local store", hint=_WHEN_DONE)
     if name in {"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR"}:
         return StoreDamagedError()
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
