@@ -147,7 +147,10 @@ class App(LocalApp):
         self.close()
 
     def close(self) -> None:
-        """Close the connection, and let go of what was embedded to search it."""
+        """Close the connection, and let go of what was embedded to search it.
+
+        What asks the server or searches raises ``StoreError`` from then on, of an ``Access`` too.
+        """
         self._indexes.clear()
         self._driver.close()
 

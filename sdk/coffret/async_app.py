@@ -144,7 +144,10 @@ class AsyncApp(LocalApp):
         await self.close()
 
     async def close(self) -> None:
-        """Close the connection, and let go of what was embedded to search it."""
+        """Close the connection, and let go of what was embedded to search it.
+
+        What asks the server or searches raises ``StoreError`` from then on, of an ``Access`` too.
+        """
         self._indexes.clear()
         await self._driver.close()
 

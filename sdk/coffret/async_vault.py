@@ -211,7 +211,7 @@ class AsyncVault(AsyncKeyKeeping, AsyncDevices, AsyncSettling, AsyncIntake):
         await self.close()
 
     async def close(self) -> None:
-        """Lock the vault and close its store and connection."""
+        """Lock the vault and close its store and connection; any use raises ``StoreError`` then."""
         self._close_store()
         await self._driver.close()
 

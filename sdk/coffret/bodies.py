@@ -1,15 +1,35 @@
-"""Bodies of answers as they come in."""
+"""Answers as they come in: their bodies, and whether they are to be asked for again."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coffret.flows.http import MAX_ANSWER, Response
+from coffret.flows.http import MAX_ANSWER, Response, retry_after
 from coffret_vault.errors import FormatError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from coffret.async_connection import AsyncIncoming
     from coffret.connection import Incoming
+
+TRY_LATER = frozenset((408, 429, 503))
+"""Statuses of answers that took nothing: docs/spec/7-http.md."""
+_LONGEST_WAIT = 10.0
+
+
+def asks_to_wait(response: Response) -> float | None:
+    """Seconds until it is to be asked for again, or None when this answer stands."""
+    if response.status not in TRY_LATER:
+        return None
+    asked = retry_after(response)
+    return asked if asked <= _LONGEST_WAIT else None
+
+
+def discard(coming: Future[Incoming]) -> None:
+    """Let go of an answer that has come after all, and that nobody reads."""
+    if coming.exception() is None:
+        coming.result().close()
 
 
 class Body:

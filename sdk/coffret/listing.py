@@ -57,11 +57,10 @@ def waiting_memories(state: VaultState, wanted: Mapping[str, Any]) -> list[Memor
         TypeError, InputError, LockedError: as for :func:`list_memories`.
     """
     narrow = listing_of("waiting", wanted)
-    _ = state.keys
+    found = new_that_wait(state)
+    _ = state.keys  # a locked vault does not say that there are none either
     # Another process of this device may have sent one meanwhile, or be about to note that it has.
-    return narrow(
-        memory for memory in new_that_wait(state) if state.store.state(parse_id(memory.id)) is None
-    )
+    return narrow(item for item in found if state.store.state(parse_id(item.id)) is None)
 
 
 def _first(

@@ -25,9 +25,10 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from coffret.async_connection import connect_async
-from coffret.bodies import Body
+from coffret.bodies import TRY_LATER, Body, asks_to_wait, discard
+from coffret.closing import Closing
 from coffret.connection import Incoming, certificates, connect, reason_of
-from coffret.flows.http import Request, Response, retry_after
+from coffret.flows.http import Request, Response
 from coffret.http1 import NotReachedError, Outgoing, WireError, WireTimeoutError, address_of
 from coffret.leaving import within
 from coffret.origins import check_url, proxy_of
@@ -49,18 +50,8 @@ _TRIES = 4
 _FIRST_BACKOFF = 0.1
 _PROBE_SECONDS = 5.0
 _ALWAYS = {"User-Agent": "coffret", "Accept-Encoding": "identity"}
-_TRY_LATER = frozenset((408, 429, 503))  # of which nothing was taken: docs/spec/7-http.md
 _WITH_BODY = frozenset(("POST", "PUT"))
-_LONGEST_WAIT = 10.0
 _NOTHING = Response(204, {}, b"")
-
-
-def _pause(attempt: int, response: Response) -> float | None:
-    """Seconds until the next try, or None when this answer stands."""
-    if response.status not in _TRY_LATER or attempt + 1 >= _TRIES:
-        return None
-    asked = retry_after(response)
-    return asked if asked <= _LONGEST_WAIT else None
 
 
 def _backoff(request: Request, attempt: int, failure: NetworkError) -> float:
@@ -114,12 +105,7 @@ def probe(url: str, *, transport: httpx.BaseTransport | None = None) -> Response
         raise _failure(error, origin) from None
 
 
-def _discard(coming: Future[Incoming]) -> None:
-    if coming.exception() is None:
-        coming.result().close()
-
-
-class SyncDriver:
+class SyncDriver(Closing):
     """Runs flows, one request after another, over one kept connection.
 
     Threads take turns: a flow is run to its end before another thread's begins.
@@ -136,6 +122,7 @@ class SyncDriver:
 
     def close(self) -> None:
         """Close the connection."""
+        self.end()
         self._leave()
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
@@ -152,11 +139,13 @@ class SyncDriver:
     def run(self, flow: Flow[T]) -> T:
         """Run a flow to its end and give its result, after those that other threads began."""
         with self._turn:
+            self.check_open()
             return self._run(flow)
 
     def alone(self, work: Callable[..., T], *given: object) -> T:
         """Do work while no flow is under way."""
         with self._turn:
+            self.check_open()
             return work(*given)
 
     def _run(self, flow: Flow[T]) -> T:
@@ -198,6 +187,7 @@ class SyncDriver:
         return response
 
     def _threads(self) -> ThreadPoolExecutor:
+        self.check_open()  # by another thread: its pool takes nothing any more
         self._pool = self._pool or ThreadPoolExecutor(1, "coffret-ahead")
         return self._pool
 
@@ -211,13 +201,13 @@ class SyncDriver:
             response = self._read(coming.result())
         except NetworkError:
             return self._send(request)
-        return self._send(request) if response.status in _TRY_LATER else response
+        return self._send(request) if response.status in TRY_LATER else response
 
     def _leave(self) -> None:
         """Let go of an answer that nobody wants any more."""
         coming, self._coming = self._coming, None
         if coming is not None and not coming[1].cancel():
-            coming[1].add_done_callback(_discard)
+            coming[1].add_done_callback(discard)
 
     def _both(self, request: Request) -> Response:
         """Send a request, and once it is sent do what there is to do meanwhile."""
@@ -236,7 +226,7 @@ class SyncDriver:
             except NetworkError as failure:
                 wait = _backoff(request, attempt, failure)
             else:
-                pause = _pause(attempt, response)
+                pause = asks_to_wait(response) if attempt + 1 < _TRIES else None
                 if pause is None:
                     return response
                 wait = pause
@@ -245,6 +235,7 @@ class SyncDriver:
 
     def _open(self, request: Request, sent: threading.Event | None = None) -> Incoming:
         """Send a request once, and wait until its answer begins."""
+        self.check_open()
         try:
             return self._connection.send(_build(self._origin, request), sent)
         except WireError as error:
@@ -261,7 +252,7 @@ class SyncDriver:
         return body.response()
 
 
-class AsyncDriver:
+class AsyncDriver(Closing):
     """The same for asyncio; flows themselves are the very same generators."""
 
     def __init__(self, origin: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
@@ -274,6 +265,7 @@ class AsyncDriver:
 
     async def close(self) -> None:
         """Close the connection."""
+        self.end()
         self._leave()
         await self._connection.aclose()
 
@@ -288,11 +280,13 @@ class AsyncDriver:
     async def run(self, flow: Flow[T]) -> T:
         """Run a flow to its end and give its result, after those that were begun before it."""
         async with self._turn:
+            self.check_open()
             return await self._run(flow)
 
     async def alone(self, work: Callable[..., T], *given: object) -> T:
         """Do work in a thread, while no flow is under way; who is cancelled waits for its end."""
         async with self._turn:
+            self.check_open()
             return await in_thread(work, *given)
 
     async def _run(self, flow: Flow[T]) -> T:
@@ -367,7 +361,7 @@ class AsyncDriver:
             except NetworkError as failure:
                 wait = _backoff(request, attempt, failure)
             else:
-                pause = _pause(attempt, response)
+                pause = asks_to_wait(response) if attempt + 1 < _TRIES else None
                 if pause is None:
                     return response
                 wait = pause
@@ -375,6 +369,7 @@ class AsyncDriver:
         raise AssertionError
 
     async def _once(self, request: Request, sent: asyncio.Event | None) -> Response:
+        self.check_open()
         try:
             answer = await self._connection.send(_build(self._origin, request), sent)
             async with aclosing(answer):

@@ -213,7 +213,7 @@ class Vault(KeyKeeping, Devices, Settling, Intake):
         self.close()
 
     def close(self) -> None:
-        """Lock the vault and close its store and connection."""
+        """Lock the vault and close its store and connection; any use raises ``StoreError`` then."""
         self._close_store()
         self._driver.close()
 

@@ -15,7 +15,13 @@ from coffret import bodies, transport
 from coffret.flows.http import Request, Response, succeed
 from coffret.http1 import address_of
 from coffret.transport import AsyncDriver, SyncDriver
-from coffret_vault.errors import FormatError, NetworkError, ServerError, TimedOutError
+from coffret_vault.errors import (
+    FormatError,
+    NetworkError,
+    ServerError,
+    StoreError,
+    TimedOutError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -214,3 +220,48 @@ def test_addresses_are_written_as_a_general_client_writes_them(
     assert found.port == (url.port or {"http": 80, "https": 443}[url.scheme])
     assert found.authority == url.netloc.decode()
     assert (found.target, found.query) == (url.raw_path.decode(), url.query)
+
+
+def _closing(end: Callable[[], None], cleared: list[bool]) -> Flow[None]:
+    """A flow that is under way when another thread or task closes its driver."""
+    try:
+        yield Request("GET", "/x")
+        end()
+        yield Request("GET", "/x")
+    finally:
+        cleared.append(True)
+
+
+def test_what_is_under_way_at_the_end_asks_no_more() -> None:
+    """Whoever closes it while a flow goes on ends that at its next question; none follows."""
+    script, cleared = Script(200), list[bool]()
+    driver = SyncDriver(ORIGIN, transport=script)
+    for steps in (_closing(driver.close, cleared), flow()):
+        with pytest.raises(StoreError, match="closed"):
+            driver.run(steps)
+    with pytest.raises(StoreError, match="closed"):
+        driver.alone(cleared.clear)
+    driver.close()
+    assert (len(script.requests), cleared) == (1, [True])
+
+
+def test_what_is_under_way_at_the_end_awaits_no_more() -> None:
+    """The same for asyncio."""
+    script, cleared = Script(200), list[bool]()
+
+    async def main() -> None:
+        driver, ends = AsyncDriver(ORIGIN, transport=script), list[asyncio.Task[None]]()
+
+        def end() -> None:
+            driver.end()  # as close() begins
+            ends.append(asyncio.create_task(driver.close()))
+
+        for steps in (_closing(end, cleared), flow()):
+            with pytest.raises(StoreError, match="closed"):
+                await driver.run(steps)
+        with pytest.raises(StoreError, match="closed"):
+            await driver.alone(cleared.clear)
+        await asyncio.gather(*ends, driver.close())
+
+    asyncio.run(main())
+    assert (len(script.requests), cleared) == (1, [True])
