@@ -14,6 +14,7 @@ from coffret.flows import append, unsent
 from coffret.flows.state import covered_note
 from coffret_vault.errors import CredentialsError, KeysChangedError
 from coffret_vault.formats.checkpoint import parse_head
+from coffret_vault.store import Store
 from harness.network import Evil
 from harness.world import PASSPHRASE
 
@@ -65,6 +66,27 @@ def twice(world: World) -> tuple[Owner, Vault, Vault]:
     two = world.closing(Vault.open(one.folder, **world.around()))
     two.unlock(PASSPHRASE, owner.secret_key)
     return owner, one, two
+
+
+def test_a_page_that_is_fetched_twice_is_counted_once(twice: tuple[Owner, Vault, Vault]) -> None:
+    """Where the other process moves the log on before it is kept, it is asked for again."""
+    owner, one, two = twice
+    for number in range(6):
+        owner.vault.remember(f"number {number}")
+    put, quicker = Store.put_records_soon, iter(["by the other process"])
+
+    def behind_the_other(store: Store, *given: Any) -> None:
+        for words in quicker:
+            two.remember(words)
+        put(store, *given)
+
+    with (
+        patch("coffret.flows.sync.PAGE", 2),
+        patch.object(Store, "put_records_soon", behind_the_other),
+    ):
+        report = one.sync()
+    assert (report.entries, report.records) == (6, 6)
+    assert len(one.list()) == 7
 
 
 @pytest.mark.parametrize("enter", ["log_in_again", "unlock"])

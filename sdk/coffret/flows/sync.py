@@ -110,6 +110,7 @@ def sync(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]:
             was read again from the log, all of it, and everything else is up to date.
     """
     entries, records, began = 0, 0, state.ambient.now()
+    brought: set[tuple[bytes, int]] = set()  # some twice, where another process moved the log on
     lost, altered = state.store.is_lost(), state.store.altered()
     owed: frozenset[tuple[bytes, int]] = frozenset()
     for at in range(_ROUNDS):
@@ -118,7 +119,7 @@ def sync(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]:
         lacking = missing or _lacking(state)
         _nothing_withheld(owed & lacking.wanted.keys())  # asked for, and the log goes on with them
         fetched, owed = yield from _fetch_records(state, lacking, progress)
-        entries, records = entries + found, records + taken + fetched
+        entries, records, brought = entries + found, records + taken, brought | fetched
         stands = state.store.stand() == lacking.stood  # else another process moved it on meanwhile
         if stands and not found and not owed:
             break
@@ -126,7 +127,7 @@ def sync(state: VaultState, progress: Progress = silent) -> Flow[SyncReport]:
     state.looked = began
     if altered:
         raise StoreAlteredError(_READ_AGAIN.format(altered), hint=_WHO_WRITES)
-    return SyncReport(entries, records)
+    return SyncReport(entries, records + len(brought))
 
 
 def _next(state: VaultState, progress: Progress, *, aside: bool, is_ours: bool) -> Flow[_Taken]:
@@ -318,28 +319,28 @@ def _lacking(state: VaultState) -> _Lacking:
 
 def _fetch_records(
     state: VaultState, lacking: _Lacking, progress: Progress
-) -> Flow[tuple[int, frozenset[tuple[bytes, int]]]]:
+) -> Flow[tuple[set[tuple[bytes, int]], frozenset[tuple[bytes, int]]]]:
     """Fetch the records that verified entries name and that are not here yet, page by page.
 
     Each page is written while the next is opened.
 
     Returns:
-        How many came, and which of the versions that count no page showed: a server owes them,
-        unless the log has gone on from there.
+        Which came, and which of the versions that count no page showed: a server owes them, unless
+        the log has gone on from there.
     """
     (_, at, wanted), now = lacking, lacking
     owed = {key for key, item in wanted.items() if item.current}
-    size, taken = state.position().size, 0
+    size, came = state.position().size, set[tuple[bytes, int]]()
     while wanted and at < size:
         page = yield from _page(state, at, size)
         if not page.items:
             break
         now, checked = _checked(state, now, page)
         state.store.put_records_soon(checked, now.stood)
-        owed.difference_update((row.memory_id, row.version) for row in checked)
-        at, taken = at + len(page.items), taken + len(checked)
+        came.update((row.memory_id, row.version) for row in checked)
+        at += len(page.items)
         progress("records", min(at, size), size)
-    return taken, frozenset(owed)
+    return came, frozenset(owed - came)
 
 
 def _checked(
