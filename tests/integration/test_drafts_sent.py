@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from coffret import Vault
 from coffret_vault.errors import ConflictError, NetworkError, NotFoundError
 from integration.losing import APPENDS, Refusing
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from coffret import Vault
     from harness.world import Owner, World
 
 pytestmark = pytest.mark.usefixtures("one_try")
@@ -70,6 +70,28 @@ def test_what_was_sent_is_shown_once_and_not_taken_back(owner: Owner, network: R
         owner.vault.forget_unkept(found.memories[0].id)
     owner.vault.sync()
     assert _contents(owner.vault) == ["one", "three", "two"]
+
+
+def test_what_was_sent_together_counts_once(world: World, owner: Owner, network: Refusing) -> None:
+    """Two memories that wait are two changes, sent in one or not, with the keys or without."""
+    _sent(network, owner.vault)
+    assert owner.vault.status().unsent == 2
+    other = Vault.open(owner.vault.folder, **world.around())
+    assert other.status().unsent == 2
+    other.close()
+    network.left = 0
+    with pytest.raises(NetworkError):
+        owner.vault.remember("behind them")
+    assert owner.vault.status().unsent == 3
+    network.left = -1
+    owner.vault.sync()
+    assert owner.vault.status().unsent == 0
+    network.left = 0
+    with pytest.raises(NetworkError):
+        owner.vault.remember("no draft")
+    with pytest.raises(NetworkError):
+        owner.vault.remember("a draft")
+    assert owner.vault.status().unsent == 2
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.backoff import back_off
-from coffret.flows.drafts import are_noted
+from coffret.flows.drafts import are_noted, notes_drafts
 from coffret.flows.hints import said_not_kept, said_of_another, said_to_wait
 from coffret.flows.http import (
     MSGPACK,
@@ -264,8 +264,8 @@ def _begin(
         sent = build(state, describe())
         request = submit(sent.append)
         begins, beside = _begins(sent.change), sent.change.beside
-        covers = not sent.append.leaves
-        kept = hold(state, sent.append.base, request, begins, beside, covers=covers)
+        how = {"covers": not sent.append.leaves, "of_drafts": notes_drafts(sent.change.meta)}
+        kept = hold(state, sent.append.base, request, begins, beside, **how)
         if kept is None:
             with said_not_kept():
                 yield from back_off(state.ambient, lost)

@@ -179,6 +179,11 @@ def are_noted(state: VaultState, names: Iterable[str]) -> bool:
     return state.store.noted(PREFIX).keys() >= {name for name in names if name.startswith(PREFIX)}
 
 
+def notes_drafts(names: Iterable[str]) -> bool:
+    """Whether what waits to be written is among these names."""
+    return any(name.startswith(PREFIX) for name in names)
+
+
 def are_drafts(state: VaultState, records: Iterable[Record]) -> bool:
     """Whether records are new memories that wait to be written, and nothing else."""
     headers = [parse_header(record.header) for record in records]

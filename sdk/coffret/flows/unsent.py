@@ -63,6 +63,8 @@ if TYPE_CHECKING:
 
 _NAME = "unsent"
 _NONE = b""
+_OF_DRAFTS = "unsent drafts"
+_END = 32
 REFUSED = (ConflictError, ForbiddenError, GrantError, InputError, NotFoundError, QuotaError)
 """What a server says that will not take a change; others may take it yet (busy, failing, …)."""
 
@@ -136,9 +138,11 @@ def hold(
     beside: Mapping[str, bytes] | None = None,
     *,
     covers: bool = False,
+    of_drafts: bool = False,
 ) -> bytes | None:
     """Keep a change that is about to be sent, and values beside it, where no power cut takes it.
 
+    Of one that brings what was said before, that is said beside it, for who counts what waits.
     None if another one waits to be settled first.
     """
     note = _encode(
@@ -156,7 +160,8 @@ def hold(
         )
     )
     kept = seal_note(state.keys.keyring, _NAME, note, random=state.ambient.random)
-    return kept if state.store.claim(_NAME, kept, beside) else None
+    noted = {_OF_DRAFTS: kept[-_END:]} if of_drafts else {}
+    return kept if state.store.claim(_NAME, kept, {**(beside or {}), **noted}) else None
 
 
 @contextmanager
@@ -174,6 +179,15 @@ def given_up_if_refused(state: VaultState, kept: bytes) -> Iterator[None]:
 def is_waiting(state: VaultState) -> bool:
     """Whether a change is kept until it is answered; needs no keys."""
     return bool(state.store.meta(_NAME))
+
+
+def brings_drafts(state: VaultState) -> bool:
+    """Whether the change that is kept brings memories that are noted as words too; needs no keys.
+
+    It is told by how it ends, sealed: of one that was kept before, nothing holds for the next.
+    """
+    kept = state.store.meta(_NAME) or _NONE
+    return bool(kept) and state.store.meta(_OF_DRAFTS) == kept[-_END:]
 
 
 def waiting(state: VaultState) -> bytes | None:

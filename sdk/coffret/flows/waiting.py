@@ -31,6 +31,7 @@ from coffret.flows.same import TAKEN, says_the_same
 from coffret.flows.unkept import KEYS_CHANGED, OVERTAKEN
 from coffret.flows.unsent import (
     REFUSED,
+    brings_drafts,
     is_waiting,
     still_waiting,
     waiting,
@@ -59,8 +60,12 @@ _STILL = "What waits on this device to be written waits still: coffret unkept sh
 
 
 def count_waiting(state: VaultState) -> int:
-    """How many changes wait on this device for the server. Needs no keys."""
-    return int(is_waiting(state)) + len(names_of_drafts(state))
+    """How many changes wait on this device for the server. Needs no keys.
+
+    The memories of a batch that was sent count each, as before, and the batch that brings them not.
+    """
+    said = len(names_of_drafts(state))
+    return said + int(is_waiting(state) and not (said and brings_drafts(state)))
 
 
 def all_waiting(state: VaultState) -> list[Unkept]:
