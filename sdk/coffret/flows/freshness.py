@@ -14,6 +14,8 @@ from coffret_vault.formats.entry import parse_leaf
 from coffret_vault.formats.sharing import READ, UPDATE
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from coffret.flows.state import VaultState
     from coffret_vault.formats.entry import Entry
     from coffret_vault.log.replay import MemoryState
@@ -68,13 +70,29 @@ def is_stale(state: VaultState, memory: MemoryState) -> bool:
     if any(row.revoked_at > memory.begun for row in rows):
         return True
     now = state.ambient.now()
-    ends = [row.statement().expires for row in rows if row.state != REVOKED]
-    if not any(end <= now for end in ends):
+    over = [row for row in rows if row.state != REVOKED and row.statement().expires <= now]
+    if any(row.granted_at > memory.begun for row in over):
+        return True  # it was given the key since, whatever a clock that was ahead said then
+    if not over:
         return False
     begun = _begun(state, memory)
     # An app chooses the time of its entries, so for what it created no end of a grant is past.
     since = begun.time if begun and begun.author.is_owner else 0
-    return any(since < end <= now for end in ends)
+    return any(since < row.statement().expires for row in over)
+
+
+def counted_as_over(state: VaultState, memory: MemoryState, grants: Collection[bytes]) -> bool:
+    """Whether one of these grants was over by the clock that a memory's key was made by.
+
+    Then that clock was ahead of this one. Whoever is given the key nevertheless has it when the
+    grant ends, and by the times in the log that was before the key was made.
+    """
+    begun = _begun(state, memory) if grants else None
+    return begun is not None and any(
+        row.statement().expires <= begun.time and row.granted_at < memory.begun
+        for row in state.store.grants.all()
+        if row.statement().grant_id in grants
+    )
 
 
 def _by_a_stranger(state: VaultState, memory: MemoryState) -> bool:

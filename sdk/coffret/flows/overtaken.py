@@ -30,8 +30,11 @@ def anew(state: VaultState, header: Header, payload: Payload, *, undecided: bool
     fields = to_memory(header, payload).fields()
     times = header.created, header.updated
     stamp = Stamp(state.account_id, header.memory_id, 1, 1, OWNER, *times)
-    key = generate_key(state.ambient.random)
-    return seal_fields(state, stamp, fields, key, undecided=undecided)
+    key, now = generate_key(state.ambient.random), state.ambient.now()
+    # Who is given the key is decided now, so the entry is of now if a clock was ahead when it was
+    # said: else a grant that ends until then would have ended before there was the key (spec 6).
+    time = min(stamp.updated, now)
+    return seal_fields(state, stamp, fields, key, undecided=undecided, time=time)
 
 
 def stands(state: VaultState, header: Header, payload: Payload) -> bool:

@@ -9,7 +9,7 @@ import msgspec
 
 from coffret.flows.append import append
 from coffret.flows.arriving import check_records
-from coffret.flows.freshness import NEED_KEYS, is_stale, live_grants, maker
+from coffret.flows.freshness import NEED_KEYS, counted_as_over, is_stale, live_grants, maker
 from coffret.flows.http import decode_msgpack
 from coffret.flows.keys import (
     Opened,
@@ -257,7 +257,8 @@ def _is_known_to_others(
     its log speaks of: which apps may have it cannot be told.
     """
     strange = not memory.current and items[0].app_id != maker(state, memory)
-    stale = bool(wraps and is_stale(state, memory))
+    given = {wrap[0] for wrap in wraps}
+    stale = bool(wraps and is_stale(state, memory)) or counted_as_over(state, memory, given)
     return strange or stale or items[0].leaf < state.account.changed_at()
 
 

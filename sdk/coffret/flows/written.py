@@ -173,5 +173,6 @@ def _rekeyed(state: VaultState, item: Written) -> Written:
 
 
 def _hidden(state: VaultState, item: Written) -> Written:
-    sealed = seal_fields(state, item.stamp, hidden(item.memory.fields()), item.key)
+    fields = hidden(item.memory.fields())
+    sealed = seal_fields(state, item.stamp, fields, item.key, time=item.entry.time)
     return msgspec.structs.replace(sealed, given=item.given)
