@@ -54,6 +54,20 @@ def test_what_was_written_ahead_and_shared_since_gets_a_fresh_key(liar: Liar) ->
 
 
 @pytest.mark.attack(38, 55)
+def test_what_was_made_ahead_and_written_since_gets_a_fresh_key(liar: Liar) -> None:
+    """A memory that says it was made later than now is written as of now."""
+    liar.world.clock.offset = AHEAD
+    memory_id = liar.owner.vault.remember("made ahead").id
+    liar.world.clock.offset = timedelta()
+    _, a = liar.world.granted(liar.owner, liar.world.app("A"), scopes=["read"], duration=HOURS)
+    liar.owner.vault.update(memory_id, content=BEFORE)
+    a.refresh()
+    kept = a._shelf.one(memory_id).key
+    later(liar, memory_id)
+    assert AFTER not in liar.opened(kept)
+
+
+@pytest.mark.attack(38, 55)
 @pytest.mark.parametrize("sealed", [False, True])
 def test_what_was_said_ahead_and_sent_later_gets_a_fresh_key(liar: Liar, sealed: bool) -> None:  # noqa: FBT001 - a parameter
     """Words that waited are given to a standing grant as of when they go out, not as of a clock."""

@@ -284,6 +284,20 @@ def test_a_decision_made_twice_is_made_once(either: World) -> None:
     assert other.get(written.id).review.status == "approved"
 
 
+@pytest.mark.parametrize("first", ["accept", "reject"])
+def test_what_was_decided_meanwhile_is_not_rejected(either: World, first: str) -> None:
+    """A device that rejects what another one decided is told so; its server is not accused."""
+    owner, app = either.owner(), either.app()
+    _, access = either.granted(owner, app)
+    written = access.remember("by the app")
+    owner.vault.sync()
+    other = either.device(owner)
+    getattr(owner.vault, first)(written.id)
+    with pytest.raises(ConflictError):
+        other.reject(written.id)
+    assert not other.evidence()
+
+
 def test_an_app_searches_what_it_was_granted(either: World) -> None:
     """An app's search finds by words and meaning within its grant, and nothing outside it."""
     owner, app = either.owner(), either.app()

@@ -246,10 +246,12 @@ def seal_next(
     says otherwise: that it shows was not the owner's word. So is what is changed of whatever shows,
     on a device that is not confirmed: its owner may have sealed it since. What is only given a
     fresh key stays as it was: all of it that shows, the server has seen. So does its time: else a
-    standing grant to what is changed since some day would be given what nobody changed.
+    standing grant to what is changed since some day would be given what nobody changed. The entry
+    is of now, though the memory says that it was made later: who made it chose that, and may have
+    been an app, and by the entry's time it is told which grants ended since (spec 6).
     """
     key, number = next_key(state, opened, memory, fresh=fresh)
-    author, now = opened.header.author, max(state.ambient.now(), opened.header.created)
+    author, now = opened.header.author, state.ambient.now()
     stamp = Stamp(
         account_id=state.account_id,
         memory_id=opened.header.memory_id,
@@ -257,7 +259,7 @@ def seal_next(
         key_number=number,
         author=OWNER,
         created=opened.header.created,
-        updated=opened.header.updated if fresh else now,
+        updated=opened.header.updated if fresh else max(now, opened.header.created),
     )
     before = to_memory(opened.header, opened.payload).fields()
     if sealed_by_default(state) and not (author.is_owner and (fresh or is_confirmed(state))):

@@ -365,8 +365,13 @@ def reject(state: VaultState, memory_id: str, version: int | None = None) -> Flo
 
     Raises:
         NotFoundError: nothing of it waits.
+        ConflictError: it was decided on another device meanwhile.
     """
     identifier, memory = find(state, memory_id)
     item = _chosen(memory, version)
-    entry = _decision(state, identifier, item, kinds.REJECT)
-    yield from append(state, lambda: Change(entries=(entry,)))
+
+    def describe() -> Change:
+        _still_pending(state, identifier, (item,))
+        return Change(entries=(_decision(state, identifier, item, kinds.REJECT),))
+
+    yield from append(state, describe)
