@@ -150,7 +150,8 @@ def carry_out(
     drafts, older = _without_older(drafts, known)
     drafts, replaced = _last_of_each(drafts)
     skipped += older + replaced
-    plan = list(plan_import(drafts, before.digests()))
+    others = [draft for draft in drafts if not _is_there(draft, known.get(draft.key))]
+    plan = list(plan_import(others, before.digests()))
     fresh = {draft.key: draft for action, draft in plan if action is not Action.KEEP}
     new = [draft for key, draft in fresh.items() if key not in known]
     changed = [draft for key, draft in fresh.items() if key in known]
@@ -161,7 +162,7 @@ def carry_out(
         change = partial(_instead, _fields(draft, sealed), default)
         yield from update(state, known[draft.key].id, change)
         progress("changes", done, len(changed))
-    unchanged = len(plan) - len(new) - len(changed)
+    unchanged = len(drafts) - len(new) - len(changed)
     return ImportReport(len(new), len(changed), unchanged, tuple(skipped), id=run)
 
 
@@ -217,11 +218,25 @@ def _without_older(
             and draft.updated is not None
             and draft.updated < to_micros(memory.updated)
             and draft.digest != _digest_of(memory)
+            and not _is_there(draft, memory)
         ):
             older.append(ImportSkipped(memory.id, _OLDER))
         else:
             kept.append(draft)
     return kept, older
+
+
+def _is_there(draft: Draft, memory: Memory | None) -> bool:
+    """Whether an export says what the vault holds: the marks of what was imported then stay.
+
+    An export brings no marks, and with others in their place what was changed by hand since an
+    import would pass for what that import wrote, and be lost to its file or with it.
+    """
+    return (
+        memory is not None
+        and isinstance(draft, ExportedMemory)
+        and draft.digest == _exported(memory, "").digest
+    )
 
 
 def _last_of_each(drafts: Sequence[Draft]) -> tuple[list[Draft], list[ImportSkipped]]:

@@ -128,6 +128,25 @@ def test_an_older_export_undoes_nothing(either: World, tmp_path: Path) -> None:
     assert vault.get(same.id).version == 1
 
 
+def test_a_vaults_own_export_changes_nothing_of_it(either: World, tmp_path: Path) -> None:
+    """What was imported and changed by hand stays so, for its folder and for who undoes it."""
+    vault = either.owner().vault
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    for name in ("same", "edited"):
+        (notes / f"{name}.md").write_text(f"# {name}\n\nwords of a file\n")
+    vault.import_paths([notes])
+    (edited,) = (memory for memory in vault.list() if memory.title == "edited")
+    vault.update(edited.id, content="by hand")
+    path = tmp_path / "export.jsonl"
+    path.write_bytes(b"".join(vault.export()))
+    report = vault.import_paths([path])
+    assert (report.created, report.updated, report.unchanged) == (0, 0, 2)
+    assert vault.import_paths([notes]).updated == 0
+    assert (vault.get(edited.id).content, vault.get(edited.id).version) == ("by hand", 2)
+    assert [item.id for item in vault.undo_import(notes).kept] == [edited.id]
+
+
 def test_a_later_export_of_a_vault_updates_another(either: World, tmp_path: Path) -> None:
     """Where an export came from moves on, and what was taken in elsewhere follows it."""
     first, second = either.owner().vault, either.owner().vault
