@@ -32,7 +32,7 @@ test: $(VENV)/.dev  ## every test
 	@$(BIN)/python -m pytest
 
 attacks: $(VENV)/.dev  ## carry out every attack of docs/attacks.md, and write that page anew
-	@$(BIN)/python -m pytest -m "attack or control" $$(PYTHONPATH=tests $(BIN)/python -m architecture.attacks_table --files)
+	@PYTHONPATH=tests $(BIN)/python -m architecture.campaign
 	@PYTHONPATH=tests $(BIN)/python -m architecture.attacks_table
 
 faults: $(VENV)/.dev  ## kill a device at COUNT=1000 moments, have two race for as many appends, kill processes and servers

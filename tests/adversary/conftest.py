@@ -16,7 +16,7 @@ from harness.victim import Victim
 from harness.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["coffret_url", "server_clock", "stage", "victim", "world"]
 
@@ -39,3 +39,15 @@ def stage() -> Iterator[Stage]:
         database = Database(folder / "server.db")
         yield Stage(world, database)
         database.close()
+
+
+@pytest.fixture(scope="module")
+def show(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Prints what a sweep counted, though pytest keeps what is printed by tests that pass."""
+    capturing = request.config.pluginmanager.getplugin("capturemanager")
+
+    def shown(line: str) -> None:
+        with capturing.global_and_fixture_disabled():
+            print(f"\n{line}")  # noqa: T201 - the count
+
+    return shown

@@ -48,7 +48,7 @@ def accepted(read: Callable[[], object]) -> bool:
 
 
 @pytest.mark.attack(29)
-def test_nothing_is_read_as_what_it_is_not(everything: Table) -> None:
+def test_nothing_is_read_as_what_it_is_not(everything: Table, show: Callable[[str], None]) -> None:
     """Each reader takes each object of its own type, and refuses all others, with our errors."""
     objects, readers = everything
     wrong, own = [], 0
@@ -57,7 +57,7 @@ def test_nothing_is_read_as_what_it_is_not(everything: Table) -> None:
             wrong.append((reads, name))
         own += name in reader.takes
     pairs = len(objects) * len(readers)
-    print(f"{len(objects)} types x {len(readers)} readers = {pairs} pairs: {own} of their own")  # noqa: T201 - the sweep's count
+    show(f"{len(objects)} types x {len(readers)} readers = {pairs} pairs: {own} of their own")
     assert wrong == []
     assert pairs > 3_700
 
@@ -93,10 +93,10 @@ def _opened() -> tuple[int, set[tuple[str, str]]]:
 
 
 @pytest.mark.attack(29)
-def test_purpose_and_header_each_keep_envelopes_apart() -> None:
+def test_purpose_and_header_each_keep_envelopes_apart(show: Callable[[str], None]) -> None:
     """Of all purposes and headers an envelope opens under its own two, though all keys are one."""
     tried, found = _opened()
-    print(f"{tried} envelopes opened as others: {len(found)} of their own")  # noqa: T201 - the sweep's count
+    show(f"{tried} envelopes opened as others: {len(found)} of their own")
     own = {f"{name} as {purpose}" for name, (purpose, _) in headers().items()}
     assert found == {(name, name) for name in own}
 
@@ -139,11 +139,11 @@ def _verified(kinds: dict[str, bytes]) -> tuple[int, set[tuple[str, str]]]:
 
 
 @pytest.mark.attack(29)
-def test_a_signature_is_of_one_kind_whatever_it_is_over() -> None:
+def test_a_signature_is_of_one_kind_whatever_it_is_over(show: Callable[[str], None]) -> None:
     """Over the same bytes, of whichever type, no kind of signature verifies as another."""
     kinds = statements()
     tried, found = _verified(kinds)
-    print(f"{tried} signatures verified as others: {len(found)} of their own")  # noqa: T201 - the sweep's count
+    show(f"{tried} signatures verified as others: {len(found)} of their own")
     assert found == {(before + kind, kind) for kind in kinds for before in ("", "server: ")}
 
 

@@ -45,7 +45,7 @@ from harness.whims import WHIMS, Plan
 from harness.world import Clock, World
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from harness.database import Row
 
@@ -346,8 +346,10 @@ def run(examples: int, steps: int, *, derandomize: bool) -> None:
 
 
 @pytest.mark.attack(5, 16, 17, 18, 19, 38)
-def test_whatever_the_server_does_it_is_refused_or_makes_no_difference() -> None:
+def test_whatever_the_server_does_it_is_refused_or_makes_no_difference(
+    show: Callable[[str], None],
+) -> None:
     """Random histories with a hostile server: never an invented state, never another error."""
     run(EXAMPLES, STEPS, derandomize=not LONGER)
-    print(dict(Machine.tally))  # noqa: T201 - the sweep's count
+    show(f"histories: {dict(Machine.tally)}")
     assert Machine.tally["hostile"] > EXAMPLES

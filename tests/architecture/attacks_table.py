@@ -1,7 +1,5 @@
 """The page docs/attacks.md; running this with ``tests`` as its path writes the page anew.
 
-With ``--files`` it names the files whose tests are of the campaign, for ``make attacks``.
-
 Tests bear ``@pytest.mark.attack(N)`` or ``@pytest.mark.control(N)``, N being rows of the table in
 ``harness.attacks``. The marks are read from the source, so that the page needs no test run.
 """
@@ -9,7 +7,6 @@ Tests bear ``@pytest.mark.attack(N)`` or ``@pytest.mark.control(N)``, N being ro
 from __future__ import annotations
 
 import ast
-import sys
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
@@ -137,7 +134,4 @@ def _cell(files: dict[str, list[str]]) -> str:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--files"]:
-        print(*sorted({f"tests/{mark.file}" for mark in marked()}))  # noqa: T201 - for make
-    else:
-        PAGE.write_text(page(), encoding="utf-8")
+    PAGE.write_text(page(), encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from architecture.attacks_table import PAGE, ROWS, marked, page
+from architecture.campaign import shares
 from harness.attacks.row import Row, Verdict
 
 
@@ -32,3 +33,9 @@ def test_the_page_is_that_of_the_marks() -> None:
     ``PYTHONPATH=tests python -m architecture.attacks_table`` writes it anew.
     """
     assert PAGE.read_text(encoding="utf-8") == page()
+
+
+def test_the_campaign_has_every_file_once() -> None:
+    """What ``make attacks`` parts among the cores is all that bears a mark, and nothing twice."""
+    carried_out = [file for share in shares() for file in share]
+    assert sorted(carried_out) == sorted({mark.file for mark in marked()})
