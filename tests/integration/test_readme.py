@@ -6,9 +6,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
-from coffret.testing import Server
+from coffret import Vault
+from coffret.testing import Server, cheap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +40,32 @@ def run(page: Path, url: str = ADDRESS) -> dict[str, Any]:
 def test_the_test_of_the_guide_for_apps_passes(tmp_path: Path) -> None:
     """What it gives developers as a test of their own is one, and shows what it says."""
     run(APPS)["test_recall"](tmp_path)
+
+
+def test_the_guides_embedder_asks_the_server_that_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it gives for a served model makes an index and answers a question, by that URL alone."""
+    asked = []
+
+    def post(url: str, json: dict[str, Any], **_: object) -> httpx.Response:
+        asked.append(url)
+        rows = [{"index": at, "embedding": [1.0] * 768} for at in range(len(json["input"]))]
+        return httpx.Response(200, json={"data": rows}, request=httpx.Request("POST", url))
+
+    names = run(APPS)
+    folder = tmp_path / "ana"
+    with Server() as server:
+        vault, kit = Vault.create(server.url, "ana", "pw", folder, ambient=cheap())
+        vault.remember("Ana likes figs.")
+        vault.close()
+        monkeypatch.setattr(httpx, "post", post)
+        monkeypatch.setattr("coffret.vault.Ambient", cheap)
+        again = names["with_another_model"](folder, here=False)
+        again.unlock("pw", kit.secret_key_code())
+        assert [hit.why for hit in again.search("fruit")] == [("semantic",)]
+        again.close()
+    assert set(asked) == {"http://127.0.0.1:11434/v1/embeddings"}
 
 
 def test_the_examples_of_the_readme_run(

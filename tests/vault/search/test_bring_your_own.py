@@ -37,10 +37,6 @@ class FakeModel:
         """The same as one array."""
         return np.array(list(self.embed(texts)))
 
-    def get_sentence_embedding_dimension(self) -> int:
-        """How long a vector is."""
-        return 3
-
 
 @pytest.fixture
 def libraries(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,7 +60,8 @@ class SentenceTransformersEmbedder:
         self._model = _made(model, lambda: library.SentenceTransformer(model, **options))
         self._prompt = query_prompt
         self.model_id = f"sentence-transformers/{model}"
-        self.dimension = int(self._model.get_sentence_embedding_dimension())
+        # The library has renamed the method that tells it, and lets it tell nothing.
+        self.dimension = len(self._model.encode(["dimension"], show_progress_bar=False)[0])
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
         """See ``Embedder``."""
