@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from time import process_time
+
 import pytest
 
-from coffret_vault.ingest.names import clean_tags, clean_title, day_in, slug, title_of_file
+from coffret_vault.ingest.names import (
+    clean_tags,
+    clean_title,
+    day_in,
+    hashtags,
+    slug,
+    title_of_file,
+)
 
 
 @pytest.mark.parametrize(
@@ -79,3 +88,16 @@ def test_slugs_are_plain_words() -> None:
     """An anchor holds letters, digits and hyphens."""
     assert slug("  What the Physio said (2)! ") == "what-the-physio-said-2"
     assert slug("🎉") == ""
+
+
+def test_code_spans_hold_no_tags() -> None:
+    """A span begins and ends with as many backticks, of which none stands beside another."""
+    assert hashtags("#a `#b` ``#c ` #d`` ```#e``") == ("a", "e")
+    assert hashtags("`#b`` #a") == ("b", "a")
+
+
+def test_backticks_without_an_end_take_no_time() -> None:
+    """A row of backticks is looked for once, not once from each of them."""
+    begun = process_time()
+    assert hashtags("`" * 40_000 + " #a") == ("a",)
+    assert process_time() - begun < 4  # it takes a millisecond, and took forty seconds

@@ -30,7 +30,7 @@ _LEADING_DATE = re.compile(r"^" + _DATE.pattern + r"[\s_,.:\u2013\u2014-]*")
 _NOT_SLUG = re.compile(r"[^\w]+")
 _HASHTAG = re.compile(r"(?<![\w/&#\\])#([^\W\d_][\w-]*(?:/[\w-]+)*)")
 _COLOUR = re.compile(r"[0-9a-f]{3,8}", re.IGNORECASE)
-_CODE_SPAN = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
+_CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
 _LINK_TARGET = re.compile(r"\]\([^()\s]*\)|<[^<>\s]+>")
 
 
