@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import struct
+import tracemalloc
 from typing import TYPE_CHECKING
-from zipfile import ZIP_DEFLATED, ZipFile
+from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_LZMA, ZipFile
 
 import pytest
 
@@ -17,9 +20,11 @@ from coffret_vault.ingest import (
     SourceMissingError,
     SourceTooLargeError,
     SourceUnknownError,
+    detect,
     read_source,
 )
 from coffret_vault.ingest.archives import NOT_TAKEN
+from coffret_vault.ingest.limits import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,6 +122,47 @@ def test_what_an_archive_says_of_a_size_is_not_believed(tmp_path: Path) -> None:
     path.write_bytes(data.replace((5_000).to_bytes(4, "little"), (50).to_bytes(4, "little")))
     with pytest.raises((SourceTooLargeError, SourceDamagedError)):
         read_source(path, limits=Limits(max_json_bytes=100))
+
+
+@pytest.mark.parametrize("way", [ZIP_BZIP2, ZIP_LZMA])
+def test_what_inflates_all_at_once_is_not_inflated(tmp_path: Path, way: int) -> None:
+    """A file in bzip2 or LZMA, of which Python bounds nothing, takes no room that it does not."""
+    path = tmp_path / "a.zip"
+    with ZipFile(path, "w", way) as archive:
+        archive.writestr("a.json", bytes(64 * MIB))
+    tracemalloc.start()
+    try:
+        with pytest.raises(SourceDamagedError, match="compressed"):
+            read_source(path, limits=Limits(max_json_bytes=100))
+        assert tracemalloc.get_traced_memory()[1] < MIB
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_long_table_of_contents_is_not_read(tmp_path: Path) -> None:
+    """What an archive says of its table's length is looked at before any of it is made."""
+    path = tmp_path / "a.zip"
+    size = 33 * MIB
+    with path.open("wb") as file:
+        file.truncate(size)  # a hole, which takes no room
+        file.seek(size)
+        file.write(struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, size, 0, 0))
+    with pytest.raises(SourceTooLargeError, match="table of contents"):
+        read_source(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes have names here")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """A pipe that has the name of an archive, or takes a file's meanwhile, is no source."""
+    for name in ("a.zip", "a.json", "a.md"):
+        os.mkfifo(tmp_path / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pathlib.Path.is_file", lambda _: True)
+        with pytest.raises(SourceMissingError):
+            read_source(tmp_path / "a.zip")
+        with pytest.raises(SourceMissingError):
+            detect(tmp_path / "a.json")
+        assert [type(item) for item in read_source(tmp_path / "a.md")] == [ImportSkipped]
 
 
 @pytest.mark.parametrize("place", range(0, 200, 7))

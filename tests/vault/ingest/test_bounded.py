@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tracemalloc
 from contextlib import suppress
+from stat import S_IFREG
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -95,7 +96,7 @@ def test_a_file_that_says_it_has_no_size_is_read(tmp_path: Path) -> None:
     for cap in (10, 11, 100):
         assert read_bytes(path, cap) == b"0123456789"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("os.fstat", lambda _: type("Stat", (), {"st_size": 0}))
+        patch.setattr("os.fstat", lambda _: type("Stat", (), {"st_size": 0, "st_mode": S_IFREG}))
         assert read_bytes(path, 10) == b"0123456789"
         with pytest.raises(IngestError):
             read_bytes(path, 9)

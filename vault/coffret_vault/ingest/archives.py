@@ -7,12 +7,12 @@ so is all that is read.
 
 from __future__ import annotations
 
-import lzma
 import struct
 import zlib
+from io import FileIO
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
-from zipfile import BadZipFile, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from coffret_vault.ingest.draft import Imported, ImportSkipped
 from coffret_vault.ingest.errors import (
@@ -24,6 +24,7 @@ from coffret_vault.ingest.errors import (
 )
 from coffret_vault.ingest.limits import DEFAULT_LIMITS, MIB, Limits
 from coffret_vault.ingest.names import printable_path
+from coffret_vault.ingest.reading import opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 
 NOT_TAKEN = "not a part of an export that is imported"
 _ENCRYPTED = 1
+_INFLATED = frozenset((ZIP_STORED, ZIP_DEFLATED))
+_MOST_TABLE = 32 * MIB
+"""Bytes of an archive's table of contents; each file in it takes 46 and its name, of 8 times that
+in memory."""
 _BROKEN = (  # what zipfile raises for bytes that are not what it expects
     BadZipFile,
     EOFError,
@@ -41,7 +46,6 @@ _BROKEN = (  # what zipfile raises for bytes that are not what it expects
     NotImplementedError,
     RuntimeError,
     ValueError,
-    lzma.LZMAError,
     struct.error,
     zlib.error,
 )
@@ -64,7 +68,8 @@ def read_archive(
         SourceUnknownError: nothing in it is of an export.
     """
     try:
-        with ZipFile(path) as archive:
+        with _Archive(path, "rb", opener=opened) as file, ZipFile(file) as archive:
+            file.is_open = True
             found = list(_read_all(archive, path.name, part_of, limits))
     except OSError as error:
         raise SourceMissingError from error
@@ -74,6 +79,18 @@ def read_archive(
     if all(isinstance(item, ImportSkipped) and item.reason == NOT_TAKEN for item in found):
         raise SourceUnknownError(hint="unpack the archive and import the folder or file in it")
     return iter(found)
+
+
+class _Archive(FileIO):
+    """An archive's file. Until its table of contents is there, no more is read of it at once."""
+
+    is_open = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if not self.is_open and (size or 0) > _MOST_TABLE:
+            detail = "the archive's table of contents is too long"
+            raise SourceTooLargeError(detail, hint="unpack it, and import it in parts")
+        return super().read(size) or b""
 
 
 def _read_all(
@@ -113,6 +130,9 @@ def _part(part_of: Callable[[bytes], Part | None], data: bytes) -> Part | None:
 def _inflated(archive: ZipFile, info: ZipInfo, cap: int) -> bytes:
     if info.flag_bits & _ENCRYPTED:
         detail = "it is encrypted"
+        raise SourceDamagedError(detail, hint="unpack it and import what is in it")
+    if info.compress_type not in _INFLATED:
+        detail = "it is compressed in a way that is not read"
         raise SourceDamagedError(detail, hint="unpack it and import what is in it")
     with archive.open(info) as file:
         data = file.read(cap + 1)  # what the archive says of the size is not believed

@@ -6,6 +6,7 @@ import codecs
 import io
 import os
 import re
+import stat
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -45,6 +46,21 @@ _ESCAPE = re.compile(
 )
 
 
+def opened(path: str, flags: int) -> int:
+    """The descriptor of a regular file, for ``open(opener=…)``.
+
+    What has the name by now may be a pipe, which nobody writes to: it is not waited for.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError
+    return descriptor
+
+
 def read_bytes(path: Path, cap: int) -> bytes:
     """The bytes of a regular file of at most ``cap`` bytes.
 
@@ -53,9 +69,7 @@ def read_bytes(path: Path, cap: int) -> bytes:
         SourceTooLargeError: it is larger; nothing beyond the cap was read.
     """
     try:
-        if not path.is_file():
-            raise SourceMissingError
-        with path.open("rb") as file:
+        with open(path, "rb", opener=opened) as file:
             # Python makes room for all that is asked for, however short the file is.
             size = min(os.fstat(file.fileno()).st_size, cap)
             data = file.read(size + 1)
@@ -95,9 +109,7 @@ def read_start(path: Path, most: int) -> bytes:
         SourceMissingError: it is not there, is no regular file, or may not be read.
     """
     try:
-        if not path.is_file():
-            raise SourceMissingError
-        with path.open("rb") as file:
+        with open(path, "rb", opener=opened) as file:
             return file.read(most)
     except (OSError, ValueError) as error:
         raise SourceMissingError from error
