@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.drafts import PREFIX as DRAFTS
-from coffret.flows.files import held_alone
+from coffret.flows.files import held_alone, make_folder
 from coffret.flows.proof import pack_session, unpack_session
 from coffret.flows.recovering import end_recovery, is_recovering
 from coffret.flows.session import LOG_IN_AGAIN
@@ -138,7 +138,7 @@ def new_store(folder: Path) -> Store:
 
 def _make_private(folder: Path) -> None:
     """Make a folder for its user only; one that is there and holds other things stays as it is."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(folder)
     with suppress(PermissionError):  # another user's folder, which is not ours to close
         if not any(folder.iterdir()):
             folder.chmod(0o700)

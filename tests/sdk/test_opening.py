@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from coffret.cli.private import check_writable, private_folder, write_private
+from coffret.flows.files import write_whole
 from coffret.opening import check_place, new_store
 from coffret_vault.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="modes are of POSIX")
@@ -38,6 +40,25 @@ def test_a_vault_s_folder_is_its_user_s(tmp_path: Path, *, there: bool) -> None:
         folder.mkdir(parents=True, mode=0o777)
     new_store(folder).close()
     assert _mode(folder) == 0o700
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        check_place,
+        private_folder,
+        check_writable,
+        lambda folder: write_private(folder / "secret-key", [b""]),
+        lambda folder: write_whole(folder / "app.json", b""),
+    ],
+)
+def test_what_is_above_a_private_folder_is_its_user_s_too(
+    tmp_path: Path, make: Callable[[Path], object]
+) -> None:
+    """No folder that is made on the way to one lets others put theirs in its place."""
+    folder = tmp_path / "config" / "vaults" / "default"
+    make(folder)
+    assert {_mode(each) for each in (folder, *folder.parents[:2])} == {0o700}
 
 
 def test_a_folder_with_other_things_stays_open(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import tempfile
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from coffret.flows.files import sync_folder
+from coffret.flows.files import make_folder, sync_folder
 from coffret_vault.errors import ConflictError, InputError, StoreError, StoreFullError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def private_folder(path: Path) -> Path:
         StoreError: it cannot be made, is not a folder, or others own it or can enter it.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(path)
         found = path.lstat()
     except OSError:
         message = f"the folder {path} cannot be made"
@@ -65,7 +65,7 @@ def check_writable(folder: Path) -> None:
         StoreError: it cannot.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(folder)
         with tempfile.TemporaryFile(dir=folder):
             return
     except OSError:
@@ -89,7 +89,7 @@ def write_private(path: Path, parts: Iterable[bytes], *, replace: bool = True) -
         raise _there(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(path.parent)
         size = _write_new(partial, parts)
         if replace:
             partial.replace(path)

@@ -20,13 +20,31 @@ _ITSELF = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 """What has a name is opened, following no link and waiting for no pipe."""
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are not there, each for its user only.
+
+    Python makes those above as the umask has it. Who can write to one of them can put another
+    folder in the place of ours, whatever its own mode is.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    try:
+        folder.mkdir(exist_ok=True, mode=0o700)
+    except FileNotFoundError:
+        if folder.parent == folder:
+            raise
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True, mode=0o700)
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Put ``data`` at ``path`` in one step, readable by its user only; what is there goes.
 
     Raises:
         OSError: it cannot be written; what was there stays.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(path.parent)
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

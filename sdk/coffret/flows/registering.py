@@ -24,7 +24,7 @@ from coffret.flows.appstate import (
     save_app,
     save_begun,
 )
-from coffret.flows.files import held
+from coffret.flows.files import held, make_folder
 from coffret.flows.http import Bearer, Request, decode_json, encode_json, succeed
 from coffret.flows.ownersfile import OwnersFile, owners_path
 from coffret_vault.errors import (
@@ -115,7 +115,7 @@ def _alone(path: Path) -> Iterator[None]:
         StoreError: that cannot be.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(path.parent)
         with held(path):
             yield
     except OSError:
