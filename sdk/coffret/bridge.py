@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import httpx
 
-from coffret.connection import CONNECT_SECONDS, SILENT_SECONDS
+from coffret.connection import CONNECT_SECONDS, SILENT_SECONDS, certificates
 from coffret.flows.http import Response
 from coffret.http1 import NotReachedError, Outgoing, WireError, WireTimeoutError, add_header
 from coffret_vault.errors import InputError
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from coffret.async_connection import AsyncIncoming
     from coffret.connection import Incoming
 
+T = TypeVar("T", httpx.HTTPTransport, httpx.AsyncHTTPTransport)
 _SHORT = 16 << 10
 
 
-@contextmanager
-def _usable_proxy() -> Iterator[None]:
-    """Say of a proxy that cannot be used no more than that: its address may hold a password.
+def _by_proxy(kind: type[T], proxy: str | None) -> T:
+    """A transport that goes by a proxy, if there is one.
 
-    Raises:
-        InputError: it is none, or one that nothing installed here speaks to.
+    Of a proxy that cannot be used no more than that is said: its address may hold a password.
     """
+    trusted = certificates()
     try:
-        yield
+        return kind(verify=trusted, proxy=proxy)
     except (ImportError, ValueError, httpx.InvalidURL):
         message = "the proxy that this machine's settings name cannot be used"
         hint = "HTTPS_PROXY and ALL_PROXY look like http://host:port; SOCKS needs httpx[socks]."
@@ -63,10 +63,9 @@ class Bridge:
         """Go by the transport that is given, or by a proxy if there is one.
 
         Raises:
-            InputError: the proxy cannot be used.
+            InputError: the proxy cannot be used, or the trusted certificates cannot be read.
         """
-        with _usable_proxy():
-            self._transport = given or httpx.HTTPTransport(proxy=proxy)
+        self._transport = given or _by_proxy(httpx.HTTPTransport, proxy)
 
     def send(self, request: Outgoing, sent: threading.Event | None = None) -> Incoming:
         """Send a request, say so, and wait until its answer begins."""
@@ -155,8 +154,7 @@ class AsyncBridge:
 
     def __init__(self, proxy: str | None, given: httpx.AsyncBaseTransport | None) -> None:
         """As :class:`Bridge`."""
-        with _usable_proxy():
-            self._transport = given or httpx.AsyncHTTPTransport(proxy=proxy)
+        self._transport = given or _by_proxy(httpx.AsyncHTTPTransport, proxy)
 
     async def send(self, request: Outgoing, sent: asyncio.Event | None = None) -> AsyncIncoming:
         """Send a request, say so, and wait until its answer begins."""

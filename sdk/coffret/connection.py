@@ -15,7 +15,6 @@ import ssl
 import sys
 import threading
 import time
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Protocol
 
 from coffret.http1 import (
@@ -25,8 +24,8 @@ from coffret.http1 import (
     WireError,
     WireTimeoutError,
 )
-from coffret.lookups import Lookups
-from coffret_vault.errors import TimedOutError
+from coffret.lookups import Lookups, is_address
+from coffret_vault.errors import InputError, TimedOutError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +89,10 @@ def connect(origin: str, proxy: str | None, given: httpx.BaseTransport | None) -
 
 
 def trusted(origin: str) -> ssl.SSLContext | None:
-    """What a connection to an origin is secured by; None for one that is in the clear."""
+    """What a connection to an origin is secured by; None for one that is in the clear.
+
+    Errors as :func:`certificates`.
+    """
     if not origin.startswith("https://"):
         return None
     context = certificates()
@@ -102,21 +104,20 @@ def certificates() -> ssl.SSLContext:
     """The certificates that are trusted: those of certifi, or that this machine's settings name.
 
     Reading them takes a while.
+
+    Raises:
+        InputError: they cannot be read.
     """
     import certifi  # noqa: PLC0415 - when used
 
     file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
-    if file or folder:
-        return ssl.create_default_context(cafile=file or None, capath=None if file else folder)
-    return ssl.create_default_context(cafile=certifi.where())
-
-
-def _is_address(host: str) -> bool:
     try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
+        if file or folder:
+            return ssl.create_default_context(cafile=file or None, capath=None if file else folder)
+        return ssl.create_default_context(cafile=certifi.where())
+    except OSError:
+        message = "the certificates that this machine's settings name cannot be read"
+        raise InputError(message, hint="Look at SSL_CERT_FILE and SSL_CERT_DIR.") from None
 
 
 def _addresses(name: str) -> list[str]:
@@ -143,7 +144,7 @@ def reached(address: Address) -> socket.socket:
     """
     end = time.monotonic() + CONNECT_SECONDS
     host = address.host
-    hosts = [host] if _is_address(host) else _look_up(host, CONNECT_SECONDS)
+    hosts = [host] if is_address(host) else _look_up(host, CONNECT_SECONDS)
     failure: OSError | None = None
     for left, host in zip(range(len(hosts), 0, -1), hosts, strict=True):
         share = max(end - time.monotonic(), _LEAST_SECONDS) / left

@@ -142,6 +142,27 @@ def test_a_proxy_that_cannot_be_used_is_our_error(
         transport.probe("https://h.invalid")
 
 
+@pytest.mark.parametrize("proxy", [None, "http://127.0.0.1:1"])
+@pytest.mark.parametrize("said", [None, "no certificate"])
+def test_certificates_that_cannot_be_read_are_our_error(
+    run: Callable[..., list[Response]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    said: str | None,
+    proxy: str | None,
+) -> None:
+    """A file of them that was named and is not there, or holds none, is not a crash."""
+    monkeypatch.setattr("coffret.origins.getproxies", lambda: {"https": proxy} if proxy else {})
+    named = tmp_path / "certificates.pem"
+    if said is not None:
+        named.write_text(said)
+    monkeypatch.setenv("SSL_CERT_FILE", str(named))
+    with pytest.raises(InputError, match="certificates"):
+        run("https://h.invalid", one())
+    with pytest.raises(InputError, match="certificates"):
+        transport.probe("https://h.invalid")
+
+
 def test_a_proxy_that_is_away_is_named_as_such(
     run: Callable[..., list[Response]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
