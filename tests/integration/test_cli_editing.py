@@ -162,6 +162,7 @@ def test_edit_refuses_an_editor_that_fails_and_a_form_that_is_none(
     made = owner("remember", "before", "--json").data()
     owner("edit", made["id"], EDITOR="false", VISUAL="", code=2)
     owner("edit", made["id"], EDITOR="/no/such/editor", VISUAL="", code=2)
+    owner("edit", made["id"], EDITOR="vi 'x", VISUAL="", code=2)
     editor = tmp_path / "editor"
     editor.write_text("#!/bin/sh\nprintf -- '---\\nbogus: 1\\n---\\nx' > \"$1\"\n")
     editor.chmod(0o755)

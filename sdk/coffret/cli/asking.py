@@ -105,7 +105,7 @@ class Asker:
         if not chosen.strip():
             message = "the passphrase is empty"
             raise InputError(message)
-        if from_file is None and self.interactive and getpass("The same again: ") != chosen:
+        if from_file is None and self.interactive and _typed("The same again: ", what) != chosen:
             message = "the two passphrases differ"
             raise InputError(message)
         if len(chosen) < _SHORT:
@@ -178,7 +178,7 @@ class Asker:
         return _decoded(line, what)
 
     def _hidden(self, what: Secret) -> str:
-        return getpass(f"{what.name[0].upper()}{what.name[1:]}: ").strip("\r\n")
+        return _typed(f"{what.name[0].upper()}{what.name[1:]}: ", what).strip("\r\n")
 
     def _line(self, what: Secret) -> str:
         if self._stdin_taken:
@@ -189,6 +189,14 @@ class Asker:
             message = f"the {what.name} is needed, and nobody is there to ask"
             raise InputError(message, hint=f"Give it on standard input, or set {what.variable}.")
         return _decoded(line, what)
+
+
+def _typed(question: str, what: Secret) -> str:
+    try:
+        return getpass(question)
+    except UnicodeDecodeError:  # of a terminal with another encoding; it shows what was typed
+        message = f"the {what.name} is not text in this terminal's encoding"
+        raise InputError(message) from None
 
 
 def _decoded(line: bytes, what: Secret) -> str:

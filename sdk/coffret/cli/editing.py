@@ -96,7 +96,10 @@ def _editor(environment: Mapping[str, str], *, interactive: bool) -> list[str]:
     if not (named or interactive):  # one that was named may be a program that needs no terminal
         message = "there is no terminal to open an editor at"
         raise InputError(message, hint="Give the content, or - to read standard input.")
-    command = shlex.split(named or ("notepad" if os.name == "nt" else "vi"))
+    try:
+        command = shlex.split(named or ("notepad" if os.name == "nt" else "vi"))
+    except ValueError:  # a quotation without an end
+        command = []
     if not command or shutil.which(command[0]) is None:
         message = "there is no editor to be found"
         raise InputError(message, hint="Set EDITOR, or give the content as an argument.")

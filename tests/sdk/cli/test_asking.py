@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import traceback
+
 import pytest
 
-from coffret.cli.asking import SECRET_KEY, Asker
-from coffret_vault.errors import CodeTypoError
+from coffret.cli.asking import PASSPHRASE, SECRET_KEY, Asker
+from coffret_vault.errors import CodeTypoError, InputError
 
 
 def test_a_mistyped_code_is_asked_for_again_at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,3 +31,20 @@ def test_a_mistyped_code_is_asked_for_again_at_a_terminal(monkeypatch: pytest.Mo
     with pytest.raises(CodeTypoError):
         asker.code(SECRET_KEY, read)
     assert len(notes) == 4
+
+
+def test_what_a_terminal_cannot_take_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A passphrase in another encoding is refused without a byte of it, at either question."""
+    typed: list[str | bytes] = [b"one\xe4", b"one\xe4", "one"]
+    monkeypatch.setattr("coffret.cli.asking.getpass", lambda _prompt: _taken(typed.pop()))
+    monkeypatch.setattr(Asker, "interactive", property(lambda _self: True))
+    asker = Asker(lambda _note: None, {})
+    for ask in (asker.new_passphrase, asker.secret):
+        with pytest.raises(InputError, match="encoding") as caught:
+            ask(PASSPHRASE)
+        assert "0xe4" not in "".join(traceback.format_exception(caught.value))
+    assert not typed
+
+
+def _taken(typed: str | bytes) -> str:
+    return typed if isinstance(typed, str) else typed.decode()
