@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -105,7 +106,8 @@ def serve(listening: socket.socket, path: Path, held: Held) -> None:
 
 def _leave(path: Path, mine: int | None) -> None:
     if _inode(path) == mine:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # in a folder that was closed to us it stays, and leads nowhere
+            path.unlink()
 
 
 def _inode(path: Path) -> int | None:

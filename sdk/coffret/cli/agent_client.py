@@ -110,7 +110,7 @@ class Agent:
             return self._exchange(asked, deadline)
         except (ConnectionError, FormatError):  # it ended just now: then there is none
             time.sleep(_A_MOMENT)
-        except TimeoutError:
+        except OSError:  # in time, or at all: modes that somebody changed keep us out
             raise _silent() from None
         try:
             return self._exchange(asked, deadline)

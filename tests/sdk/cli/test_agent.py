@@ -240,6 +240,35 @@ def test_an_agent_that_does_not_answer_is_not_said_to_be_gone(
         assert agent.keys() is None
 
 
+def test_an_agent_that_modes_keep_from_its_user_is_not_said_to_be_gone(
+    running: tuple[Agent, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A socket that nobody may connect to any more is an error with what to do, and no crash."""
+    agent, _ = running
+    with monkeypatch.context() as patched:
+        patched.setattr(socket.socket, "connect", _refused)
+        for ask in (agent.lock, agent.seconds_left):
+            with pytest.raises(StoreError, match="does not answer"):
+                ask()
+        assert agent.keys() is None
+    assert agent.keys() == KEYS
+
+
+def test_an_agent_locks_though_its_socket_cannot_be_removed(
+    running: tuple[Agent, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a folder that was closed meanwhile the socket stays, and it is told that it is locked."""
+    agent, path = running
+    with monkeypatch.context() as patched:
+        patched.setattr("pathlib.Path.unlink", _refused)
+        assert agent.lock()
+    path.unlink(missing_ok=True)  # the agent tries once more as it ends
+
+
+def _refused(*_: object, **_named: object) -> None:
+    raise PermissionError
+
+
 def test_a_socket_that_others_could_have_made_is_not_trusted(
     running: tuple[Agent, Path],
 ) -> None:
