@@ -107,6 +107,7 @@ def test_a_served_model_gets_one_request_and_keeps_the_order() -> None:
         {"data": [{"index": 0, "embedding": "x"}]},
         {"data": [{"index": 0, "embedding": [1.0]}]},
         {"data": [{"index": 0, "embedding": [1.0, float("nan")]}]},
+        {"data": [{"index": 0, "embedding": [1.0, 10**400]}]},
         {"data": []},
     ],
 )

@@ -111,7 +111,7 @@ class ServedEmbedder:
         try:
             entries = sorted(answer["data"], key=lambda entry: entry["index"])
             return _rows((entry["embedding"] for entry in entries), len(texts), self.dimension)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             message = "The embedding server answered in another format."
             raise EmbedderError(message) from None
 
