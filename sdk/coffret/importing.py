@@ -27,6 +27,7 @@ from coffret_vault.records.marks import (
     IMPORT_RUN,
     IMPORT_WRITTEN,
     WRITTEN_BY,
+    import_marks,
     without_import_marks,
 )
 from coffret_vault.records.memory import Fields, Memory, checked, from_micros, to_micros
@@ -159,8 +160,10 @@ def carry_out(
     yield from remember_many(state, [_new(draft, sealed, run) for draft in new], progress)
     default = sealed_by_default(state)
     for done, draft in enumerate(changed, 1):
-        change = partial(_instead, _fields(draft, sealed), default)
-        yield from update(state, known[draft.key].id, change)
+        memory = known[draft.key]
+        instead = _brought_back if _is_own(draft, memory) else _instead
+        change = partial(instead, _fields(draft, sealed), default)
+        yield from update(state, memory.id, change)
         progress("changes", done, len(changed))
     unchanged = len(drafts) - len(new) - len(changed)
     return ImportReport(len(new), len(changed), unchanged, tuple(skipped), id=run)
@@ -192,6 +195,24 @@ def _instead(fields: Fields, default: bool, before: Fields) -> Fields:  # noqa: 
     return decided(fields, sealed=default or before.sealed is not False)
 
 
+def _brought_back(fields: Fields, default: bool, before: Fields) -> Fields:  # noqa: FBT001 - the same
+    """As `_instead`, of what this very vault said: no mark of an import is another by that.
+
+    An export brings no marks. With others in their place, what was changed by hand since an import
+    would pass for what that import wrote, and be lost to its file or with it.
+    """
+    marks = import_marks(before.provenance)
+    if IMPORT_KEY in marks:
+        provenance = without_import_marks(fields.provenance) | marks
+        fields = msgspec.structs.replace(fields, provenance=provenance)
+    return _instead(fields, default, before)
+
+
+def _is_own(draft: Draft, memory: Memory) -> bool:
+    """Whether an export says it of this very memory, and not of one that was made of it."""
+    return isinstance(draft, ExportedMemory) and draft.id == memory.id
+
+
 def _sorted(items: Iterable[Draft | ImportSkipped]) -> tuple[list[Draft], list[ImportSkipped]]:
     drafts: list[Draft] = []
     skipped: list[ImportSkipped] = []
@@ -213,8 +234,7 @@ def _without_older(
         memory = known.get(draft.key)
         if (
             memory is not None
-            and isinstance(draft, ExportedMemory)
-            and draft.id == memory.id
+            and _is_own(draft, memory)
             and draft.updated is not None
             and draft.updated < to_micros(memory.updated)
             and draft.digest != _digest_of(memory)
@@ -227,11 +247,7 @@ def _without_older(
 
 
 def _is_there(draft: Draft, memory: Memory | None) -> bool:
-    """Whether an export says what the vault holds: the marks of what was imported then stay.
-
-    An export brings no marks, and with others in their place what was changed by hand since an
-    import would pass for what that import wrote, and be lost to its file or with it.
-    """
+    """Whether an export says what the vault holds: nothing is written then, and the marks stay."""
     return (
         memory is not None
         and isinstance(draft, ExportedMemory)

@@ -147,6 +147,27 @@ def test_a_vaults_own_export_changes_nothing_of_it(either: World, tmp_path: Path
     assert [item.id for item in vault.undo_import(notes).kept] == [edited.id]
 
 
+def test_a_change_by_hand_that_an_export_brings_back_is_one(either: World, tmp_path: Path) -> None:
+    """Where a server lost it, it is there again, and stays at the folder's import and undoing."""
+    vault = either.owner().vault
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "a.md").write_text("# a\n\nwords of a file\n")
+    vault.import_paths([notes])
+    (memory,) = vault.list()
+    vault.update(memory.id, content="by hand")
+    exported = [json.loads(line) for line in vault.export()]
+    vault.update(memory.id, content=memory.content)  # what a server has that lost the change
+    exported[1]["updated"] += 10**12
+    path = tmp_path / "export.jsonl"
+    path.write_text("\n".join(map(json.dumps, exported)))
+    assert vault.import_paths([path]).updated == 1
+    assert vault.import_paths([path]).unchanged == 1
+    assert vault.import_paths([notes]).unchanged == 1
+    assert [item.id for item in vault.undo_import(notes).kept] == [memory.id]
+    assert vault.get(memory.id).content == "by hand"
+
+
 def test_a_later_export_of_a_vault_updates_another(either: World, tmp_path: Path) -> None:
     """Where an export came from moves on, and what was taken in elsewhere follows it."""
     first, second = either.owner().vault, either.owner().vault
