@@ -51,8 +51,11 @@ def carry_out(share: Sequence[str]) -> bool:
 def main() -> int:
     """Run all of it; the exit code is 1 if anything came out otherwise."""
     begun, cores = time.monotonic(), os.cpu_count() or 1
-    with ThreadPoolExecutor(cores) as pool:
+    pool = ThreadPoolExecutor(cores)
+    try:
         held = list(pool.map(carry_out, shares()))
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C ends it, and does not begin the next files
     took = divmod(int(time.monotonic() - begun), 60)
     outcome = "all of it held" if all(held) else "SOME OF IT DID NOT HOLD, see above"
     print(f"The campaign took {took[0]} min {took[1]} s on {cores} cores: {outcome}.")  # noqa: T201 - the same
