@@ -182,7 +182,7 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> tuple[Life, dict[str, byte
     for device in ("one", "two", "three"):
         found = files(folder / device)
         places |= {f"{device}/{name}": data for name, data in found.items()}
-    places["app's file"] = (folder / "app.json").read_bytes()
+    places |= {path.name: path.read_bytes() for path in folder.glob("app.json*")}
     places["requests"] = life.network.sent()
     places["log"] = listening.text()
     places |= {f"error {n} {error!r}": told(error) for n, error in enumerate(life.errors)}
@@ -223,6 +223,7 @@ def test_what_the_server_is_told_openly_is_found(scan: tuple[Life, dict[str, byt
     assert b"HTTP" in places["log"]
     assert b"coffret_server.access" in places["log"]
     kept = {"server/server.db", "server/server.db-wal", "one/store.db", "one/index.sealed"}
+    kept |= {"app.json", "app.json.owners"}
     assert kept <= set(places)
 
 
