@@ -7,12 +7,17 @@ A record is compared with the digest that its place in the log has before anythi
 from __future__ import annotations
 
 import sys
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from coffret.arguments import listing_of, search_of
+from coffret.finding import find
 from coffret.flows.keys import open_memory
 from coffret.flows.spoilt import spoilt
 from coffret.flows.waiting import new_that_wait
+from coffret.keptindex import document
 from coffret_vault.errors import FormatError, OpenError
 from coffret_vault.formats.layout import parse_id
 from coffret_vault.formats.memory import parse_header
@@ -21,6 +26,7 @@ from coffret_vault.store import StoredRecord
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from coffret.finding import Found, Search
     from coffret.flows.state import VaultState
     from coffret_vault.formats.memory import Header, Record
     from coffret_vault.log.replay import MemoryState
@@ -56,11 +62,38 @@ def waiting_memories(state: VaultState, wanted: Mapping[str, Any]) -> list[Memor
         StoreAlteredError: one was not noted by this vault; it is dropped.
         TypeError, InputError, LockedError: as for :func:`list_memories`.
     """
-    narrow = listing_of("waiting", wanted)
+    return listing_of("waiting", wanted)(_waiting(state))
+
+
+def _waiting(state: VaultState) -> list[Memory]:
     found = new_that_wait(state)
     _ = state.keys  # a locked vault does not say that there are none either
     # Another process of this device may have sent one meanwhile, or be about to note that it has.
-    return narrow(item for item in found if state.store.state(parse_id(item.id)) is None)
+    return [item for item in found if state.store.state(parse_id(item.id)) is None]
+
+
+def search_waiting(state: VaultState, question: str, search: Search) -> list[Found]:
+    """Those of them that have words of a question, best first.
+
+    By words alone: nothing is embedded for them, and they are in no index but one that is made here
+    and let go of, since what is kept of an index is of memories in the log.
+
+    Raises:
+        StoreAlteredError, LockedError: as for :func:`waiting_memories`.
+    """
+    with state.store.alone():
+        there = {parse_id(memory.id): memory for memory in _waiting(state)}
+    if not there or search.mode == "semantic":
+        return []
+    from coffret_vault.search import SearchIndex  # noqa: PLC0415 - loads numpy: only to search
+
+    index = SearchIndex.without_meaning()
+    index.put(map(document, there.values()))
+    by_words = replace(search, mode="words", min_similarity=None, limit=len(there))
+    found = find(index, question, by_words, lambda keys: map(there.__getitem__, keys))
+    # A least similarity leaves out what lacks a word: as of what stands, where it is not similar.
+    fit = (hit for hit in found if search.min_similarity is None or hit.coverage == 1)
+    return list(islice(fit, search.limit))
 
 
 def _first(

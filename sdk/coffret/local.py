@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 import msgspec
 
 from coffret import opening
+from coffret.arguments import asked
 from coffret.confirming import confirm
 from coffret.finding import Finder
 from coffret.flows import gone
@@ -23,7 +24,12 @@ from coffret.flows.unkept import count_unkept, forget_unkept, unkept
 from coffret.flows.waiting import all_waiting, count_waiting, take_back
 from coffret.importing import exported
 from coffret.keptindex import default_embedder
-from coffret.listing import current_memories, list_memories, waiting_memories
+from coffret.listing import (
+    current_memories,
+    list_memories,
+    search_waiting,
+    waiting_memories,
+)
 from coffret.undoing import imports
 from coffret_vault.formats.account import keys_hash
 from coffret_vault.formats.layout import id_text
@@ -35,7 +41,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Unpack
 
-    from coffret.arguments import Listing
+    from coffret.arguments import Listing, Wanted
+    from coffret.finding import Found
     from coffret.flows.review import Pending
     from coffret.flows.state import VaultState
     from coffret.flows.unkept import Unkept
@@ -323,6 +330,16 @@ class LocalVault:
             TypeError: as for :meth:`list`, and so is ``InputError``.
         """
         return waiting_memories(self._state, wanted)
+
+    def search_waiting(self, question: str, **wanted: Unpack[Wanted]) -> Sequence[Found]:
+        """Those of :meth:`waiting` that have words of a question; their scores rank them alone.
+
+        Nothing is embedded for them: by meaning they are found once they are in the log.
+
+        Raises:
+            InputError: as for ``search``; and the others as for :meth:`waiting`.
+        """
+        return search_waiting(self._state, question, asked(question, wanted))
 
     @_at_once
     def imports(self) -> Sequence[ImportInfo]:

@@ -95,6 +95,13 @@ def test_what_waits_is_listed_and_shown_as_that(cli: Cli, url: str) -> None:
     assert cli("list", "--count", "--json").data() == {"count": 3}
     assert "These are 2 of 3" in cli("list", "--limit", "2").err
     assert [row.count("\t") for row in cli("list", "--tag", "home").out.splitlines()] == [4]
+    found = cli("search", "train home", "--mode", "words", "--json").data()
+    for name, words in (("hits", "at home"), ("waiting", "on the train")):
+        assert [hit["memory"]["content"] for hit in found[name]] == [words]
+    lines = cli("search", "train", "--mode", "words").out.splitlines()
+    assert lines[0].startswith("Waiting on this device")
+    assert lines[-1].strip() == "on the train"
+    assert "waiting" not in cli("search", "home", "--mode", "words", "--json").data()
     waits = listed[0]["id"]
     shown = cli("show", waits[-8:]).out
     assert ("over the bridge" in shown, "Waits:" in shown, "Server sees" in shown) == (1, 1, 0)

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 Timed = Annotated[bool, typer.Option("--time", help="Show how long each step took.")]
 
 
+_WAITS = "Waiting on this device for the server, and looked through for words alone:"
+
+
 class Steps:
     """How long each step took, in seconds."""
 
@@ -89,24 +92,38 @@ def search(  # noqa: PLR0913 - each option is an argument
         if mode is not Mode.WORDS:  # which may do without
             vault.index(progress)
         steps.end("index")
+        waits = vault.search_waiting(question, **wanted)  # before the others, as in a list
         found = vault.search(question, progress, **wanted)
     steps.end("search")
     if vault.search_notice:
         desk.out.note(vault.search_notice)
-    print_found(desk, found, steps if time else None)
+    there = {hit.memory.id for hit in found}
+    waits = [hit for hit in waits if hit.memory.id not in there]
+    print_found(desk, found, steps if time else None, waits)
     desk.tell_waiting(vault)
 
 
-def print_found(desk: Desk, found: "Sequence[Found]", steps: Steps | None) -> None:
-    """Hits, best first, and the time it took if that is wanted."""
+def print_found(
+    desk: Desk, found: "Sequence[Found]", steps: Steps | None, waits: "Sequence[Found]" = ()
+) -> None:
+    """Hits, best first, those that wait by themselves; and the time it took if that is wanted."""
     if desk.out.as_json:
         shape: dict[str, Any] = {"hits": [hit_shape(hit) for hit in found]}
+        if waits:
+            shape["waiting"] = [hit_shape(hit) for hit in waits]
         desk.out.data(shape if steps is None else {**shape, "seconds": steps.seconds})
         return
-    for place, hit in enumerate(found, 1):
-        for line in found_lines(place, hit):
-            desk.out.line(line)
-    if not found:
+    _print_hits(desk, found)
+    if waits:
+        desk.out.line(_WAITS)
+        _print_hits(desk, waits)
+    elif not found:
         desk.out.note("Nothing was found.")
     for name, seconds in (steps.seconds if steps else {}).items():
         desk.out.line(f"{name + ':':8}{seconds * 1000:9.1f} ms")
+
+
+def _print_hits(desk: Desk, found: "Sequence[Found]") -> None:
+    for place, hit in enumerate(found, 1):
+        for line in found_lines(place, hit):
+            desk.out.line(line)
