@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -13,6 +14,7 @@ from adversary.test_what_grants_hold import contents, liar
 from coffret.flows.http import b64
 from coffret_vault.errors import ConflictError, OpenError
 from harness.holding import AFTER, BEFORE, Liar
+from harness.league import TIMES, looking_away
 from harness.network import Gate
 
 if TYPE_CHECKING:
@@ -110,10 +112,13 @@ class Foretelling(Gate):
         return super().handle_request(request)
 
 
-def _foretold(world: World) -> tuple[Owner, str, Access, Foretelling]:
+def _foretold(
+    world: World, right: Callable[[], None] = lambda: None
+) -> tuple[Owner, str, Access, Foretelling]:
     """A memory that an app may change unseen, by a server that foretells."""
     owner, server = world.owner(), Foretelling()
     memory_id = owner.vault.remember(BEFORE).id
+    right()
     asking: dict[str, Any] = {"scopes": {"read", "update"}, "auto_accept": True}
     _, access = world.granted(owner, world.app(transport=server), **asking)
     server.newest = 3
@@ -124,6 +129,18 @@ def _foretold(world: World) -> tuple[Owner, str, Access, Foretelling]:
 
     server.meanwhile = write
     return owner, memory_id, access, server
+
+
+@pytest.mark.attack(18, 39)
+def test_no_server_turns_back_a_memory_that_says_it_was_made_later_than_now(world: World) -> None:
+    """Whose clock was ahead when it was made says nothing of which later version was first."""
+    world.clock.offset = timedelta(days=10)
+    owner, memory_id, access, _ = _foretold(world, right=lambda: world.clock.forward(days=-10))
+    with looking_away(TIMES):
+        assert access.update(memory_id, tags=["t"]).version == 4
+    owner.vault.sync()
+    assert owner.vault.get(memory_id).content == AFTER
+    assert [item.version for item in owner.vault.pending()] == [4]
 
 
 @pytest.mark.attack(18, 39)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from coffret_vault.formats.sharing import Grant
     from coffret_vault.log.replay import Proposal
 
+_AHEAD = 5 * 60 * 1_000_000
+"""So far (µs) the clock of who wrote may be ahead of this one, as a server lets it be."""
 _TOGETHER = 100
 """So many versions of one memory are accepted in one append at the most."""
 _TOO_OFTEN = 8
@@ -112,7 +114,7 @@ def _allows(
     header = _header(state, memory_id, item.version)
     if header is None or UPDATE not in grant.scopes:
         return False
-    seen = header.key_number == number and _is_later(header, before)
+    seen = header.key_number == number and _is_later(header, before, state.ambient.now())
     return seen and not overtaken(state, memory_id, memory, item)
 
 
@@ -121,13 +123,15 @@ def _header(state: VaultState, memory_id: bytes, version: int) -> Header | None:
     return None if record is None else parse_header(record.header)
 
 
-def _is_later(header: Header, before: Header | None) -> bool:
+def _is_later(header: Header, before: Header | None, now: int) -> bool:
     """Whether a version was written when the one before was there already, as its app says.
 
     An app is told by the server which number comes next. One that was told of a number to come has
-    written for the place behind versions that it never saw, and is put there later.
+    written for the place behind versions that it never saw, and is put there later. Where both are
+    of a time to come, as all versions are of a memory that says that it was made then, their times
+    say nothing of which was first.
     """
-    return before is not None and header.updated >= before.updated
+    return before is not None and before.updated <= header.updated <= now + _AHEAD
 
 
 def _written_under(state: VaultState, memory_id: bytes, item: Proposal) -> bytes | None:
