@@ -1,4 +1,10 @@
-"""Where the Secret Key is kept on this device: the keyring, a private file, or nowhere."""
+"""Where the Secret Key is kept on this device: the keyring, a private file, or nowhere.
+
+A keyring is another program's, reached through that program's own libraries. What goes wrong there
+is seldom an error of ``keyring``: the bus is gone, a prompt was dismissed, the backend that the
+environment names is not installed. All of it means that the keyring does not keep the key, or give
+it; none of it keeps a person from their vault.
+"""
 
 from __future__ import annotations
 
@@ -47,8 +53,11 @@ def keyring_name() -> str | None:
     """
     import keyring  # noqa: PLC0415 - looks for every backend: only when it is asked for
 
-    backend = keyring.get_keyring()
-    return str(backend.name) if backend.priority >= _RECOMMENDED else None
+    try:
+        backend = keyring.get_keyring()
+        return str(backend.name) if backend.priority >= _RECOMMENDED else None
+    except Exception:  # noqa: BLE001 - see above
+        return None
 
 
 def check_secret_key(places: Places, name: str, wanted: Kept | None) -> None:
@@ -103,12 +112,11 @@ def _into_keyring(account_id: str, code: str) -> bool:
     if keyring_name() is None:
         return False
     import keyring  # noqa: PLC0415 - as above
-    from keyring.errors import KeyringError  # noqa: PLC0415 - as above
 
     try:
         keyring.set_password(_SERVICE, account_id, code)
         return keyring.get_password(_SERVICE, account_id) == code
-    except KeyringError:
+    except Exception:  # noqa: BLE001 - see above
         return False
 
 
@@ -124,11 +132,10 @@ def find_secret_key(places: Places, name: str) -> str | None:
     if profile.kept_in == "file":
         return _from_file(places, name)
     import keyring  # noqa: PLC0415 - as above
-    from keyring.errors import KeyringError  # noqa: PLC0415 - as above
 
     try:
         return keyring.get_password(_SERVICE, profile.account_id)
-    except KeyringError:
+    except Exception:  # noqa: BLE001 - see above
         return None
 
 
@@ -164,12 +171,12 @@ def forget_secret_key(places: Places, name: str) -> bool:
 
 def _out_of_keyring(account_id: str) -> None:
     import keyring  # noqa: PLC0415 - as above
-    from keyring.errors import KeyringError, PasswordDeleteError  # noqa: PLC0415 - as above
+    from keyring.errors import PasswordDeleteError  # noqa: PLC0415 - as above
 
     try:
         keyring.delete_password(_SERVICE, account_id)
     except PasswordDeleteError:
         return  # it was not there
-    except KeyringError:
+    except Exception:  # noqa: BLE001 - see above
         message = "the keyring does not let go of the Secret Key: remove coffret's entry there"
         raise StoreError(message) from None
