@@ -48,7 +48,7 @@ def check_new(path: Path, *, replace: bool = False) -> None:
     """Look whether a file that somebody named can be made, before anything is done for it.
 
     Raises:
-        InputError: its folder is not there; none is made.
+        InputError: its folder is not there; none is made. Or what is to be replaced is no file.
         ConflictError: there is one already, and ``replace`` is not set.
     """
     if not path.parent.is_dir():
@@ -56,6 +56,9 @@ def check_new(path: Path, *, replace: bool = False) -> None:
         raise InputError(message, hint="Make it, or name another one.")
     if not replace and path.exists():
         raise _there(path)
+    if replace and path.exists() and not path.is_file():  # a pipe, or a device such as /dev/null
+        message = f"{path} is not a file, and is not replaced by one"
+        raise InputError(message)
 
 
 def check_writable(folder: Path) -> None:

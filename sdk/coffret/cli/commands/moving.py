@@ -3,6 +3,7 @@
 import sys
 from functools import partial
 from itertools import count
+from json import dumps, loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -120,8 +121,9 @@ def export(
         check_new(path, replace=force)
     vault = desk.vault()
     if str(path) == "-":
+        as_shown = _in_ascii if sys.stdout.isatty() else bytes
         for line in vault.export():
-            sys.stdout.buffer.write(line)
+            sys.stdout.buffer.write(as_shown(line))
         sys.stdout.buffer.flush()
         return
     status, lines = vault.status(), count()
@@ -139,6 +141,11 @@ def export(
         f"Exported {memories(written)} to {path}.",
         {"file": str(path), "memories": written, "bytes": size},
     )
+
+
+def _in_ascii(line: bytes) -> bytes:
+    """The same JSON, of which a terminal acts on nothing: apps write memories too."""
+    return dumps(loads(line), separators=(",", ":")).encode() + b"\n"
 
 
 def _new_that_wait(desk: Desk, vault: "Vault") -> int:
