@@ -15,6 +15,7 @@ from coffret_vault.errors import (
     GrantError,
     InputError,
     NotFoundError,
+    StoreFullError,
 )
 from harness.world import ask
 
@@ -90,3 +91,28 @@ def test_keys_on_the_command_line(tmp_path: Path, coffret_url: str) -> None:
     cli("app", "keys", "revoke", made["key_id"][-8:], *with_key)
     assert len(cli("app", "keys", "list", *with_key, "--json").data()) == 2
     cli("app", "request", "nobody", "--purpose", "x", "--scope", "read", "--everything", code=4)
+
+
+def test_a_key_that_cannot_be_kept_is_shown(
+    tmp_path: Path, coffret_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key that its server gives once is not lost with the file that it was to go to."""
+    cli = Cli(tmp_path / "app")
+    kept, nowhere = tmp_path / "developer.key", ("--key-file", str(tmp_path / "nowhere"))
+    who = ("--name", "Dev", "--contact", "dev@example.org", "--server", coffret_url)
+    cli("app", "register-developer", *who, "--key-file", str(kept))
+    what = ("--name", "Planner", "--homepage", "https://planner.example")
+    with_key = ("--key-file", str(kept))
+    cli("app", "register", "--server", coffret_url, *what, *with_key)
+    for command in ("developing", "keys"):
+        monkeypatch.setattr(f"coffret.cli.commands.{command}.write_private", _full)
+    ran = cli("app", "register-developer", *who, *nowhere, "--json")
+    assert ran.error()["code"] == StoreFullError.code
+    assert ran.data()["developer_key"].startswith("cfd_")
+    made = cli("app", "keys", "new", "--output", nowhere[1], *with_key)
+    assert "API key, shown once: cfa_" in made.out
+    assert made.err
+
+
+def _full(*_: object, **_named: object) -> None:
+    raise StoreFullError

@@ -25,7 +25,7 @@ from coffret.cli.options import (
 )
 from coffret.cli.places import DEFAULT, check_name
 from coffret.cli.private import check_new, write_private
-from coffret_vault.errors import ConflictError, InputError
+from coffret_vault.errors import CoffretError, ConflictError, InputError
 from coffret_vault.grants.domain import WELL_KNOWN
 
 if TYPE_CHECKING:
@@ -67,10 +67,14 @@ def register_developer(
         check_new(key_file)
     key = coffret.register_developer(server_of(desk, server), name, contact)
     if key_file is not None:
-        write_private(key_file, [key.encode(), b"\n"], replace=False)
-        desk.out.done(f"The developer key is in {key_file}.", {"key_file": str(key_file)})
-        return
-    desk.out.done(f"Developer key, shown once: {key}", {"developer_key": key})
+        try:
+            write_private(key_file, [key.encode(), b"\n"], replace=False)
+        except CoffretError as error:  # it is nowhere else: then it is shown
+            desk.out.error(error)
+        else:
+            desk.out.done(f"The developer key is in {key_file}.", {"key_file": str(key_file)})
+            return
+    desk.out.deliver(f"Developer key, shown once: {key}", {"developer_key": key})
 
 
 def register(  # noqa: PLR0913 - each option is an argument

@@ -13,6 +13,7 @@ from coffret.cli.options import AppFile, AppName, Json, in_days
 from coffret.cli.places import DEFAULT
 from coffret.cli.private import check_new, write_private
 from coffret.cli.showing import local_minute
+from coffret_vault.errors import CoffretError
 
 if TYPE_CHECKING:
     from coffret.developer import Developer
@@ -90,14 +91,19 @@ def new(  # noqa: PLR0913 - each option is an argument
         limits = {"scopes": scope} if scope else {}
         made = developer.new_api_key(app_id, lasts=lasts, **limits)
     shape = {"key_id": made.key_id}
-    if use:
-        desk.app(app, file).use_api_key(made.api_key)
-    if output is not None:
-        write_private(output, [made.api_key.encode(), b"\n"], replace=False)
-    if use or output is not None:
+    kept = use or output is not None
+    try:
+        if use:
+            desk.app(app, file).use_api_key(made.api_key)
+        if output is not None:
+            write_private(output, [made.api_key.encode(), b"\n"], replace=False)
+    except CoffretError as error:  # it is nowhere else: then it is shown
+        desk.out.error(error)
+        kept = False
+    if kept:
         desk.out.done(f"Made {made.key_id}.", shape)
         return
-    desk.out.done(f"API key, shown once: {made.api_key}", {**shape, "api_key": made.api_key})
+    desk.out.deliver(f"API key, shown once: {made.api_key}", {**shape, "api_key": made.api_key})
 
 
 def revoke(
