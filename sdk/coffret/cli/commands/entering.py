@@ -54,6 +54,9 @@ KitFile = Annotated[
     typer.Option("--kit", help="Write the recovery kit to this new file instead of printing it."),
 ]
 
+_MOST = 1 << 20
+"""Characters of a kit, of a receipt, or of what coffret status prints: far more than any has."""
+
 _PLACES = {
     "keyring": "The Secret Key is in the system's keyring.",
     "file": "The Secret Key is in a file that only you can read; there is no keyring in use.",
@@ -233,7 +236,7 @@ def confirm(
 ) -> None:
     """Compare this device with a head seen elsewhere: was it shown an old state?"""
     desk = desk_of(context, as_json=json)
-    text = head_in(sys.stdin.read() if file is None or str(file) == "-" else _read(file))
+    text = head_in(_read(None if str(file) == "-" else file))
     vault, size = _compared(desk, text)
     status = vault.status()
     text = f"Confirmed: this device has the {size} log entries that were signed then."
@@ -272,12 +275,22 @@ def _compared(desk: Desk, text: str) -> "tuple[Vault, int]":
         return vault, vault.confirm(text)
 
 
-def _read(path: Path) -> str:
+def _read(path: Path | None) -> str:
+    """A kit or a head, from a file or from standard input; of a longer one no more is read."""
+    source = "standard input" if path is None else "that file"
     try:
-        return path.read_text(encoding="utf-8")
+        if path is None:
+            text = sys.stdin.read(_MOST + 1)
+        else:
+            with path.open(encoding="utf-8") as file:
+                text = file.read(_MOST + 1)
     except (OSError, UnicodeDecodeError):
-        message = "that file cannot be read"
+        message = f"{source} cannot be read"
         raise InputError(message) from None
+    if len(text) > _MOST:
+        message = f"{source} is too long to be a recovery kit, or a head"
+        raise InputError(message)
+    return text
 
 
 def _where(desk: Desk, server: str | None, username: str | None) -> tuple[str, str]:
