@@ -13,6 +13,7 @@ import msgspec
 
 import coffret
 from coffret.cli.leftovers import leftovers
+from coffret.cli.private import is_ours
 from coffret.cli.secret_key import find_secret_key, keyring_name, load_profile
 from coffret.cli.showing import changes, memories, used
 from coffret.origins import elsewhere, told_origins
@@ -164,6 +165,10 @@ def _check_secret_key(desk: Desk) -> Check:
     if kept is None:
         advice = "You are asked for it; it is on your recovery kit."
         return Check("Secret Key", BAD, f"not in the {profile.kept_in} any more.", advice)
+    path = desk.places.secret_key(desk.name)
+    if profile.kept_in == "file" and not is_ours(path.stat()):
+        advice = f"Run chmod 600 {path}. If they may have: coffret change-keys."
+        return Check("Secret Key", BAD, "others can read its file.", advice)
     return Check("Secret Key", GOOD, f"in the {profile.kept_in}.")
 
 
