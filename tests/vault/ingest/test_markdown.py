@@ -28,7 +28,7 @@ NOON_2024_05_02 = 1_714_651_200_000_000
 def write(root: Path, files: dict[str, str | bytes]) -> Path:
     """Put files into a new folder called ``journal``."""
     home = root / "journal"
-    home.mkdir(exist_ok=True)
+    home.mkdir(exist_ok=True, parents=True)
     for name, text in files.items():
         path = home / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -290,3 +290,18 @@ def test_a_folder_that_is_not_there_or_too_full_is_refused(tmp_path: Path) -> No
         read_folder(tmp_path / "nothing")
     with pytest.raises(SourceTooLargeError, match="more than 1 files"):
         read_folder(write(tmp_path, {"a.md": "x", "b.md": "x"}), limits=Limits(max_files=1))
+
+
+def test_a_link_that_takes_a_file_s_place_leads_nowhere(tmp_path: Path) -> None:
+    """Who can write to the folder while it is read has nothing read that is outside it."""
+    home = write(tmp_path, {"a.md": "a", "b.md": "b", "in/c.md": "c", "in/d.md": "d"})
+    elsewhere = write(tmp_path / "elsewhere", {"c.md": "outside", "d.md": "outside"})
+    found = read_folder(home)
+    assert isinstance(next(found), Draft)
+    (home / "b.md").unlink()
+    (home / "b.md").symlink_to(elsewhere / "c.md")
+    (home / "in").rename(tmp_path / "moved")
+    (home / "in").symlink_to(elsewhere, target_is_directory=True)
+    rest = list(found)
+    assert [type(item) for item in rest] == [ImportSkipped] * 3
+    assert [item.source for item in rest] == ["b.md", "in/c.md", "in/d.md"]

@@ -31,10 +31,11 @@ UNREADABLE = "cannot be read"
 
 
 class FoundFile(msgspec.Struct, frozen=True):
-    """A file to import: where it is, and its clean path below the folder."""
+    """A file to import: where it is, and its clean path below the folder, if it is in one."""
 
     path: Path
     relative: str
+    home: Path | None = None
 
 
 class _Place(NamedTuple):
@@ -97,7 +98,7 @@ def _named(entries: list[os.DirEntry[str]]) -> Iterator[tuple[os.DirEntry[str], 
 def _file(home: Path, entry: os.DirEntry[str], relative: str) -> Found:
     path = Path(entry.path)
     reason = _refusal(home, entry, path)
-    return ImportSkipped(relative, reason) if reason else FoundFile(path, relative)
+    return ImportSkipped(relative, reason) if reason else FoundFile(path, relative, home)
 
 
 def _refusal(home: Path, entry: os.DirEntry[str], path: Path) -> str:

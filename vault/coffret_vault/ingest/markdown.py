@@ -116,7 +116,7 @@ def read_file(
 
 def _read_found(file: FoundFile, space: str, limits: Limits) -> Iterator[Imported]:
     try:
-        text = decode_text(read_bytes(file.path, limits.max_text_bytes))
+        text = decode_text(read_bytes(file.path, limits.max_text_bytes, home=file.home))
         modified = parse_time(file.path.stat().st_mtime)
     except IngestError as error:
         yield ImportSkipped(file.relative, str(error))

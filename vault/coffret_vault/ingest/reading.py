@@ -61,8 +61,14 @@ def opened(path: str, flags: int) -> int:
     return descriptor
 
 
-def read_bytes(path: Path, cap: int) -> bytes:
+def read_bytes(path: Path, cap: int, *, home: Path | None = None) -> bytes:
     """The bytes of a regular file of at most ``cap`` bytes.
+
+    Args:
+        path: the file.
+        cap: how many.
+        home: the folder, without links in its path, which it has to be in still: who can write
+            there may have put a link in its place since it was found.
 
     Raises:
         SourceMissingError: it is not there, is no regular file, or may not be read.
@@ -72,6 +78,8 @@ def read_bytes(path: Path, cap: int) -> bytes:
         with open(path, "rb", opener=opened) as file:
             # Python makes room for all that is asked for, however short the file is.
             size = min(os.fstat(file.fileno()).st_size, cap)
+            if home is not None and not _is_in(home, path, file.fileno()):
+                raise SourceMissingError
             data = file.read(size + 1)
             if size < len(data) <= cap:  # it grew meanwhile, or is one that says it has no size
                 data += file.read(cap + 1 - len(data))
@@ -81,6 +89,11 @@ def read_bytes(path: Path, cap: int) -> bytes:
         detail = f"the file is larger than {_size(cap)}"
         raise SourceTooLargeError(detail, hint="split it, or import it in parts")
     return data
+
+
+def _is_in(home: Path, path: Path, descriptor: int) -> bool:
+    real = path.resolve(strict=True)
+    return real.is_relative_to(home) and os.path.samestat(real.lstat(), os.fstat(descriptor))
 
 
 def read_json(path: Path, cap: int) -> bytes:
