@@ -19,6 +19,7 @@ from coffret.connection import (
     trusted,
 )
 from coffret.http1 import Answer, WireError, WireTimeoutError
+from coffret.threads import discard
 from coffret_vault.errors import TimedOutError
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ async def _reached(address: Address) -> socket.socket:
     try:
         return await asyncio.wrap_future(found)
     except asyncio.CancelledError:
-        found.add_done_callback(_discard)
+        found.add_done_callback(discard)
         raise
 
 
@@ -187,11 +188,6 @@ def _reach(address: Address, found: Future[socket.socket]) -> None:
         found.set_result(reached(address))
     except (OSError, UnicodeError, TimedOutError) as error:
         found.set_exception(error)
-
-
-def _discard(found: Future[socket.socket]) -> None:
-    if found.exception() is None:
-        found.result().close()
 
 
 class AsyncSockets:

@@ -8,8 +8,6 @@ from coffret.flows.http import MAX_ANSWER, Response, retry_after
 from coffret_vault.errors import FormatError
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from coffret.async_connection import AsyncIncoming
     from coffret.connection import Incoming
 
@@ -24,12 +22,6 @@ def asks_to_wait(response: Response) -> float | None:
         return None
     asked = retry_after(response)
     return asked if asked <= _LONGEST_WAIT else None
-
-
-def discard(coming: Future[Incoming]) -> None:
-    """Let go of an answer that has come after all, and that nobody reads."""
-    if coming.exception() is None:
-        coming.result().close()
 
 
 class Body:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
 T = TypeVar("T")
 
@@ -33,3 +34,9 @@ def unheard(task: asyncio.Task[Any]) -> None:
     """Have asyncio not complain of what befell a task where nobody hears of it."""
     if not task.cancelled():
         task.exception()
+
+
+def discard(coming: Future[Any]) -> None:
+    """Close what came from a thread when nobody wanted it any more."""
+    if coming.exception() is None:
+        coming.result().close()

@@ -16,7 +16,7 @@ import asyncio
 import threading
 from asyncio import sleep as sleep_async
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, closing
+from contextlib import aclosing, closing, suppress
 from functools import partial
 from itertools import count
 from time import sleep
@@ -25,14 +25,14 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from coffret.async_connection import connect_async
-from coffret.bodies import TRY_LATER, Body, asks_to_wait, discard
+from coffret.bodies import TRY_LATER, Body, asks_to_wait
 from coffret.closing import Closing
 from coffret.connection import Incoming, certificates, connect, reason_of
 from coffret.flows.http import Request, Response
 from coffret.http1 import NotReachedError, Outgoing, WireError, WireTimeoutError, address_of
 from coffret.leaving import within
 from coffret.origins import check_url, proxy_of
-from coffret.threads import in_thread, unheard
+from coffret.threads import discard, in_thread, unheard
 from coffret.wellknown import Web
 from coffret_vault.errors import FormatError, NetworkError, TimedOutError
 
@@ -51,6 +51,7 @@ _FIRST_BACKOFF = 0.1
 _PROBE_SECONDS = 5.0
 _ALWAYS = {"User-Agent": "coffret", "Accept-Encoding": "identity"}
 _WITH_BODY = frozenset(("POST", "PUT"))
+_LEAVING_SECONDS = 1.0  # what takes longer is to keep no flow from an answer that is there
 _NOTHING = Response(204, {}, b"")
 
 
@@ -326,7 +327,9 @@ class AsyncDriver(Closing):
         if request.ahead is not None:
             task, sent = self._begun(request.ahead)
             self._coming = request.ahead, task
-            await sent.wait()  # the flow works next, and keeps the loop from sending anything
+            with suppress(TimeoutError):  # the flow works next, and keeps the loop from sending
+                async with asyncio.timeout(_LEAVING_SECONDS):
+                    await sent.wait()
         return response
 
     def _leave(self) -> None:

@@ -255,6 +255,29 @@ def test_what_was_asked_ahead_for_one_flow_answers_no_other(run_all: Callable[..
     assert found.body == b"02"
 
 
+def test_what_cannot_leave_keeps_no_flow_from_its_answer() -> None:
+    """What is asked ahead may need a connection that is not to be had: the flow has its page."""
+
+    class Stuck(Network):
+        """Takes what is asked ahead once the flow has worked, or no more."""
+
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if request.url.path.endswith("/2"):
+                await asyncio.wait_for(worked.wait(), 10)
+            return await super().handle_async_request(request)
+
+    worked = asyncio.Event()
+
+    def steps() -> Flow[bytes]:
+        yield Request("GET", "/1", ahead=Request("GET", "/2"))
+        worked.set()
+        response: Response = yield Request("GET", "/2")
+        return response.body
+
+    with patch.object(transport, "_LEAVING_SECONDS", 0.0):
+        assert run_async(Stuck(answer(b"one"), answer(b"two")), steps()) == b"two"
+
+
 def test_who_is_cancelled_leaves_nothing_that_was_asked_ahead() -> None:
     """What was to be fetched for a flow ends with it, though the network took it and is silent."""
 
