@@ -2,16 +2,19 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from types import FunctionType
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import pytest
 
 from coffret_vault.search import minilm
+from coffret_vault.search.embedder import Vectors
 from coffret_vault.search.errors import ModelDamagedError
 from coffret_vault.search.minilm import MiniLmEmbedder
 
@@ -51,6 +54,37 @@ def test_texts_are_embedded_where_no_thread_is_to_be_had(
     with patch(of, side_effect=RuntimeError):
         alone = MiniLmEmbedder(threads=2).embed_documents(texts)
     assert (alone == embedder.embed_documents(texts)).all()
+
+
+def test_who_interrupts_waits_for_no_text_that_is_not_begun() -> None:
+    """Ctrl-C while texts are handed to threads leaves all that wait there."""
+    begun: list[object] = []
+    goes_on = Event()
+    submit, shutdown = ThreadPoolExecutor.submit, ThreadPoolExecutor.shutdown
+
+    class Waiting(MiniLmEmbedder):
+        def _run(self, pieces: Sequence[int]) -> Vectors:
+            begun.append(pieces)
+            goes_on.wait(30)
+            return np.ones(self.dimension, np.float32)
+
+    def interrupted(pool: ThreadPoolExecutor, work: Any, pieces: Any) -> Any:
+        if len(pieces) > 9:
+            raise KeyboardInterrupt
+        return submit(pool, work, pieces)
+
+    def ends(pool: ThreadPoolExecutor, **how: Any) -> None:
+        shutdown(pool, **{**how, "wait": False})
+        goes_on.set()
+        shutdown(pool)
+
+    with (
+        patch.object(ThreadPoolExecutor, "submit", interrupted),
+        patch.object(ThreadPoolExecutor, "shutdown", ends),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        Waiting(threads=2).embed_documents(["a"] * 20 + ["a " * 20])
+    assert len(begun) <= 2
 
 
 def test_nothing_gives_no_rows_and_empty_text_gives_one(embedder: MiniLmEmbedder) -> None:

@@ -83,8 +83,12 @@ class MiniLmEmbedder:
     def _run_all(self, encoded: Sequence[Sequence[int]]) -> list[Vectors]:
         if len(encoded) > 1 and self._threads > 1:
             # No thread is to be had where the program ends, or has as many as it may.
-            with suppress(RuntimeError), ThreadPoolExecutor(self._threads, "coffret-embed") as pool:
-                return list(pool.map(self._run, encoded))
+            with suppress(RuntimeError):
+                pool = ThreadPoolExecutor(self._threads, "coffret-embed")
+                try:
+                    return list(pool.map(self._run, encoded))
+                finally:
+                    pool.shutdown(cancel_futures=True)  # who interrupts waits for what is begun
         return list(map(self._run, encoded))
 
     def _run(self, pieces: Sequence[int]) -> Vectors:
