@@ -214,6 +214,22 @@ def test_the_server_took_it_and_the_device_did_not_hear(world: World, stopped: s
     again.unlock(NEW, code)
 
 
+@pytest.mark.parametrize("one", [False, True], ids=["all", "one"])
+def test_requests_to_keys_that_a_device_has_not_heard_of_accuse_no_server(
+    world: World,
+    one: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """Where the answer to a change of its keys was lost, it is told that they were changed."""
+    network = Losing()
+    owner = world.owner(transport=network)
+    network.lose = once("POST", "/accounts/me/keys")
+    with patch("coffret.transport._TRIES", 1), pytest.raises(NetworkError):
+        change(owner.vault)
+    request = ask(world.app(), owner)
+    with pytest.raises(KeysChangedError):
+        _ = owner.vault.request(request) if one else owner.vault.requests()
+
+
 def test_a_kit_that_is_not_taken_changes_nothing(world: World) -> None:
     """If the owner does not take the kit, nothing was sent."""
     network = Evil()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -19,6 +20,7 @@ from coffret.flows.pins import app_keys, is_pinned, keys_changed, warnings_about
 from coffret.flows.session import create, get
 from coffret.flows.spoilt import open_current
 from coffret.flows.state import Looked
+from coffret.flows.sync import sync
 from coffret.sharing import (
     UNREADABLE,
     AccessRequestInfo,
@@ -41,7 +43,7 @@ from coffret_vault.records.memory import from_micros
 from coffret_vault.records.seal import to_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
@@ -51,7 +53,9 @@ if TYPE_CHECKING:
     from coffret_vault.records.memory import Memory
 
     _Meant = dict[Selector, "_Matching"]
+    _Read = tuple["_RequestAnswer", CheckedRequest | None]
 
+T = TypeVar("T")
 _MOST = 500
 _ID = 16
 PENDING = "pending"
@@ -117,11 +121,7 @@ def requests(state: VaultState, which: str | None = PENDING) -> Flow[list[Access
     if any(which not in (None, answer.state) for answer in answers):
         message = "the server shows requests in another state than was asked for"
         raise TrustError(message)
-    read = [
-        _read(state, answer)
-        for answer in answers
-        if not (answer.state == PENDING and _asks_before(state, answer))
-    ]
+    read = yield from _heard(state, lambda: _all_read(state, answers))
     found = [(answer, asked) for answer, asked in read if which in (None, answer.state)]
     _check_ids(state, [asked for _, asked in found if asked])
     state.checked.clear()
@@ -207,9 +207,7 @@ def _checked(state: VaultState, answer: _RequestAnswer) -> CheckedRequest:
     return check_request(signed, manifest, state.account_id, owner)
 
 
-def _read(
-    state: VaultState, answer: _RequestAnswer
-) -> tuple[_RequestAnswer, CheckedRequest | None]:
+def _read(state: VaultState, answer: _RequestAnswer) -> _Read:
     """A request, verified; None where it or the app's manifest does not parse here.
 
     A server of an older Unicode takes texts that are not in the normal form that we know. One that
@@ -223,6 +221,27 @@ def _read(
     if answer.state == PENDING and state.ambient.now() - asked.request.created > _LAPSE:
         answer = msgspec.structs.replace(answer, state=LAPSED)
     return answer, asked
+
+
+def _all_read(state: VaultState, answers: Iterable[_RequestAnswer]) -> list[_Read]:
+    return [
+        _read(state, answer)
+        for answer in answers
+        if not (answer.state == PENDING and _asks_before(state, answer))
+    ]
+
+
+def _heard(state: VaultState, read: Callable[[], T]) -> Flow[T]:
+    """What is read of requests, after a sync where they are not to the keys that are known here.
+
+    These may have been changed by this very device, whose server's answer was lost. Then it is the
+    sync that tells, and nobody is accused.
+    """
+    try:
+        return read()
+    except TrustError:
+        yield from sync(state)
+        return read()
 
 
 def _asks_before(state: VaultState, answer: _RequestAnswer) -> bool:
@@ -338,9 +357,7 @@ def fetch_request(
     return answer, asked
 
 
-def _fetch(
-    state: VaultState, request_id: str
-) -> Flow[tuple[_RequestAnswer, CheckedRequest | None]]:
+def _fetch(state: VaultState, request_id: str) -> Flow[_Read]:
     """As :func:`fetch_request`; None where it does not parse here."""
     identifier = read_id(request_id)
     path = f"/access-requests/{id_text(identifier)}"
@@ -348,7 +365,7 @@ def _fetch(
     if answer.state == PENDING and _asks_before(state, answer):
         message = "this was asked before your keys were changed; the app has to ask again"
         raise ConflictError(message)
-    answer, asked = _read(state, answer)
+    answer, asked = yield from _heard(state, partial(_read, state, answer))
     named = parse_id(answer.request_id) if asked is None else asked.request.request_id
     if named != identifier:
         message = "the server shows another request than the one that was asked for"
