@@ -45,11 +45,13 @@ def test_the_test_of_the_guide_for_apps_passes(tmp_path: Path) -> None:
 def test_the_guides_embedder_asks_the_server_that_it_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it gives for a served model makes an index and answers a question, by that URL alone."""
+    """What it gives for a served model indexes and answers by that URL alone, through no proxy."""
     asked = []
 
-    def post(url: str, json: dict[str, Any], **_: object) -> httpx.Response:
-        asked.append(url)
+    def post(
+        url: str, json: dict[str, Any], *, trust_env: bool = True, **_: object
+    ) -> httpx.Response:
+        asked.append((url, trust_env))
         rows = [{"index": at, "embedding": [1.0] * 768} for at in range(len(json["input"]))]
         return httpx.Response(200, json={"data": rows}, request=httpx.Request("POST", url))
 
@@ -65,7 +67,7 @@ def test_the_guides_embedder_asks_the_server_that_it_names(
         again.unlock("pw", kit.secret_key_code())
         assert [hit.why for hit in again.search("fruit")] == [("semantic",)]
         again.close()
-    assert set(asked) == {"http://127.0.0.1:11434/v1/embeddings"}
+    assert set(asked) == {("http://127.0.0.1:11434/v1/embeddings", False)}
 
 
 def test_the_examples_of_the_readme_run(
