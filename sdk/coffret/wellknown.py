@@ -21,7 +21,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from coffret.flows.http import Response
 from coffret.lookups import Lookups
-from coffret_vault.errors import FormatError, NetworkError
+from coffret_vault.errors import FormatError, InputError, NetworkError
 from coffret_vault.grants.domain import MAX_DOCUMENT, WELL_KNOWN
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Web:
             raise NetworkError(message)
         try:
             return _parse(self._exchange(host, found, deadline))
-        except (OSError, UnicodeError):
+        except (OSError, UnicodeError, InputError):  # the last: no certificates can be read
             message = "the app's website could not be reached"
             raise NetworkError(message) from None
 

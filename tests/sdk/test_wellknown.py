@@ -11,6 +11,7 @@ from unittest.mock import patch
 
 import pytest
 
+from coffret.connection import certificates
 from coffret.transport import AsyncDriver, SyncDriver
 from coffret.wellknown import Web, is_public, look_up
 from coffret_vault.errors import FormatError, NetworkError
@@ -98,6 +99,16 @@ def test_a_website_without_a_good_certificate_is_not_heard(site: Website, tmp_pa
             Web(addresses=other.here, allowed=lambda _: True, context=other.trusted)(HOST)
         assert other.asked == []
     assert site.asked == []
+
+
+def test_without_certificates_a_website_is_unreachable(
+    site: Website, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where those that were named cannot be read, the owner goes on without asking the website."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    with pytest.raises(NetworkError):
+        Web(addresses=site.here, allowed=lambda _: True, context=certificates)(HOST)
+    assert site.connections == 0
 
 
 def test_a_client_that_verifies_nothing_hears_anybody(site: Website) -> None:
