@@ -146,7 +146,8 @@ class _Given:
             yield from self._answer.iter_raw()
 
     def close(self) -> None:
-        self._answer.close()
+        with _as_ours():
+            self._answer.close()
 
 
 class AsyncBridge:
@@ -193,4 +194,5 @@ class _AsyncGiven:
                 yield chunk
 
     async def aclose(self) -> None:
-        await self._answer.aclose()
+        with _as_ours():
+            await self._answer.aclose()

@@ -24,7 +24,7 @@ from coffret_vault.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from coffret.flows.http import Flow
 
@@ -116,6 +116,35 @@ def test_the_last_failure_is_raised_as_ours(
     assert type(found.value) is raised
     assert found.value.__cause__ is None
     assert len(script.requests) == 4
+
+
+class Stuck(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body that cannot be let go of."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"{}"
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"{}"
+
+    def close(self) -> None:
+        """Fail."""
+        message = "stuck"
+        raise httpx.CloseError(message)
+
+    async def aclose(self) -> None:
+        """Fail."""
+        self.close()
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_an_answer_that_cannot_be_let_go_of_is_a_failure_of_ours(
+    run: Callable[..., Response], encoding: str
+) -> None:
+    """Read to its end or refused at its head, whatever a transport raises as it closes."""
+    script = Script(httpx.Response(200, headers={"content-encoding": encoding}, stream=Stuck()))
+    with pytest.raises(NetworkError):
+        run(script, flow(repeatable=False))
 
 
 def test_what_works_once_is_sent_once(run: Callable[..., Response]) -> None:
