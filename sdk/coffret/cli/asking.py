@@ -17,6 +17,7 @@ _SHORT = 12
 _YES = frozenset(("y", "yes"))
 _MOST = 4096
 _TRIES = 3
+_NO_TEXT = "the {} is not text in this terminal's encoding"
 
 
 class Secret(NamedTuple):
@@ -133,14 +134,18 @@ class Asker:
         """A line from the person.
 
         Raises:
-            InputError: nobody is there to ask.
+            InputError: nobody is there to ask, or what was typed is no text.
         """
         if not self.interactive:
             message = f"{question}: nobody is there to ask"
             raise InputError(message, hint="Give it as an option.")
         sys.stderr.write(f"{question} [{default}]: " if default else f"{question}: ")
         sys.stderr.flush()
-        return sys.stdin.readline().strip() or default
+        try:
+            return sys.stdin.readline().strip() or default
+        except UnicodeDecodeError:  # of a terminal with another encoding
+            message = _NO_TEXT.format("answer")
+            raise InputError(message) from None
 
     def confirm(self, question: str) -> bool:
         """Yes or no; no, unless it is said.
@@ -194,8 +199,8 @@ class Asker:
 def _typed(question: str, what: Secret) -> str:
     try:
         return getpass(question)
-    except UnicodeDecodeError:  # of a terminal with another encoding; it shows what was typed
-        message = f"the {what.name} is not text in this terminal's encoding"
+    except UnicodeDecodeError:  # it shows what was typed
+        message = _NO_TEXT.format(what.name)
         raise InputError(message) from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from io import BytesIO, TextIOWrapper
 
 import pytest
 
@@ -44,6 +45,18 @@ def test_what_a_terminal_cannot_take_is_not_shown(monkeypatch: pytest.MonkeyPatc
             ask(PASSPHRASE)
         assert "0xe4" not in "".join(traceback.format_exception(caught.value))
     assert not typed
+
+
+def test_an_answer_in_another_encoding_is_an_error_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is no crash, and a yes to nothing."""
+    monkeypatch.setattr(Asker, "interactive", property(lambda _self: True))
+    asker = Asker(lambda _note: None, {})
+    for ask in (asker.text, asker.confirm):
+        monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"y\xe4s\n"), "utf-8"))
+        with pytest.raises(InputError, match="encoding"):
+            ask("Go on?")
 
 
 def _taken(typed: str | bytes) -> str:
