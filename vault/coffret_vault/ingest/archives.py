@@ -37,8 +37,8 @@ NOT_TAKEN = "not a part of an export that is imported"
 _ENCRYPTED = 1
 _INFLATED = frozenset((ZIP_STORED, ZIP_DEFLATED))
 _MOST_TABLE = 32 * MIB
-"""Bytes of an archive's table of contents; each file in it takes 46 and its name, of 8 times that
-in memory."""
+"""Bytes of an archive's table of contents; each file in it takes 46 and its name, and in memory
+some ten times that."""
 _BROKEN = (  # what zipfile raises for bytes that are not what it expects
     BadZipFile,
     EOFError,
