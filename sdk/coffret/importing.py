@@ -248,11 +248,12 @@ def _without_older(
 
 def _is_there(draft: Draft, memory: Memory | None) -> bool:
     """Whether an export says what the vault holds: nothing is written then, and the marks stay."""
-    return (
-        memory is not None
-        and isinstance(draft, ExportedMemory)
-        and draft.digest == _exported(memory, "").digest
-    )
+    if memory is None or not isinstance(draft, ExportedMemory):
+        return False
+    said, there = _stated(draft, None), _exported(memory, "")
+    own = without_import_marks(said.provenance)
+    same = (draft.digest, said.source, own) == (there.digest, there.source, there.provenance)
+    return same and there.sealed >= draft.sealed
 
 
 def _last_of_each(drafts: Sequence[Draft]) -> tuple[list[Draft], list[ImportSkipped]]:

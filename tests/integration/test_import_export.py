@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from coffret_vault.ingest import ImportSkipped, read_export, read_source
 from coffret_vault.search import MiniLmEmbedder
@@ -12,6 +15,7 @@ from coffret_vault.search import MiniLmEmbedder
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from coffret import Memory, Vault
     from coffret_vault.ingest import Draft
     from harness.world import World
 
@@ -166,6 +170,56 @@ def test_a_change_by_hand_that_an_export_brings_back_is_one(either: World, tmp_p
     assert vault.import_paths([notes]).unchanged == 1
     assert [item.id for item in vault.undo_import(notes).kept] == [memory.id]
     assert vault.get(memory.id).content == "by hand"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("valid_until", datetime(2030, 1, 1, tzinfo=UTC)),
+        ("valid_from", datetime(2020, 1, 1, tzinfo=UTC)),
+        ("source", "a book"),
+        ("sealed", True),
+    ],
+)
+def test_an_export_brings_back_more_than_the_words(
+    either: World, tmp_path: Path, name: str, said: Any
+) -> None:
+    """What an import wrote and was changed by hand since comes back, whatever of it that was."""
+    vault = either.owner().vault
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "a.md").write_text("# a\n\nwords of a file\n")
+    vault.import_paths([notes])
+    (memory,) = vault.list()
+    path = _lost(vault, memory, tmp_path, name, said)
+    assert vault.import_paths([path]).updated == 1
+    assert getattr(vault.get(memory.id), name) == said
+    assert vault.import_paths([path]).unchanged == 1
+
+
+@pytest.mark.parametrize("name", ["valid_from", "valid_until"])
+def test_an_export_brings_back_when_a_memory_is_true(
+    either: World, tmp_path: Path, name: str
+) -> None:
+    """That counts as a change of what no import wrote, too."""
+    vault, said = either.owner().vault, datetime(2030, 1, 1, tzinfo=UTC)
+    memory = vault.remember("words")
+    path = _lost(vault, memory, tmp_path, name, said)
+    assert vault.import_paths([path]).updated == 1
+    assert getattr(vault.get(memory.id), name) == said
+    assert vault.import_paths([path]).unchanged == 1
+
+
+def _lost(vault: Vault, memory: Memory, folder: Path, name: str, said: Any) -> Path:
+    """The export of a vault that has one memory, of which a server lost a change by hand since."""
+    changed, before = {name: said}, {name: getattr(memory, name)}
+    vault.update(memory.id, **changed)
+    exported = [json.loads(line) for line in vault.export()]
+    vault.update(memory.id, **before)
+    exported[1]["updated"] += 10**12
+    path = folder / "export.jsonl"
+    path.write_text("\n".join(map(json.dumps, exported)))
+    return path
 
 
 def test_a_later_export_of_a_vault_updates_another(either: World, tmp_path: Path) -> None:

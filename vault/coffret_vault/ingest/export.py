@@ -16,6 +16,7 @@ The file is plaintext: whoever has it can read every memory in it.
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -64,6 +65,14 @@ class ExportedMemory(Draft, frozen=True, kw_only=True):
     valid_from: int | None = None
     valid_until: int | None = None
     provenance: dict[str, str] = msgspec.field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """As of any draft; where it says when that is true, of this as well."""
+        valid, said = (self.valid_from, self.valid_until), super().digest
+        if valid == (None, None):
+            return said
+        return hashlib.sha256(msgspec.json.encode((said, *valid))).hexdigest()
 
 
 class _Header(msgspec.Struct):
