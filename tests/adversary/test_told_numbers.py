@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from coffret import Access
-    from harness.world import Owner, World
+    from harness.world import Clock, Owner, World
 
 __all__ = ["liar"]
 
@@ -132,15 +132,25 @@ def _foretold(
 
 
 @pytest.mark.attack(18, 39)
-def test_no_server_turns_back_a_memory_that_says_it_was_made_later_than_now(world: World) -> None:
-    """Whose clock was ahead when it was made says nothing of which later version was first."""
-    world.clock.offset = timedelta(days=10)
-    owner, memory_id, access, _ = _foretold(world, right=lambda: world.clock.forward(days=-10))
+@pytest.mark.parametrize("ahead", [timedelta(minutes=3), timedelta(days=10)])
+def test_no_server_turns_back_a_memory_that_says_it_was_made_later_than_now(
+    world: World, server_clock: Clock, monkeypatch: pytest.MonkeyPatch, ahead: timedelta
+) -> None:
+    """Whose clock was ahead when it was made never says which later version was first."""
+    world.clock.offset = ahead
+
+    def right() -> None:
+        world.clock.offset = timedelta()
+
+    owner, memory_id, access, _ = _foretold(world, right)
     with looking_away(TIMES):
         assert access.update(memory_id, tags=["t"]).version == 4
-    owner.vault.sync()
-    assert owner.vault.get(memory_id).content == AFTER
-    assert [item.version for item in owner.vault.pending()] == [4]
+    for later in (timedelta(), timedelta(days=11)):  # when that time has come, too
+        world.clock.offset = later
+        monkeypatch.setattr(server_clock, "offset", later)
+        owner.vault.sync()
+        assert owner.vault.get(memory_id).content == AFTER
+        assert [item.version for item in owner.vault.pending()] == [4]
 
 
 @pytest.mark.attack(18, 39)

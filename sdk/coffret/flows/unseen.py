@@ -128,10 +128,13 @@ def _is_later(header: Header, before: Header | None, now: int) -> bool:
 
     An app is told by the server which number comes next. One that was told of a number to come has
     written for the place behind versions that it never saw, and is put there later. Where both are
-    of a time to come, as all versions are of a memory that says that it was made then, their times
-    say nothing of which was first.
+    of when the memory says that it was made, which was a time to come then, their times say nothing
+    of which was first; nor do they when that time has come.
     """
-    return before is not None and before.updated <= header.updated <= now + _AHEAD
+    if before is None or header.updated > now + _AHEAD:
+        return False
+    tells = before.version == 1 or before.updated != before.created
+    return header.updated > before.updated or (tells and header.updated == before.updated)
 
 
 def _written_under(state: VaultState, memory_id: bytes, item: Proposal) -> bytes | None:
