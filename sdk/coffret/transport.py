@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from asyncio import sleep as sleep_async
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import aclosing, closing, suppress
 from functools import partial
 from itertools import count
@@ -199,7 +199,7 @@ class SyncDriver(Closing):
         flow keeps busy, at each piece.
         """
         try:
-            response = self._read(coming.result())
+            response = self._read(self._result(coming))
         except NetworkError:
             return self._send(request)
         return self._send(request) if response.status in TRY_LATER else response
@@ -218,7 +218,15 @@ class SyncDriver(Closing):
         sent.wait()
         if request.meanwhile is not None:
             request.meanwhile()
-        return future.result()
+        return self._result(future)
+
+    def _result(self, future: Future[T]) -> T:
+        """What a thread gives; another one that closed this has called off what had not begun."""
+        try:
+            return future.result()
+        except CancelledError:
+            self.check_open()
+            raise
 
     def _send(self, request: Request, sent: threading.Event | None = None) -> Response:
         for attempt in count():

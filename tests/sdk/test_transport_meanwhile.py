@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -15,7 +16,7 @@ import pytest
 from coffret import bodies, transport
 from coffret.flows.http import Request, Response
 from coffret.transport import AsyncDriver, SyncDriver
-from coffret_vault.errors import FormatError, NetworkError
+from coffret_vault.errors import FormatError, NetworkError, StoreError
 from harness import listening
 from harness.listening import OK, Listener
 
@@ -303,6 +304,49 @@ def test_who_is_cancelled_leaves_nothing_that_was_asked_ahead() -> None:
         return pending
 
     assert not asyncio.run(main())
+
+
+def test_what_had_not_begun_at_the_end_is_refused_as_what_was_closed() -> None:
+    """Whoever closes it while a request waits behind a silent one calls that off, in our words."""
+    asked, freed, waits = threading.Event(), threading.Event(), threading.Event()
+
+    class Silent(ByPath):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            if request.url.path.endswith("/2"):
+                asked.set()
+                assert freed.wait(30)
+            return super().handle_request(request)
+
+    class Telling(ThreadPoolExecutor):
+        def submit(self, fn: Callable[..., Any], /, *args: Any, **named: Any) -> Future[Any]:
+            found = super().submit(fn, *args, **named)
+            if args[0].path == "/3":
+                waits.set()
+            return found
+
+    def leaves() -> Flow[None]:
+        yield Request("GET", "/1", ahead=Request("GET", "/2"))
+        assert asked.wait(30)
+
+    def writes() -> Flow[None]:
+        yield Request("POST", "/3", meanwhile=waits.clear)
+
+    def close() -> None:
+        assert waits.wait(30)
+        driver.close()
+
+    driver = SyncDriver(ORIGIN, transport=Silent({"/1": answer(b"1"), "/2": answer(b"2")}))
+    closing = threading.Thread(target=close)
+    closing.start()
+    try:
+        with patch.object(transport, "ThreadPoolExecutor", Telling):
+            driver.run(leaves())
+            with pytest.raises(StoreError, match="closed"):
+                driver.run(writes())
+    finally:
+        freed.set()
+        waits.set()
+        closing.join()
 
 
 def test_what_nobody_wants_any_more_is_let_go() -> None:
