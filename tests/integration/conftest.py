@@ -12,10 +12,13 @@ from coffret.testing import Server
 from harness.faces import FACES
 from harness.fixtures import coffret_url, server_clock, world
 from harness.world import World
+from integration.losing import Refusing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from harness.world import Owner
 
 __all__ = ["coffret_url", "either", "server_clock", "world"]
 
@@ -38,6 +41,19 @@ def one_try() -> Iterator[None]:
     """The network is tried once, so that one lost answer is an error."""
     with patch("coffret.transport._TRIES", 1):
         yield
+
+
+@pytest.fixture
+def network() -> Refusing:
+    """A network that can go away."""
+    return Refusing()
+
+
+@pytest.fixture
+def owner(world: World, network: Refusing) -> Owner:
+    """An owner behind that network."""
+    made: Owner = world.owner(transport=network)
+    return made
 
 
 @pytest.fixture(params=["sync", "async"])

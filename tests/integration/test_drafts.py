@@ -37,20 +37,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("one_try")
 
 
-@pytest.fixture
-def network() -> Refusing:
-    """A network that can go away."""
-    return Refusing()
-
-
-@pytest.fixture
-def owner(world: World, network: Refusing) -> Owner:
-    """An owner behind it."""
-    made: Owner = world.owner(transport=network)
-    made.vault.sync()
-    return made
-
-
 def say(vault: Vault, *words: str, **details: Any) -> list[str]:
     """Remember what does not reach the server; the hints that come with that."""
     hints = []
@@ -368,6 +354,7 @@ def test_a_device_that_was_logged_out_keeps_what_was_said_before(
     world: World, owner: Owner, network: Refusing
 ) -> None:
     """It locks itself, and says so; with a new login, what waited goes out."""
+    owner.vault.sync()
     _away(network, owner.vault, "one", "two")
     other = world.device(owner)
     for session in other.sessions():

@@ -21,20 +21,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("one_try")
 
 
-@pytest.fixture
-def network() -> Refusing:
-    """A network that can go away."""
-    return Refusing()
-
-
-@pytest.fixture
-def owner(world: World, network: Refusing) -> Owner:
-    """An owner behind it."""
-    made: Owner = world.owner(transport=network)
-    made.vault.sync()
-    return made
-
-
 def _sent(network: Refusing, vault: Vault) -> None:
     """Say three things while the server is away; the answer to the last two is lost, too."""
     network.left = 0

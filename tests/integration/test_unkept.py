@@ -26,19 +26,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("one_try")
 
 
-@pytest.fixture
-def network() -> Refusing:
-    """A network that can go away."""
-    return Refusing()
-
-
-@pytest.fixture
-def owner(world: World, network: Refusing) -> Owner:
-    """An owner behind it."""
-    made: Owner = world.owner(transport=network)
-    return made
-
-
 def test_what_another_device_overtook_is_told_with_its_words(
     world: World, owner: Owner, network: Refusing
 ) -> None:

@@ -21,19 +21,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("one_try")
 
 
-@pytest.fixture
-def network() -> Refusing:
-    """A network that can go away."""
-    return Refusing()
-
-
-@pytest.fixture
-def owner(world: World, network: Refusing) -> Owner:
-    """An owner behind it."""
-    made: Owner = world.owner(transport=network)
-    return made
-
-
 def _lost_to_new_keys(world: World, owner: Owner, network: Refusing) -> str:
     """Have a change given up, another one wait, and another device change the keys; their code."""
     vault, other = owner.vault, world.device(owner)

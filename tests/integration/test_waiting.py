@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from coffret_vault.errors import InputError, LockedError, NetworkError
-from integration.losing import Refusing
 from integration.test_drafts import say
 
 if TYPE_CHECKING:
@@ -15,14 +14,9 @@ if TYPE_CHECKING:
 
     from coffret import Memory
     from harness.world import Owner, World
+    from integration.losing import Refusing
 
 pytestmark = pytest.mark.usefixtures("one_try")
-
-
-@pytest.fixture
-def network() -> Refusing:
-    """A network that can go away."""
-    return Refusing()
 
 
 @pytest.fixture

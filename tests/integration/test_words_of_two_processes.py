@@ -24,12 +24,6 @@ pytestmark = pytest.mark.usefixtures("one_try")
 
 
 @pytest.fixture
-def network() -> Refusing:
-    """A network that can go away."""
-    return Refusing()
-
-
-@pytest.fixture
 def both(world: World, network: Refusing) -> tuple[Vault, Vault]:
     """Two processes of a device, the first of which is behind that network."""
     owner = world.owner(transport=network)
