@@ -14,7 +14,7 @@ from coffret.origins import check_url
 from coffret.transport import SyncDriver
 from coffret_vault.errors import InputError
 from coffret_vault.formats.layout import id_text, parse_id
-from coffret_vault.records.memory import from_micros
+from coffret_vault.records.memory import from_micros, maybe_moment
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -59,16 +59,12 @@ def _listed(developer_key: str, app_id: str) -> Flow[Sequence[KeyInfo]]:
         KeyInfo(
             key_id=id_text(parse_id(row.key_id)),
             created=from_micros(row.created),
-            last_used=_moment(row.last_used),
+            last_used=maybe_moment(row.last_used),
             scopes=tuple(sorted(set(row.scopes) & set(SCOPES))),
-            expires=_moment(row.expires),
+            expires=maybe_moment(row.expires),
         )
         for row in rows
     )
-
-
-def _moment(micros: int | None) -> datetime | None:
-    return None if micros is None else from_micros(micros)
 
 
 def _revoked(developer_key: str, app_id: str, key_id: str) -> Flow[None]:

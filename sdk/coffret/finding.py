@@ -15,7 +15,7 @@ from coffret_vault.errors import LockedError, StoreError
 from coffret_vault.formats.layout import parse_id
 from coffret_vault.formats.memory import IMPORTANCE_ONE
 from coffret_vault.ingest.spaces import is_from
-from coffret_vault.records.memory import Memory, to_micros
+from coffret_vault.records.memory import Memory, maybe_micros, to_micros
 from coffret_vault.records.metadata import has_metadata, written
 from coffret_vault.records.seal import author_text
 from coffret_vault.store.snapshot import load_snapshot, remove_snapshot, save_snapshot
@@ -130,9 +130,9 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
             authors=frozenset(self.authors) or None,
             labels=dict(self.labels),
             importance_min=self.importance,
-            created_after=None if self.since is None else to_micros(self.since),
-            created_before=None if self.until is None else to_micros(self.until),
-            valid_on=None if self.valid_on is None else to_micros(self.valid_on),
+            created_after=maybe_micros(self.since),
+            created_before=maybe_micros(self.until),
+            valid_on=maybe_micros(self.valid_on),
         )
 
     def glance(self) -> Callable[[Header], bool]:
@@ -140,7 +140,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
 
         It refuses none that :meth:`passes`, which is asked of what was opened.
         """
-        since, until = (None if at is None else to_micros(at) for at in (self.since, self.until))
+        since, until = map(maybe_micros, (self.since, self.until))
 
         def may(header: Header) -> bool:
             shown = header.sealed or (
@@ -159,7 +159,8 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
 
     def passes(self) -> Callable[[Memory], bool]:
         """Whether a memory passes :meth:`filters`, for where there is no index."""
-        since, until = (None if at is None else to_micros(at) for at in (self.since, self.until))
+        moments = (self.since, self.until, self.valid_on)
+        since, until, valid_on = map(maybe_micros, moments)
         labels = self.labels.items()
 
         def fits(memory: Memory) -> bool:
@@ -174,7 +175,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
                 and (self.importance is None or _least(memory) >= self.importance)
                 and (since is None or created >= since)
                 and (until is None or created < until)
-                and (self.valid_on is None or _is_valid(memory, to_micros(self.valid_on)))
+                and (valid_on is None or _is_valid(memory, valid_on))
                 and (self.source is None or is_from(memory.source, self.source))
             )
 

@@ -30,11 +30,17 @@ from coffret_vault.records.marks import (
     import_marks,
     without_import_marks,
 )
-from coffret_vault.records.memory import Fields, Memory, checked, from_micros, to_micros
+from coffret_vault.records.memory import (
+    Fields,
+    Memory,
+    checked,
+    maybe_micros,
+    maybe_moment,
+    to_micros,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
 
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
@@ -269,7 +275,7 @@ def _new(draft: Draft, sealed: bool | None, run: str) -> NewMemory:  # noqa: FBT
     fields = _fields(draft, sealed)
     provenance = {**fields.provenance, IMPORT_RUN: run}
     fields = msgspec.structs.replace(fields, provenance=provenance)
-    return NewMemory(fields, created=None if moment is None else from_micros(moment))
+    return NewMemory(fields, created=maybe_moment(moment))
 
 
 def _fields(draft: Draft, sealed: bool | None) -> Fields:  # noqa: FBT001 - as take_in has it
@@ -289,7 +295,7 @@ def written_digest(fields: Fields) -> str:
     if fields.importance is not None:
         said["importance"] = round(fields.importance * IMPORTANCE_ONE)
     for name in ("valid_from", "valid_until"):
-        said[name] = _micros(said[name])
+        said[name] = maybe_micros(said[name])
     stated = msgspec.json.encode(said, order="deterministic")
     return hashlib.sha256(stated).hexdigest()[:32]
 
@@ -314,8 +320,8 @@ def _stated(draft: Draft, sealed: bool | None) -> Fields:  # noqa: FBT001 - as t
     return msgspec.structs.replace(
         fields,
         sealed=(draft.sealed or None) if sealed is None else sealed,
-        valid_from=_moment(draft.valid_from),
-        valid_until=_moment(draft.valid_until),
+        valid_from=maybe_moment(draft.valid_from),
+        valid_until=maybe_moment(draft.valid_until),
         # The marks of a file are nobody's: ours alone count here.
         provenance={
             **without_import_marks(draft.provenance),
@@ -330,14 +336,6 @@ def _author(draft: ExportedMemory) -> dict[str, str]:
     if draft.author is None or draft.author == "owner":
         return {}
     return {WRITTEN_BY: draft.author}
-
-
-def _moment(micros: int | None) -> datetime | None:
-    return None if micros is None else from_micros(micros)
-
-
-def _micros(moment: datetime | None) -> int | None:
-    return None if moment is None else to_micros(moment)
 
 
 def exported(state: VaultState) -> Iterator[ExportedMemory]:
@@ -373,9 +371,9 @@ def _exported(memory: Memory, key: str) -> ExportedMemory:
         status=memory.review.status,
         author=memory.author,
         reviewed_by=memory.review.by or None,
-        reviewed_at=_micros(memory.review.at),
+        reviewed_at=maybe_micros(memory.review.at),
         sealed=memory.sealed,
-        valid_from=_micros(memory.valid_from),
-        valid_until=_micros(memory.valid_until),
+        valid_from=maybe_micros(memory.valid_from),
+        valid_until=maybe_micros(memory.valid_until),
         provenance=without_import_marks(memory.provenance),
     )

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from coffret_vault.errors import CoffretError, IndexDamagedError, StoreError
 from coffret_vault.formats.layout import parse_id
-from coffret_vault.records.memory import Memory, to_micros
+from coffret_vault.records.memory import Memory, maybe_micros, to_micros
 from coffret_vault.records.metadata import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from datetime import datetime
 
     from coffret.flows.sync import Progress
     from coffret_vault.search import Document, Embedder, Mode, SearchIndex
@@ -232,10 +231,6 @@ def _load_ahead(embedder: Embedder) -> None:
         pool.shutdown(wait=False)
 
 
-def _micros(moment: datetime | None) -> int | None:
-    return None if moment is None else to_micros(moment)
-
-
 def document(memory: Memory) -> Document:
     """A memory as an index takes it."""
     from coffret_vault.search import Document  # noqa: PLC0415 - loads numpy: only to search
@@ -253,8 +248,8 @@ def document(memory: Memory) -> Document:
         author=memory.author,
         status=memory.review.status,
         importance=memory.importance,
-        valid_from=_micros(memory.valid_from),
-        valid_until=_micros(memory.valid_until),
+        valid_from=maybe_micros(memory.valid_from),
+        valid_until=maybe_micros(memory.valid_until),
         source=memory.source,
         labels=memory.labels,
         metadata=listed(memory.metadata),

@@ -15,7 +15,7 @@ from coffret_vault.formats.layout import id_text, parse_id
 from coffret_vault.formats.memory import IMPORTANCE_ONE
 from coffret_vault.formats.sharing import Manifest, Selector
 from coffret_vault.grants.words import fingerprint
-from coffret_vault.records.memory import Memory, from_micros, to_micros
+from coffret_vault.records.memory import Memory, from_micros, maybe_micros, maybe_moment
 
 _UNSEEN = frozenset(("Cc", "Cf", "Co", "Cs", "Zl", "Zp"))
 
@@ -76,7 +76,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
             types=frozenset(self.types),
             ids=frozenset(parse_id(identifier) for identifier in self.ids),
             importance=None if importance is None else round(importance * IMPORTANCE_ONE),
-            since=None if self.since is None else to_micros(self.since),
+            since=maybe_micros(self.since),
         )
 
     def describe(self) -> str:
@@ -100,7 +100,7 @@ def from_wire(selector: Selector) -> Selection:
         types=selector.types,
         ids=frozenset(id_text(identifier) for identifier in selector.ids),
         importance=None if importance is None else importance / IMPORTANCE_ONE,
-        since=None if selector.since is None else from_micros(selector.since),
+        since=maybe_moment(selector.since),
     )
 
 

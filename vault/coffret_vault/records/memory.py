@@ -40,6 +40,16 @@ def from_micros(micros: int) -> datetime:
         return datetime.max.replace(tzinfo=UTC)
 
 
+def maybe_micros(moment: datetime | None) -> int | None:
+    """As :func:`to_micros`, of a moment that may be absent."""
+    return None if moment is None else to_micros(moment)
+
+
+def maybe_moment(micros: int | None) -> datetime | None:
+    """As :func:`from_micros`, of what may be absent."""
+    return None if micros is None else from_micros(micros)
+
+
 class Fields(msgspec.Struct, frozen=True, kw_only=True):
     """Everything about a memory that its writer chooses.
 

@@ -30,11 +30,16 @@ from coffret_vault.formats.memory import (
 from coffret_vault.formats.padding import pad, unpad
 from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.records.marks import said_by
-from coffret_vault.records.memory import Fields, Memory, Review, from_micros, to_micros
+from coffret_vault.records.memory import (
+    Fields,
+    Memory,
+    Review,
+    from_micros,
+    maybe_micros,
+    maybe_moment,
+)
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from coffret_vault.primitives.symmetric import Random
 
 _APPROVED = Review()
@@ -104,8 +109,8 @@ def _payload(fields: Fields) -> Payload:
         source=fields.source,
         labels=fields.labels,
         metadata=fields.metadata,
-        valid_from=_micros(fields.valid_from),
-        valid_until=_micros(fields.valid_until),
+        valid_from=maybe_micros(fields.valid_from),
+        valid_until=maybe_micros(fields.valid_until),
         provenance=fields.provenance,
         title="" if shown else fields.title,
         importance=None if shown else _importance(fields.importance),
@@ -120,10 +125,6 @@ def _importance(value: float | None) -> int | None:
         message = "importance is between 0 and 1"
         raise FormatError(message)
     return round(value * IMPORTANCE_ONE)
-
-
-def _micros(moment: datetime | None) -> int | None:
-    return None if moment is None else to_micros(moment)
 
 
 def wrap_memory_key(
@@ -211,8 +212,8 @@ def to_memory(header: Header, payload: Payload, review: Review = _APPROVED) -> M
         labels=payload.labels,
         metadata=payload.metadata,
         sealed=header.sealed,
-        valid_from=_moment(payload.valid_from),
-        valid_until=_moment(payload.valid_until),
+        valid_from=maybe_moment(payload.valid_from),
+        valid_until=maybe_moment(payload.valid_until),
         provenance=said_by(header.author, payload.provenance),
     )
 
@@ -239,14 +240,10 @@ def written_memory(stamp: Stamp, fields: Fields) -> Memory:
         labels=fields.labels,
         metadata=fields.metadata,
         sealed=fields.sealed is not False,
-        valid_from=_moment(_micros(fields.valid_from)),
-        valid_until=_moment(_micros(fields.valid_until)),
+        valid_from=maybe_moment(maybe_micros(fields.valid_from)),
+        valid_until=maybe_moment(maybe_micros(fields.valid_until)),
         provenance=said_by(stamp.author, fields.provenance),
     )
-
-
-def _moment(micros: int | None) -> datetime | None:
-    return None if micros is None else from_micros(micros)
 
 
 def author_text(author: Author) -> str:
