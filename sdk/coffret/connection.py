@@ -15,6 +15,7 @@ import ssl
 import sys
 import threading
 import time
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Protocol
 
 from coffret.http1 import (
@@ -24,7 +25,7 @@ from coffret.http1 import (
     WireError,
     WireTimeoutError,
 )
-from coffret.lookups import Lookups, is_address
+from coffret.lookups import Lookups
 from coffret_vault.errors import InputError, TimedOutError
 
 if TYPE_CHECKING:
@@ -120,6 +121,14 @@ def certificates() -> ssl.SSLContext:
         raise InputError(message, hint="Look at SSL_CERT_FILE and SSL_CERT_DIR.") from None
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _addresses(name: str) -> list[str]:
     found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(_numeric(place) for *_, place in found))
@@ -144,7 +153,7 @@ def reached(address: Address) -> socket.socket:
     """
     end = time.monotonic() + CONNECT_SECONDS
     host = address.host
-    hosts = [host] if is_address(host) else _look_up(host, CONNECT_SECONDS)
+    hosts = [host] if _is_address(host) else _look_up(host, CONNECT_SECONDS)
     failure: OSError | None = None
     for left, host in zip(range(len(hosts), 0, -1), hosts, strict=True):
         share = max(end - time.monotonic(), _LEAST_SECONDS) / left

@@ -8,7 +8,6 @@ none of them keeps the program from ending.
 from __future__ import annotations
 
 from concurrent.futures import Future
-from ipaddress import ip_address
 from threading import BoundedSemaphore, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -21,15 +20,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _MOST = 4
 """Lookups under way at once; who comes next waits for one of them to end."""
-
-
-def is_address(host: str) -> bool:
-    """Whether a host is an IP address, which nobody need look up."""
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 class Lookups(Generic[T]):
