@@ -102,9 +102,6 @@ class PostingLists:
         self._made: dict[int, Postings] = {}
         self._count = len(ends)
 
-    def __len__(self) -> int:
-        return self._count
-
     def __getitem__(self, number: int) -> Postings:
         """The list with this number, which there must be; what changes it changes this."""
         found = self._made.get(number)
