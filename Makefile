@@ -32,7 +32,8 @@ test: $(VENV)/.dev  ## every test
 	@$(BIN)/python -m pytest
 
 attacks: $(VENV)/.dev  ## carry out every attack of docs/attacks.md, and write that page anew
-	@PYTHONPATH=tests $(BIN)/python -m architecture.campaign
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder -m "attack or control" \
+		$$(PYTHONPATH=tests $(BIN)/python -m architecture.attacks_table --files)
 	@PYTHONPATH=tests $(BIN)/python -m architecture.attacks_table
 
 faults: $(VENV)/.dev  ## kill a device at COUNT=1000 moments, have two race for as many appends, kill processes and servers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
@@ -43,11 +44,14 @@ def stage() -> Iterator[Stage]:
 
 @pytest.fixture(scope="module")
 def show(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Prints what a sweep counted, though pytest keeps what is printed by tests that pass."""
+    """Prints what a sweep counted, though pytest keeps what is printed by tests that pass.
+
+    On standard error: where tests are parted among processes, that alone is everybody's.
+    """
     capturing = request.config.pluginmanager.getplugin("capturemanager")
 
     def shown(line: str) -> None:
         with capturing.global_and_fixture_disabled():
-            print(f"\n{line}")  # noqa: T201 - the count
+            print(f"\n{line}", file=sys.stderr, flush=True)  # noqa: T201 - the count
 
     return shown

@@ -1,5 +1,7 @@
 """The page docs/attacks.md; running this with ``tests`` as its path writes the page anew.
 
+With ``--files`` it names the files whose tests are of the campaign, for ``make attacks``.
+
 Tests bear ``@pytest.mark.attack(N)`` or ``@pytest.mark.control(N)``, N being rows of the table in
 ``harness.attacks``. The marks are read from the source, so that the page needs no test run.
 """
@@ -7,6 +9,7 @@ Tests bear ``@pytest.mark.attack(N)`` or ``@pytest.mark.control(N)``, N being ro
 from __future__ import annotations
 
 import ast
+import sys
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
@@ -23,6 +26,12 @@ PAGE = TESTS.parent / "docs" / "attacks.md"
 MARKS = ("attack", "control")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 ROWS = (*first.ROWS, *second.ROWS, *third.ROWS, *fourth.ROWS)
+_LONGEST = (
+    "adversary/test_sweep.py",
+    "adversary/test_machine.py",
+    "adversary/test_damaged_files.py",
+)
+"""Begun first: begun last, one of them would be waited for with nothing beside it."""
 
 
 class Marked(NamedTuple):
@@ -95,6 +104,12 @@ _BETWEEN = """
 """
 
 
+def files() -> list[str]:
+    """The files of the campaign, in the order in which the cores take them."""
+    others = {mark.file for mark in marked()} - set(_LONGEST)
+    return [*_LONGEST, *sorted(others)]
+
+
 def page() -> str:
     """The page as it should be."""
     found: dict[tuple[str, int], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
@@ -134,4 +149,7 @@ def _cell(files: dict[str, list[str]]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    if sys.argv[1:] == ["--files"]:
+        print(*(f"tests/{file}" for file in files()))  # noqa: T201 - for make
+    else:
+        PAGE.write_text(page(), encoding="utf-8")
