@@ -12,6 +12,7 @@ from coffret.flows import grantfeed
 from coffret_vault.errors import CoffretError, ConflictError, NotFoundError, TrustError
 from coffret_vault.formats.memory import Record
 from coffret_vault.records.seal import make_record
+from harness.flipping import flipped
 from harness.league import TIMES, Pen, looking_away
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def _seal_badly(access: Access, shared: str) -> None:
 
 def _garbled(*args: Any, **kwargs: Any) -> Record:
     made = make_record(*args, **kwargs)
-    return Record(made.header, made.envelope, made.kek, made.wrap[:-1] + b"\0")
+    return Record(made.header, made.envelope, made.kek, flipped(made.wrap))
 
 
 def _take_the_owner_s_id(access: Access, shared: str) -> None:

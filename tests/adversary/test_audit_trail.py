@@ -11,6 +11,7 @@ import pytest
 from coffret_vault.errors import CoffretError, TrustError
 from coffret_vault.formats.checkpoint import parse_head
 from coffret_vault.log.tree import Frontier, inclusion_proof, leaf_hash, root_of, verify_inclusion
+from harness.flipping import flipped
 from harness.network import Evil, updating
 
 if TYPE_CHECKING:
@@ -45,14 +46,14 @@ def _without(items: Page, at: int) -> Page:
 def _altered(items: Page, at: int) -> Page:
     leaf = items[at][0]
     middle = len(leaf) // 2
-    changed = leaf[:middle] + bytes([leaf[middle] ^ 1]) + leaf[middle + 1 :]
+    changed = flipped(leaf, middle)
     return [*items[:at], [changed, items[at][1]], *items[at + 1 :]]
 
 
 def _later(items: Page, at: int) -> Page:
     """The same entry with another time, or another signature: all of it parses."""
     leaf = items[at][0]
-    changed = leaf[:-1] + bytes([leaf[-1] ^ 1])
+    changed = flipped(leaf)
     return [*items[:at], [changed, items[at][1]], *items[at + 1 :]]
 
 

@@ -13,6 +13,7 @@ import pytest
 from coffret.flows.http import b64
 from coffret_vault.errors import CoffretError, TrustError
 from coffret_vault.formats.checkpoint import parse_head
+from harness.flipping import flipped
 from harness.network import Evil, updating
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def _spoil(part: int, data: bytes) -> Callable[[list[Any]], None]:
     def rewrite(page: list[Any]) -> None:
         for item in page[2]:
             if item[1] is not None:
-                item[1][part] = data or item[1][part][:-1] + bytes([item[1][part][-1] ^ 1])
+                item[1][part] = data or flipped(item[1][part])
 
     return rewrite
 

@@ -26,6 +26,7 @@ from coffret_vault.primitives.identity import SigningKey
 from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.store import Store
 from harness import thief
+from harness.flipping import flipped
 from harness.network import BASE, Fabricating, Recorder
 from harness.world import PASSPHRASE, World
 from server import forge
@@ -168,7 +169,7 @@ def _claims(owner: Owner) -> dict[str, tuple[bytes | None, bytes | None]]:
         "no signature": (word, None),
         "another's signature": _made(owner, other),
         "a signature of another kind": (word, sign_statement(own, "account", word)),
-        "one altered": (word, signature[:-1] + bytes([signature[-1] ^ 1])),
+        "one altered": (word, flipped(signature)),
         "what was said of another account": _made(owner, own, account_id=bytes(16)),
         "what was said to another server": _made(owner, own, origin="https://elsewhere.example"),
         "what was said with other keys": _made(owner, own, card=bytes(32)),

@@ -17,6 +17,7 @@ from coffret_vault.errors import CoffretError, NotFoundError, TrustError
 from coffret_vault.formats.checkpoint import Head, parse_head
 from coffret_vault.log.judging import Finding, verify_evidence
 from coffret_vault.log.tree import inclusion_proof, leaf_hash, root_of
+from harness.flipping import flipped
 from harness.network import Evil, updating
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _other_history(victim: Victim) -> str:
     before = _leaves(victim.vault)
     victim.owner.vault.remember("on one branch")
     last = _leaves(victim.owner.vault)[-1]
-    return _signed(victim.vault, [*before, last[:-1] + bytes([last[-1] ^ 1])])
+    return _signed(victim.vault, [*before, flipped(last)])
 
 
 @pytest.mark.attack(19)
@@ -115,7 +116,7 @@ def test_altered_entries_leave_a_record(victim: Victim, at: int) -> None:
 
     def rewrite(page: list[Any]) -> None:
         leaf = page[2][at][0]
-        page[2][at][0] = leaf[:-1] + bytes([leaf[-1] ^ 1])
+        page[2][at][0] = flipped(leaf)
 
     victim.evil.rewrite["/sync"] = rewrite
     errors = [_caught(victim.vault.sync) for _ in range(3)]

@@ -35,6 +35,7 @@ from coffret_vault.records.seal import (
     unwrap_memory_key,
     wrap_memory_key,
 )
+from harness.flipping import flipped
 from harness.network import Evil, updating
 from harness.world import Clock, ask
 
@@ -131,7 +132,7 @@ def test_an_altered_memory_is_not_read_by_an_app(world: World) -> None:
 
         def alter(page: list[Any], part: int = part) -> None:
             data = page[1][0][part]
-            page[1][0][part] = data[:-1] + bytes([data[-1] ^ 1])
+            page[1][0][part] = flipped(data)
 
         evil.rewrite[f"/grants/{grant_id}/records"] = alter
         with pytest.raises((TrustError, FormatError)):

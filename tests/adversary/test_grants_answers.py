@@ -15,6 +15,7 @@ from coffret_vault.errors import (
     TrustError,
 )
 from coffret_vault.grants.apps import sign_request
+from harness.flipping import flipped
 from harness.network import Evil
 from harness.world import ask
 
@@ -96,7 +97,7 @@ def test_a_broken_wrap_of_an_accepted_write_is_noticed(victim: Victim) -> None:
     def spoil(page: list[Any]) -> None:
         for item in page[2]:
             if item[1] is not None:
-                item[1][3] = item[1][3][:-1] + bytes([item[1][3][-1] ^ 1])
+                item[1][3] = flipped(item[1][3])
 
     victim.evil.rewrite["/sync"] = spoil
     victim.refuses(TrustError, "does not open")

@@ -13,6 +13,7 @@ from coffret_vault.formats.layout import parse_id
 from coffret_vault.formats.memory import HEADER
 from coffret_vault.log.tree import Frontier
 from coffret_vault.store import StoredRecord
+from harness.flipping import flipped
 from harness.folders import comparing_nothing
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ def test_a_history_has_every_version(stage: Stage, change: Any, said: str) -> No
 def _spoilt(record: bytes) -> bytes:
     """A record whose wrap, which no digest covers, is another one."""
     *parts, wrap = msgspec.msgpack.decode(record)
-    return msgspec.msgpack.encode([*parts, wrap[:-1] + bytes([wrap[-1] ^ 1])])
+    return msgspec.msgpack.encode([*parts, flipped(wrap)])
 
 
 # -- two histories ------------------------------------------------------------------------------

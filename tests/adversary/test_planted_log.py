@@ -17,6 +17,7 @@ from coffret_vault.log.judging import verify_evidence
 from coffret_vault.log.tree import Frontier
 from coffret_vault.store import Store
 from coffret_vault.store.mark import Mark, parse_mark
+from harness.flipping import flipped
 from harness.folders import Stage, shown
 from harness.network import Evil
 from harness.world import PASSPHRASE
@@ -70,7 +71,7 @@ def _another(database: sqlite3.Connection, _stage: Stage, planted: bytes = b"") 
     """Other entries under the newest head, and a tree that is made of them."""
     mark = _mark(database)
     (leaf,) = database.execute("SELECT leaf FROM leaves WHERE at = 1").fetchone()
-    database.execute("UPDATE leaves SET leaf = ? WHERE at = 1", (planted or leaf[:-1] + b"x",))
+    database.execute("UPDATE leaves SET leaf = ? WHERE at = 1", (planted or flipped(leaf),))
     frontier = Frontier()
     rows = database.execute("SELECT leaf FROM leaves ORDER BY at LIMIT ?", (mark.frontier.size,))
     for (leaf,) in rows.fetchall():

@@ -18,6 +18,7 @@ from coffret_vault.primitives.stream import open_stream, seal_stream
 from coffret_vault.search.container import unpack
 from coffret_vault.store.snapshot import load_snapshot, save_snapshot
 from harness import weak
+from harness.flipping import flipped
 from harness.world import PASSPHRASE
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def test_a_forged_index_is_never_searched(world: World, *, cut: bool) -> None:
     path = owner.vault.folder / "index.sealed"
     data = path.read_bytes()
     assert _found(owner) == (expected, True)
-    path.write_bytes(data[:-CHUNK] if cut else data[:-1] + bytes([data[-1] ^ 1]))
+    path.write_bytes(data[:-CHUNK] if cut else flipped(data))
     assert _found(owner) == (expected, False)
 
 

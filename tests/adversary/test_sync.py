@@ -32,6 +32,7 @@ from coffret_vault.log.tree import Frontier
 from coffret_vault.primitives.identity import SigningKey
 from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.store import StoredRecord
+from harness.flipping import flipped
 from harness.folders import comparing_nothing
 from harness.network import updating
 
@@ -41,10 +42,6 @@ if TYPE_CHECKING:
     from harness.victim import Victim
 
 Page = list[Any]
-
-
-def _flip(data: bytes, at: int = -1) -> bytes:
-    return data[:at] + bytes([data[at] ^ 1]) + (data[at:][1:] if at != -1 else b"")
 
 
 def _each_record(change: Callable[[list[bytes]], None]) -> Callable[[Page], None]:
@@ -58,7 +55,7 @@ def _each_record(change: Callable[[list[bytes]], None]) -> Callable[[Page], None
 
 def _alter(part: int, at: int = -1) -> Callable[[Page], None]:
     def change(record: list[bytes]) -> None:
-        record[part] = _flip(record[part], at)
+        record[part] = flipped(record[part], at)
 
     return _each_record(change)
 

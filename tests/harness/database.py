@@ -6,6 +6,8 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from harness.flipping import flipped
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
@@ -84,8 +86,8 @@ def alterations(value: Any) -> list[Any]:
     if isinstance(value, int):
         return [value + 1, value - 1, 0, (1 << 63) - 1, None]
     if isinstance(value, str):
-        flipped = value[:-1] + chr(ord(value[-1]) ^ 1) if value else "x"
-        return [flipped, value[:-1], value + value, None]
+        other = value[:-1] + chr(ord(value[-1]) ^ 1) if value else "x"
+        return [other, value[:-1], value + value, None]
     places = sorted({0, len(value) // 2, len(value) - 1}) if value else []
-    flipped_bytes = [value[:at] + bytes([value[at] ^ 1]) + value[at + 1 :] for at in places]
-    return [*flipped_bytes, value[:-1], value + b"\0", bytes(len(value)), None]
+    one_bit = [flipped(value, at) for at in places]
+    return [*one_bit, value[:-1], value + b"\0", bytes(len(value)), None]

@@ -24,6 +24,7 @@ from coffret_vault.errors import (
     StoreError,
 )
 from coffret_vault.formats.codes import RECOVERY_CODE, SECRET_KEY, read_code
+from harness.flipping import flipped
 from harness.network import BASE, Losing, Recorder
 from harness.stops import nothing_put_back
 from harness.world import PASSPHRASE
@@ -345,7 +346,7 @@ def test_nothing_of_the_kit_lies_open_in_the_folder(world: World) -> None:
     (spare / BEGUN_FILE).write_bytes(b"\xc1" + data)
     with pytest.raises(StoreDamagedError):
         _create(world, "in-the-folder", spare)
-    (spare / BEGUN_FILE).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    (spare / BEGUN_FILE).write_bytes(flipped(data))
     with pytest.raises(CredentialsError):
         _create(world, "in-the-folder", spare)
 

@@ -19,6 +19,7 @@ from coffret_vault.formats.sharing import grant_approval, grant_key_wrap_header
 from coffret_vault.primitives.identity import SealingKey, seal_to
 from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.primitives.symmetric import aes_gcm_open
+from harness.flipping import flipped
 from vectors.making.samples import (
     ACCOUNT_ID,
     APP_KEYS,
@@ -106,7 +107,7 @@ def test_every_bit_of_key_and_header_counts(key_bit: int, header_bit: int) -> No
 def test_all_failures_look_alike() -> None:
     """Neither message, nor hint, nor cause tells why something did not open."""
     sealed = seal("memory", KEY, b"header", bytes(32), random=os.urandom)
-    tampered = sealed[:-1] + bytes([sealed[-1] ^ 1])
+    tampered = flipped(sealed)
     attempts = (
         lambda: open_envelope("memory", KEY, b"header", b""),
         lambda: open_envelope("memory", KEY, b"header", b"\2" + sealed[1:]),

@@ -15,6 +15,7 @@ from coffret_vault.log.tree import (
     verify_consistency,
     verify_inclusion,
 )
+from harness.flipping import flipped
 from vectors.verifier import tree
 
 MOST = 40
@@ -91,8 +92,8 @@ def _changes(proof: list[bytes], data: st.DataObject) -> list[list[bytes]]:
     at = data.draw(st.integers(0, len(proof)))
     changes = [[*proof[:at], bytes(32), *proof[at:]]]
     if at < len(proof):
-        flipped = bytes([proof[at][0] ^ 1]) + proof[at][1:]
-        changes += [[*proof[:at], flipped, *proof[at + 1 :]], [*proof[:at], *proof[at + 1 :]]]
+        other = flipped(proof[at], 0)
+        changes += [[*proof[:at], other, *proof[at + 1 :]], [*proof[:at], *proof[at + 1 :]]]
     if len(set(proof)) > 1:
         changes.append(proof[::-1])
     return changes

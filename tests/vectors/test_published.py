@@ -13,6 +13,7 @@ from coffret_vault.primitives.identity import SigningKey, verify_signature
 from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.primitives.stream import open_stream, seal_stream
 from coffret_vault.primitives.symmetric import aes_gcm_open, aes_gcm_seal, argon2id, hkdf
+from harness.flipping import flipped
 from vectors.published import published_json, published_records, published_text
 from vectors.verifier import aes, curves, hpke
 from vectors.verifier.refusal import Refused
@@ -161,7 +162,7 @@ def test_our_streams_do_not_open_damaged() -> None:
         with pytest.raises(OpenError):
             open_stream(key, context, head + b"".join(chunks[number] for number in order))
     for at in (0, 24, 56, 20_000, len(sealed) - 1):
-        changed = sealed[:at] + bytes([sealed[at] ^ 1]) + sealed[at + 1 :]
+        changed = flipped(sealed, at)
         with pytest.raises(OpenError):
             open_stream(key, context, changed)
     for other_key, other_context in ((SecretBytes(b"k" * 32), context), (key, b"")):
