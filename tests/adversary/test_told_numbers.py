@@ -16,6 +16,7 @@ from coffret_vault.errors import ConflictError, OpenError
 from harness.holding import AFTER, BEFORE, Liar
 from harness.league import TIMES, looking_away
 from harness.network import Gate
+from harness.world import Watch, ambient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -182,6 +183,27 @@ def test_a_device_that_does_not_ask_when_it_was_written_turns_it_back(world: Wor
     with patch("coffret.flows.unseen._is_later", return_value=True):
         owner.vault.sync()
     assert owner.vault.get(memory_id).content == BEFORE
+
+
+@pytest.mark.attack(18, 39)
+@pytest.mark.parametrize("ahead", [1, 4, 60])
+def test_nor_where_another_device_of_the_owner_s_was_ahead(world: World, ahead: int) -> None:
+    """What the owner writes of a device's words is later than they are, whose clock was ahead."""
+    owner, server, watch = world.owner(), Foretelling(), Watch(world.clock)
+    device = world.device(owner, ambient=ambient(watch))
+    memory_id = owner.vault.remember("first").id
+    asking: dict[str, Any] = {"scopes": {"read", "update"}, "auto_accept": True}
+    _, access = world.granted(owner, world.app(transport=server), **asking)
+    watch.forward(minutes=ahead)
+    device.sync()
+    device.update(memory_id, content=BEFORE)
+    owner.vault.sync()
+    server.newest = 3
+    server.meanwhile = lambda: owner.vault.update(memory_id, content=AFTER)
+    assert access.update(memory_id, tags=["t"]).version == 4
+    owner.vault.sync()
+    assert owner.vault.get(memory_id).content == AFTER
+    assert [item.version for item in owner.vault.pending()] == [4]
 
 
 @pytest.mark.attack(18, 39)

@@ -17,6 +17,7 @@ from coffret.flows.http import (
     decode_msgpack,
     encode_msgpack,
 )
+from coffret.flows.moments import not_before
 from coffret.flows.owners import check_live
 from coffret.flows.readable import Readable, joined, turned_down
 from coffret.flows.witness import (
@@ -71,8 +72,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _PAGE = 1_000
-_AHEAD = 5 * 60 * 1_000_000
-"""Microseconds; servers take twice as much."""
 _STATUS: dict[str, ReviewStatus] = {"accepted": APPROVED, "pending": PENDING, "rejected": REJECTED}
 
 
@@ -267,22 +266,13 @@ def update(
             key_number=known.header.key_number,
             author=Author(state.manifest.app_id),
             created=known.header.created,
-            updated=_behind(known.header, now_of(state, held)),
+            updated=not_before(known.header, now_of(state, held)),
         )
         version = sealed(state, held, stamp, fields, key)
         yield from submit(state, held, (version.entry,), (version.record,))
         return version.memory
 
     return (yield from _behind_others(state, held, known, propose))
-
-
-def _behind(header: Header, now: int) -> int:
-    """When a version is written behind that with this header: not before it, whose clock it was.
-
-    Where that clock is far ahead, as this one has it: a server would take no such time.
-    """
-    read = header.updated if header.updated - now <= _AHEAD else now
-    return max(now, header.created, read)
 
 
 def _behind_others(

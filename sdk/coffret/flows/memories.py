@@ -12,6 +12,7 @@ from coffret.flows.hints import said_not_kept
 from coffret.flows.http import MSGPACK, Request, encode_msgpack
 from coffret.flows.ids import given_id
 from coffret.flows.keys import next_key, open_memory
+from coffret.flows.moments import later_than
 from coffret.flows.same import chosen_id, same_memory, taken
 from coffret.flows.settled import is_confirmed, sealed_by_default
 from coffret.flows.spoilt import current_memory, open_current
@@ -259,7 +260,7 @@ def seal_next(
         key_number=number,
         author=OWNER,
         created=opened.header.created,
-        updated=opened.header.updated if fresh else max(now, opened.header.created),
+        updated=opened.header.updated if fresh else later_than(opened.header, now),
     )
     before = to_memory(opened.header, opened.payload).fields()
     if sealed_by_default(state) and not (author.is_owner and (fresh or is_confirmed(state))):

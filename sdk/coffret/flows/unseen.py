@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from coffret.flows.append import append
 from coffret.flows.grantfeed import ACTIVE
 from coffret.flows.keys import can_open
+from coffret.flows.moments import AHEAD
 from coffret.flows.review import acceptance, overtaken
 from coffret.flows.spoilt import SpoiltError
 from coffret.flows.written import Tries
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from coffret_vault.formats.sharing import Grant
     from coffret_vault.log.replay import Proposal
 
-_AHEAD = 5 * 60 * 1_000_000
-"""So far (µs) the clock of who wrote may be ahead of this one, as a server lets it be."""
 _TOGETHER = 100
 """So many versions of one memory are accepted in one append at the most."""
 _TOO_OFTEN = 8
@@ -131,7 +130,7 @@ def _is_later(header: Header, before: Header | None, now: int) -> bool:
     of when the memory says that it was made, which was a time to come then, their times say nothing
     of which was first; nor do they when that time has come.
     """
-    if before is None or header.updated > now + _AHEAD:
+    if before is None or header.updated > now + AHEAD:
         return False
     tells = before.version == 1 or before.updated != before.created
     return header.updated > before.updated or (tells and header.updated == before.updated)
