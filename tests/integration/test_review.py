@@ -194,6 +194,23 @@ def test_an_overtaken_proposal_becomes_a_new_version(either: World) -> None:
     assert either.device(owner).get(memory.id).content == "proposed"
 
 
+def test_an_overtaken_proposal_takes_the_place_of_what_its_owner_looked_at(either: World) -> None:
+    """Not of what another device wrote meanwhile, which is read only when that is sent."""
+    owner, app = either.owner(), either.app()
+    memory = owner.vault.remember("original")
+    _, access = either.granted(owner, app)
+    access.update(memory.id, content="proposed")
+    owner.vault.sync()
+    owner.vault.update(memory.id, content="owner's own")
+    either.device(owner).update(memory.id, content="of a minute ago")
+    with pytest.raises(ConflictError, match="look at it again"):
+        owner.vault.accept(memory.id, version=2)
+    assert owner.vault.get(memory.id).content == "of a minute ago"
+    assert [item.version for item in owner.vault.pending()] == [2]
+    owner.vault.accept(memory.id, version=2)
+    assert either.device(owner).get(memory.id).content == "proposed"
+
+
 def test_an_app_is_told_when_the_owner_was_faster(either: World) -> None:
     """A proposal made for a version that the owner has replaced since is refused."""
     owner, app = either.owner(), either.app()

@@ -148,7 +148,8 @@ def accept(state: VaultState, memory_id: str, version: int | None = None) -> Flo
     yield from _readable(state, identifier, item)
     tries = Tries()
     if overtaken(state, identifier, memory, item):
-        yield from append(state, lambda: _replacement(state, identifier, item, tries))
+        looked = memory.current
+        yield from append(state, lambda: _replacement(state, identifier, item, looked, tries))
     else:
         yield from append(state, lambda: acceptance(state, identifier, (item,), tries))
     return current(state, memory_id)
@@ -345,9 +346,16 @@ def _readable(state: VaultState, identifier: bytes, item: Proposal) -> Flow[None
     state.store.put_records(found, stood)
 
 
-def _replacement(state: VaultState, identifier: bytes, item: Proposal, tries: Tries) -> Change:
-    """The change that writes what an overtaken version says as the owner's, in its place."""
+def _replacement(
+    state: VaultState, identifier: bytes, item: Proposal, looked: int, tries: Tries
+) -> Change:
+    """The change that writes what an overtaken version says as the owner's, in its place.
+
+    In the place of the version that its owner ``looked`` at, and of none that was read only now.
+    """
     memory = _still_pending(state, identifier, (item,))
+    if memory.current != looked:
+        raise ConflictError(_CHANGED)
     opened = _opened(state, identifier, item.version)
     fields = to_memory(opened.header, opened.payload).fields()
     fields = with_author(fields, opened.header.author)
