@@ -164,7 +164,10 @@ class Desk:
 
     def synced(self) -> Vault:
         """The vault, unlocked and up to date with the server."""
-        vault = self.vault()
+        return self.sync(self.vault())
+
+    def sync(self, vault: Vault) -> Vault:
+        """Bring a vault that is unlocked up to date, and give it back."""
         with self.out.progress() as progress:
             vault.sync(progress)
         return vault

@@ -1,6 +1,7 @@
 """Decide on what apps wrote."""
 
-from typing import Annotated
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -8,6 +9,10 @@ from coffret.cli.desk import desk_of
 from coffret.cli.options import Json, MemoryId, Offline
 from coffret.cli.proposed import proposal_lines
 from coffret.cli.showing import pending_rows
+from coffret_vault.errors import CoffretError, ConflictError
+
+if TYPE_CHECKING:
+    from coffret.vault import Vault
 
 Version = Annotated[
     int | None, typer.Option("--version", help="Which version: to be said when several wait.")
@@ -52,11 +57,43 @@ def accept(
 ) -> None:
     """Make what an app wrote current."""
     desk = desk_of(context, as_json=json)
-    vault = desk.synced()
-    identifier = desk.memory_id(vault, memory)
+    vault = desk.vault()
+    before = _standing(vault)
+    identifier = desk.memory_id(desk.sync(vault), memory)
+    _check_as_looked_at(before, _standing(vault), identifier, version)
     accepted = vault.accept(identifier, version)
     text = "Accepted." if accepted else "Accepted: it is deleted."
     desk.out.done(text, {"memory_id": identifier, "memory": accepted})
+
+
+def _standing(vault: "Vault") -> dict[tuple[str, int], int]:
+    """Beside which version each of those stands that wait here, 0 where an app created it."""
+    with suppress(CoffretError):  # what is wrong with the store, the sync says
+        found = vault.pending()
+        return {
+            (item.memory_id, item.version): item.current.version if item.current else 0
+            for item in found
+        }
+    return {}
+
+
+def _check_as_looked_at(
+    before: dict[tuple[str, int], int],
+    after: dict[tuple[str, int], int],
+    memory_id: str,
+    version: int | None,
+) -> None:
+    """Accept nothing in the place of what this command is the first to bring here.
+
+    It was looked at beside what was here. A server chooses when it shows what another device wrote.
+
+    Raises:
+        ConflictError: something else is current now.
+    """
+    for key, now in after.items():
+        if key[0] == memory_id and version in {None, key[1]} and before.get(key, now) != now:
+            message = "the memory was changed in between; look at it again"
+            raise ConflictError(message)
 
 
 def reject(
