@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from unittest.mock import patch
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from coffret_vault.errors import CoffretError, NetworkError, TooLargeError
+from coffret_vault.formats.layout import parse_id
 from harness.holding import AFTER, BEFORE, Liar, emptied
 
 if TYPE_CHECKING:
@@ -67,6 +69,20 @@ def test_a_grant_that_ends_makes_fresh_keys_whoever_may_write_is_hidden(liar: Li
     assert liar.device.get(liar.memory).version == 2
     liar.device.update(liar.memory, content=AFTER)
     assert liar.opened(kept) == {BEFORE}
+
+
+@pytest.mark.attack(38, 48)
+def test_nobody_says_in_its_folder_that_a_device_has_looked(liar: Liar) -> None:
+    """That it gave fresh keys since some grants ended is the device's own word, and sealed."""
+    hours = timedelta(hours=2)
+    gone, _ = liar.world.granted(liar.owner, liar.world.app("A"), scopes=["read"], duration=hours)
+    stays, _ = liar.world.granted(liar.owner, liar.other_app(), scopes=["read", "update"])
+    liar.list_for(stays, emptied)
+    liar.world.clock.forward(hours=3)
+    over = hashlib.sha256(parse_id(gone)).digest()
+    liar.device._state.store.set_meta("freshened", over)
+    liar.device.sync()
+    assert liar.device.get(liar.memory).version == 2
 
 
 @pytest.mark.attack(38, 55)

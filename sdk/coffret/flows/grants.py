@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from coffret.flows.append import Append, append
@@ -25,6 +25,7 @@ from coffret_vault.errors import (
     NotFoundError,
     QuotaError,
     ServerError,
+    StoreAlteredError,
 )
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.author import OWNER
@@ -32,6 +33,7 @@ from coffret_vault.formats.entry import Entry
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.sharing import ACCESS_REQUEST
 from coffret_vault.records.memory import from_micros
+from coffret_vault.store import open_note, seal_note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -44,8 +46,9 @@ if TYPE_CHECKING:
 
 ENDED = "ended"
 _FRESHENED = "freshened"
-"""Where a device keeps which grants were over, as a hash of their ids, when no stale key was left
-to be written under, whatever a server says of who holds which."""
+"""Where a device notes which grants were over, as a hash of their ids, when no stale key was left
+to be written under, whatever a server says of who holds which. Sealed: else who writes to the
+folder could say so of grants that ended since."""
 _NONE_OVER = hashlib.sha256().digest()
 _HOLDS = (
     "The grant is revoked, and its app served no more. What others may write to is to get fresh "
@@ -154,15 +157,24 @@ def freshen(state: VaultState) -> Flow[tuple[int, list[bytes]]]:
         How many have one, and those that cannot be written again.
     """
     over = _over(state)
-    looked = (state.store.meta(_FRESHENED) or _NONE_OVER) == over
+    looked = _looked(state) == over
     memories = exposed(state) if looked else stale_among(state, may_be_exposed(state))
     try:
         done = yield from _freshen(state, memories)
     except QuotaError:  # to be said with what else cannot be written: a sync does not stop at it
         return 0, stale_among(state, memories)
     if not looked and not done[1]:  # what could not be written is looked for again
-        state.store.set_meta(_FRESHENED, over)
+        note = seal_note(state.keys.keyring, _FRESHENED, over, random=state.ambient.random)
+        state.store.set_meta(_FRESHENED, note)
     return done
+
+
+def _looked(state: VaultState) -> bytes:
+    """For which grants that are over it was done last. What somebody else put there counts not."""
+    sealed, note = state.store.meta(_FRESHENED), None
+    with suppress(StoreAlteredError):
+        note = open_note(state.keys.keyring, _FRESHENED, sealed) if sealed else None
+    return note or _NONE_OVER
 
 
 def _over(state: VaultState) -> bytes:
