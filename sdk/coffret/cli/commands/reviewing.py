@@ -86,12 +86,16 @@ def _check_as_looked_at(
     """Accept nothing in the place of what this command is the first to bring here.
 
     It was looked at beside what was here. A server chooses when it shows what another device wrote.
+    Nor, where no version is named, another one than waited here.
 
     Raises:
-        ConflictError: something else is current now.
+        ConflictError: something else is current now, or waits.
     """
+    waited = version is None and any(key[0] == memory_id for key in before)
     for key, now in after.items():
-        if key[0] == memory_id and version in {None, key[1]} and before.get(key, now) != now:
+        if key[0] != memory_id or version not in {None, key[1]}:
+            continue
+        if before.get(key, now) != now or (waited and key not in before):
             message = "the memory was changed in between; look at it again"
             raise ConflictError(message)
 
