@@ -1,6 +1,7 @@
 """Who imports whom, and what importing does."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -174,3 +175,14 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
     """Modules are named by what they do."""
     empty = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
     assert [path for path in _sources() if path.stem in empty] == []
+
+
+def test_no_statement_numbers_its_parameters() -> None:
+    """Python 3.12 takes what a statement calls ``?1`` for a name, and warns of what is given."""
+    numbered = re.compile(r"[=(, ]\?[0-9]")
+    found = [
+        path
+        for path in _sources()
+        if "SELECT" in (text := path.read_text()) and numbered.search(text)
+    ]
+    assert not found

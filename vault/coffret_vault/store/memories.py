@@ -207,12 +207,12 @@ class Memories(Values):
         query = (
             "SELECT r.memory_id, r.version, r.header, r.envelope, r.kek, r.wrap, m.state "
             "FROM records r LEFT JOIN memories m ON m.memory_id = r.memory_id "
-            "WHERE ?1 IS NULL OR r.kek = ?1"
+            "WHERE :kek IS NULL OR r.kek = :kek"
         )
         with mapped():
             others = [
                 (memory_id, version)
-                for memory_id, version, *parts, state in self._database.execute(query, (kek,))
+                for memory_id, version, *parts, state in self._database.execute(query, {"kek": kek})
                 if state is None or _is_another(state, version, parts)
             ]
             self._database.executemany(
