@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
+import threading
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from coffret.flows.http import Flow
 
-    Act = Callable[[Listener, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+    Act = Callable[["Scripted", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @pytest.fixture(params=[run_sync, run_async], ids=["sync", "async"])
@@ -32,12 +32,13 @@ def run(request: pytest.FixtureRequest) -> Iterator[Callable[..., list[Response]
 
 
 class Scripted(Listener):
-    """Does one thing a connection, in order; notes what each was asked."""
+    """Does one thing a connection, in order; notes what it was asked, and tells of what it did."""
 
     def __init__(self, *acts: Act) -> None:
         """Take them; the last one stands for all that follow."""
         super().__init__(OK)
         self.acts = list(acts)
+        self.heard, self.did = threading.Event(), threading.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
@@ -61,22 +62,26 @@ async def answering(
 
 
 async def once(
-    listener: Listener, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    listener: Scripted, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     """Answer one request and hang up."""
     await _ask(listener, reader)
     writer.write(OK)
+    writer.close()
+    await writer.wait_closed()
+    listener.did.set()
 
 
 async def twice(
-    listener: Listener, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    listener: Scripted, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
-    """Answer each request with two answers, the second a moment later, that of another."""
+    """Answer each request with two answers, the second when the first was heard, of another."""
     while await _ask(listener, reader):
         writer.write(OK)
-        await writer.drain()
-        await asyncio.sleep(0.05)
-        writer.write(OK.replace(b"ok", b"no"))
+        assert await asyncio.to_thread(listener.heard.wait, 30)
+        listener.heard.clear()
+        writer.write(OK.replace(b"ok", b"no"))  # leaves at once: nothing waits before it
+        listener.did.set()
 
 
 async def refusing(
@@ -97,13 +102,16 @@ async def silent(listener: Listener, reader: asyncio.StreamReader, _: asyncio.St
     await reader.read()
 
 
-def spaced(*bodies: bytes) -> Flow[list[bytes]]:
-    """Requests with a moment between them."""
-    found = []
+def spaced(listener: Scripted, *bodies: bytes) -> Flow[list[bytes]]:
+    """Requests, each of which but the first waits for what the server does unasked."""
+    found: list[bytes] = []
     for body in bodies:
+        if found:
+            assert listener.did.wait(30)
+            listener.did.clear()
         answer = yield Request("POST", "/x", body)
         found.append(answer.body)
-        time.sleep(0.1)
+        listener.heard.set()
     return found
 
 
@@ -111,9 +119,9 @@ def test_an_answer_that_nobody_asked_for_is_nobodys(run: Callable[..., list[Any]
     """What comes on a connection while nothing is awaited is not taken for the next answer."""
     listener = Scripted(twice)
     with listening(listener) as port:
-        (found,) = run(f"http://127.0.0.1:{port}", spaced(b"a", b"b", b"c"))
+        (found,) = run(f"http://127.0.0.1:{port}", spaced(listener, b"a", b"b", b"c"))
     assert found == [b"ok"] * 3
-    assert len(listener.reads) == 3
+    assert [data[-1:] for data in listener.reads if data] == [b"a", b"b", b"c"]
 
 
 def test_a_connection_that_ended_while_it_was_idle_is_not_used(
@@ -122,7 +130,7 @@ def test_a_connection_that_ended_while_it_was_idle_is_not_used(
     """A request that works once is sent on a new connection, and arrives once."""
     listener = Scripted(once, answering)
     with listening(listener) as port:
-        (found,) = run(f"http://127.0.0.1:{port}", spaced(b"a", b"b"))
+        (found,) = run(f"http://127.0.0.1:{port}", spaced(listener, b"a", b"b"))
     assert found == [b"ok"] * 2
     assert [data.endswith((b"\r\n\r\na", b"\r\n\r\nb")) for data in listener.reads if data] == [
         True,
