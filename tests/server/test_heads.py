@@ -77,20 +77,20 @@ def test_a_head_has_a_bound(running: Running, part: str) -> None:
     for size, status in ((HEAD_LIMIT - 200, 200), (HEAD_LIMIT, 400), (3 * HEAD_LIMIT, 400)):
         head = GET + (part % ("a" * size)).encode() + b"\r\n\r\n"
         with socket.create_connection(running.place, SECONDS) as connection:
-            connection.sendall(head)
+            with contextlib.suppress(ConnectionError):  # it may have answered and gone by then
+                connection.sendall(head)
             assert connection.recv(65_536).startswith(b"HTTP/1.1 %d " % status)
 
 
 def _answers(running: Running, *parts: bytes) -> list[bytes]:
-    """The statuses that come for what is sent, part by part, on one connection."""
+    """The statuses that come for what is sent, part by part, until the server ends it."""
     with socket.create_connection(running.place, SECONDS) as connection:
         for part in parts:
             with contextlib.suppress(ConnectionError):
                 connection.sendall(part)
-            time.sleep(0.2)
-        connection.settimeout(0.5)
+            time.sleep(0.2)  # lets it read this part by itself; nothing depends on it
         came = b""
-        with contextlib.suppress(ConnectionError, TimeoutError):
+        with contextlib.suppress(ConnectionError):
             while found := connection.recv(65_536):
                 came += found
     return re.findall(rb"HTTP/1\.1 (\d{3})", came)
@@ -119,7 +119,8 @@ def test_what_comes_behind_a_body_is_no_head(running: Running) -> None:
     """A field behind a body says nothing: the server reads none that a proxy may not have seen."""
     typed = CHUNKED.replace(b"Content-Type: application/json\r\n", b"")
     behind = typed + b"0\r\nAuthorization: DPoP x\r\nAuthorization: DPoP x\r\n\r\n"
-    assert _answers(running, behind.replace(b"auth/challenge", b"log")) == [b"401"]
+    behind = behind.replace(b"auth/challenge", b"log")
+    assert _answers(running, behind, GET + b"Connection: close\r\n\r\n") == [b"401", b"200"]
 
 
 def test_nobody_is_sent_elsewhere(running: Running) -> None:
