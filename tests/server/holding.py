@@ -1,4 +1,4 @@
-"""Rows of an account that somebody holds for long, as while its keys change; PostgreSQL's alone."""
+"""What an account has to wait for: rows that somebody holds, on PostgreSQL alone, and its turn."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -37,3 +37,11 @@ async def waiting(stand: Stand, least: int) -> None:
     while await connection.fetchval(WAITING) < least:  # noqa: ASYNC110 - it is the database that waits
         await asyncio.sleep(0.01)
     await connection.close()
+
+
+async def in_line(stand: Stand, owner: forge.Owner, least: int) -> None:
+    """Go on when so many calls of an owner wait for their turn."""
+    line = stand.app.state.limits.turns._lines["owner", owner.account.bytes]
+    async with asyncio.timeout(SECONDS):
+        while line.waiting < least:  # noqa: ASYNC110 - of other tasks
+            await asyncio.sleep(0.01)

@@ -13,6 +13,7 @@ from coffret_server import turns
 from coffret_server.gate import OPEN_LIMIT
 from coffret_server.problems import ProblemError
 from coffret_server.turns import AT_ONCE, PAGES_AT_ONCE, WAITING, Pages, Room, Turns, is_page
+from server.holding import in_line
 from server.stand import Stand, code
 
 pytestmark = pytest.mark.asyncio
@@ -269,14 +270,14 @@ async def test_what_ends_while_a_call_waits_has_ended_for_it(stand: Stand) -> No
     await line.enter(("owner", owner.account.bytes))
     append = owner.put(owner.memory())
     ending = asyncio.create_task(stand.delete(ended, owner.token))
-    await asyncio.sleep(0.1)
+    await in_line(stand, owner, 1)
     waiting = [
         ending,
         asyncio.create_task(stand.get("/tags", thief)),
         asyncio.create_task(stand.get("/sync", thief)),
         asyncio.create_task(stand.send("POST", "/log", append, thief)),
     ]
-    await asyncio.sleep(0.2)
+    await in_line(stand, owner, len(waiting))
     assert not any(call.done() for call in waiting)
     line.leave(("owner", owner.account.bytes))
     answers = await asyncio.gather(*waiting)
