@@ -31,10 +31,13 @@ class _Job:
         self.count = count
         self.threads: list[int] = []
         self.again = threading.Event()
+        self.may_end = threading.Event()
+        self.may_end.set()
 
     async def __call__(self, tx: Tx) -> Any:
         if self.threads:
             self.again.set()
+            assert self.may_end.wait(SECONDS)
         self.threads.append(threading.get_ident())
         row = await tx.one(_LONG, self.count)
         return row and row[0]
@@ -45,11 +48,13 @@ async def test_a_long_query_stops_nobody(sqlite_stand: Stand) -> None:
     """It is done beside the event loop, on which others' are done meanwhile, and rightly."""
     storage, here = sqlite_stand.app.state.services.storage, threading.get_ident()
     long = _Job(COUNT)
+    long.may_end.clear()
     waiting = asyncio.create_task(storage.query(long))
     assert await asyncio.to_thread(long.again.wait, SECONDS)
     short = _Job(1)
     assert await storage.query(short) == 1
     assert not waiting.done()
+    long.may_end.set()
     assert await waiting == COUNT
     assert short.threads == [here]
     assert long.threads[0] == here != long.threads[1]
