@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PATIENCE_SECONDS = 30.0
+TRIES = 5
 
 
 def _binaries() -> Path:
@@ -42,16 +43,12 @@ def running(*, durable: bool = False) -> Iterator[str]:
     fsync = "on" if durable else "off"
     initdb = [str(_binaries() / "initdb"), "-D", str(folder / "data"), *options]
     subprocess.run(initdb, check=True, capture_output=True, user=user, cwd=folder)  # noqa: S603 - the package's own binary
-    port = _free_port()
-    settings = {"listen_addresses": "127.0.0.1", "port": port, "fsync": fsync}
-    settings["unix_socket_directories"] = ""
+    settings = {"listen_addresses": "127.0.0.1", "fsync": fsync, "unix_socket_directories": ""}
     command = [str(_binaries() / "postgres"), "-D", str(folder / "data")]
     for name, value in settings.items():
         command += ["-c", f"{name}={value}"]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(command, stderr=log, user=user, cwd=folder)  # noqa: S603 - the package's own binary
+    server, port = _started(command, folder, user)
     try:
-        _await(port)
         yield f"postgresql://coffret@127.0.0.1:{port}/postgres"
     finally:
         server.terminate()
@@ -59,9 +56,27 @@ def running(*, durable: bool = False) -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-def _await(port: int) -> None:
+def _started(
+    command: list[str], folder: Path, user: str | None
+) -> tuple[subprocess.Popen[bytes], int]:
+    """A server, and the port that it has; whoever was quicker at one may have that."""
+    for _ in range(TRIES):
+        port = _free_port()
+        with (folder / "log").open("wb") as log:
+            at = [*command, "-c", f"port={port}"]
+            server = subprocess.Popen(at, stderr=log, user=user, cwd=folder)  # noqa: S603 - the package's own binary
+        if _is_up(server, port):
+            return server, port
+    raise RuntimeError((folder / "log").read_text())
+
+
+def _is_up(server: subprocess.Popen[bytes], port: int) -> bool:
+    """Wait until it answers; whether it does, or has ended."""
     ready = [str(_binaries() / "pg_isready"), "-h", "127.0.0.1", "-p", str(port)]
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while subprocess.run(ready, capture_output=True, check=False).returncode:  # noqa: S603 - the package's own binary
+    while server.poll() is None:
+        if not subprocess.run(ready, capture_output=True, check=False).returncode:  # noqa: S603 - the package's own binary
+            return True
         assert time.monotonic() < deadline, "PostgreSQL did not start"
         time.sleep(0.05)
+    return False
