@@ -18,6 +18,7 @@ from coffret_server.arriving import Arriving
 from coffret_server.joined import JoinedProtocol
 from coffret_server.problems import ProblemError
 from server.process import SECONDS, Running, serving, until
+from server.unhurried import unhurried
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -95,7 +96,7 @@ async def _take(body: Part, patience: float) -> bytes:
             return b"".join(parts)
 
 
-@pytest.mark.asyncio
+@unhurried
 async def test_a_drop_now_and_then_is_too_slow() -> None:
     """A byte at a time is never silent for long, and is not waited for either."""
     with pytest.raises(ProblemError) as refused:
@@ -103,7 +104,7 @@ async def test_a_drop_now_and_then_is_too_slow() -> None:
     assert refused.value.code == "too-slow"
 
 
-@pytest.mark.asyncio
+@unhurried
 async def test_a_slow_body_that_moves_is_taken() -> None:
     """On a bad network a body may take many times as long as it may be silent."""
     parts = [bytes(1_000)] * 20
@@ -171,7 +172,6 @@ async def _drip(port: int, first: bytes) -> bytes:
     return reading.result()
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("first", "answer"),
     [
@@ -181,6 +181,7 @@ async def _drip(port: int, first: bytes) -> bytes:
     ],
     ids=["nothing", "head", "body-behind-its-answer"],
 )
+@unhurried
 async def test_a_connection_is_not_held_by_a_byte_now_and_then(first: bytes, answer: bytes) -> None:
     """Heads, and what is left of a body that was answered, have an end however they drip."""
     async with listening(Quick) as port:
@@ -188,7 +189,7 @@ async def test_a_connection_is_not_held_by_a_byte_now_and_then(first: bytes, ans
     assert found.endswith(answer)
 
 
-@pytest.mark.asyncio
+@unhurried
 async def test_a_request_in_work_is_not_cut_off() -> None:
     """Answers may take longer than heads may, one after the other on one connection."""
     async with listening(Quick) as port:
@@ -224,8 +225,8 @@ async def _taken(connection: socket.socket, pause: float) -> int:
     return count
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize("kind", [Quick, Patient])
+@unhurried
 async def test_an_answer_that_nobody_takes_is_dropped(kind: type[JoinedProtocol]) -> None:
     """Its bytes are let go and its connection ends; without the limit it would be kept whole."""
     async with listening(kind) as port:
@@ -235,7 +236,7 @@ async def test_an_answer_that_nobody_takes_is_dropped(kind: type[JoinedProtocol]
             assert (await _taken(connection, 0) < LARGE) == (kind is Quick)
 
 
-@pytest.mark.asyncio
+@unhurried
 async def test_an_answer_that_is_taken_slowly_arrives() -> None:
     """In many times the seconds for which nothing need be taken, whatever head is waited for."""
     async with listening(Quick) as port:
@@ -244,7 +245,7 @@ async def test_an_answer_that_is_taken_slowly_arrives() -> None:
             assert await _taken(connection, ANSWER_SECONDS / 4) > LARGE
 
 
-@pytest.mark.asyncio
+@unhurried
 async def test_what_waits_is_judged_by_what_waited() -> None:
     """An answer that was given just now is not too late, however little went out before it."""
     async with listening(Quick) as port:
