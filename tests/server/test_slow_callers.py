@@ -7,9 +7,9 @@ import contextlib
 import json
 import signal
 import socket
-import time
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 import uvicorn
 from uvicorn.server import ServerState
@@ -54,7 +54,8 @@ def test_half_a_request_keeps_no_server_from_ending(tmp_path: Path) -> None:
     """Told to end, it waits its time for a request, says that nothing was taken, and ends."""
     with serving(tmp_path, STOP_SECONDS="1") as running:
         with connected(running, HALF) as half:
-            time.sleep(0.2)
+            # What came before this has been read when this is answered.
+            httpx.get(f"{running.address}/healthz", timeout=SECONDS).raise_for_status()
             running.process.send_signal(signal.SIGTERM)
             assert running.process.wait(SECONDS) in {0, -signal.SIGTERM}
             assert b"503 Service Unavailable" in all_of(half)
