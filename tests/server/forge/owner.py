@@ -66,7 +66,8 @@ class Owner:
 
     def __init__(self, username: str = "ada") -> None:
         self.username = username
-        self.account = uuid.uuid4()
+        letters = b"\xab"  # without any, it would have one spelling in capitals and in small ones
+        self.account = uuid.UUID(bytes=letters + os.urandom(15), version=4)
         self.key = Ed25519PrivateKey.generate()
         self.sealing_key = os.urandom(1216)
         self.slots = [Keyslot(self.account), Keyslot(self.account, "recovery")]
