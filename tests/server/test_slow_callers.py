@@ -157,11 +157,20 @@ async def listening(kind: Callable[..., JoinedProtocol]) -> AsyncIterator[int]:
             connection.transport.close()
 
 
+async def _read(reader: asyncio.StreamReader) -> bytes:
+    """What comes until the other side closes, or resets, as where a byte comes in that moment."""
+    parts = []
+    with contextlib.suppress(ConnectionError):
+        while part := await reader.read(65_536):
+            parts.append(part)
+    return b"".join(parts)
+
+
 async def _drip(port: int, first: bytes) -> bytes:
     """Send this, then a byte now and then, if anything; what comes until the other side closes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(first)
-    reading = asyncio.create_task(reader.read())
+    reading = asyncio.create_task(_read(reader))
     while not reading.done():
         with contextlib.suppress(ConnectionError):
             writer.write(b"x" if first else b"")
