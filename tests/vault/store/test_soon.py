@@ -1,6 +1,7 @@
 """Records that are written while their owner goes on."""
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,3 +96,22 @@ def test_none_are_written_where_the_log_moved_on(store: Store) -> None:
     store.put_records_soon(rows(3), b"as it stood")
     store.put_records(rows(3), b"as it stood")
     assert [store.record(row.memory_id, 1) for row in rows(3)] == [None] * 3
+
+
+def test_where_no_thread_is_to_be_had_they_are_written_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that ends, or has as many threads as it may, loses none of them."""
+
+    def refuse(_thread: threading.Thread) -> None:
+        message = "can't start new thread"
+        raise RuntimeError(message)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        store = Store(tmp_path / "store.db")
+        store.put_records_soon(rows(3), store.stand())
+        assert store.record(rows(3)[2].memory_id, 1) is not None
+    store.put_records_soon(rows(4), store.stand())
+    assert store.record(rows(4)[3].memory_id, 1) is not None
+    store.close()

@@ -94,9 +94,12 @@ class Database(sqlite3.Connection):
         """
         with self.turn:
             self.settle()
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(1, "coffret-store")
-            self._pending = self._pool.submit(self._insert, insert, rows, only)
+            try:
+                self._pool = self._pool or ThreadPoolExecutor(1, "coffret-store")
+                self._pending = self._pool.submit(self._insert, insert, rows, only)
+            except RuntimeError:  # the program ends, or has as many threads as it may
+                self._forget_pool()  # which keeps what it cannot begin
+                self._insert(insert, rows, only)
 
     def settle(self) -> None:
         """Wait until what was given to :meth:`insert_soon` is written.
@@ -154,6 +157,10 @@ class Database(sqlite3.Connection):
         """Close it, after what is being written; what could not be, is not news any more."""
         with suppress(sqlite3.Error):
             self.settle()
-        if self._pool is not None:
-            self._pool.shutdown()
+        self._forget_pool()
         super().close()
+
+    def _forget_pool(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)
