@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from asyncio import to_thread
 from typing import TYPE_CHECKING, TypeVar
 
 from coffret.arguments import asked, changed, fields_of, listing_of, new_memories
@@ -13,6 +12,7 @@ from coffret.flows.sync import silent
 from coffret.messages import conversation_of
 from coffret.proposing import propose_messages
 from coffret.shelf import Shelf
+from coffret.threads import apart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -126,7 +126,7 @@ class AsyncAccess:
         """
         search = asked(question, wanted)
         await self.refresh()
-        return await to_thread(self._shelf.search, question, search, progress)
+        return await apart(self._shelf.search, question, search, progress)
 
     async def remember(
         self,

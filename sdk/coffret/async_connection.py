@@ -196,6 +196,7 @@ class AsyncSockets:
     def __init__(self, context: ssl.SSLContext | None) -> None:
         self._context = context
         self._idle: list[_Line] = []
+        self._used = set[_Line]()
         self._is_open = True
 
     async def send(self, request: Outgoing, sent: asyncio.Event | None = None) -> AsyncIncoming:
@@ -213,16 +214,27 @@ class AsyncSockets:
             while not answer.has_begun:
                 await line.more()
         except BaseException:
-            line.close()
+            self.drop(line)
             raise
         return _Received(self, line, answer)
 
     async def _line(self, address: Address) -> _Line:
+        line = self._kept() or await self._connected(address)
+        if not self._is_open:
+            line.close()
+            raise WireError
+        self._used.add(line)
+        return line
+
+    def _kept(self) -> _Line | None:
         while self._idle:
             line = self._idle.pop()
             if line.is_fresh():
                 return line
             line.close()
+        return None
+
+    async def _connected(self, address: Address) -> _Line:
         loop = asyncio.get_running_loop()
         name = address.host if self._context is not None else None
         try:
@@ -239,15 +251,21 @@ class AsyncSockets:
         """Take a connection back whose answer was read to its end."""
         line.used, line.answer = time.monotonic(), None
         if self._is_open and len(self._idle) < KEPT and line.is_fresh():
+            self._used.discard(line)
             self._idle.append(line)
         else:
-            line.close()
+            self.drop(line)
+
+    def drop(self, line: _Line) -> None:
+        """Close a connection that is of no more use."""
+        self._used.discard(line)
+        line.close()
 
     async def aclose(self) -> None:
-        """Let go of the network; what is still being read is closed when it was."""
+        """Let go of the network; who waits for an answer waits no more."""
         self._is_open = False
         idle, self._idle = self._idle, []
-        for line in idle:
+        for line in (*idle, *self._used):
             line.close()
 
 
@@ -279,4 +297,4 @@ class _Received:
         if self._answer.is_whole and self._answer.may_go_on:
             self._sockets.keep(line)
         else:
-            line.close()
+            self._sockets.drop(line)

@@ -15,6 +15,7 @@ import ssl
 import sys
 import threading
 import time
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Protocol
 
@@ -201,6 +202,14 @@ class _Line:
         except OSError as error:
             raise _failure(error) from None
 
+    def end(self) -> None:
+        """Have who waits for it, in another thread, wait no more.
+
+        Not as a TLS socket does it, which would take what comes then for plain text.
+        """
+        with suppress(OSError):
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
     def close(self) -> None:
         self._socket.close()
 
@@ -241,6 +250,7 @@ class Sockets:
     def __init__(self, context: ssl.SSLContext | None) -> None:
         self._context = context
         self._idle: list[_Line] = []
+        self._used = set[_Line]()
         self._lock = threading.Lock()
         self._is_open = True
 
@@ -259,17 +269,24 @@ class Sockets:
             while not answer.has_begun:
                 answer.feed(line.receive())
         except BaseException:
-            line.close()
+            self.drop(line)
             raise
         return _Received(self, line, answer)
 
     def _line(self, address: Address) -> _Line:
+        line = self._kept() or _Line(address, self._context)
+        with self._lock:
+            if self._is_open:
+                self._used.add(line)
+                return line
+        line.close()
+        raise WireError
+
+    def _kept(self) -> _Line | None:
         while True:
             with self._lock:
                 line = self._idle.pop() if self._idle else None
-            if line is None:
-                return _Line(address, self._context)
-            if line.is_fresh():
+            if line is None or line.is_fresh():
                 return line
             line.close()
 
@@ -278,15 +295,24 @@ class Sockets:
         line.used = time.monotonic()
         with self._lock:
             if self._is_open and len(self._idle) < KEPT:
+                self._used.discard(line)
                 self._idle.append(line)
                 return
+        self.drop(line)
+
+    def drop(self, line: _Line) -> None:
+        """Close a connection that is of no more use."""
+        with self._lock:  # so that nobody ends what has its number by then
+            self._used.discard(line)
         line.close()
 
     def close(self) -> None:
-        """Let go of the network; what is still being read is closed when it was."""
+        """Let go of the network; who waits for an answer, in another thread, waits no more."""
         with self._lock:
             self._is_open = False
             idle, self._idle = self._idle, []
+            for line in self._used:
+                line.end()
         for line in idle:
             line.close()
 
@@ -314,4 +340,4 @@ class _Received:
         if self._answer.is_whole and self._answer.may_go_on:
             self._sockets.keep(line)
         else:
-            line.close()
+            self._sockets.drop(line)

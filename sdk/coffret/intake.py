@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from asyncio import to_thread
 from typing import TYPE_CHECKING
 
 from coffret.flows.sync import silent
@@ -10,6 +9,7 @@ from coffret.importing import take_in
 from coffret.local import LocalVault
 from coffret.messages import conversation_of, remember_messages
 from coffret.sources import read_paths, take_in_sources
+from coffret.threads import apart
 from coffret.undoing import undo_import
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class AsyncIntake(LocalVault):
             InputError: a namespace is given for what is neither a folder nor a text file.
             IngestError: one of its subclasses, if a source as a whole cannot be imported.
         """
-        found = await to_thread(read_paths, list(paths))
+        found = await apart(read_paths, list(paths))
         flow = take_in_sources(
             self._state, found, progress, namespace=namespace, sealed=sealed, judge=judge
         )

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from asyncio import sleep as sleep_async
-from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import aclosing, closing, suppress
 from functools import partial
 from itertools import count
@@ -32,7 +31,7 @@ from coffret.flows.http import Request, Response
 from coffret.http1 import NotReachedError, Outgoing, WireError, WireTimeoutError, address_of
 from coffret.leaving import within
 from coffret.origins import check_url, proxy_of
-from coffret.threads import discard, in_thread, unheard
+from coffret.threads import apart, beside, discard, in_thread, unheard
 from coffret.wellknown import Web
 from coffret_vault.errors import FormatError, NetworkError, TimedOutError
 
@@ -106,7 +105,18 @@ def probe(url: str, *, transport: httpx.BaseTransport | None = None) -> Response
         raise _failure(error, origin) from None
 
 
-class SyncDriver(Closing):
+class _Driver(Closing):
+    """What both drivers have."""
+
+    _origin: str
+
+    def _lost(self, error: WireError) -> NetworkError:
+        """What became of a connection, if nobody closed it here."""
+        self.check_open()
+        return _failure(error, self._origin)
+
+
+class SyncDriver(_Driver):
     """Runs flows, one request after another, over one kept connection.
 
     Threads take turns: a flow is run to its end before another thread's begins.
@@ -117,16 +127,13 @@ class SyncDriver(Closing):
         self._origin = origin
         self._connection = connect(origin, proxy_of(origin), transport)
         self.web: Callable[[str], Response] = Web(context=certificates)
-        self._pool: ThreadPoolExecutor | None = None
         self._coming: tuple[Request, Future[Incoming]] | None = None
         self._turn = threading.RLock()
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, and end what waits for an answer on it."""
         self.end()
         self._leave()
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
         self._connection.close()
 
     def begin(self, flow: Flow[T]) -> T:
@@ -184,13 +191,8 @@ class SyncDriver(Closing):
             self._leave()
             response = self._send(request) if request.meanwhile is None else self._both(request)
         if request.ahead is not None:
-            self._coming = request.ahead, self._threads().submit(self._open, request.ahead)
+            self._coming = request.ahead, beside(self._open, request.ahead)
         return response
-
-    def _threads(self) -> ThreadPoolExecutor:
-        self.check_open()  # by another thread: its pool takes nothing any more
-        self._pool = self._pool or ThreadPoolExecutor(1, "coffret-ahead")
-        return self._pool
 
     def _arrived(self, request: Request, coming: Future[Incoming]) -> Response:
         """Read an answer that was asked for ahead; where that failed, ask now.
@@ -199,7 +201,7 @@ class SyncDriver(Closing):
         flow keeps busy, at each piece.
         """
         try:
-            response = self._read(self._result(coming))
+            response = self._read(coming.result())
         except NetworkError:
             return self._send(request)
         return self._send(request) if response.status in TRY_LATER else response
@@ -207,26 +209,18 @@ class SyncDriver(Closing):
     def _leave(self) -> None:
         """Let go of an answer that nobody wants any more."""
         coming, self._coming = self._coming, None
-        if coming is not None and not coming[1].cancel():
+        if coming is not None:
             coming[1].add_done_callback(discard)
 
     def _both(self, request: Request) -> Response:
         """Send a request, and once it is sent do what there is to do meanwhile."""
         sent = threading.Event()
-        future = self._threads().submit(self._send, request, sent)
+        future = beside(self._send, request, sent)
         future.add_done_callback(lambda _: sent.set())
         sent.wait()
         if request.meanwhile is not None:
             request.meanwhile()
-        return self._result(future)
-
-    def _result(self, future: Future[T]) -> T:
-        """What a thread gives; another one that closed this has called off what had not begun."""
-        try:
-            return future.result()
-        except CancelledError:
-            self.check_open()
-            raise
+        return future.result()
 
     def _send(self, request: Request, sent: threading.Event | None = None) -> Response:
         for attempt in count():
@@ -248,7 +242,7 @@ class SyncDriver(Closing):
         try:
             return self._connection.send(_build(self._origin, request), sent)
         except WireError as error:
-            raise _failure(error, self._origin) from None
+            raise self._lost(error) from None
 
     def _read(self, answer: Incoming) -> Response:
         try:
@@ -257,11 +251,11 @@ class SyncDriver(Closing):
                 for chunk in answer:
                     body.take(chunk)
         except WireError as error:
-            raise _failure(error, self._origin) from None
+            raise self._lost(error) from None
         return body.response()
 
 
-class AsyncDriver(Closing):
+class AsyncDriver(_Driver):
     """The same for asyncio; flows themselves are the very same generators."""
 
     def __init__(self, origin: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
@@ -273,7 +267,7 @@ class AsyncDriver(Closing):
         self._coming: tuple[Request, asyncio.Task[Response]] | None = None
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, and end what waits for an answer on it."""
         self.end()
         self._leave()
         await self._connection.aclose()
@@ -318,7 +312,7 @@ class AsyncDriver(Closing):
     async def _answer(self, request: Request) -> Response:
         """Send a request, or take the answer to it that is on its way already."""
         if request.host:
-            return await asyncio.to_thread(self.web, request.host)
+            return await apart(self.web, request.host)
         if request.seconds:
             await sleep_async(request.seconds)
             return _NOTHING
@@ -388,5 +382,5 @@ class AsyncDriver(Closing):
                 async for chunk in answer:
                     body.take(chunk)
         except WireError as error:
-            raise _failure(error, self._origin) from None
+            raise self._lost(error) from None
         return body.response()

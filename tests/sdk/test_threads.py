@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from coffret.threads import in_thread
+from coffret.threads import apart, beside, in_thread
 
 
 @pytest.mark.parametrize("failing", [False, True])
@@ -47,3 +47,32 @@ def test_what_fails_is_raised_where_nobody_was_cancelled() -> None:
 
     with pytest.raises(OSError, match="of the work"):
         asyncio.run(in_thread(work))
+
+
+def no_thread(_thread: threading.Thread) -> None:
+    """As Python refuses one where the program ends, or has as many as it may."""
+    message = "can't start new thread"
+    raise RuntimeError(message)
+
+
+def test_where_no_thread_is_to_be_had_work_is_done_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Beside, apart or waited for: what it gives is had, and what it raises."""
+
+    def fail() -> None:
+        raise OSError
+
+    async def awaited() -> list[int]:
+        with pytest.raises(OSError, match=r"^$"):
+            await in_thread(fail)
+        return [await in_thread(int, "1"), await apart(int, "2")]
+
+    loop = asyncio.new_event_loop()
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    try:
+        assert loop.run_until_complete(awaited()) == [1, 2]
+    finally:
+        loop.close()
+    assert beside(int, "3").result() == 3
+    assert isinstance(beside(fail).exception(), OSError)

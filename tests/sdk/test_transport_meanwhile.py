@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -16,7 +15,7 @@ import pytest
 from coffret import bodies, transport
 from coffret.flows.http import Request, Response
 from coffret.transport import AsyncDriver, SyncDriver
-from coffret_vault.errors import FormatError, NetworkError, StoreError
+from coffret_vault.errors import FormatError, NetworkError
 from harness import listening
 from harness.listening import OK, Listener
 
@@ -34,7 +33,7 @@ class Stream(httpx.SyncByteStream, httpx.AsyncByteStream):
     def __init__(self, *pieces: bytes | Exception) -> None:
         """Take the pieces."""
         self.pieces = pieces
-        self.closed = False
+        self.closed = threading.Event()
 
     def __iter__(self) -> Iterator[bytes]:
         """Give them."""
@@ -50,11 +49,11 @@ class Stream(httpx.SyncByteStream, httpx.AsyncByteStream):
 
     def close(self) -> None:
         """Note it."""
-        self.closed = True
+        self.closed.set()
 
     async def aclose(self) -> None:
         """Note it."""
-        self.closed = True
+        self.closed.set()
 
 
 class Network(httpx.BaseTransport, httpx.AsyncBaseTransport):
@@ -306,9 +305,9 @@ def test_who_is_cancelled_leaves_nothing_that_was_asked_ahead() -> None:
     assert not asyncio.run(main())
 
 
-def test_what_had_not_begun_at_the_end_is_refused_as_what_was_closed() -> None:
-    """Whoever closes it while a request waits behind a silent one calls that off, in our words."""
-    asked, freed, waits = threading.Event(), threading.Event(), threading.Event()
+def test_nobody_waits_behind_what_is_not_wanted_any_more() -> None:
+    """A request that was asked ahead in vain, and is not answered, keeps no other from going."""
+    asked, freed = threading.Event(), threading.Event()
 
     class Silent(ByPath):
         def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -317,36 +316,22 @@ def test_what_had_not_begun_at_the_end_is_refused_as_what_was_closed() -> None:
                 assert freed.wait(30)
             return super().handle_request(request)
 
-    class Telling(ThreadPoolExecutor):
-        def submit(self, fn: Callable[..., Any], /, *args: Any, **named: Any) -> Future[Any]:
-            found = super().submit(fn, *args, **named)
-            if args[0].path == "/3":
-                waits.set()
-            return found
-
     def leaves() -> Flow[None]:
         yield Request("GET", "/1", ahead=Request("GET", "/2"))
         assert asked.wait(30)
 
-    def writes() -> Flow[None]:
-        yield Request("POST", "/3", meanwhile=waits.clear)
+    def writes() -> Flow[bytes]:
+        response: Response = yield Request("POST", "/3", meanwhile=lambda: None)
+        return response.body
 
-    def close() -> None:
-        assert waits.wait(30)
-        driver.close()
-
-    driver = SyncDriver(ORIGIN, transport=Silent({"/1": answer(b"1"), "/2": answer(b"2")}))
-    closing = threading.Thread(target=close)
-    closing.start()
+    known = {"/1": answer(b"1"), "/2": answer(b"2"), "/3": answer(b"3")}
+    driver = SyncDriver(ORIGIN, transport=Silent(known))
     try:
-        with patch.object(transport, "ThreadPoolExecutor", Telling):
-            driver.run(leaves())
-            with pytest.raises(StoreError, match="closed"):
-                driver.run(writes())
+        driver.run(leaves())
+        assert driver.run(writes()) == b"3"
     finally:
         freed.set()
-        waits.set()
-        closing.join()
+        driver.close()
 
 
 def test_what_nobody_wants_any_more_is_let_go() -> None:
@@ -365,4 +350,4 @@ def test_what_nobody_wants_any_more_is_let_go() -> None:
     driver = SyncDriver(ORIGIN, transport=network)
     assert driver.run(steps()) == b"three"
     driver.close()
-    assert stream.closed
+    assert stream.closed.wait(30)

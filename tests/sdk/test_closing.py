@@ -1,0 +1,130 @@
+"""Drivers that are closed while a server is silent: nobody waits for it any more."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from coffret import connection
+from coffret.flows.http import Request, Response
+from coffret.transport import AsyncDriver, SyncDriver
+from coffret_vault.errors import StoreError
+from harness.listening import OK, Listener, listening
+
+if TYPE_CHECKING:
+    from coffret.flows.http import Flow
+
+LONG = 30.0
+
+
+class Silent(Listener):
+    """Answers what is asked for first, and nothing else, until its caller hangs up."""
+
+    def __init__(self, *, begins: bool = False) -> None:
+        """Begin an answer to the second request, or not."""
+        super().__init__(OK)
+        self.begins = begins
+        self.asked, self.left = threading.Event(), threading.Event()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection."""
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while b"/1 " in await reader.readuntil(b"\r\n\r\n"):
+                writer.write(OK)
+            if self.begins:
+                writer.write(OK[:-1])
+            self.asked.set()
+            await reader.read()
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        self.left.set()
+
+
+def ahead(silent: Silent, *, asks: bool) -> Flow[Response | None]:
+    """The second page asked for with the first, and then asked for, or not."""
+    second = Request("GET", "/2")
+    yield Request("GET", "/1", ahead=second)
+    assert silent.asked.wait(LONG)
+    return (yield second) if asks else None
+
+
+def alone() -> Flow[Response]:
+    """One request that is not answered."""
+    return (yield Request("GET", "/2"))
+
+
+@pytest.mark.parametrize("begins", [False, True], ids=["silent", "begun"])
+def test_what_was_asked_ahead_keeps_nobody_from_closing(*, begins: bool) -> None:
+    """The connection ends with its driver, not when the server has been silent for a minute."""
+    silent = Silent(begins=begins)
+    with listening(silent) as port:
+        driver = SyncDriver(f"http://127.0.0.1:{port}")
+        driver.run(ahead(silent, asks=False))
+        closing = threading.Thread(target=driver.close)
+        closing.start()
+        closing.join(LONG)
+        assert not closing.is_alive()
+        assert silent.left.wait(LONG)
+
+
+@pytest.mark.parametrize("begins", [False, True], ids=["silent", "begun"])
+@pytest.mark.parametrize("is_ahead", [False, True], ids=["asked", "asked ahead"])
+def test_who_waits_when_it_is_closed_is_told_so(*, begins: bool, is_ahead: bool) -> None:
+    """Another thread that closes it ends the flow that waits, with what any closed one says."""
+    silent, found = Silent(begins=begins), list[BaseException]()
+
+    def close() -> None:
+        assert silent.asked.wait(LONG)
+        driver.close()
+
+    with listening(silent) as port:
+        driver = SyncDriver(f"http://127.0.0.1:{port}")
+        closing = threading.Thread(target=close)
+        closing.start()
+        try:
+            driver.run(ahead(silent, asks=True) if is_ahead else alone())
+        except StoreError as error:
+            found.append(error)
+        closing.join()
+    assert ["closed" in str(error) for error in found] == [True]
+
+
+@pytest.mark.parametrize("begins", [False, True], ids=["silent", "begun"])
+@pytest.mark.parametrize("is_ahead", [False, True], ids=["asked", "asked ahead"])
+def test_who_awaits_when_it_is_closed_is_told_so(*, begins: bool, is_ahead: bool) -> None:
+    """The same for asyncio; nothing is cancelled there."""
+    silent = Silent(begins=begins)
+
+    async def main(port: int) -> None:
+        driver = AsyncDriver(f"http://127.0.0.1:{port}")
+        going = asyncio.create_task(driver.run(ahead(silent, asks=True) if is_ahead else alone()))
+        await asyncio.to_thread(silent.asked.wait, LONG)
+        await driver.close()
+        with pytest.raises(StoreError, match="closed"):
+            await going
+
+    with listening(silent) as port:
+        asyncio.run(main(port))
+
+
+def test_what_connects_when_it_is_closed_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that is there only after the end is not used: no request goes out on it."""
+
+    def late(_address: object) -> socket.socket:
+        driver.close()
+        return socket.create_connection(server.getsockname())
+
+    monkeypatch.setattr(connection, "reached", late)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        driver = SyncDriver("http://127.0.0.1:1")
+        with pytest.raises(StoreError, match="closed"):
+            driver.run(alone())
+        line, _ = server.accept()
+        with line:
+            assert line.recv(1) == b""
