@@ -69,6 +69,8 @@ def confirm(state: VaultState, note: str) -> int:
         # It may be by a key that was not the owner's any more, or yet.
         _check_unlocked(state)
         _keep(state, signed, other, hashes)
+        if signed.head.size > len(hashes):
+            other.hint = _PERHAPS_LATER
         raise
     if head.account_id != state.account_id:
         message = "that head is of another vault"
@@ -208,3 +210,7 @@ def _head_in(text: str) -> str:
 
 
 _FIRST = "coffret/v1/vault/"
+_PERHAPS_LATER = (
+    "It may be signed after a change of keys that this device has not read: sync it, and compare "
+    "the head again."
+)

@@ -9,7 +9,13 @@ import pytest
 from coffret import Vault
 from coffret.testing import Server, cheap
 from coffret_vault.envelope.signature import sign_head
-from coffret_vault.errors import InputError, NotFoundError, TrustError
+from coffret_vault.errors import (
+    BadSignatureError,
+    InputError,
+    KeysChangedError,
+    NotFoundError,
+    TrustError,
+)
 from coffret_vault.formats.checkpoint import NO_HEAD, Head
 
 if TYPE_CHECKING:
@@ -74,3 +80,21 @@ def test_what_is_not_a_head_is_refused(fresh: tuple[Vault, RecoveryKit]) -> None
     with pytest.raises(InputError):
         vault.confirm("\n".join(kit.head.splitlines()[1:]))
     assert not vault.status().confirmed
+
+
+def test_a_head_after_a_key_change_that_was_not_heard_of_says_to_sync(
+    fresh: tuple[Vault, RecoveryKit], server: Server, tmp_path: Path
+) -> None:
+    """Nobody can tell it from a forged one yet, so it is refused; what helps is said."""
+    vault, kit = fresh
+    name, code = vault.status().username, kit.secret_key_code()
+    kits: list[RecoveryKit] = []
+    other = Vault.login(server.url, name, PASSPHRASE, code, tmp_path / "three", ambient=cheap())
+    other.change_keys("another passphrase for tests", kits.append)
+    other.remember("written with the new keys")
+    with pytest.raises(BadSignatureError) as caught:
+        vault.confirm(other.status().head)
+    other.close()
+    assert "sync it" in caught.value.hint
+    with pytest.raises(KeysChangedError):
+        vault.sync()
