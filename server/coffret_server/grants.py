@@ -83,6 +83,12 @@ async def usable_grant(tx: Tx, grant: bytes, app: AppCaller, now: int) -> Grant:
     return msgspec.structs.replace(found, scopes=found.scopes & app.scopes)
 
 
+def refuse_unready(state: str) -> None:
+    """Refuse, by its code, what is not in force yet or any more, and was not ended by its owner."""
+    if state in {ACTIVATING, ENDED}:
+        refuse(*_REFUSALS[state])
+
+
 async def own_grant(tx: Tx, grant: bytes, account: bytes, now: int) -> Grant:
     """A grant of an owner.
 

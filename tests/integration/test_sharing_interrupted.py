@@ -14,6 +14,7 @@ import pytest
 from coffret.flows import handover
 from coffret_vault.errors import (
     ConflictError,
+    GrantActivatingError,
     GrantError,
     GrantRevokedError,
     InputError,
@@ -177,3 +178,21 @@ def test_a_revocation_in_a_full_account_is_said_to_hold(world: World) -> None:
     network.refusing = False
     assert owner.vault.sync().unwritten == ()
     assert owner.vault.get(memory.id).version == 2
+
+
+def test_a_grant_that_has_not_all_its_keys_is_not_paused_and_says_why(world: World) -> None:
+    """On whichever device: what it waits for is named, and where it can be finished."""
+    owner, app = world.owner(), world.app()
+    owner.vault.remember("a")
+    request_id = ask(app, owner)
+    _approve_without_handing_over(owner, app, request_id)
+    owner.vault.sync()
+    (grant,) = owner.vault.grants()
+    other = world.device(owner)
+    for vault in (owner.vault, other):
+        with pytest.raises(GrantActivatingError) as caught:
+            vault.pause(grant.grant_id)
+        assert "approve the request again" in caught.value.hint
+    owner.vault.approve(request_id)
+    other.pause(grant.grant_id)
+    assert app.grant_status(request_id) == "paused"

@@ -19,6 +19,7 @@ from coffret.flows.written import Change
 from coffret.sharing import GrantInfo, app_info, from_wire, shown
 from coffret_vault.errors import (
     ConflictError,
+    GrantActivatingError,
     GrantRevokedError,
     InputError,
     NetworkError,
@@ -53,6 +54,10 @@ _NONE_OVER = hashlib.sha256().digest()
 _HOLDS = (
     "The grant is revoked, and its app served no more. What others may write to is to get fresh "
     "keys yet: each sync tries that again, and names what has none."
+)
+_UNREADY = (
+    "Its device can finish it: approve the request again there, where you approved it. Or revoke "
+    "the grant."
 )
 _KINDS = {PAUSED: kinds.PAUSE, ACTIVE: kinds.RESUME, REVOKED: kinds.REVOKE}
 
@@ -104,6 +109,8 @@ def move(state: VaultState, grant_id: str, target: str) -> Flow[None]:
     Raises:
         NotFoundError: there is no such grant.
         GrantRevokedError: it is revoked, which is final.
+        GrantActivatingError: the device that approved it did not hand all its keys over yet.
+        GrantExpiredError: it is over.
         ConflictError: it is in that state already.
         QuotaError: it is revoked, but there is no room for the fresh keys.
     """
@@ -131,7 +138,10 @@ def move(state: VaultState, grant_id: str, target: str) -> Flow[None]:
         path = f"/grants/{id_text(identifier)}/state"
         return Request("POST", path, encode_json({"state": target, "append": body}))
 
-    yield from append(state, describe, submit)
+    try:
+        yield from append(state, describe, submit)
+    except GrantActivatingError:
+        raise GrantActivatingError(hint=_UNREADY) from None
     if target == REVOKED:
         with _said_to_hold():
             yield from _freshen(state, may_be_exposed(state))

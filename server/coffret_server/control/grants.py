@@ -205,7 +205,9 @@ async def change_state(
         expected = Expected(_ENTRY_OF[body.state], grant_id, row.changes + 1, digest)
         if row.state == body.state and await _repeats(session, ready.account, ready.text):
             return answer({"state": body.state})
-        if rules.state_at(row.state, row.expires, now) not in _FROM[body.state]:
+        state = rules.state_at(row.state, row.expires, now)
+        if state not in _FROM[body.state]:
+            rules.refuse_unready(state)
             refuse("conflict", "the grant cannot go from its state to that one")
         await apply(tx, ready, [expected], now=now, session=owner.session)
         row.state, row.changes = body.state, row.changes + 1
