@@ -66,6 +66,20 @@ def test_what_the_server_refused_is_told_with_its_words(owner: Owner, network: R
     )
 
 
+def test_words_alone_are_not_all_that_was_given_up(owner: Owner, network: Refusing) -> None:
+    """A new memory is done with where one says the same, its tags too, and not before."""
+    tagged: dict[str, Any] = {"title": "T", "tags": ["travel"], "importance": 0.5}
+    lost(network, lambda: owner.vault.remember("lost words", **tagged))
+    network.refusing = True
+    owner.vault.sync()
+    network.refusing = False
+    owner.vault.remember("lost words", title="T")
+    (found,) = owner.vault.unkept()
+    assert [memory.tags for memory in found.memories] == [("travel",)]
+    owner.vault.remember("lost words", **tagged)
+    assert owner.vault.unkept() == []
+
+
 def test_a_revocation_that_was_overtaken_is_told(
     world: World, owner: Owner, network: Refusing
 ) -> None:

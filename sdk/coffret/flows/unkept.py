@@ -36,7 +36,7 @@ from coffret_vault.records.seal import to_memory
 from coffret_vault.store import decoded, open_note, seal_note
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
     from coffret.flows.state import VaultState
@@ -188,29 +188,26 @@ def unkept(state: VaultState, there: Iterable[Memory]) -> list[Unkept]:
 def _standing(wanted: Sequence[Memory], there: Iterable[Memory]) -> set[tuple[str, int]]:
     """Those, by id and version, that stand in the vault by now.
 
-    A new memory does where any says the same. A later version was made for more than its words:
-    for a tag, for who sees its title, for a fresh key. It does where its memory is all the same, in
-    a version that is no older.
+    A new memory does where any says the same, tags and all. A later version was made for more than
+    that: for who sees its title, for a fresh key. It does where its memory is all the same, in a
+    version that is no older.
     """
-    ids, words = {memory.id for memory in wanted}, {_said(memory) for memory in wanted}
-    said, current = set(), {}
-    for memory in there:
-        if _said(memory) in words:
-            said.add(_said(memory))
-        if memory.id in ids:
-            current[memory.id] = memory
+    alike: dict[str, list[Memory]] = {}
+    for memory in wanted:
+        alike.setdefault(memory.content, []).append(memory)
     return {
         (memory.id, memory.version)
-        for memory in wanted
-        if (_said(memory) in said if memory.version == 1 else _follows(memory, current))
+        for found in there
+        for memory in alike.get(found.content, ())
+        if _says(found, memory)
     }
 
 
-def _follows(memory: Memory, current: Mapping[str, Memory]) -> bool:
-    found = current.get(memory.id)
-    if found is None or found.version < memory.version:
-        return False
-    return found.fields() == memory.fields()
+def _says(found: Memory, memory: Memory) -> bool:
+    if memory.version == 1:
+        return _shown_or_not(found) == _shown_or_not(memory)
+    is_later = found.id == memory.id and found.version >= memory.version
+    return is_later and found.fields() == memory.fields()
 
 
 def _is_made(state: VaultState, loss: Loss, standing: set[tuple[str, int]]) -> bool:
@@ -314,10 +311,6 @@ def read_loss(note: bytes) -> Loss:
         StoreDamagedError: it is none.
     """
     return decoded(_decode, note)
-
-
-def _said(memory: Memory) -> tuple[str, str]:
-    return memory.title, memory.content
 
 
 def as_shown(identifier: str, loss: Loss) -> Unkept:
