@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _SHORT = 12
 _YES = frozenset(("y", "yes"))
 _MOST = 4096
+_END = 3  # a line's end, and one byte more to see that it is longer
 _TRIES = 3
 _NO_TEXT = "the {} is not text in this terminal's encoding"
 
@@ -174,7 +175,7 @@ class Asker:
             path = Path(name).expanduser()
             with path.open("rb") as file:
                 mode = os.fstat(file.fileno()).st_mode
-                line = file.readline(_MOST)
+                line = file.readline(_MOST + _END)
         except (OSError, RuntimeError):  # or nobody's home
             message = f"the file with the {what.name} cannot be read"
             raise InputError(message) from None
@@ -189,7 +190,7 @@ class Asker:
         if self._stdin_taken:
             message = f"the {what.name} is needed, and standard input is the content"
             raise InputError(message, hint=f"Run coffret unlock first, or set {what.variable}.")
-        line = sys.stdin.buffer.readline(_MOST)
+        line = sys.stdin.buffer.readline(_MOST + _END)
         if not line:
             message = f"the {what.name} is needed, and nobody is there to ask"
             raise InputError(message, hint=f"Give it on standard input, or set {what.variable}.")
@@ -205,6 +206,9 @@ def _typed(question: str, what: Secret) -> str:
 
 
 def _decoded(line: bytes, what: Secret) -> str:
+    if len(line.rstrip(b"\r\n")) > _MOST:
+        message = f"the {what.name} is longer than {_MOST:,} bytes"
+        raise InputError(message, hint="Its first line is taken: look whether it is the right one.")
     try:
         return line.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import traceback
 from io import BytesIO, TextIOWrapper
+from typing import TYPE_CHECKING
 
 import pytest
 
 from coffret.cli.asking import PASSPHRASE, SECRET_KEY, Asker
 from coffret_vault.errors import CodeTypoError, InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_a_mistyped_code_is_asked_for_again_at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,6 +61,28 @@ def test_an_answer_in_another_encoding_is_an_error_of_ours(
         monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"y\xe4s\n"), "utf-8"))
         with pytest.raises(InputError, match="encoding"):
             ask("Go on?")
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\nmore"])
+@pytest.mark.parametrize("given", ["file", "input"])
+def test_a_secret_is_taken_whole_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: str, end: bytes
+) -> None:
+    """From a file or standard input: what is too long is refused, and nothing of it is shown."""
+    path = tmp_path / "passphrase"
+    path.touch(0o600)
+
+    def ask(secret: bytes) -> str:
+        monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(secret + end)))
+        path.write_bytes(secret + end)
+        asker = Asker(lambda _note: None, {})
+        asker.use_file(PASSPHRASE, str(path) if given == "file" else "")
+        return asker.secret(PASSPHRASE)
+
+    assert ask(b"x" * 4096) == "x" * 4096
+    with pytest.raises(InputError, match=r"longer than 4,096 bytes") as caught:
+        ask(b"x" * 4097)
+    assert "xx" not in f"{caught.value} {caught.value.hint}"
 
 
 def _taken(typed: str | bytes) -> str:
