@@ -387,8 +387,10 @@ def test_a_server_that_is_gone_is_exit_code_10_and_loses_nothing(
     cli = Cli(tmp_path / "home")
     with Server() as server:
         cli.init(server.url, username(request)[:20])
-        cli("remember", "still here")
+        cli("remember", "still here", "--tag", "home")
     assert cli("sync", "--json", code=10).error()["exit_code"] == 10
-    cli("remember", "not now", code=10)
+    cli("remember", "not now", "--tag", "home", "--tag", "away", code=10)
+    counted = {row["tag"]: row["memories"] for row in cli("tags", "--json").data()}
+    assert counted == {"home": 2, "away": 1}
     listed = [(item["content"], item.get("waiting")) for item in cli("list", "--json").data()]
     assert listed == [("not now", True), ("still here", None)]

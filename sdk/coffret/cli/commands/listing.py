@@ -1,5 +1,6 @@
 """List and show memories, those that wait on this device among them."""
 
+from collections import Counter
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -161,8 +162,15 @@ def print_memory(desk: Desk, memory: "Memory", *, waits: bool = False) -> None:
 def tags(context: typer.Context, *, json: Json = False) -> None:
     """List tags, the most used first."""
     desk = desk_of(context, as_json=json)
-    found = desk.vault().tags()
+    vault = desk.vault()
+    waits = vault.waiting()  # before the others, as in a list
+    counted = Counter(vault.tags())
+    there = set(vault.memory_ids())
+    for memory in waits:
+        counted.update(() if memory.id in there else memory.tags)
+    found = counted.most_common()
     if desk.out.as_json:
-        desk.out.data([{"tag": tag, "memories": count} for tag, count in found.items()])
-        return
-    desk.out.table(("TAG", "MEMORIES"), ((tag, str(count)) for tag, count in found.items()))
+        desk.out.data([{"tag": tag, "memories": count} for tag, count in found])
+    else:
+        desk.out.table(("TAG", "MEMORIES"), ((tag, str(count)) for tag, count in found))
+    desk.tell_waiting(vault)
