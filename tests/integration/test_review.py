@@ -41,6 +41,20 @@ def test_what_an_app_creates_waits_for_the_owner(either: World) -> None:
     assert owner.vault.grant(grant_id).memories == 1
 
 
+def test_what_waits_is_taken_out_of_a_grant_once_it_is_in_it(either: World) -> None:
+    """Whoever narrows before the decision is told so: by accepting, the app is given the key."""
+    owner, app = either.owner(), either.app()
+    grant_id, access = either.granted(owner, app)
+    written = access.remember("by the app")
+    owner.vault.sync()
+    with pytest.raises(ConflictError, match=written.id):
+        owner.vault.narrow(grant_id, [written.id])
+    owner.vault.accept(written.id)
+    assert owner.vault.grant(grant_id).memories == 1
+    assert owner.vault.narrow(grant_id, [written.id]) == 1
+    assert access.memories() == []
+
+
 def test_an_update_waits_beside_what_counts(either: World) -> None:
     """A proposed change leaves the memory as it is for all but its author, until it is accepted."""
     owner, app, reader = either.owner(), either.app(), either.app("Reader")
