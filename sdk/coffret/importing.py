@@ -159,7 +159,11 @@ def carry_out(
     skipped += older + replaced
     others = [draft for draft in drafts if not _is_there(draft, known.get(draft.key))]
     plan = list(plan_import(others, before.digests()))
-    fresh = {draft.key: draft for action, draft in plan if action is not Action.KEEP}
+    fresh = {
+        draft.key: draft
+        for action, draft in plan
+        if action is not Action.KEEP or _had_another_source(draft, known.get(draft.key))
+    }
     new = [draft for key, draft in fresh.items() if key not in known]
     changed = [draft for key, draft in fresh.items() if key in known]
     run = id_text(state.ambient.new_id()) if new else ""
@@ -260,6 +264,13 @@ def _is_there(draft: Draft, memory: Memory | None) -> bool:
     own = without_import_marks(said.provenance)
     same = (draft.digest, said.source, own) == (there.digest, there.source, there.provenance)
     return same and there.sealed >= draft.sealed
+
+
+def _had_another_source(draft: Draft, memory: Memory | None) -> bool:
+    """Whether an export has a later version that differs in its source: no digest is over that."""
+    if memory is None or not _is_own(draft, memory):
+        return False
+    return draft.source != memory.source and (draft.updated or 0) > to_micros(memory.updated)
 
 
 def _last_of_each(drafts: Sequence[Draft]) -> tuple[list[Draft], list[ImportSkipped]]:

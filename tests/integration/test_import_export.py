@@ -210,6 +210,21 @@ def test_an_export_brings_back_when_a_memory_is_true(
     assert vault.import_paths([path]).unchanged == 1
 
 
+def test_an_export_brings_back_a_source(either: World, tmp_path: Path) -> None:
+    """Of what no import wrote as well; an older export takes none away that was said since."""
+    vault = either.owner().vault
+    memory = vault.remember("words")
+    path = _lost(vault, memory, tmp_path, "source", "a book")
+    assert vault.import_paths([path]).updated == 1
+    assert vault.get(memory.id).source == "a book"
+    assert vault.import_paths([path]).unchanged == 1
+    exported = [json.loads(line) for line in path.read_text().splitlines()]
+    exported[1] |= {"source": "another book", "updated": 1}
+    path.write_text("\n".join(map(json.dumps, exported)))
+    vault.import_paths([path])
+    assert vault.get(memory.id).source == "a book"
+
+
 def _lost(vault: Vault, memory: Memory, folder: Path, name: str, said: Any) -> Path:
     """The export of a vault that has one memory, of which a server lost a change by hand since."""
     changed, before = {name: said}, {name: getattr(memory, name)}
