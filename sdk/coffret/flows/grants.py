@@ -59,7 +59,7 @@ _UNREADY = (
     "Its device can finish it: approve the request again there, where you approved it. Or revoke "
     "the grant."
 )
-_DECIDE = "Reject them, or accept them and take them out then: whoever wrote them has read them."
+_DECIDE = "Reject them, or accept them and take them out then: the app that wrote them knows them."
 _KINDS = {PAUSED: kinds.PAUSE, ACTIVE: kinds.RESUME, REVOKED: kinds.REVOKE}
 
 
@@ -212,14 +212,14 @@ def narrow(state: VaultState, grant_id: str, remove: Iterable[str]) -> Flow[int]
         NotFoundError: there is no such grant.
         InputError: it is a standing grant, and a memory matches it: the next change of that would
             hand it over again.
-        ConflictError: one waits to be accepted, and joins the grant only then. Or some cannot be
-            written again, and stay in it; the others are out.
+        ConflictError: one waits to be accepted, which would give the app its key again. Or some
+            cannot be written again, and stay in it; the others are out.
     """
     identifier = read_id(grant_id)
     row = _row(state, identifier)
     named = state.store.states_of([read_id(item) for item in remove])
     if early := [key for key, memory in named.items() if memory.pending and not memory.current]:
-        message = f"these wait to be accepted, and are in no grant yet: {_names(early)}"
+        message = f"these wait to be accepted, and can be taken out only then: {_names(early)}"
         raise ConflictError(message, hint=_DECIDE)
     if row.statement().standing and any(covers(state, row, *item) for item in named.items()):
         message = "a standing grant covers whatever matches; it cannot leave such memories out"
