@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 _USAGE = 2
 _NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO))
+_FIRST = frozenset(("--home", "--vault", "--passphrase-file", "--secret-key-file"))
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer exports it by no name
 
 
@@ -250,6 +251,11 @@ def _invoke(words: list[str], desk: Desk) -> int:
 
 
 def _usage(error: Any, desk: Desk) -> int:  # noqa: ANN401 - as _UsageError
+    name = getattr(error, "option_name", None)
+    if name in _FIRST and hasattr(error, "possibilities"):  # one that the command does not have
+        command = error.ctx.command_path.removeprefix("coffret ")
+        error.message = f"{name} stands before the command: coffret {name} … {command}"
+        error.possibilities = None
     if desk.out.as_json:
         desk.out.failure("usage", error.format_message(), "Add --help.", _USAGE)
     else:

@@ -80,6 +80,19 @@ def test_wrong_usage_is_exit_code_2(words: list[str], tmp_path: Path) -> None:
     assert cli(*words, "--json", code=2).error()["code"] == "usage"
 
 
+@pytest.mark.parametrize("option", ["--home", "--vault", "--passphrase-file", "--secret-key-file"])
+@pytest.mark.parametrize("words", ["list", "app list"])
+def test_what_holds_for_all_commands_is_said_before_them(
+    tmp_path: Path, option: str, words: str
+) -> None:
+    """Behind one it is refused, and told where it goes; there it is taken."""
+    cli = Cli(tmp_path / "home")
+    said = f"{option} stands before the command: coffret {option} … {words}"
+    assert said in cli(*words.split(), option, "x", code=2).err
+    assert cli(*words.split(), option, "x", "--json", code=2).error()["message"] == said
+    assert cli(option, "x", *words.split(), "-h").code == 0
+
+
 @pytest.mark.parametrize("words", every_command(), ids="-".join)
 def test_every_command_has_help(words: list[str], tmp_path: Path) -> None:
     """And offers --json, but for the one that prints what the server prints."""
