@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+import uuid
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from cli_harness import Cli
@@ -45,3 +48,21 @@ def test_what_came_only_now_is_not_accepted_for_what_waited(two: Two, tmp_path: 
     assert "look at it again" in two.owner("accept", listed["Lisbon"], code=7).err
     two.owner("accept", listed["Lisbon"], "--version", "3")
     assert "something else" in two.owner("show", listed["Lisbon"]).out
+
+
+def test_what_cannot_be_listed_was_not_looked_at(two: Two, tmp_path: Path) -> None:
+    """A record that has not come, of whatever memory, lets nothing be replaced unseen."""
+    two.grant()
+    listed = {item["title"]: item["id"] for item in two.owner("list", "--json").data()}
+    for title in ("Lisbon", "Porto"):
+        two.app("app", "update", listed[title], "--content", "by the app")
+    two.owner("pending")
+    shutil.copytree(two.owner.home, tmp_path / "other")
+    Cli(tmp_path / "other")("edit", listed["Lisbon"], "--content", "of a minute ago")
+    with closing(sqlite3.connect(two.owner.home / "data/vaults/default/store.db")) as store, store:
+        porto = uuid.UUID(listed["Porto"]).bytes
+        store.execute("DELETE FROM records WHERE memory_id = ? AND version = 1", (porto,))
+    assert "look at it again" in two.owner("accept", listed["Lisbon"], code=7).err
+    assert "of a minute ago" in two.owner("show", listed["Lisbon"]).out
+    two.owner("accept", listed["Lisbon"])
+    assert "by the app" in two.owner("show", listed["Lisbon"]).out

@@ -57,8 +57,9 @@ def accept(
 ) -> None:
     """Make what an app wrote current."""
     desk = desk_of(context, as_json=json)
-    vault = desk.vault()
-    before = _standing(vault)
+    vault, before = desk.vault(), None
+    with suppress(CoffretError):  # what is wrong with the store, the sync says, or mends
+        before = _standing(vault)
     identifier = desk.memory_id(desk.sync(vault), memory)
     _check_as_looked_at(before, _standing(vault), identifier, version)
     accepted = vault.accept(identifier, version)
@@ -68,17 +69,14 @@ def accept(
 
 def _standing(vault: "Vault") -> dict[tuple[str, int], int]:
     """Beside which version each of those stands that wait here, 0 where an app created it."""
-    with suppress(CoffretError):  # what is wrong with the store, the sync says
-        found = vault.pending()
-        return {
-            (item.memory_id, item.version): item.current.version if item.current else 0
-            for item in found
-        }
-    return {}
+    return {
+        (item.memory_id, item.version): item.current.version if item.current else 0
+        for item in vault.pending()
+    }
 
 
 def _check_as_looked_at(
-    before: dict[tuple[str, int], int],
+    before: dict[tuple[str, int], int] | None,
     after: dict[tuple[str, int], int],
     memory_id: str,
     version: int | None,
@@ -86,16 +84,17 @@ def _check_as_looked_at(
     """Accept nothing in the place of what this command is the first to bring here.
 
     It was looked at beside what was here. A server chooses when it shows what another device wrote.
-    Nor, where no version is named, another one than waited here.
+    Nor, where no version is named, another one than waited here. What could not be listed here, as
+    where a record of any of it had not come, nobody looked at.
 
     Raises:
         ConflictError: something else is current now, or waits.
     """
-    waited = version is None and any(key[0] == memory_id for key in before)
+    waited = version is None and any(key[0] == memory_id for key in before or ())
     for key, now in after.items():
         if key[0] != memory_id or version not in {None, key[1]}:
             continue
-        if before.get(key, now) != now or (waited and key not in before):
+        if before is None or before.get(key, now) != now or (waited and key not in before):
             message = "the memory was changed in between; look at it again"
             raise ConflictError(message)
 
