@@ -66,3 +66,16 @@ def test_what_cannot_be_listed_was_not_looked_at(two: Two, tmp_path: Path) -> No
     assert "of a minute ago" in two.owner("show", listed["Lisbon"]).out
     two.owner("accept", listed["Lisbon"])
     assert "by the app" in two.owner("show", listed["Lisbon"]).out
+
+
+def test_the_end_of_an_id_is_of_what_waited_by_that(two: Two, tmp_path: Path) -> None:
+    """An app chooses its ids: what ends as the one that was decided is not accepted for that."""
+    two.grant()
+    first, second = (f"{at}0c44a0a-9f4d-4f6e-8a3c-5b1f9b1deb4d" for at in (1, 2))
+    two.app("app", "remember", "as agreed", "--title", "A", "--id", first)
+    two.owner("pending")
+    shutil.copytree(two.owner.home, tmp_path / "other")
+    Cli(tmp_path / "other")("reject", first)
+    two.app("app", "remember", "something else", "--title", "B", "--id", second)
+    assert "look at it again" in two.owner("accept", "9b1deb4d", code=7).err
+    assert two.owner("accept", "9b1deb4d", "--json").data()["memory_id"] == second

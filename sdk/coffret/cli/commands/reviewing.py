@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Version = Annotated[
     int | None, typer.Option("--version", help="Which version: to be said when several wait.")
 ]
+_CHANGED = "the memory was changed in between; look at it again"
 
 
 def pending(
@@ -61,6 +62,8 @@ def accept(
     with suppress(CoffretError):  # what is wrong with the store, the sync says, or mends
         before = _standing(vault)
     identifier = desk.memory_id(desk.sync(vault), memory)
+    if before is not None:
+        _check_same_id(memory, identifier, before)
     _check_as_looked_at(before, _standing(vault), identifier, version)
     accepted = vault.accept(identifier, version)
     text = "Accepted." if accepted else "Accepted: it is deleted."
@@ -73,6 +76,17 @@ def _standing(vault: "Vault") -> dict[tuple[str, int], int]:
         (item.memory_id, item.version): item.current.version if item.current else 0
         for item in vault.pending()
     }
+
+
+def _check_same_id(text: str, memory_id: str, before: dict[tuple[str, int], int]) -> None:
+    """Take an id that was given by its end for what waited here by that: apps choose their ids.
+
+    Raises:
+        ConflictError: that is decided, and it is the end of another one now.
+    """
+    ended = {key[0] for key in before if key[0].endswith(text.strip().lower())}
+    if ended and memory_id not in ended:
+        raise ConflictError(_CHANGED)
 
 
 def _check_as_looked_at(
@@ -95,8 +109,7 @@ def _check_as_looked_at(
         if key[0] != memory_id or version not in {None, key[1]}:
             continue
         if before is None or before.get(key, now) != now or (waited and key not in before):
-            message = "the memory was changed in between; look at it again"
-            raise ConflictError(message)
+            raise ConflictError(_CHANGED)
 
 
 def reject(
