@@ -225,6 +225,28 @@ def test_nor_by_what_another_app_wrote_and_nobody_accepted_yet(world: World) -> 
     assert waiting.proposed.content == BEFORE
 
 
+@pytest.mark.attack(18, 39)
+def test_nor_where_both_have_the_time_of_what_they_read(world: World) -> None:
+    """Two apps say the time of a version by a clock that was ahead: that tells no order of them."""
+    owner, server, watch = world.owner(), Foretelling(), Watch(world.clock)
+    device = world.device(owner, ambient=ambient(watch))
+    memory_id = owner.vault.remember("first").id
+    asking: dict[str, Any] = {"scopes": {"read", "update"}, "auto_accept": True}
+    _, access = world.granted(owner, world.app(transport=server), **asking)
+    _, other = world.granted(owner, world.app("B", "https://b.example"), **asking)
+    watch.forward(minutes=4)
+    device.sync()
+    device.update(memory_id, content="ahead")
+    owner.vault.sync()
+    owner.vault.update(memory_id, content=BEFORE)
+    server.newest = 4
+    server.meanwhile = lambda: other.update(memory_id, content=AFTER)
+    assert access.update(memory_id, tags=["t"]).version == 5
+    owner.vault.sync()
+    assert owner.vault.get(memory_id).content == AFTER
+    assert [item.version for item in owner.vault.pending()] == [5]
+
+
 @pytest.mark.parametrize(("ahead", "waits"), [(4, 0), (-4, 0), (60, 2)])
 def test_an_app_by_another_clock_than_its_owner_s_is_not_made_to_wait(
     world: World, ahead: int, waits: int

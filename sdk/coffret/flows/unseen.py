@@ -13,6 +13,7 @@ from coffret.flows.review import acceptance, overtaken
 from coffret.flows.spoilt import SpoiltError
 from coffret.flows.written import Tries
 from coffret_vault.errors import InputError, OpenError, QuotaError
+from coffret_vault.formats.author import OWNER
 from coffret_vault.formats.memory import KEK, parse_header
 from coffret_vault.formats.sharing import CREATE, UPDATE
 
@@ -128,11 +129,13 @@ def _is_later(header: Header, before: Header | None, now: int) -> bool:
     An app is told by the server which number comes next. One that was told of a number to come has
     written for the place behind versions that it never saw, and is put there later. Where both are
     of when the memory says that it was made, which was a time to come then, their times say nothing
-    of which was first; nor do they when that time has come.
+    of which was first; nor do they when that time has come. Nor where another app wrote the one
+    before: both say the time of what they read, where the clock of who wrote that was ahead.
     """
     if before is None or header.updated > now + AHEAD:
         return False
-    tells = before.version == 1 or before.updated != before.created
+    told = before.updated != before.created and before.author in (OWNER, header.author)
+    tells = before.version == 1 or told
     return header.updated > before.updated or (tells and header.updated == before.updated)
 
 
