@@ -79,3 +79,18 @@ def test_the_end_of_an_id_is_of_what_waited_by_that(two: Two, tmp_path: Path) ->
     two.app("app", "remember", "something else", "--title", "B", "--id", second)
     assert "look at it again" in two.owner("accept", "9b1deb4d", code=7).err
     assert two.owner("accept", "9b1deb4d", "--json").data()["memory_id"] == second
+
+
+def test_what_came_with_that_which_overtook_it_is_looked_at_first(two: Two, tmp_path: Path) -> None:
+    """A proposal that is first here together with a later version does not replace that unseen."""
+    two.grant()
+    listed = {item["title"]: item["id"] for item in two.owner("list", "--json").data()}
+    shutil.copytree(two.owner.home, tmp_path / "other")
+    other = Cli(tmp_path / "other")
+    two.app("app", "update", listed["Lisbon"], "--content", "by the app")
+    other("sync")
+    other("edit", listed["Lisbon"], "--content", "of a minute ago")
+    assert "look at it again" in two.owner("accept", listed["Lisbon"], code=7).err
+    assert "of a minute ago" in two.owner("show", listed["Lisbon"]).out
+    two.owner("accept", listed["Lisbon"])
+    assert "by the app" in two.owner("show", listed["Lisbon"]).out

@@ -98,8 +98,9 @@ def _check_as_looked_at(
     """Accept nothing in the place of what this command is the first to bring here.
 
     It was looked at beside what was here. A server chooses when it shows what another device wrote.
-    Nor, where no version is named, another one than waited here. What could not be listed here, as
-    where a record of any of it had not come, nobody looked at.
+    So nothing that comes only now, together with what overtook it, nor, where no version is named,
+    another one than waited here. What could not be listed here, as where a record of any of it had
+    not come, nobody looked at.
 
     Raises:
         ConflictError: something else is current now, or waits.
@@ -108,7 +109,10 @@ def _check_as_looked_at(
     for key, now in after.items():
         if key[0] != memory_id or version not in {None, key[1]}:
             continue
-        if before is None or before.get(key, now) != now or (waited and key not in before):
+        if before is None or (waited and key not in before):
+            raise ConflictError(_CHANGED)
+        beside = before.get(key, min(now, key[1]))  # what overtook it, nobody saw beside it here
+        if beside != now:
             raise ConflictError(_CHANGED)
 
 
