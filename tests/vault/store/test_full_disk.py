@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,7 +46,8 @@ def _told(path: Path, when: str, size: int) -> list[str]:
         text=True,
         check=True,
     )
-    assert Store(path).meta("name") is None
+    with closing(Store(path)) as store:
+        assert store.meta("name") is None
     return ran.stdout.strip().split("|")
 
 
