@@ -131,9 +131,11 @@ class SyncDriver(_Driver):
         self._turn = threading.RLock()
 
     def close(self) -> None:
-        """Close the connection, and end what waits for an answer on it."""
+        """Close the connection, and end what waits for an answer on it.
+
+        What was asked ahead is left to the thread that runs its flow, which may be reading it.
+        """
         self.end()
-        self._leave()
         self._connection.close()
 
     def begin(self, flow: Flow[T]) -> T:

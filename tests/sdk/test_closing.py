@@ -6,17 +6,21 @@ import asyncio
 import socket
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
-from coffret import connection
+from coffret import connection, transport
 from coffret.flows.http import Request, Response
+from coffret.threads import beside
 from coffret.transport import AsyncDriver, SyncDriver
 from coffret_vault.errors import StoreError
 from harness.listening import OK, Listener, listening
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from coffret.flows.http import Flow
 
 LONG = 30.0
@@ -128,3 +132,32 @@ def test_what_connects_when_it_is_closed_asks_nothing(monkeypatch: pytest.Monkey
         line, _ = server.accept()
         with line:
             assert line.recv(1) == b""
+
+
+def test_what_is_taken_while_it_is_closed_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread lets go of no answer that was asked ahead: half of one is not the whole."""
+    silent, coming = Silent(begins=True), list["Future[Any]"]()
+
+    def noted(*given: Any) -> Future[Any]:
+        coming.append(beside(*given))
+        return coming[-1]
+
+    def late(*given: Any, **changes: Any) -> Any:
+        closing = threading.Thread(target=driver.close)
+        closing.start()
+        closing.join()
+        return replace(*given, **changes)
+
+    def taking() -> Flow[Response]:
+        second = Request("GET", "/2")
+        yield Request("GET", "/1", ahead=second)
+        assert coming[0].exception(LONG) is None
+        monkeypatch.setattr(msgspec.structs, "replace", late)  # what was asked ahead is looked at
+        return (yield second)
+
+    replace = msgspec.structs.replace
+    monkeypatch.setattr(transport, "beside", noted)
+    with listening(silent) as port:
+        driver = SyncDriver(f"http://127.0.0.1:{port}")
+        with pytest.raises(StoreError, match="closed"):
+            driver.run(taking())
