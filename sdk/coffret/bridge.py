@@ -6,6 +6,7 @@ this does not load this module either.
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -19,8 +20,7 @@ from coffret_vault.errors import InputError
 
 if TYPE_CHECKING:
     import asyncio
-    import threading
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from coffret.async_connection import AsyncIncoming
     from coffret.connection import Incoming
@@ -66,12 +66,36 @@ class Bridge:
             InputError: the proxy cannot be used, or the trusted certificates cannot be read.
         """
         self._transport = given or _by_proxy(httpx.HTTPTransport, proxy)
+        self._lock = threading.Lock()
+        self._under_way = 0
+        self._is_open = True
 
     def send(self, request: Outgoing, sent: threading.Event | None = None) -> Incoming:
-        """Send a request, say so, and wait until its answer begins."""
+        """Send a request, say so, and wait until its answer begins.
+
+        Raises:
+            WireError: there is no connection, or no answer, or the network was let go of.
+        """
         content = request.body if sent is None else _pieces(request.body, sent)
-        with _as_ours():
-            return _Given(self._transport.handle_request(_as_httpx(request, content)))
+        with self._lock:
+            if not self._is_open:
+                raise WireError
+            self._under_way += 1
+        try:
+            with _as_ours():
+                answer = self._transport.handle_request(_as_httpx(request, content))
+            return _Given(answer, self._end)
+        except BaseException:
+            self._end()
+            raise
+
+    def _end(self) -> None:
+        """One answer less is under way."""
+        with self._lock:
+            self._under_way -= 1
+            is_last = not self._is_open and not self._under_way
+        if is_last:
+            self._transport.close()
 
     def ask(self, request: Outgoing, seconds: float) -> Response:
         """The answer to one request, with the beginning of its body; nothing is kept open."""
@@ -84,8 +108,15 @@ class Bridge:
             return Response(answer.status_code, _headers_of(answer), body)
 
     def close(self) -> None:
-        """Let go of the network."""
-        self._transport.close()
+        """Let go of the network, once no other thread waits for an answer.
+
+        httpx would close the socket under a thread that reads from it, which would then read from
+        whatever has its number next.
+        """
+        with self._lock:
+            is_idle, self._is_open = not self._under_way, False
+        if is_idle:
+            self._transport.close()
 
 
 def _pieces(body: bytes, sent: threading.Event) -> Iterator[bytes]:
@@ -132,10 +163,11 @@ def _beginning_of(answer: httpx.Response, seconds: float) -> bytes:
 class _Given:
     """An answer of a transport of httpx."""
 
-    def __init__(self, answer: httpx.Response) -> None:
+    def __init__(self, answer: httpx.Response, end: Callable[[], None]) -> None:
         self.status = answer.status_code
         self.headers = _headers_of(answer)
         self._answer = answer
+        self._end: Callable[[], None] | None = end
 
     def __iter__(self) -> Iterator[bytes]:
         # A transport that reads ahead, as those of tests do, has used its stream up.
@@ -146,8 +178,13 @@ class _Given:
             yield from self._answer.iter_raw()
 
     def close(self) -> None:
-        with _as_ours():
-            self._answer.close()
+        end, self._end = self._end, None
+        try:
+            with _as_ours():
+                self._answer.close()
+        finally:
+            if end is not None:
+                end()
 
 
 class AsyncBridge:

@@ -8,11 +8,14 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import msgspec
 import pytest
 
 from coffret import connection, transport
+from coffret.bridge import Bridge
 from coffret.flows.http import Request, Response
+from coffret.http1 import Outgoing, WireError, address_of
 from coffret.threads import beside
 from coffret.transport import AsyncDriver, SyncDriver
 from coffret_vault.errors import StoreError
@@ -161,3 +164,49 @@ def test_what_is_taken_while_it_is_closed_is_not_cut(monkeypatch: pytest.MonkeyP
         driver = SyncDriver(f"http://127.0.0.1:{port}")
         with pytest.raises(StoreError, match="closed"):
             driver.run(taking())
+
+
+class Held(httpx.BaseTransport):
+    """A network that gives its second answer when it is told to."""
+
+    def __init__(self) -> None:
+        """Wait to be told."""
+        self.asked, self.told, self.closed = (threading.Event() for _ in range(3))
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer, sooner or later."""
+        if request.url.path.endswith("/2"):
+            self.asked.set()
+            assert self.told.wait(LONG)
+        return httpx.Response(200, content=b"ok")
+
+    def close(self) -> None:
+        """Note it."""
+        self.closed.set()
+
+
+def test_a_network_of_httpx_is_closed_after_its_last_answer() -> None:
+    """Not under the thread that waits for it: whatever has its descriptor next would be read."""
+    held = Held()
+
+    def leaves() -> Flow[None]:
+        yield Request("GET", "/1", ahead=Request("GET", "/2"))
+        assert held.asked.wait(LONG)
+
+    driver = SyncDriver("http://127.0.0.1:1", transport=held)
+    driver.run(leaves())
+    driver.close()
+    assert not held.closed.is_set()
+    held.told.set()
+    assert held.closed.wait(LONG)
+
+
+def test_a_network_of_httpx_that_was_let_go_of_asks_nothing() -> None:
+    """A request that comes as it is closed would make a connection that nobody closes."""
+    held = Held()
+    bridge = Bridge(None, held)
+    bridge.close()
+    assert held.closed.is_set()
+    request = Outgoing("GET", address_of("http://127.0.0.1:1", "/1", ()), {}, b"")
+    with pytest.raises(WireError):
+        bridge.send(request)
