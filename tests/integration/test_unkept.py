@@ -19,6 +19,8 @@ from harness.world import PASSPHRASE
 from integration.losing import APPENDS, Refusing, lost, lost_words, read_and_write
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import httpx
 
     from harness.world import Owner, World
@@ -78,6 +80,23 @@ def test_words_alone_are_not_all_that_was_given_up(owner: Owner, network: Refusi
     assert [memory.tags for memory in found.memories] == [("travel",)]
     owner.vault.remember("lost words", **tagged)
     assert owner.vault.unkept() == []
+
+
+def test_what_is_imported_again_is_done_with(
+    world: World, owner: Owner, network: Refusing, tmp_path: Path
+) -> None:
+    """Though another run of the import wrote it."""
+    vault, paths = owner.vault, [tmp_path / "one.txt", tmp_path / "two.txt"]
+    for path in paths:
+        path.write_text(path.name)
+    network.reaching, network.lose = False, lambda request: request.url.path.endswith("/batch")
+    with pytest.raises(NetworkError):
+        vault.import_paths(paths)
+    network.lose = lambda _: False
+    read_and_write(world.device(owner))
+    assert vault.sync().unkept == 1
+    assert vault.import_paths(paths).created == len(paths)
+    assert vault.unkept() == []
 
 
 def test_a_revocation_that_was_overtaken_is_told(

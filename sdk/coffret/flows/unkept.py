@@ -31,6 +31,7 @@ from coffret_vault.formats.memory import (
     serialize_payload,
 )
 from coffret_vault.formats.unshown import Unshown
+from coffret_vault.records.marks import IMPORT_RUN
 from coffret_vault.records.memory import Memory, from_micros
 from coffret_vault.records.seal import to_memory
 from coffret_vault.store import decoded, open_note, seal_note
@@ -267,8 +268,13 @@ def forget_said_again(state: VaultState, before: AbstractSet[str], written: Memo
 
 
 def _shown_or_not(memory: Memory) -> Fields:
-    """What a memory says, whether it shows its title or not."""
-    return msgspec.structs.replace(memory.fields(), sealed=None)
+    """What a memory says, whether it shows its title or not, and whichever import's run wrote it.
+
+    What is imported again is so by another run.
+    """
+    kept = memory.provenance.items()
+    provenance = {name: text for name, text in kept if name != IMPORT_RUN}
+    return msgspec.structs.replace(memory.fields(), sealed=None, provenance=provenance)
 
 
 def sealed_anew(state: VaultState, before: Keyring, after: Keyring) -> dict[str, bytes]:
