@@ -227,7 +227,7 @@ def test_pause_shuts_out_until_resume(either: World) -> None:
 
 
 def test_a_grant_ends_by_the_clock(either: World, server_clock: Clock) -> None:
-    """After its time a grant serves nothing, by the app's own clock and by the server's."""
+    """After its time, by the app's clock or the server's, it serves nothing, nor is it paused."""
     owner, app = either.owner(), either.app()
     owner.vault.remember("a")
     request_id = ask(app, owner)
@@ -245,6 +245,8 @@ def test_a_grant_ends_by_the_clock(either: World, server_clock: Clock) -> None:
     try:
         with pytest.raises(GrantExpiredError):
             access.memories()
+        with pytest.raises(GrantExpiredError):
+            owner.vault.pause(grant_id)
     finally:
         server_clock.offset = timedelta()
 

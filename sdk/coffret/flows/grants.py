@@ -219,7 +219,8 @@ def narrow(state: VaultState, grant_id: str, remove: Iterable[str]) -> Flow[int]
     row = _row(state, identifier)
     named = state.store.states_of([read_id(item) for item in remove])
     if early := [key for key, memory in named.items() if memory.pending and not memory.current]:
-        message = f"these wait to be accepted, and can be taken out only then: {_names(early)}"
+        names = ", ".join(map(id_text, early))
+        message = f"these wait to be accepted, and can be taken out only then: {names}"
         raise ConflictError(message, hint=_DECIDE)
     if row.statement().standing and any(covers(state, row, *item) for item in named.items()):
         message = "a standing grant covers whatever matches; it cannot leave such memories out"
@@ -231,10 +232,6 @@ def narrow(state: VaultState, grant_id: str, remove: Iterable[str]) -> Flow[int]
     ]
     yield from rekey_all(state, gone, without=identifier)
     return len(gone)
-
-
-def _names(memories: Iterable[bytes]) -> str:
-    return ", ".join(map(id_text, memories))
 
 
 def rotate(
