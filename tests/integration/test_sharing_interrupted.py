@@ -123,6 +123,22 @@ def _approve_without_handing_over(
         owner.vault.approve(request_id, standing=standing, words=app.words)
 
 
+def test_a_device_learns_what_was_handed_over_after_it_looked(world: World) -> None:
+    """That keys went out stands in no log: a device that saw the grant before asks until it has."""
+    owner, app = world.owner(), world.app()
+    owner.vault.remember("a")
+    ending, _ = world.granted(owner, world.app("First", "https://first.example"))
+    request_id, other = ask(app, owner), world.device(owner)
+    _approve_without_handing_over(owner, app, request_id)
+    other.sync()
+    grant_id = owner.vault.approve(request_id)
+    other.sync()
+    assert other.grant(grant_id).memories == 1
+    other.revoke(ending)
+    other.rotate()
+    assert [item.content for item in app.access(request_id).memories()] == ["a"]
+
+
 def test_an_app_can_tell_where_its_grant_stands_at_every_step(either: World) -> None:
     """None until it is approved, then each state by its name, and None where it was denied."""
     owner, app = either.owner(), either.app()

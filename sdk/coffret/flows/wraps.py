@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.freshness import live_grants, maker
-from coffret.flows.grantfeed import grant_wrapping, wrapping_for
+from coffret.flows.grantfeed import ACTIVATING, grant_wrapping, wrapping_for
 from coffret.flows.http import Cursor, decode_json, decode_msgpack, next_page
 from coffret.flows.keys import is_made_under
 from coffret.flows.session import get, get_packed
@@ -34,6 +34,7 @@ _MARK = 16
 
 class _CountAnswer(msgspec.Struct, frozen=True):
     grant_id: str
+    state: str
     memories: int
     wraps_changed: int = -1
 
@@ -52,7 +53,8 @@ def follow_wraps(state: VaultState) -> Flow[None]:
     """Learn which memories the live grants hold keys of, if others wrote since this was done.
 
     Interrupted, it is done by the next sync; so it is where another process of this device took
-    more of the log meanwhile, and is still to ask about that.
+    more of the log meanwhile, and is still to ask about that. And where another device hands over
+    keys, which stands in no log: until the server says that it is done, each sync asks again.
     """
     marked = state.store.meta(_NAME)
     if not marked:
@@ -66,7 +68,8 @@ def follow_wraps(state: VaultState) -> Flow[None]:
             if state.store.meta(_NAME + answer.grant_id) != seen:
                 yield from _read_wraps(state, identifier)
                 state.store.set_meta(_NAME + answer.grant_id, seen)
-    state.store.release(_NAME, marked)
+    if not any(answer.grant_id in live and answer.state == ACTIVATING for answer in answers):
+        state.store.release(_NAME, marked)
 
 
 def _counts(state: VaultState, live: AbstractSet[str]) -> Flow[list[_CountAnswer]]:
