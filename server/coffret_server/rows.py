@@ -271,9 +271,9 @@ def conflict(detail: str, memory: Memory | None = None) -> ProblemError:
 
 
 def check_key_number(memory: Memory, put: Put) -> None:
-    """A version is sealed under a key that exists, or under the next."""
-    if put.header.key_number > memory.key_number + 1:
-        refuse("invalid-input", "a key number is more than one above the newest")
+    """A version is sealed under a key that exists, or under one that begins with it."""
+    if memory.key_number < put.header.key_number != put.header.version:
+        refuse("invalid-input", "a fresh key has another number than its version")
 
 
 def check_same_key(memory: Memory, put: Put) -> None:

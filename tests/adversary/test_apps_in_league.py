@@ -14,6 +14,7 @@ from coffret_vault.formats.author import OWNER
 from coffret_vault.formats.entry import Leaf, parse_leaf
 from coffret_vault.formats.layout import id_text, parse_id
 from coffret_vault.records.memory import to_micros
+from harness.keeping import keeping_keys
 from harness.league import (
     HELD,
     SCOPES,
@@ -33,11 +34,6 @@ if TYPE_CHECKING:
 LATER = "written later by the owner"
 DAY = timedelta(days=1)
 YEAR = 365 * 86_400 * 1_000_000
-
-
-def kept_key(_state: object, opened: Any, _memory: object, **_: object) -> Any:
-    """A client that never changes a memory's key."""
-    return opened.key, opened.header.key_number
 
 
 def _updated(pen: Pen, memory: Memory) -> None:
@@ -154,7 +150,7 @@ def test_a_client_that_takes_over_an_app_s_key_is_read(world: World) -> None:
     with (
         patch("coffret.flows.review.overtaken", return_value=False),
         patch("coffret.flows.unseen.overtaken", return_value=False),
-        patch("coffret.flows.memories.next_key", kept_key),
+        keeping_keys(),
     ):
         owner.vault.accept(diary.id)
         owner.vault.update(diary.id, content=LATER)
@@ -200,7 +196,7 @@ def test_a_client_that_keeps_the_app_s_key_is_read(world: World) -> None:
     memory_id = pen.put("by the app")
     owner.vault.sync()
     owner.vault.accept(memory_id)
-    with patch("coffret.flows.memories.next_key", kept_key):
+    with keeping_keys():
         owner.vault.update(memory_id, content=LATER)
     assert pen.opens(owner.vault, memory_id)
 

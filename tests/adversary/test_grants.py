@@ -36,6 +36,7 @@ from coffret_vault.records.seal import (
     wrap_memory_key,
 )
 from harness.flipping import flipped
+from harness.keeping import keeping_keys
 from harness.network import Evil, updating
 from harness.world import Clock, ask
 
@@ -186,7 +187,7 @@ def test_without_fresh_keys_what_was_kept_would_open_it(world: World) -> None:
     owner, _, shared, _, grant_id, access = granted(world)
     keys = hoard(access)
     owner.vault.revoke(grant_id)
-    with patch("coffret.flows.keys.is_stale", return_value=False):
+    with keeping_keys():
         owner.vault.update(shared.id, content="after the revocation")
     assert opens(access, keys, record_of(owner.vault, shared.id), [])
 

@@ -134,9 +134,9 @@ def test_a_grant_that_is_known_to_be_revoked_is_handed_nothing(world: World) -> 
 
 def whatever_stands(state: Any, _: object, sharing: Any) -> Any:
     """What a device gives that does not compare keys with those that were decided about."""
-    for row in state.store.current_records():
+    for row, memory in state.store.current():
         if row.memory_id in sharing:
-            yield parse_header(row.record.header), row
+            yield parse_header(row.record.header), memory, row.record
 
 
 @pytest.mark.control(38)

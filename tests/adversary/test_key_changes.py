@@ -31,6 +31,7 @@ from coffret_vault.primitives.symmetric import generate_key
 from coffret_vault.records.rewrap import KeyName, open_wrap
 from coffret_vault.records.seal import Wrapping, open_version
 from harness.canary import files, traces
+from harness.keeping import keeping_keys
 from harness.network import Evil
 from harness.world import PASSPHRASE as OLD
 
@@ -159,7 +160,7 @@ def test_a_client_that_keeps_memory_keys_would_be_read(world: World) -> None:
     """Control: wrapped anew, but written to under the keys of before, memories open as before."""
     owner, thief, memory_id = robbed(world)
     change(owner.vault)
-    with patch("coffret.flows.keys.is_stale", return_value=False):
+    with keeping_keys():
         owner.vault.update(memory_id, content="after, changed")
     assert "after, changed" in thief.copy(owner.vault)
 

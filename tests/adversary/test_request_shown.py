@@ -24,6 +24,7 @@ from coffret_vault.formats.sharing import ACCESS_REQUEST
 from coffret_vault.grants.approve import CheckedRequest, check_request
 from coffret_vault.grants.apps import sign_request
 from coffret_vault.records.seal import open_version
+from harness.keeping import keeping_keys
 from harness.network import Evil, Losing
 from harness.world import MONTH, PASSPHRASE, ask
 
@@ -273,7 +274,7 @@ def test_with_one_key_for_ever_a_hoard_opens_what_is_written_later(world: World)
     grant_id, access = world.granted(owner, app)
     keys = hoarded(access)
     owner.vault.revoke(grant_id)
-    with patch("coffret.flows.keys.is_stale", return_value=False):
+    with keeping_keys():
         for memory in memories:
             owner.vault.update(memory.id, content="changed")
     assert opened(owner.vault, keys) == {memory.id for memory in memories}

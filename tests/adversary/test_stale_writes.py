@@ -19,6 +19,7 @@ from coffret_vault.errors import CoffretError, OpenError, TrustError
 from coffret_vault.formats.layout import id_text, parse_id
 from coffret_vault.formats.memory import Kek, parse_header
 from coffret_vault.records.seal import Wrapping, open_version, unwrap_memory_key
+from harness.keeping import keeping_keys
 from harness.network import BASE, Fabricating, Recorder
 from harness.world import PASSPHRASE
 
@@ -153,7 +154,7 @@ def test_a_key_that_went_out_for_a_grant_that_ended_seals_nothing(
 @pytest.mark.parametrize("how", ["one", "update"])
 def test_a_client_that_keeps_the_key_of_a_refused_try_is_read(world: World, how: str) -> None:
     """Control: the wrap of the first try opens what the second one wrote."""
-    with patch.object(written, "_wrapped", _as_it_is):
+    with patch.object(written, "_wrapped", _as_it_is), keeping_keys():
         assert written_behind(world, WRITING[how], "pause")
 
 
@@ -207,7 +208,7 @@ def test_a_client_that_does_not_go_by_the_log_writes_under_the_old_key(world: Wo
     grant_id, access = world.granted(owner, world.app())
     keys = keys_of(access)
     owner.vault.revoke(grant_id)
-    with patch("coffret.flows.keys.is_stale", return_value=False):
+    with keeping_keys():
         owner.vault.update(memory.id, content="after")
     assert opens(owner.vault, keys, memory.id)
 

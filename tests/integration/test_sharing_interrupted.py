@@ -123,6 +123,20 @@ def _approve_without_handing_over(
         owner.vault.approve(request_id, standing=standing, words=app.words)
 
 
+def test_what_another_device_changes_meanwhile_is_handed_over(world: World) -> None:
+    """What is changed elsewhere between an approval and its end keeps its key, and is shared."""
+    owner, app = world.owner(), world.app()
+    memory = owner.vault.remember("a", tags=["t"])
+    other = world.device(owner)
+    request_id = ask(app, owner, tags=["t"])
+    _approve_without_handing_over(owner, app, request_id)
+    other.sync()
+    other.update(memory.id, content="b")
+    other.update(memory.id, content="c")
+    owner.vault.approve(request_id)
+    assert [item.content for item in app.access(request_id).memories()] == ["c"]
+
+
 def test_a_device_learns_what_was_handed_over_after_it_looked(world: World) -> None:
     """That keys went out stands in no log: a device that saw the grant before asks until it has."""
     owner, app = world.owner(), world.app()
@@ -194,6 +208,26 @@ def test_a_revocation_in_a_full_account_is_said_to_hold(world: World) -> None:
     network.refusing = False
     assert owner.vault.sync().unwritten == ()
     assert owner.vault.get(memory.id).version == 2
+
+
+def test_an_approval_in_a_full_account_says_that_it_waits(world: World) -> None:
+    """No room for a fresh key of what is shared: nothing is, and it can be gone on with."""
+    network = Refusing()
+    owner, app = world.owner(transport=network), world.app()
+    memory = owner.vault.remember("first")
+    other, _ = world.granted(owner, world.app("B", "https://b.example"))
+    owner.vault.update(memory.id, content="second")
+    request_id = ask(app, owner)
+    owner.vault.requests()
+    network.refusing = True
+    with pytest.raises(QuotaError) as raised:
+        owner.vault.approve(request_id, words=app.words)
+    assert "approve the request again" in raised.value.hint
+    assert app.grant_status(request_id) == "activating"
+    network.refusing = False
+    owner.vault.approve(request_id)
+    assert [item.content for item in app.access(request_id).memories()] == ["second"]
+    assert owner.vault.grant(other).memories == 1
 
 
 def test_a_grant_that_has_not_all_its_keys_is_not_paused_and_says_why(world: World) -> None:

@@ -71,7 +71,7 @@ def test_everything_is_read_and_written_afterwards(
         other = world.device(owner)
         kits: list[RecoveryKit] = []
         done = owner.vault.change_keys(NEW, kits.append)
-        assert (done.memory_keys, done.grants) == (2, (grant_id,))
+        assert (done.memory_keys, done.grants) == (3, (grant_id,))
         code = kits[0].secret_key_code()
         whole(owner.vault, memory_id)
         with pytest.raises(KeysChangedError):

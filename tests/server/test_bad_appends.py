@@ -213,15 +213,17 @@ async def test_a_wrong_header_is_refused(sqlite_stand: Stand, name: str) -> None
     assert (await sqlite_stand.sync(owner))[0] == 3
 
 
-async def test_no_key_number_is_left_out(sqlite_stand: Stand) -> None:
-    """A version is under the key in use or under the next, though its number would allow more."""
+async def test_a_fresh_key_has_the_number_of_its_version(sqlite_stand: Stand) -> None:
+    """A version is under a key that was in use or under one that begins with it."""
     stand = sqlite_stand
     owner = await stand.sign_up()
     memory = await stand.remember(owner)
     await stand.append(owner, owner.put(owner.memory(memory, 2)))
-    answer = await stand.append(owner, owner.put(owner.memory(memory, 3, key_number=3)))
-    assert code(answer) == (422, "invalid-input")
     answer = await stand.append(owner, owner.put(owner.memory(memory, 3, key_number=2)))
+    assert code(answer) == (422, "invalid-input")
+    answer = await stand.append(owner, owner.put(owner.memory(memory, 3, key_number=3)))
+    assert answer.is_success
+    answer = await stand.append(owner, owner.put(owner.memory(memory, 4, key_number=3)))
     assert answer.is_success
 
 

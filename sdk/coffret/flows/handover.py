@@ -28,6 +28,7 @@ from coffret_vault.errors import (
     GrantExpiredError,
     GrantRevokedError,
     OpenError,
+    QuotaError,
     StoreAlteredError,
 )
 from coffret_vault.formats.layout import id_text
@@ -36,20 +37,23 @@ from coffret_vault.formats.pae import u64
 from coffret_vault.formats.sharing import UPDATE
 from coffret_vault.grants.given import give_key
 from coffret_vault.records.seal import unwrap_memory_key
-from coffret_vault.store import open_note, seal_note
+from coffret_vault.store import StoredRecord, open_note, seal_note
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
     from coffret.flows.sync import Progress
-    from coffret_vault.formats.memory import Header, Peek
+    from coffret_vault.formats.memory import Header, Peek, Record
+    from coffret_vault.log.replay import MemoryState
     from coffret_vault.records.seal import Wrapping
-    from coffret_vault.store import GrantRow, StoredRecord
+    from coffret_vault.store import GrantRow
 
     Sharing = dict[bytes, int]
     """Memories, each with the number of the key that was decided about, or was sent since."""
+    _Shared = tuple[Header | Peek, MemoryState, Record]
+    """A memory that is to be given, as it stands."""
 
 _PART = 5_000
 _ID = 16
@@ -61,6 +65,7 @@ _LEFT_OUT = (
     "the grant is in force, but without some memories: another device gave them other keys "
     "meanwhile, and may have taken them out of it"
 )
+_NO_ROOM = "The grant waits for fresh keys: approve the request again then, or revoke the grant."
 _ASK_AGAIN = "Revoke the grant, and have the app ask again."
 
 
@@ -77,12 +82,12 @@ def hand_over(
         GrantExpiredError: its time is over.
         ConflictError: it is in force, or paused, already; or fresh keys were stale again each time.
             Or it is in force now, without what another device wrote again in these moments.
+        QuotaError: there is no room for what has to be written again before it is shared.
         StoreAlteredError: the list of what is shared is somebody else's.
     """
     sharing = _sharing(state, grant_id)
-    if UPDATE in _waiting(state, grant_id).statement().scopes:
-        yield from _freshen(state, grant_id, sharing)
-    wraps = list(_wraps(state, _waiting(state, grant_id), sharing))
+    whole = yield from _freshen(state, grant_id, sharing, progress)
+    wraps = list(_wraps(state, _waiting(state, grant_id), whole))
     for at in range(0, len(wraps), _PART):
         yield from _send(state, grant_id, sharing, wraps[at : at + _PART])
         progress("keys", min(at + _PART, len(wraps)), len(wraps))
@@ -135,33 +140,64 @@ def sharing_note(
     return {name: seal_note(state.keys.keyring, name, note, random=state.ambient.random)}
 
 
-def _freshen(state: VaultState, grant_id: bytes, sharing: Sharing) -> Flow[None]:
-    """Fresh keys for what the app may write to: it is not to write under a key that others know.
+def _freshen(
+    state: VaultState, grant_id: bytes, sharing: Sharing, progress: Progress
+) -> Flow[list[_Shared]]:
+    """Fresh keys where the app is not to know, or to write under, the key that a memory has.
 
     Again where that brought news of other grants that were ended, but not for ever. The grant
     counts as holding them before: so it is given each fresh key as that is made, and should this be
     interrupted, the device knows under its seal which ones it made itself.
+
+    Returns:
+        What is to be given, as it stands now.
     """
-    for _ in range(_ROUNDS):
-        stale = _stale(state, grant_id, sharing)
-        if not stale:
-            return
-        state.store.grants.add_wraps(grant_id, stale.items())
-        yield from rekey_all(state, list(stale))
-    if _stale(state, grant_id, sharing):
-        raise ConflictError(_STILL_STALE)
+    for left in range(_ROUNDS, -1, -1):
+        row = _waiting(state, grant_id)
+        given = list(_to_give(state, row, sharing))
+        unfit = _unfit(state, row, given)
+        if not unfit:
+            return given
+        if not left:
+            break
+        state.store.grants.add_wraps(grant_id, unfit.items())
+        try:
+            yield from rekey_all(state, list(unfit), progress=progress)
+        except QuotaError as error:
+            error.hint = f"{error.hint} {_NO_ROOM}".lstrip()
+            raise
+    raise ConflictError(_STILL_STALE)
 
 
-def _stale(state: VaultState, grant_id: bytes, sharing: Sharing) -> Sharing:
-    """What is to be given under a stale key, with that key's number."""
-    given = _to_give(state, _waiting(state, grant_id), sharing)
-    numbers = {item.memory_id: header.key_number for header, item in given}
-    return {name: numbers[name] for name in stale_among(state, sorted(numbers))}
+def _unfit(state: VaultState, row: GrantRow, given: Sequence[_Shared]) -> Sharing:
+    """What is not to be given under the key that it has, with that key's number.
+
+    Because the app could write and the key is stale, so that others would read that; or because the
+    key opens what the memory said before, or what was proposed for it: with what a server kept of
+    that, the app would read it.
+    """
+    app_id = row.statement().app_id
+    numbers = {header.memory_id: header.key_number for header, _, _ in given}
+    unfit = {
+        header.memory_id
+        for header, memory, _ in given
+        if header.key_number != header.version or _was_proposed_for(memory, header, app_id)
+    }
+    if UPDATE in row.statement().scopes:
+        unfit.update(stale_among(state, sorted(numbers.keys() - unfit)))
+    return {name: numbers[name] for name in sorted(unfit)}
 
 
-def _to_give(
-    state: VaultState, row: GrantRow, sharing: Sharing
-) -> Iterator[tuple[Header | Peek, StoredRecord]]:
+def _was_proposed_for(memory: MemoryState, header: Header | Peek, app_id: bytes) -> bool:
+    """Whether apps other than the grant's proposed something for a memory under its key."""
+    number = header.key_number
+    return any(
+        item.version > number and item.app_id != app_id and not item.deletion
+        for item in memory.proposals
+    )
+
+
+def _to_give(state: VaultState, row: GrantRow, sharing: Sharing) -> Iterator[_Shared]:
     """What of the memories that are shared is still to be, as it stands.
 
     A memory that has another key by now than was decided about, or was sent, may have been taken
@@ -170,23 +206,18 @@ def _to_give(
     has goes before the list, which may be one of before that somebody put back.
     """
     held = state.store.grants.memories(row.statement().grant_id)
-    for item in state.store.current_records():
+    for item, memory in state.store.current():
         memory_id = item.memory_id
         if memory_id not in sharing:
             continue
         header = peek_header(item.record.header) or parse_header(item.record.header)
         same = held.get(memory_id, sharing[memory_id]) == header.key_number
-        if same or (memory_id not in held and _is_older(state, memory_id, row)):
-            yield header, item
-
-
-def _is_older(state: VaultState, memory_id: bytes, row: GrantRow) -> bool:
-    memory = state.store.state(memory_id)
-    return memory is not None and memory.begun < row.granted_at
+        if same or (memory_id not in held and memory.begun < row.granted_at):
+            yield header, memory, item.record
 
 
 def _wraps(
-    state: VaultState, row: GrantRow, sharing: Sharing
+    state: VaultState, row: GrantRow, shared: Sequence[_Shared]
 ) -> Iterator[tuple[bytes, int, bytes]]:
     """The keys of the memories that are shared, wrapped for the grant.
 
@@ -194,16 +225,16 @@ def _wraps(
     """
     wrapping = grant_wrapping(state, row)
     own: dict[bytes, Wrapping] = {}
-    for header, item in _to_give(state, row, sharing):
-        record = item.record
+    for header, _, record in shared:
         try:
             if record.kek not in own:
                 own[record.kek] = wrapping_for(state, KEK.decode(record.kek), {})
             key = unwrap_memory_key(header, record.wrap, own[record.kek])
         except (FormatError, OpenError):
-            raise spoilt(state, [item]) from None
+            found = StoredRecord(header.memory_id, header.version, record)
+            raise spoilt(state, [found]) from None
         wrap = give_key(state.keys.keyring, header, key, wrapping)
-        yield item.memory_id, header.key_number, wrap
+        yield header.memory_id, header.key_number, wrap
 
 
 def _send(

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret.flows.freshness import NEED_KEYS, is_stale
+from coffret.flows.freshness import NEED_KEYS, is_stale, live_grants
 from coffret.flows.grantfeed import ACTIVATING, ACTIVE, grant_wrapping, wrapping_for
 from coffret_vault.errors import FormatError, OpenError
 from coffret_vault.formats.memory import KEK, Header, Kek, Payload, Record, parse_header
 from coffret_vault.formats.sharing import CREATE
 from coffret_vault.grants.given import give_key
-from coffret_vault.grants.select import matches
+from coffret_vault.grants.select import covers, matches
 from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.primitives.symmetric import generate_key
 from coffret_vault.records.memory import PENDING, REJECTED, Memory, Review, from_micros
@@ -98,15 +98,30 @@ def memory_of(opened: Opened, memory: MemoryState) -> Memory:
 def next_key(
     state: VaultState, opened: Opened, memory: MemoryState, *, fresh: bool = False
 ) -> tuple[SecretBytes, int]:
-    """The key and its number for a memory's next version.
+    """The key and its number for a memory's next version, whose number a fresh key has.
 
-    The same as before, unless it is stale or a ``fresh`` one is asked for. What an app wrote may be
-    under a key that the app made, and keeps whatever its grant says: the owner's next version is
-    under a fresh one, which only grants that may read are given.
+    The same as before only where a grant may hold that, and it is not stale, nor a ``fresh`` one
+    asked for: else what the memory said is nobody's to read who is given the next key. What an app
+    wrote may be under a key that the app made, and keeps whatever its grant says: the owner's next
+    version is under a fresh one, which only grants that may read are given.
     """
-    if fresh or memory.author or is_stale(state, memory):
-        return generate_key(state.ambient.random), opened.header.key_number + 1
+    if fresh or memory.author or is_stale(state, memory) or not _may_be_held(state, opened):
+        return generate_key(state.ambient.random), memory.newest + 1
     return opened.key, opened.header.key_number
+
+
+def _may_be_held(state: VaultState, opened: Opened) -> bool:
+    """Whether some grant may hold a memory's key: this device is told by the server which do.
+
+    Then the key is kept, as it may go on being handed over by another device that approves.
+    """
+    live = [row for row in live_grants(state) if row.statement().scopes & NEED_KEYS]
+    if not live:
+        return False
+    holders = state.store.grants.holders(opened.header.memory_id)
+    memory = to_memory(opened.header, opened.payload)
+    grants = (row.statement() for row in live)
+    return any(grant.grant_id in holders or covers(grant.selector, memory) for grant in grants)
 
 
 def grant_wraps(

@@ -39,7 +39,7 @@ from coffret_vault.records.seal import to_memory, wrap_memory_key
 from coffret_vault.store import Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
@@ -253,14 +253,22 @@ def _is_known_to_others(
 ) -> bool:
     """Whether the key of what is accepted would be in use although the wrong ones may have it.
 
-    A stale key is given to nobody else; who knew the owner's keys of before knows the key of the
-    grant that a version came by; and of a memory that another app made, the key is not the one that
-    its log speaks of: which apps may have it cannot be told.
+    A stale key is given to nobody else, nor to another app one that opens what was said or proposed
+    before; who knew the owner's keys of before knows the key of the grant that a version came by;
+    and of a memory that another app made, the key is not the one that its log speaks of: which apps
+    may have it cannot be told.
     """
     strange = not memory.current and items[0].app_id != maker(state, memory)
     given = {wrap[0] for wrap in wraps}
     stale = bool(wraps and is_stale(state, memory)) or counted_as_over(state, memory, given)
-    return strange or stale or items[0].leaf < state.account.changed_at()
+    has_past = bool(memory.current) or len(memory.proposals) > 1
+    opens = has_past and _go_to_others(state, given, items[0].app_id)
+    return strange or stale or opens or items[0].leaf < state.account.changed_at()
+
+
+def _go_to_others(state: VaultState, grants: Iterable[bytes], app_id: bytes) -> bool:
+    rows = map(state.store.grants.get, grants)
+    return any(row is not None and row.statement().app_id != app_id for row in rows)
 
 
 def _accepted(state: VaultState, opened: Opened) -> Accept:

@@ -155,18 +155,22 @@ class Tries:
 
 
 def _wrapped(state: VaultState, live: list[GrantRow], item: Written) -> tuple[Written, list[Wrap]]:
-    """A version with its key for those who are to have it, and for nobody who is not."""
+    """A version with its key for those who are to have it, and for nobody who is not.
+
+    Who is to have it and had none up to now opens nothing with it that was said before.
+    """
     wraps = grant_wraps(state, live, item.memory, item.stamp, item.key, item.before)
     given = frozenset(wrap[0] for wrap in wraps)
-    if item.given - given:
+    newly = bool(wraps) and item.stamp.key_number == item.before
+    if newly or item.given - given:
         return _wrapped(state, live, _rekeyed(state, item))
     return msgspec.structs.replace(item, given=given), wraps
 
 
 def _rekeyed(state: VaultState, item: Written) -> Written:
     """The same version under another key than that which it has, or than the memory had before."""
-    key, number = generate_key(state.ambient.random), max(item.stamp.key_number, item.before + 1)
-    stamp, fields = msgspec.structs.replace(item.stamp, key_number=number), item.memory.fields()
+    key, stamp = generate_key(state.ambient.random), item.stamp
+    stamp, fields = msgspec.structs.replace(stamp, key_number=stamp.version), item.memory.fields()
     time, undecided = item.entry.time, item.undecided
     sealed = seal_fields(state, stamp, fields, key, undecided=undecided, time=time)
     return msgspec.structs.replace(sealed, before=item.before)

@@ -28,6 +28,16 @@ def matches(selector: Selector, memory: Memory) -> bool:
     )
 
 
+def covers(selector: Selector, memory: Memory) -> bool:
+    """Whether a grant with this selector may have been given the memory, as it stands.
+
+    Where it names memories, those: that they matched what was asked for was seen when it was made.
+    """
+    if selector.ids:
+        return parse_id(memory.id) in selector.ids
+    return matches(selector, memory)
+
+
 def matches_unopened(selector: Selector, header: Header) -> bool | None:
     """As :func:`matches`, from a header alone; None where the envelope has to be opened.
 

@@ -157,6 +157,10 @@ class Memories(Values):
 
     def current_records(self) -> Iterator[StoredRecord]:
         """The record of every current version, in order of memory id."""
+        return (record for record, _ in self.current())
+
+    def current(self) -> Iterator[tuple[StoredRecord, MemoryState]]:
+        """The same, each with where its memory stands."""
         self.state_seal.check()
         query = (
             "SELECT memory_id, version, header, envelope, kek, wrap, state "
@@ -166,8 +170,9 @@ class Memories(Values):
         with mapped():
             for row in self._database.execute(query):
                 record = self._whole(row[2:6])
-                self._is_named(_state(row[6]), row[1], record)
-                yield StoredRecord(blob(row[0]), integer(row[1]), record)
+                memory = _state(row[6])
+                self._is_named(memory, row[1], record)
+                yield StoredRecord(blob(row[0]), integer(row[1]), record), memory
 
     def _whole(self, parts: Sequence[object]) -> Record:
         """A record of its four parts.
