@@ -1,0 +1,79 @@
+"""The server's readers, which share no code with devices, give the outcomes of the vectors too."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from coffret_server.problems import ProblemError
+from coffret_server.wire import apps, identity, log, records
+from vectors.making.files import FOLDER
+from vectors.making.samples import LAYOUTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+READERS: dict[str, Callable[[bytes], object]] = {
+    "account": identity.parse_card,
+    "keyslot": identity.parse_keyslot,
+    "succession": identity.parse_succession,
+    "account-deletion": identity.parse_deletion,
+    "memory-header": records.parse_header,
+    "log-entry": log.parse_entry,
+    "app-manifest": apps.parse_manifest,
+    "selector": apps.check_selector,
+    "access-request": apps.parse_request,
+    "grant": apps.parse_grant,
+}
+ONLY_SIGNED = {"login"}
+"""What the server makes itself, to verify a signature over it, and never reads."""
+
+BEYOND = {"the largest version"}
+"""What devices can read and no database holds: numbers from 2^63 on (docs/spec/7-http.md)."""
+
+
+def outcome(read: Callable[[bytes], object], data: bytes) -> str:
+    """How the server takes bytes, by the classes of the specification."""
+    try:
+        read(data)
+    except ProblemError as problem:
+        return problem.code
+    return "accept"
+
+
+def cases(file: str, operation: str) -> list[dict[str, Any]]:
+    """The cases of a file that are of one operation."""
+    every = json.loads((FOLDER / f"{file}.json").read_text(encoding="ascii"))["cases"]
+    return [case for case in every if case["operation"] == operation]
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_the_server_gives_every_outcome(kind: str) -> None:
+    """Each object is taken, or refused in the very class that devices refuse it in."""
+    found = cases(kind, "parse")
+    assert {case["outcome"] for case in found} > {"accept", "malformed"}
+    for case in found:
+        wanted = "malformed" if case["name"] in BEYOND else case["outcome"]
+        data = bytes.fromhex(case["given"]["bytes"])
+        assert outcome(READERS[kind], data) == wanted, case["name"]
+
+
+def test_the_server_reads_every_kind_that_it_is_sent() -> None:
+    """No kind of object is without a reader here but those that nobody sends."""
+    assert READERS.keys() | ONLY_SIGNED == LAYOUTS.keys()
+
+
+def test_an_envelope_is_looked_at_without_its_key() -> None:
+    """One that is too short or of another suite is refused as the specification says."""
+    found = cases("envelope", "envelope-shape")
+    refused = [case for case in found if case["outcome"] != "accept"]
+    assert {case["outcome"] for case in refused} == {"malformed", "unknown-suite"}
+    for case in refused:
+        data = bytes.fromhex(case["given"]["envelope"])
+        assert outcome(records.check_envelope, data) == case["outcome"], case["name"]
+    padded = [case for case in found if len(case["given"]["envelope"]) // 2 == 256 + 81]
+    assert padded
+    for case in padded:
+        assert outcome(records.check_envelope, bytes.fromhex(case["given"]["envelope"])) == "accept"
