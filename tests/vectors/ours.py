@@ -54,6 +54,7 @@ from coffret_vault.log.tree import (
 from coffret_vault.primitives.identity import SealingKey, SigningKey
 from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.records.seal import Wrapping
+from vectors import ours_kept
 from vectors.making.samples import LAYOUTS, seeds, show
 
 if TYPE_CHECKING:
@@ -375,15 +376,19 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "homepage": _homepage,
     "website-apps": _website_apps,
     "compare-words": _compare_words,
+    "read-kek": ours_kept.read_kek,
+    "open-index": ours_kept.open_index,
+    "open-grant-index": ours_kept.open_grant_index,
 }
 
 
 def run(operation: str, given: Values) -> tuple[str, Values]:
     """The outcome class, and what came out if it is ``accept``.
 
-    Wrong credentials are ``cannot-open``: the page says so where it lists the classes.
+    Wrong credentials and a damaged index are ``cannot-open``: the page with the classes says so.
     """
     try:
         return "accept", OPERATIONS[operation](given)
     except CoffretError as error:
-        return {"wrong-credentials": "cannot-open"}.get(error.code, error.code), {}
+        closed = error.code in {"wrong-credentials", "index-damaged"}
+        return "cannot-open" if closed else error.code, {}

@@ -60,6 +60,13 @@ def test_the_server_gives_every_outcome(kind: str) -> None:
         assert outcome(READERS[kind], data) == wanted, case["name"]
 
 
+def test_the_server_reads_the_name_of_a_key() -> None:
+    """Which key a record's wrap is under is read, or refused, as devices do."""
+    for case in cases("kek", "read-kek"):
+        data = bytes.fromhex(case["given"]["bytes"])
+        assert outcome(records.parse_kek, data) == case["outcome"], case["name"]
+
+
 def test_the_server_reads_every_kind_that_it_is_sent() -> None:
     """No kind of object is without a reader here but those that nobody sends."""
     assert READERS.keys() | ONLY_SIGNED == LAYOUTS.keys()

@@ -5,7 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vectors.making import encoding, evidence, keys, lineage, log, sealed, settled, sharing, website
+from vectors.making import (
+    encoding,
+    evidence,
+    kept,
+    keys,
+    lineage,
+    log,
+    sealed,
+    settled,
+    sharing,
+    website,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +34,8 @@ def books() -> Iterator[Book]:
     yield sealed.payload_book()
     yield sealed.envelope_book()
     yield sealed.wrap_book()
+    yield kept.kek_book()
+    yield kept.index_book()
     yield keys.derive_book()
     yield keys.codes_book()
     yield keys.kdf_book()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vectors.verifier import encoding, evidence, hpke, keys, objects, tree, website
+from vectors.verifier import encoding, evidence, hpke, kept, keys, objects, tree, website
 from vectors.verifier.curves import ed25519_public, ed25519_sign, ed25519_verify
 from vectors.verifier.encoding import pae, sha256
 from vectors.verifier.lineage import lineage
@@ -273,6 +273,9 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "homepage": _homepage,
     "website-apps": _website_apps,
     "compare-words": _compare_words,
+    "read-kek": kept.read_kek,
+    "open-index": kept.open_index,
+    "open-grant-index": kept.open_grant_index,
 }
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Open = Callable[[bytes, bytes, bytes, bytes], bytes]
+    Seal = Open
 
 _LABEL = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0"
 _CHUNK = (16 << 10) + 16
@@ -26,6 +27,20 @@ def _expand(key: bytes, info: bytes, size: int, digest: str) -> bytes:
         block = hmac.new(key, block + info + bytes([counter]), digest).digest()
         out, counter = out + block, counter + 1
     return out[:size]
+
+
+def seal_stream(
+    key: bytes, context: bytes, plaintext: bytes, salt: bytes, digest: str, gcm_seal: Seal
+) -> bytes:
+    """A stream with this salt; behind a chunk that is full stands another, which may be empty."""
+    derived = _expand(key, _LABEL + salt + context, 76, digest)
+    base, whole = int.from_bytes(derived[32:44], "big"), _CHUNK - 16
+    out = [salt, derived[44:]]
+    for number in range(len(plaintext) // whole + 1):
+        nonce = (base ^ number).to_bytes(12, "big")
+        chunk = plaintext[number * whole : (number + 1) * whole]
+        out.append(gcm_seal(derived[:32], nonce, chunk, b""))
+    return b"".join(out)
 
 
 def open_stream(key: bytes, context: bytes, sealed: bytes, digest: str, gcm_open: Open) -> bytes:

@@ -1,0 +1,129 @@
+"""Names of wrapping keys, and the search indexes that devices and apps keep."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from coffret_vault.formats.memory import KEK, Kek
+from coffret_vault.formats.pae import pae, u64
+from coffret_vault.grants.apps import index_key
+from coffret_vault.keyring import Keyring
+from vectors.making.book import Book, steady
+from vectors.making.samples import ACCOUNT_ID, GRANT_ID, secret
+from vectors.verifier.aes import gcm_seal
+from vectors.verifier.stream import seal_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CHUNK = 16 << 10
+_HEAD = 8 + 24 + 32
+"""Bytes of a device's file before its first chunk: size of the log, salt, commitment."""
+
+
+def kek_book() -> Book:
+    """What a record says of the key that its memory key is wrapped under."""
+    book = Book("kek", "4-records", "The name of the key that a memory key is wrapped under.")
+    for generation in (1, 2, 1 << 32):
+        data = KEK.encode(Kek(generation=generation)).hex()
+        book.accept(f"generation {generation}", "read-kek", {"bytes": data}, generation=generation)
+    data = KEK.encode(Kek(grant_id=GRANT_ID)).hex()
+    book.accept("a grant", "read-kek", {"bytes": data}, grant_id=GRANT_ID.hex())
+    for name, wrong in _wrong_names():
+        book.refuse(name, "read-kek", {"bytes": wrong.hex()}, "malformed")
+    return book
+
+
+def _wrong_names() -> Iterator[tuple[str, bytes]]:
+    yield "nothing", b""
+    yield "a kind alone", b"\0"
+    yield "generation 0", b"\0" + u64(0)
+    yield "a generation of 7 bytes", b"\0" + u64(1)[1:]
+    yield "a generation of 9 bytes", b"\0\0" + u64(1)
+    yield "a generation as long as an id", b"\0" + bytes(15) + b"\1"
+    yield "a grant of 15 bytes", b"\1" + GRANT_ID[1:]
+    yield "a grant of 17 bytes", b"\1" + GRANT_ID + b"\0"
+    yield "a grant as long as a generation", b"\1" + u64(1)
+    yield "another kind", b"\2" + GRANT_ID
+
+
+def index_book() -> Book:
+    """Streams: a device's search index, and one that an app keeps of a grant.
+
+    The library draws its own salt, so that these are sealed by the definition.
+    """
+    book = Book(
+        "index", "2-envelope", "Search indexes at rest: Cobblestone-256, and what it is of."
+    )
+    keyring = Keyring(ACCOUNT_ID, 2, secret("account key"))
+    place = {
+        "account_key": keyring.account_key().reveal().hex(),
+        "account_id": ACCOUNT_ID.hex(),
+        "generation": 2,
+    }
+    key = keyring.kek("local").reveal()
+    for length in (0, 1, 100, _CHUNK, _CHUNK + 1):
+        index = steady(f"index of {length}", length)
+        file = u64(7) + _sealed(key, _context(2, 7), index)
+        gives = {"size": 7, "digest": sha256(index).hexdigest()}
+        book.accept(f"{length} bytes", "open-index", place | _file(file), **gives)
+        if length > _CHUNK:
+            cut = place | _file(file[:-17])
+            book.refuse("its last chunk left out", "open-index", cut, "cannot-open")
+    small = u64(7) + _sealed(key, _context(2, 7), b"an index")
+    for name, changes in _wrong_files(small):
+        book.refuse(name, "open-index", place | _file(small) | changes, "cannot-open")
+    _of_grant(book)
+    return book
+
+
+def _of_grant(book: Book) -> None:
+    grant_key = secret("grant key")
+    key = index_key(grant_key, GRANT_ID).reveal()
+    sealed = _sealed(key, pae("stream/grant-index", GRANT_ID), b"an app's")
+    given = {"grant_key": grant_key.reveal().hex(), "grant_id": GRANT_ID.hex()}
+    digest = sha256(b"an app's").hexdigest()
+    book.accept("of a grant", "open-grant-index", given | _file(sealed), digest=digest)
+    bare = _sealed(grant_key.reveal(), pae("stream/grant-index", GRANT_ID), b"an app's")
+    for name, changes in (
+        ("of another grant", {"grant_id": ACCOUNT_ID.hex()}),
+        ("under another grant's key", {"grant_key": steady("another grant key", 32).hex()}),
+        ("under the grant's key itself", _file(bare)),
+        ("of a grant, with a size before it", _file(u64(7) + sealed)),
+        ("of a grant, a bit of it", _file(_flipped(sealed, -1))),
+    ):
+        book.refuse(name, "open-grant-index", given | _file(sealed) | changes, "cannot-open")
+
+
+def _sealed(key: bytes, context: bytes, plaintext: bytes) -> bytes:
+    salt = steady("salt of an index", 24)
+    return seal_stream(key, context, plaintext, salt, "sha512", gcm_seal)
+
+
+def _context(generation: int, size: int) -> bytes:
+    return pae("stream/index", ACCOUNT_ID, u64(generation), u64(size))
+
+
+def _file(data: bytes) -> dict[str, object]:
+    return {"file": data.hex()}
+
+
+def _flipped(data: bytes, at: int) -> bytes:
+    changed = bytearray(data)
+    changed[at] ^= 1
+    return bytes(changed)
+
+
+def _wrong_files(file: bytes) -> Iterator[tuple[str, dict[str, object]]]:
+    yield "another log's size", _file(u64(8) + file[8:])
+    yield "another generation", {"generation": 1}
+    yield "another account", {"account_id": GRANT_ID.hex()}
+    yield "another account key", {"account_key": steady("another account key", 32).hex()}
+    yield "without the size", _file(file[8:])
+    yield "nothing", _file(b"")
+    yield "no chunk", _file(file[:_HEAD])
+    yield "a byte short", _file(file[:-1])
+    yield "a byte long", _file(file + b"\0")
+    for name, at in (("salt", 8), ("commitment", 32), ("text", _HEAD), ("tag", -1)):
+        yield f"a bit of the {name}", _file(_flipped(file, at))

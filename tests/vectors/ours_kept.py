@@ -1,0 +1,59 @@
+"""The operations on what is kept: names of wrapping keys, and indexes in their files."""
+
+from __future__ import annotations
+
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from coffret_vault.formats.memory import KEK
+from coffret_vault.grants.apps import index_key
+from coffret_vault.keyring import Keyring
+from coffret_vault.primitives.secret import SecretBytes
+from coffret_vault.store.snapshot import load_grant_snapshot, load_snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Values = dict[str, Any]
+
+_hex = bytes.fromhex
+
+
+def _key(value: str) -> SecretBytes:
+    return SecretBytes(_hex(value))
+
+
+def read_kek(given: Values) -> Values:
+    """Which key a memory key is wrapped under."""
+    kek = KEK.decode(_hex(given["bytes"]))
+    assert KEK.encode(kek) == _hex(given["bytes"])
+    if kek.grant_id is not None:
+        return {"grant_id": kek.grant_id.hex()}
+    return {"generation": kek.generation}
+
+
+def _loaded(given: Values, load: Callable[[Path], Any]) -> Any:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "index"
+        path.write_bytes(_hex(given["file"]))
+        found = load(path)
+    assert found is not None
+    return found
+
+
+def open_index(given: Values) -> Values:
+    """A device's search index, as it stands in its file."""
+    account_id, generation = _hex(given["account_id"]), given["generation"]
+    keyring = Keyring(account_id, generation, _key(given["account_key"]))
+    size, index = _loaded(given, lambda path: load_snapshot(path, keyring))
+    return {"size": size, "digest": sha256(index).hexdigest()}
+
+
+def open_grant_index(given: Values) -> Values:
+    """What an app keeps of a grant's search index."""
+    grant_id = _hex(given["grant_id"])
+    key = index_key(_key(given["grant_key"]), grant_id)
+    index = _loaded(given, lambda path: load_grant_snapshot(path, grant_id, key))
+    return {"digest": sha256(index).hexdigest()}
