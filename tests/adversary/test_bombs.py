@@ -16,28 +16,24 @@ from coffret.cli import agent_wire
 from coffret.flows.http import Response, decode_json, decode_msgpack
 from coffret.flows.sync import _Leaves, _Page
 from coffret_vault.errors import CodeTypoError, CoffretError
-from coffret_vault.formats.account import ACCOUNT_CARD, KEYSLOT, LOGIN
 from coffret_vault.formats.checkpoint import parse_head
 from coffret_vault.formats.codes import SECRET_KEY, read_code
-from coffret_vault.formats.entry import ENTRY, parse_leaf
-from coffret_vault.formats.memory import HEADER, parse_payload
+from coffret_vault.formats.entry import parse_leaf
+from coffret_vault.formats.memory import parse_payload
 from coffret_vault.formats.padding import unpad
 from coffret_vault.formats.pae import SUITE, read_list, read_set, u64
-from coffret_vault.formats.sharing import ACCESS_REQUEST, GRANT, MANIFEST, SELECTOR
 from coffret_vault.ingest import read_source
 from coffret_vault.ingest.limits import Limits
 from coffret_vault.search import SearchIndex, snapshot
 from coffret_vault.search.container import unpack
 from search_reference import HashingEmbedder
+from vectors.making.samples import LAYOUTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 GIANT = 1 << 32
-LAYOUTS = (
-    ACCOUNT_CARD, KEYSLOT, LOGIN, ENTRY, HEADER, MANIFEST, SELECTOR, ACCESS_REQUEST, GRANT,
-)  # fmt: skip
 SLACK = 1 << 20
 
 
@@ -76,7 +72,7 @@ def lying(purpose: str, fields: int) -> dict[str, bytes]:
 
 
 @pytest.mark.attack(61)
-@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.purpose)
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 def test_objects_whose_lengths_lie_are_refused_cheaply(layout: Any) -> None:
     """Every kind of object: no length is believed, and nothing is put by for it."""
     for name, bomb in lying(layout.purpose, len(layout.fields)).items():
