@@ -89,27 +89,48 @@ def built(source: Path, folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*")}
 
 
-def copied(folder: Path) -> Path:
-    """The server's source, elsewhere, with files of another age."""
+SOURCES = {
+    "client": ("pyproject.toml", "README.md", "LICENSE", "vault", "sdk"),
+    "server": (
+        "server/pyproject.toml",
+        "server/README.md",
+        "server/LICENSE",
+        "server/coffret_server",
+    ),
+}
+TARGETS = {"client": "sdk/coffret/transport.py", "server": "coffret_server/tokens.py"}
+"""Where a back door would be put."""
+
+
+def copied(which: str, folder: Path) -> Path:
+    """The source of a wheel, elsewhere, with files of another age."""
     kept = shutil.ignore_patterns("__pycache__", "*.egg-info", "dist", ".*")
-    shutil.copytree(ROOT / "server", folder, ignore=kept, copy_function=shutil.copyfile)
+    folder.mkdir()
+    for name in SOURCES[which]:
+        source, target = ROOT / name, folder / name.removeprefix("server/")
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=kept, copy_function=shutil.copyfile)
+        else:
+            shutil.copyfile(source, target)
     return folder
 
 
 @pytest.mark.attack(62)
-def test_a_build_can_be_repeated(tmp_path: Path) -> None:
+@pytest.mark.parametrize("which", SOURCES)
+def test_a_build_can_be_repeated(tmp_path: Path, which: str) -> None:
     """The same source, in another folder and of another day, gives the very same wheel."""
-    first = built(copied(tmp_path / "one"), tmp_path / "first")
+    first = built(copied(which, tmp_path / "one"), tmp_path / "first")
     assert len(first) == 1
-    assert built(copied(tmp_path / "two"), tmp_path / "second") == first
+    assert built(copied(which, tmp_path / "two"), tmp_path / "second") == first
 
 
 @pytest.mark.control(62)
-def test_a_build_with_a_back_door_is_another_wheel(tmp_path: Path) -> None:
+@pytest.mark.parametrize("which", SOURCES)
+def test_a_build_with_a_back_door_is_another_wheel(tmp_path: Path, which: str) -> None:
     """Control: one line put into one file is seen in the hash, and found by comparing contents."""
-    first = built(copied(tmp_path / "one"), tmp_path / "first")
-    source = copied(tmp_path / "two")
-    path = source / "coffret_server" / "tokens.py"
+    first = built(copied(which, tmp_path / "one"), tmp_path / "first")
+    source = copied(which, tmp_path / "two")
+    path = source / TARGETS[which]
     path.write_text(path.read_text() + "\n_LEAK = None\n")
     second = built(source, tmp_path / "second")
     assert first.keys() == second.keys()
@@ -119,7 +140,8 @@ def test_a_build_with_a_back_door_is_another_wheel(tmp_path: Path) -> None:
         for folder in (tmp_path / "first", tmp_path / "second")
     )
     changed = {name for name in one if one[name] != two[name]}
-    assert {name for name in changed if not name.endswith("RECORD")} == {"coffret_server/tokens.py"}
+    inside = TARGETS[which].removeprefix("sdk/")
+    assert {name for name in changed if not name.endswith("RECORD")} == {inside}
 
 
 RUNNING = {"eval", "exec", "__import__"}
