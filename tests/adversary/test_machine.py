@@ -353,3 +353,13 @@ def test_whatever_the_server_does_it_is_refused_or_makes_no_difference(
     run(EXAMPLES, STEPS, derandomize=not LONGER)
     show(f"histories: {dict(Machine.tally)}")
     assert Machine.tally["hostile"] > EXAMPLES
+
+
+@pytest.mark.control(38)
+def test_a_device_that_keeps_keys_in_use_is_found() -> None:
+    """Control: where nothing gets a fresh key, in some history what was kept opens what is new."""
+    with (
+        patch("coffret.flows.keys.is_stale", return_value=False),
+        pytest.raises(pytest.fail.Exception, match="DID NOT RAISE OpenError"),
+    ):
+        run(50, 25, derandomize=True)
