@@ -379,6 +379,9 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "read-kek": ours_kept.read_kek,
     "open-index": ours_kept.open_index,
     "open-grant-index": ours_kept.open_grant_index,
+    "secret-key-mark": ours_kept.mark,
+    "app-messages-key": ours_kept.app_messages_key,
+    "exchange-ids": ours_kept.exchange_ids,
 }
 
 

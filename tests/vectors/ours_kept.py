@@ -1,4 +1,4 @@
-"""The operations on what is kept: names of wrapping keys, and indexes in their files."""
+"""The operations on what is kept: names of wrapping keys, indexes, what is known again."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coffret.exchanges import named
 from coffret_vault.formats.memory import KEK
-from coffret_vault.grants.apps import index_key
+from coffret_vault.grants.apps import index_key, messages_key
+from coffret_vault.ingest import Draft
+from coffret_vault.ingest.messages import Exchange, Read
+from coffret_vault.ingest.turns import Message
 from coffret_vault.keyring import Keyring
+from coffret_vault.keyslots.slots import Place, secret_key_mark
 from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.store.snapshot import load_grant_snapshot, load_snapshot
 
@@ -57,3 +62,27 @@ def open_grant_index(given: Values) -> Values:
     key = index_key(_key(given["grant_key"]), grant_id)
     index = _loaded(given, lambda path: load_grant_snapshot(path, grant_id, key))
     return {"digest": sha256(index).hexdigest()}
+
+
+def mark(given: Values) -> Values:
+    """By what a device knows its Secret Key again."""
+    place = Place(given["origin"], _hex(given["account_id"]))
+    return {"mark": secret_key_mark(_key(given["secret_key"]), place).hex()}
+
+
+def app_messages_key(given: Values) -> Values:
+    """An app's key for the exchanges that it writes for an owner."""
+    key = messages_key(_hex(given["seeds"]), _hex(given["account_id"]), given["username"])
+    return {"key": key.reveal().hex()}
+
+
+def exchange_ids(given: Values) -> Values:
+    """The ids that an exchange had as it grew, message by message."""
+    labels = {name: given[name] for name in ("agent", "user") if given[name]}
+    messages = tuple(
+        Message(id=str(at), role=role, sender=sender, text=text, time=None)
+        for at, (role, sender, text) in enumerate(given["messages"])
+    )
+    exchange = Exchange(Draft(key="k", source="s", content="c", labels=labels), messages)
+    (found,) = named(_hex(given["key"]), Read((exchange,), given["session"], ()))
+    return {"ids": [name.hex() for name in found.ids]}

@@ -36,6 +36,7 @@ def books() -> Iterator[Book]:
     yield sealed.wrap_book()
     yield kept.kek_book()
     yield kept.index_book()
+    yield kept.ids_book()
     yield keys.derive_book()
     yield keys.codes_book()
     yield keys.kdf_book()

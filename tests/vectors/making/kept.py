@@ -1,4 +1,4 @@
-"""Names of wrapping keys, and the search indexes that devices and apps keep."""
+"""Names of wrapping keys, kept search indexes, and what a device knows things again by."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from coffret_vault.formats.memory import KEK, Kek
 from coffret_vault.formats.pae import pae, u64
-from coffret_vault.grants.apps import index_key
+from coffret_vault.grants.apps import index_key, messages_key
 from coffret_vault.keyring import Keyring
+from coffret_vault.keyslots.slots import Place, secret_key_mark
+from vectors import ours_kept
 from vectors.making.book import Book, steady
-from vectors.making.samples import ACCOUNT_ID, GRANT_ID, secret
+from vectors.making.samples import ACCOUNT_ID, GRANT_ID, ORIGIN, secret, seeds
 from vectors.verifier.aes import gcm_seal
 from vectors.verifier.stream import seal_stream
 
@@ -127,3 +129,36 @@ def _wrong_files(file: bytes) -> Iterator[tuple[str, dict[str, object]]]:
     yield "a byte long", _file(file + b"\0")
     for name, at in (("salt", 8), ("commitment", 32), ("text", _HEAD), ("tag", -1)):
         yield f"a bit of the {name}", _file(_flipped(file, at))
+
+
+def ids_book() -> Book:
+    """What is known again by a key: a Secret Key, and the exchanges of a conversation."""
+    book = Book("ids", "4-records", "Ids of exchanges, and the mark of a Secret Key.")
+    code = secret("Secret Key", 20)
+    given: dict[str, object] = {"secret_key": code.reveal().hex(), "origin": ORIGIN}
+    given |= {"account_id": ACCOUNT_ID.hex()}
+    mark = secret_key_mark(code, Place(ORIGIN, ACCOUNT_ID))
+    book.accept("a Secret Key", "secret-key-mark", given, mark=mark.hex())
+    for username in ("ada", "grace"):
+        given = {"seeds": seeds("app").hex(), "account_id": ACCOUNT_ID.hex(), "username": username}
+        key = messages_key(seeds("app"), ACCOUNT_ID, username).reveal().hex()
+        book.accept(f"an app's key for {username}", "app-messages-key", given, key=key)
+    for name, session, labels, messages in _conversations():
+        given = {"key": steady("messages", 32).hex(), "session": session, **labels}
+        given |= {"messages": messages}
+        book.accept(name, "exchange-ids", given, **ours_kept.exchange_ids(given))
+    return book
+
+
+def _conversations() -> Iterator[tuple[str, str, dict[str, str], list[list[str]]]]:
+    nobody = {"agent": "", "user": ""}
+    asked = ["user", "Ana", "Where did we eat octopus?"]
+    told = ["assistant", "Assistant", "In Lisbon, by the river."]
+    yield "a question", "chat-7", nobody, [asked]
+    yield "a question and its answer", "chat-7", nobody, [asked, told]
+    yield "in another session", "chat-8", nobody, [asked]
+    yield "with an agent and a user", "chat-7", {"agent": "helper", "user": "ana"}, [asked, told]
+    yield "an agent where another has a user", "chat-7", {"agent": "ana", "user": ""}, [asked]
+    yield "in any script", "\u00fc", nobody, [["other", "\u00c9va", "caf\u00e9 \U0001f419"]]
+    for length in (31, 32, 255, 256, 65_535, 65_536):
+        yield f"a text of {length} bytes", "long", nobody, [["user", "Ana", "x" * length]]

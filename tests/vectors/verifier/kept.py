@@ -1,7 +1,8 @@
-"""Names of wrapping keys, and search indexes at rest (docs/spec/2-envelope.md, 4-records.md)."""
+"""Names of wrapping keys, search indexes at rest, what is known again (docs/spec, 2 to 4)."""
 
 from __future__ import annotations
 
+import hmac
 from typing import Any
 
 from vectors.verifier import keys
@@ -45,3 +46,43 @@ def open_grant_index(given: Values) -> Values:
 
 def _opened(key: bytes, context: bytes, sealed: bytes) -> str:
     return sha256(open_stream(key, context, sealed, "sha512", gcm_open)).hex()
+
+
+def mark(given: Values) -> Values:
+    """The mark of a Secret Key (docs/spec/3-keys.md, Key change)."""
+    fields = given["origin"].encode(), _hex(given["account_id"])
+    return {"mark": keys.derive(_hex(given["secret_key"]), "secret-key-mark", *fields).hex()}
+
+
+def app_messages_key(given: Values) -> Values:
+    """From both of an app's seeds, for one account under one username."""
+    fields = _hex(given["account_id"]), given["username"].encode()
+    return {"key": keys.derive(_hex(given["seeds"]), "messages-key", *fields).hex()}
+
+
+def exchange_ids(given: Values) -> Values:
+    """A chain of MACs over arrays of texts, of each the first 16 bytes as a UUIDv8."""
+    key = _hex(given["key"])
+    token = hmac.digest(key, _texts(given["session"], given["agent"], given["user"]), "sha256")
+    ids = []
+    for role, sender, text in given["messages"]:
+        token = hmac.digest(key, token + _texts(role, sender, text), "sha256")
+        number = int.from_bytes(token[:16], "big")
+        number = number & ~(0xF << 76) | 8 << 76
+        number = number & ~(3 << 62) | 2 << 62
+        ids.append(number.to_bytes(16, "big").hex())
+    return {"ids": ids}
+
+
+def _texts(*texts: str) -> bytes:
+    """An array of three texts in MessagePack's shortest form."""
+    out = bytes([0x90 | len(texts)])
+    for text in texts:
+        data = text.encode()
+        if len(data) < 32:
+            out += bytes([0xA0 | len(data)])
+        else:
+            width = 1 if len(data) < 1 << 8 else 2 if len(data) < 1 << 16 else 4
+            out += {1: b"\xd9", 2: b"\xda", 4: b"\xdb"}[width] + len(data).to_bytes(width, "big")
+        out += data
+    return out

@@ -276,6 +276,9 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "read-kek": kept.read_kek,
     "open-index": kept.open_index,
     "open-grant-index": kept.open_grant_index,
+    "secret-key-mark": kept.mark,
+    "app-messages-key": kept.app_messages_key,
+    "exchange-ids": kept.exchange_ids,
 }
 
 
