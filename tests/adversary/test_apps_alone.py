@@ -137,6 +137,7 @@ def _shown(vault: Vault) -> list[tuple[str, int, str]]:
     return sorted((memory.id, memory.version, memory.content) for memory in vault.list())
 
 
+@pytest.mark.attack(61)
 @pytest.mark.parametrize("automatic", [True, False])
 @pytest.mark.parametrize("move", MOVES)
 def test_no_app_stops_an_owner(
@@ -153,6 +154,7 @@ def test_no_app_stops_an_owner(
     _life_goes_on(world, owner, grant_id)
 
 
+@pytest.mark.attack(61)
 @pytest.mark.parametrize("automatic", [True, False])
 def test_no_time_that_an_app_says_stops_an_owner(world: World, automatic: bool) -> None:  # noqa: FBT001 - pytest names it
     """Even from a server that takes any time, entries of any time are read."""
@@ -164,6 +166,7 @@ def test_no_time_that_an_app_says_stops_an_owner(world: World, automatic: bool) 
     _life_goes_on(world, owner, grant_id)
 
 
+@pytest.mark.control(61)
 def test_a_client_that_judges_an_app_s_time_is_stopped(world: World) -> None:
     """Control: were an entry's time compared with the grant, one entry would end all syncs."""
     owner, app = world.owner(), world.app()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from harness.world import World
 
 
+@pytest.mark.attack(36)
 def test_an_approval_is_of_the_request_that_was_named(world: World) -> None:
     """A server that shows another request of the same app at approval is refused."""
     owner, app, greedy = world.owner(), world.app(), world.app("Greedy")
@@ -44,6 +45,7 @@ def test_an_approval_is_of_the_request_that_was_named(world: World) -> None:
     assert victim.grants() == []
 
 
+@pytest.mark.attack(36)
 def test_an_app_cannot_sign_a_larger_request_under_the_same_id(world: World) -> None:
     """What is approved is what was shown, though app and server exchange it in between."""
     owner, app = world.owner(), world.app()
@@ -62,6 +64,7 @@ def test_an_app_cannot_sign_a_larger_request_under_the_same_id(world: World) -> 
         victim.approve(request_id)
 
 
+@pytest.mark.attack(35)
 def test_a_server_s_approval_gives_an_app_nothing(world: World) -> None:
     """A server that calls a request approved has no key to give and no signature to show."""
     evil = Evil()
@@ -73,6 +76,7 @@ def test_a_server_s_approval_gives_an_app_nothing(world: World) -> None:
         app.access(request_id)
 
 
+@pytest.mark.attack(22)
 def test_another_owner_s_card_is_refused_when_an_app_asks(world: World) -> None:
     """An app that asks an owner by name is not given another one."""
     evil = Evil()

@@ -97,7 +97,7 @@ ROWS = (
         "Use a stolen token",
         "network, thief",
         Verdict.REFUSED,
-        "Changes to a vault are signed by the owner; a token makes none.",
+        "A call proves its caller's key, once; an append is proved by the owner's signed head.",
     ),
     Row(
         46,
