@@ -376,22 +376,23 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "homepage": _homepage,
     "website-apps": _website_apps,
     "compare-words": _compare_words,
-    "read-kek": ours_kept.read_kek,
-    "open-index": ours_kept.open_index,
-    "open-grant-index": ours_kept.open_grant_index,
-    "secret-key-mark": ours_kept.mark,
-    "app-messages-key": ours_kept.app_messages_key,
-    "exchange-ids": ours_kept.exchange_ids,
+    **ours_kept.OPERATIONS,
+}
+
+
+_CLASSES = {
+    "wrong-credentials": "cannot-open",
+    "index-damaged": "cannot-open",
+    "invalid-input": "malformed",
 }
 
 
 def run(operation: str, given: Values) -> tuple[str, Values]:
     """The outcome class, and what came out if it is ``accept``.
 
-    Wrong credentials and a damaged index are ``cannot-open``: the page with the classes says so.
+    Some errors are of a class with another name: the page with the classes says so.
     """
     try:
         return "accept", OPERATIONS[operation](given)
     except CoffretError as error:
-        closed = error.code in {"wrong-credentials", "index-damaged"}
-        return "cannot-open" if closed else error.code, {}
+        return _CLASSES.get(error.code, error.code), {}

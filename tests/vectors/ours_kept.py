@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coffret.exchanges import named
+from coffret.kit import read_kit
 from coffret_vault.formats.memory import KEK
 from coffret_vault.grants.apps import index_key, messages_key
 from coffret_vault.ingest import Draft
@@ -86,3 +87,26 @@ def exchange_ids(given: Values) -> Values:
     exchange = Exchange(Draft(key="k", source="s", content="c", labels=labels), messages)
     (found,) = named(_hex(given["key"]), Read((exchange,), given["session"], ()))
     return {"ids": [name.hex() for name in found.ids]}
+
+
+def kit(given: Values) -> Values:
+    """What a recovery kit says."""
+    found = read_kit(given["page"])
+    return {
+        "origin": found.origin,
+        "username": found.username,
+        "account_id": found.account_id.hex(),
+        "secret_key": found.secret_key,
+        "recovery_code": found.recovery_code,
+    }
+
+
+OPERATIONS: dict[str, Callable[[Values], Values]] = {
+    "read-kek": read_kek,
+    "open-index": open_index,
+    "open-grant-index": open_grant_index,
+    "secret-key-mark": mark,
+    "app-messages-key": app_messages_key,
+    "exchange-ids": exchange_ids,
+    "read-kit": kit,
+}

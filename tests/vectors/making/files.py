@@ -37,6 +37,7 @@ def books() -> Iterator[Book]:
     yield kept.kek_book()
     yield kept.index_book()
     yield kept.ids_book()
+    yield kept.kit_book()
     yield keys.derive_book()
     yield keys.codes_book()
     yield keys.kdf_book()

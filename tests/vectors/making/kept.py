@@ -5,6 +5,8 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from coffret.kit import RecoveryKit
+from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.memory import KEK, Kek
 from coffret_vault.formats.pae import pae, u64
 from coffret_vault.grants.apps import index_key, messages_key
@@ -162,3 +164,41 @@ def _conversations() -> Iterator[tuple[str, str, dict[str, str], list[list[str]]
     yield "in any script", "\u00fc", nobody, [["other", "\u00c9va", "caf\u00e9 \U0001f419"]]
     for length in (31, 32, 255, 256, 65_535, 65_536):
         yield f"a text of {length} bytes", "long", nobody, [["user", "Ana", "x" * length]]
+
+
+def kit_book() -> Book:
+    """Recovery kits, as they are printed and as a person may have copied them."""
+    book = Book("kit", "3-keys", "What a page says of a vault: codes as they are written there.")
+    code, recovery = secret("Secret Key", 20), secret("recovery code")
+    head = "a head\n\n\u2014 its signature\n"
+    kit = RecoveryKit(ORIGIN, "ada", ACCOUNT_ID, code, recovery, "eight words", head)
+    gives = {
+        "origin": ORIGIN,
+        "username": "ada",
+        "account_id": ACCOUNT_ID.hex(),
+        "secret_key": kit.secret_key_code(),
+        "recovery_code": kit.recovery_code_text(),
+    }
+    page = kit.text()
+    for name, other in (
+        ("as it is printed", page),
+        ("without spaces before its lines", "\n".join(map(str.strip, page.splitlines()))),
+        ("with tabs", page.replace("   ", "\t\t")),
+        ("without its last newline", page.rstrip()),
+        ("with a second kit behind it", page + page.replace("ada", "eve")),
+        ("with a line that says no value before it", "Server\nUsername:  eve\n" + page),
+    ):
+        book.accept(name, "read-kit", {"page": other}, **gives)
+    lines = page.splitlines()
+    for label in ("Server", "Username", "Account", "Secret Key", "Recovery code"):
+        left = "\n".join(line for line in lines if not line.strip().startswith(label + "  "))
+        book.refuse(f"without {label}", "read-kit", {"page": left}, "malformed")
+    for name, old, new in (
+        ("one space behind a label", "Username       ada", "Username ada"),
+        ("a value of two words", "Username       ada", "Username       ada eve"),
+        ("an account that is no id", id_text(ACCOUNT_ID), id_text(ACCOUNT_ID)[:-1]),
+        ("a label in other letters", "Server  ", "server  "),
+    ):
+        book.refuse(name, "read-kit", {"page": page.replace(old, new)}, "malformed")
+    book.refuse("nothing", "read-kit", {"page": ""}, "malformed")
+    return book

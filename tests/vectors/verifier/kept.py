@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hmac
+import re
 from typing import Any
 
 from vectors.verifier import keys
 from vectors.verifier.aes import gcm_open
-from vectors.verifier.encoding import pae, sha256, u64
+from vectors.verifier.encoding import pae, read_id, sha256, u64
 from vectors.verifier.refusal import CANNOT_OPEN, require
 from vectors.verifier.stream import open_stream
 
@@ -86,3 +87,24 @@ def _texts(*texts: str) -> bytes:
             out += {1: b"\xd9", 2: b"\xda", 4: b"\xdb"}[width] + len(data).to_bytes(width, "big")
         out += data
     return out
+
+
+_KIT = {
+    "origin": "Server",
+    "username": "Username",
+    "account_id": "Account",
+    "secret_key": "Secret Key",
+    "recovery_code": "Recovery code",
+}
+
+
+def kit(given: Values) -> Values:
+    """Five lines, each a label, two or more spaces or tabs, and a value without spaces."""
+    found: Values = {}
+    for line in given["page"].split("\n"):
+        parts = [part for part in re.split(r"[ \t]{2,}", line.strip(" \t"), maxsplit=1) if part]
+        for name, label in _KIT.items():
+            if len(parts) == 2 and parts[0] == label and not re.search(r"\s", parts[1]):
+                found.setdefault(name, parts[1])
+    require(found.keys() == _KIT.keys())
+    return found | {"account_id": read_id(found["account_id"]).hex()}

@@ -279,6 +279,7 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "secret-key-mark": kept.mark,
     "app-messages-key": kept.app_messages_key,
     "exchange-ids": kept.exchange_ids,
+    "read-kit": kept.kit,
 }
 
 
