@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from coffret.kit import read_kit
 from coffret_server.problems import ProblemError
 from coffret_server.wire.log import parse_head as parse_head_on_server
 from coffret_vault.envelope.signature import sign_head, sign_statement
@@ -92,15 +91,10 @@ def _names_seeds() -> Iterator[bytes]:
 
 
 def _check_kit(data: bytes) -> None:
-    """Any page is a kit, or is refused as one."""
-    text = _text(data)
-    if text is None:
-        return
-    try:
-        kit = read_kit(text)
-    except InputError:
-        return
-    assert len(kit.account_id) == 16
+    """Any page is a kit for both readers, or is refused as one."""
+    page = _text(data)
+    if page is not None:
+        agreed("read-kit", {"page": page})
 
 
 def _kit_seeds() -> Iterator[bytes]:
@@ -108,6 +102,7 @@ def _kit_seeds() -> Iterator[bytes]:
     lines = ("Server   https://a.example", "Username   ada", f"Account   {id_text(ACCOUNT_ID)}")
     page = "\n".join((*lines, f"Secret Key   {code}", f"Recovery code   {code}"))
     yield page.encode()
+    yield from (given["page"].encode() for given in given_of("kit", "read-kit"))
 
 
 # -- heads ----------------------------------------------------------------------------------------
@@ -241,7 +236,7 @@ TARGETS = (
     Target("code", _check_code, _code_seeds, 256),
     Target("words", _check_words, _words_seeds, 256),
     Target("names", _check_names, _names_seeds, 512),
-    Target("kit", _check_kit, _kit_seeds, 1024),
+    Target("kit", _check_kit, _kit_seeds, 4096),
     Target("head", _check_head, _head_seeds, 1024),
     Target("evidence", _check_evidence, _evidence_seeds, 8192),
     Target("judging", _check_judging, _judging_seeds, 1024),
