@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from coffret.flows.history import Version
     from coffret.flows.keychange import KeyChange
     from coffret.flows.memories import NewMemory
-    from coffret.flows.review import Pending
+    from coffret.flows.proposals import Pending
     from coffret.flows.sessions import SessionInfo
     from coffret.flows.sync import SyncReport
     from coffret.flows.unkept import Unkept, UnkeptEntry
@@ -67,7 +67,7 @@ _HOMES = {
     "Memory": "coffret_vault.records.memory",
     "MessagesReport": "coffret.messages",
     "NewMemory": "coffret.flows.memories",
-    "Pending": "coffret.flows.review",
+    "Pending": "coffret.flows.proposals",
     "RecoveryKit": "coffret.kit",
     "Review": "coffret_vault.records.memory",
     "Selection": "coffret.sharing",

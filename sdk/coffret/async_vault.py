@@ -15,7 +15,6 @@ from coffret.flows import grants as grant_flows
 from coffret.flows import history as history_flows
 from coffret.flows import memories as memory_flows
 from coffret.flows import requests as request_flows
-from coffret.flows import review as review_flows
 from coffret.flows.approval import approve as approve_request
 from coffret.flows.grantfeed import ACTIVE, PAUSED, REVOKED
 from coffret.flows.many import remember_many
@@ -24,6 +23,7 @@ from coffret.flows.state import Ambient
 from coffret.flows.sync import silent
 from coffret.intake import AsyncIntake
 from coffret.origins import check_url
+from coffret.reviewing import AsyncReviewing
 from coffret.settling import AsyncSettling
 from coffret.transport import AsyncDriver
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from coffret_vault.search import Embedder
 
 
-class AsyncVault(AsyncKeyKeeping, AsyncDevices, AsyncSettling, AsyncIntake):
+class AsyncVault(AsyncKeyKeeping, AsyncDevices, AsyncSettling, AsyncReviewing, AsyncIntake):
     """As :class:`coffret.Vault`; what needs the server, or takes long, is awaited.
 
     Calls that are awaited together are made one after another. Errors are those of the method of
@@ -305,14 +305,6 @@ class AsyncVault(AsyncKeyKeeping, AsyncDevices, AsyncSettling, AsyncIntake):
     async def history(self, memory_id: str) -> Sequence[Version]:
         """Every version of a memory, oldest first, compared with the log."""
         return await self._driver.run(history_flows.history(self._state, memory_id))
-
-    async def accept(self, memory_id: str, version: int | None = None) -> Memory | None:
-        """Make what an app wrote current; None when that was a deletion."""
-        return await self._driver.run(review_flows.accept(self._state, memory_id, version))
-
-    async def reject(self, memory_id: str, version: int | None = None) -> None:
-        """Turn down what an app wrote."""
-        await self._driver.run(review_flows.reject(self._state, memory_id, version))
 
     async def requests(self, state: str | None = "pending") -> Sequence[AccessRequestInfo]:
         """What apps ask for, verified, in one state or all (None), of what is here: sync first."""

@@ -12,10 +12,9 @@ from coffret import opening
 from coffret.arguments import asked
 from coffret.confirming import confirm
 from coffret.finding import Finder
-from coffret.flows import gone
+from coffret.flows import gone, proposals
 from coffret.flows import grants as grant_flows
 from coffret.flows import memories as memory_flows
-from coffret.flows import review as review_flows
 from coffret.flows.evidence import FOLDER, list_evidence
 from coffret.flows.settings import shown
 from coffret.flows.settled import sealed_by_default, settings
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
 
     from coffret.arguments import Listing, Wanted
     from coffret.finding import Found
-    from coffret.flows.review import Pending
+    from coffret.flows.proposals import Pending
     from coffret.flows.state import VaultState
     from coffret.flows.unkept import Unkept
     from coffret.opening import HeldKeys
@@ -357,7 +356,7 @@ class LocalVault:
     @_at_once
     def pending(self) -> Sequence[Pending]:
         """What apps wrote and nobody has decided, oldest first."""
-        return review_flows.pending(self._state)
+        return proposals.pending(self._state)
 
     @_at_once
     def grants(self) -> Sequence[GrantInfo]:

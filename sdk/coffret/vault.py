@@ -14,7 +14,6 @@ from coffret.flows import grants as grant_flows
 from coffret.flows import history as history_flows
 from coffret.flows import memories as memory_flows
 from coffret.flows import requests as request_flows
-from coffret.flows import review as review_flows
 from coffret.flows.approval import approve as approve_request
 from coffret.flows.grantfeed import ACTIVE, PAUSED, REVOKED
 from coffret.flows.many import remember_many
@@ -24,6 +23,7 @@ from coffret.flows.sync import silent
 from coffret.intake import Intake
 from coffret.keykeeping import KeyKeeping
 from coffret.origins import check_url
+from coffret.reviewing import Reviewing
 from coffret.settling import Settling
 from coffret.transport import SyncDriver
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from coffret_vault.search import Embedder
 
 
-class Vault(KeyKeeping, Devices, Settling, Intake):
+class Vault(KeyKeeping, Devices, Settling, Reviewing, Intake):
     """An owner's vault on this device, and its server.
 
     Made by :meth:`create`, :meth:`login`, :meth:`recover` or :meth:`open`; close it, or use it in a
@@ -306,14 +306,6 @@ class Vault(KeyKeeping, Devices, Settling, Intake):
     def history(self, memory_id: str) -> Sequence[Version]:
         """Every version of a memory, oldest first, compared with the log."""
         return self._driver.run(history_flows.history(self._state, memory_id))
-
-    def accept(self, memory_id: str, version: int | None = None) -> Memory | None:
-        """Make what an app wrote current; None when that was a deletion."""
-        return self._driver.run(review_flows.accept(self._state, memory_id, version))
-
-    def reject(self, memory_id: str, version: int | None = None) -> None:
-        """Turn down what an app wrote."""
-        self._driver.run(review_flows.reject(self._state, memory_id, version))
 
     def requests(self, state: str | None = "pending") -> Sequence[AccessRequestInfo]:
         """What apps ask for, verified, in one state or all (None), of what is here: sync first."""

@@ -29,6 +29,8 @@ def test_a_vault_takes_texts(world: World, wrong: Any) -> None:
         vault.remember,
         vault.history,
         vault.forget,
+        vault.accept,
+        vault.reject,
         vault.approve,
         vault.pause,
         vault.end_session,

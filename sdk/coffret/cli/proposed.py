@@ -12,7 +12,7 @@ from coffret.sharing import quoted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from coffret.flows.review import Pending
+    from coffret.flows.proposals import Pending
     from coffret_vault.records.memory import Fields, Memory
 
 _NOT_OPEN = "It does not open: it can only be rejected."

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from coffret.finding import Found
     from coffret.flows.history import Version
-    from coffret.flows.review import Pending
+    from coffret.flows.proposals import Pending
     from coffret.flows.usage import Usage
     from coffret.sharing import AccessRequestInfo, AppInfo, GrantInfo
     from coffret_vault.records.memory import Memory

@@ -1,4 +1,4 @@
-"""What apps wrote and the owner has not decided: list, accept, reject."""
+"""What apps wrote and the owner has not decided: accept it, reject it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from coffret.flows.keys import (
     given,
     grant_wraps,
     is_made_under,
-    open_memory,
     open_record,
 )
-from coffret.flows.memories import current, find, seal_next, with_author
+from coffret.flows.memories import current, seal_next, with_author
+from coffret.flows.proposals import CHANGED, check_as_shown, chosen, looked_at
 from coffret.flows.session import get_packed
 from coffret.flows.settled import sealed_by_default
 from coffret.flows.spoilt import open_current
 from coffret.flows.visibility import hidden
 from coffret.flows.written import Change, Tries, put_change
-from coffret_vault.errors import ConflictError, NotFoundError, OpenError, TrustError
+from coffret_vault.errors import ConflictError, NotFoundError, TrustError
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.author import OWNER
 from coffret_vault.formats.entry import Entry
@@ -34,7 +34,6 @@ from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.memory import KEK, Record, parse_header
 from coffret_vault.log.replay import advance
 from coffret_vault.records.marks import import_marks
-from coffret_vault.records.memory import Fields, Memory
 from coffret_vault.records.seal import to_memory, wrap_memory_key
 from coffret_vault.store import Wanted
 
@@ -42,9 +41,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from coffret.flows.http import Flow
+    from coffret.flows.proposals import Proposed
     from coffret.flows.state import VaultState
     from coffret.flows.written import Accept, Wrap
     from coffret_vault.log.replay import MemoryState, Proposal
+    from coffret_vault.records.memory import Fields, Memory
     from coffret_vault.store import GrantRow
 
 
@@ -52,63 +53,7 @@ _MARKS = 16 << 10
 """So many bytes of marks are carried on to what an app wrote: there is room for no more."""
 
 
-_CHANGED = "the memory was changed in between; look at it again"
 _FORGET_OR_REJECT = "Forget the memory if it is to go as it is now; otherwise reject the proposal."
-
-
-class Pending(msgspec.Struct, frozen=True):
-    """Something an app wrote that waits for the owner.
-
-    Attributes:
-        memory_id: which memory.
-        version: which version of it; what :func:`accept` and :func:`reject` take.
-        app_id: the app that wrote it.
-        deletion: it proposes to delete the memory.
-        proposed: the memory as the app would have it; None for a deletion, or if it does not open.
-        current: the memory as it stands; None when the app created it.
-    """
-
-    memory_id: str
-    version: int
-    app_id: str
-    deletion: bool
-    proposed: Memory | None
-    current: Memory | None
-
-
-def pending(state: VaultState) -> list[Pending]:
-    """Everything that waits for the owner, oldest first."""
-    found = [
-        (item.leaf, _pending(state, memory_id, memory, item))
-        for memory_id, memory in state.store.states(pending=True)
-        for item in memory.pending
-    ]
-    return [item for _, item in sorted(found, key=lambda pair: pair[0])]
-
-
-def _pending(state: VaultState, memory_id: bytes, memory: MemoryState, item: Proposal) -> Pending:
-    record = None if item.deletion else state.store.record(memory_id, item.version)
-    proposed = None
-    if record is not None:
-        try:
-            proposed = open_memory(state, record, memory)
-        except OpenError:
-            proposed = None
-    name = id_text(memory_id)
-    now = current(state, name) if memory.current else None
-    return Pending(name, item.version, id_text(item.app_id), item.deletion, proposed, now)
-
-
-def _chosen(memory: MemoryState, version: int | None) -> Proposal:
-    waiting = memory.pending
-    if version is None and len(waiting) > 1:
-        message = "several versions of this memory wait: say which one"
-        raise ConflictError(message)
-    for item in waiting:
-        if version in {None, item.version}:
-            return item
-    message = "nothing of this memory waits for a decision"
-    raise NotFoundError(message)
 
 
 def _decision(state: VaultState, memory_id: bytes, item: Proposal, kind: str) -> Entry:
@@ -123,8 +68,12 @@ def _decision(state: VaultState, memory_id: bytes, item: Proposal, kind: str) ->
     )
 
 
-def accept(state: VaultState, memory_id: str, version: int | None = None) -> Flow[Memory | None]:
+def accept(
+    state: VaultState, proposal: Proposed, version: int | None = None
+) -> Flow[Memory | None]:
     """Make a version that an app wrote the current one. Its key is wrapped for the owner.
+
+    Given as it was shown, it is that with those words, beside what was current then.
 
     A version that was overtaken by a later one is written again as the owner's, since versions
     never go back; so is one under a key that was replaced since, which others may still have; and
@@ -137,22 +86,25 @@ def accept(state: VaultState, memory_id: str, version: int | None = None) -> Flo
 
     Raises:
         NotFoundError: nothing of it waits; or what is current is not here, and has to be synced.
-        ConflictError: it cannot be opened, so it can only be rejected. Or it is a deletion, and the
-            memory was changed after it was proposed, or on another device meanwhile.
+        ConflictError: it cannot be opened, so it can only be rejected. Or it is not what was shown,
+            or not beside that. Or it is a deletion, and the memory was changed after it was
+            proposed. Or the memory was changed on another device meanwhile.
+        InputError: a version is named beside what was shown in another one.
     """
-    identifier, memory = find(state, memory_id)
-    item = _chosen(memory, version)
+    identifier, memory, item = chosen(state, proposal, version)
+    looked = looked_at(proposal, memory)
     if item.deletion:
-        yield from append(state, lambda: _deletion(state, identifier, item, memory.current))
+        check_as_shown(state, proposal, identifier, memory, item)
+        yield from append(state, lambda: _deletion(state, identifier, item, looked))
         return None
     yield from _readable(state, identifier, item)
+    check_as_shown(state, proposal, identifier, memory, item)
     tries = Tries()
     if overtaken(state, identifier, memory, item):
-        looked = memory.current
         yield from append(state, lambda: _replacement(state, identifier, item, looked, tries))
     else:
-        yield from append(state, lambda: acceptance(state, identifier, (item,), tries))
-    return current(state, memory_id)
+        yield from append(state, lambda: _taken_in(state, identifier, item, looked, tries))
+    return current(state, id_text(identifier))
 
 
 def overtaken(state: VaultState, identifier: bytes, memory: MemoryState, item: Proposal) -> bool:
@@ -197,8 +149,17 @@ def _deletion(state: VaultState, identifier: bytes, item: Proposal, looked: int)
         message = "the memory was changed after its deletion was proposed"
         raise ConflictError(message, hint=_FORGET_OR_REJECT)
     if memory.current != looked:
-        raise ConflictError(_CHANGED)
+        raise ConflictError(CHANGED)
     return Change(entries=(_decision(state, identifier, item, kinds.ACCEPT),))
+
+
+def _taken_in(
+    state: VaultState, identifier: bytes, item: Proposal, looked: int, tries: Tries
+) -> Change:
+    """The change that accepts a version, in the place of the one that its owner ``looked`` at."""
+    if _still_pending(state, identifier, (item,)).current != looked:
+        raise ConflictError(CHANGED)
+    return acceptance(state, identifier, (item,), tries)
 
 
 def acceptance(
@@ -212,7 +173,7 @@ def acceptance(
     memory = _still_pending(state, identifier, items)
     entries = tuple(_decision(state, identifier, item, kinds.ACCEPT) for item in items)
     if any(overtaken(state, identifier, memory, item) for item in items):
-        raise ConflictError(_CHANGED)
+        raise ConflictError(CHANGED)
     opened = [_opened(state, identifier, item.version) for item in items]
     accepts = tuple(map(partial(_accepted, state), opened))
     live, last = live_grants(state), opened[-1]
@@ -363,7 +324,7 @@ def _replacement(
     """
     memory = _still_pending(state, identifier, (item,))
     if memory.current != looked:
-        raise ConflictError(_CHANGED)
+        raise ConflictError(CHANGED)
     opened = _opened(state, identifier, item.version)
     fields = to_memory(opened.header, opened.payload).fields()
     fields = with_author(fields, opened.header.author)
@@ -376,15 +337,16 @@ def _replacement(
     return msgspec.structs.replace(put, entries=(*put.entries, entry))
 
 
-def reject(state: VaultState, memory_id: str, version: int | None = None) -> Flow[None]:
+def reject(state: VaultState, proposal: Proposed, version: int | None = None) -> Flow[None]:
     """Turn down what an app wrote; the memory stays as it was.
 
     Raises:
         NotFoundError: nothing of it waits.
-        ConflictError: it was decided on another device meanwhile.
+        ConflictError: it was decided on another device meanwhile; or it is not what was shown.
+        InputError: a version is named beside what was shown in another one.
     """
-    identifier, memory = find(state, memory_id)
-    item = _chosen(memory, version)
+    identifier, memory, item = chosen(state, proposal, version)
+    check_as_shown(state, proposal, identifier, memory, item)
 
     def describe() -> Change:
         _still_pending(state, identifier, (item,))
