@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 PASSPHRASE = "canary passphrase of the owner"
 SCRIPT = "from coffret.cli import main; from coffret.testing import cheap; main(ambient=cheap())"
+_names = count(1)
 
 
 def no_keyring() -> None:
@@ -104,6 +106,11 @@ class Cli:
         found = self("init", "--server", url, "--username", username, "--json").data()
         kit: str = found["recovery_kit"]
         return kit
+
+
+def new_name(what: str) -> str:
+    """A username that no other test of this process has, whose server is of this process."""
+    return f"{what}.{next(_names)}"
 
 
 def code_in(kit: str, prefix: str) -> str:

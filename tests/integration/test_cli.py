@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli_harness import PASSPHRASE, Cli, code_in
+from cli_harness import PASSPHRASE, Cli, code_in, new_name
 from coffret.testing import Server
 
 if TYPE_CHECKING:
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def owner(cli: Cli, url: str, request: pytest.FixtureRequest) -> Cli:
-    """A person's command line with a vault; the username is the test's name."""
-    cli.init(url, username(request))
-    return cli
-
-
-def username(request: pytest.FixtureRequest) -> str:
+def username() -> str:
     """A username of a test's own."""
-    name: str = request.node.name
-    return name.removeprefix("test_")[:60].strip("_[]").replace("[", "-")
+    return new_name("owner")
+
+
+@pytest.fixture
+def owner(cli: Cli, url: str, username: str) -> Cli:
+    """A person's command line with a vault; the username is the test's own."""
+    cli.init(url, username)
+    return cli
 
 
 def test_init_prints_the_kit_and_keeps_the_secret_key_in_a_private_file(cli: Cli, url: str) -> None:
@@ -51,11 +51,11 @@ def test_init_writes_the_kit_to_a_private_file_instead(cli: Cli, url: str) -> No
     cli(*words, code=7)
 
 
-def test_init_refuses(owner: Cli, url: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_init_refuses(owner: Cli, url: str, tmp_path: Path, username: str) -> None:
     """A second vault in one place, a taken or bad username and a bad address are refused."""
     owner("init", "--server", url, "--username", "somebody", code=7)
     other = Cli(tmp_path / "other")
-    taken = other("init", "--server", url, "--username", username(request), code=7)
+    taken = other("init", "--server", url, "--username", username, code=7)
     assert taken.err.count("username is taken") == 1
     assert "coffret login" in taken.err
     other("init", "--server", url, "--username", "UPPER CASE", code=2)
@@ -86,26 +86,24 @@ def test_a_secret_is_asked_for_when_the_rest_is_right(
 
 
 def test_login_brings_everything_and_says_it_cannot_know_the_past(
-    owner: Cli, url: str, tmp_path: Path, request: pytest.FixtureRequest
+    owner: Cli, url: str, tmp_path: Path, username: str
 ) -> None:
     """A second device with passphrase and Secret Key, line by line on stdin, has the memories."""
     owner("remember", "what both devices know")
     key = (owner.home / "config/vaults/default/secret-key").read_text()
     other = Cli(tmp_path / "other")
-    words = ("login", "--server", url, "--username", username(request))
+    words = ("login", "--server", url, "--username", username)
     ran = other(*words, stdin=f"{PASSPHRASE}\n{key}", COFFRET_PASSPHRASE_FILE="")
     assert "1 memory" in ran.out
     assert "cannot tell whether" in ran.out
     assert other("list", "--json").data()[0]["content"] == "what both devices know"
 
 
-def test_login_refuses(
-    owner: Cli, url: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_login_refuses(owner: Cli, url: str, tmp_path: Path, username: str) -> None:
     """A wrong passphrase or user is exit code 4; a mistyped Secret Key is caught as a typo."""
     key = (owner.home / "config/vaults/default/secret-key").read_text().strip()
     other = Cli(tmp_path / "other")
-    words = ("login", "--server", url, "--username", username(request))
+    words = ("login", "--server", url, "--username", username)
     other(*words, stdin=f"wrong\n{key}\n", code=4, COFFRET_PASSPHRASE_FILE="")
     mistyped = key[:-1] + ("0" if key[-1] != "0" else "1")
     typo = other(*words, "--json", stdin=f"{mistyped}\n", code=2)
@@ -381,12 +379,12 @@ def test_titles_lose_control_and_bidirectional_characters(owner: Cli) -> None:
 
 
 def test_a_server_that_is_gone_is_exit_code_10_and_loses_nothing(
-    tmp_path: Path, request: pytest.FixtureRequest
+    tmp_path: Path, username: str
 ) -> None:
     """What is on the device is still listed and searched; what needs the server says so."""
     cli = Cli(tmp_path / "home")
     with Server() as server:
-        cli.init(server.url, username(request)[:20])
+        cli.init(server.url, username)
         cli("remember", "still here", "--tag", "home")
     assert cli("sync", "--json", code=10).error()["exit_code"] == 10
     cli("remember", "not now", "--tag", "home", "--tag", "away", code=10)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli_harness import PASSPHRASE, Cli, code_in
+from cli_harness import PASSPHRASE, Cli, code_in, new_name
 from coffret.cli.agent_client import Agent
 from coffret.cli.agent_wire import process_of
 from coffret.cli.places import find_places
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def owner(tmp_path: Path, url: str, request: pytest.FixtureRequest) -> Iterator[Cli]:
+def owner(tmp_path: Path, url: str) -> Iterator[Cli]:
     """A person with a vault; an agent that a test leaves behind is ended."""
     cli = Cli(tmp_path / "home")
-    cli.init(url, request.node.name.removeprefix("test_")[:40])
+    cli.init(url, new_name("agent"))
     yield cli
     socket_of(cli).lock()
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import pytest
 
+from cli_harness import new_name
 from coffret.testing import Server
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Desk:
         """Make the vault and the memory."""
         self.owner = owner
         self._editor = folder / "editor"
-        owner.init(url, f"editing-{uuid.uuid4().hex[:8]}")
+        owner.init(url, new_name("editing"))
         self.id: str = owner("remember", "before", "--title", "T", "--json").data()["id"]
 
     def __call__(self, script: str, *words: str, code: int = 2) -> Ran:
@@ -46,7 +46,7 @@ class Desk:
 @pytest.fixture
 def owner(cli: Cli, url: str) -> Cli:
     """A person's command line with a vault."""
-    cli.init(url, f"editing-{uuid.uuid4().hex[:8]}")
+    cli.init(url, new_name("editing"))
     return cli
 
 

@@ -6,11 +6,12 @@ import io
 import json
 import os
 import stat
-import uuid
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+
+from cli_harness import new_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +24,7 @@ SAID = "seen \x9b31m and \u202eturned \U0001f600"
 @pytest.fixture
 def owner(cli: Cli, url: str) -> Cli:
     """A person's command line with a vault and a memory in it."""
-    cli.init(url, f"exports-{uuid.uuid4().hex[:8]}")
+    cli.init(url, new_name("exports"))
     cli("remember", SAID)
     return cli
 

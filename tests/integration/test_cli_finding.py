@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import pytest
 
+from cli_harness import new_name
 from coffret_vault.search import MiniLmEmbedder
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def owner(cli: Cli, url: str) -> Cli:
     """A person's command line with a vault."""
-    cli.init(url, f"finding-{uuid.uuid4().hex[:8]}")
+    cli.init(url, new_name("finding"))
     return cli
 
 

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import pytest
 
-from cli_harness import Cli
+from cli_harness import Cli, new_name
 from coffret.cli.asking import Asker
 from coffret.flows.state import Ambient
 from coffret_vault.keyslots.kdf import CHEAPEST_FOR_TESTS
@@ -48,9 +48,9 @@ class Asking(NamedTuple):
 
 
 @pytest.fixture
-def asking(tmp_path: Path, url: str, request: pytest.FixtureRequest) -> Iterator[Asking]:
+def asking(tmp_path: Path, url: str) -> Iterator[Asking]:
     """An app that asked, and whose website is up but says nothing yet."""
-    name = request.node.name.removeprefix("test_")[:40]
+    name = new_name("asking")
     owner, app = Cli(tmp_path / "owner"), Cli(tmp_path / "app")
     key = tmp_path / "developer.key"
     dev = ("app", "register-developer", "--name", "Dev", "--contact", "dev@example.org")

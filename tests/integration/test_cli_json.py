@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from cli_harness import new_name
 
 if TYPE_CHECKING:
     from cli_harness import Cli
@@ -21,7 +22,7 @@ def test_lists_are_arrays_and_all_else_is_an_object(cli: Cli, url: str) -> None:
     )
     assert named is not None
     arrays = [name for name in re.findall("`([^`]+)`", named[1]) if not name.startswith("app ")]
-    cli.init(url, f"json-{uuid.uuid4().hex[:8]}")
+    cli.init(url, new_name("json"))
     made = cli("remember", "x", "--json").data()
     for name in arrays:
         words = [name, made["id"]] if name == "history" else [name]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import uuid
 from typing import TYPE_CHECKING
 
 import pytest
+
+from cli_harness import new_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +24,7 @@ TALK = [
 @pytest.fixture
 def owner(cli: Cli, url: str) -> Cli:
     """A person's command line with a vault."""
-    cli.init(url, f"messages-{uuid.uuid4().hex[:8]}")
+    cli.init(url, new_name("messages"))
     return cli
 
 

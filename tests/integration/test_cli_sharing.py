@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import pytest
 
-from cli_harness import Cli, Ran
+from cli_harness import Cli, Ran, new_name
 from coffret_vault.errors import FormatError, StoreFullError
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ class Two(NamedTuple):
 
 
 @pytest.fixture
-def two(tmp_path: Path, url: str, request: pytest.FixtureRequest) -> Two:
+def two(tmp_path: Path, url: str) -> Two:
     """An owner and an app that have not met."""
-    name = request.node.name.removeprefix("test_")[:40]
+    name = new_name("two")
     owner, app = Cli(tmp_path / "owner"), Cli(tmp_path / "app")
     owner.init(url, name)
     for place in ("Lisbon", "Porto"):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import pytest
 
-from cli_harness import code_in
+from cli_harness import code_in, new_name
 from coffret.flows.signup import register_vault
 from coffret_vault.errors import NetworkError
 from harness.stops import nothing_put_back
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 def test_init_again_goes_on_after_a_lost_answer(cli: Cli, url: str) -> None:
     """It says so, and the doctor too; the kit that is shown then opens the vault elsewhere."""
-    name = f"lost-{uuid.uuid4().hex[:8]}"
+    name = new_name("lost")
     words = ("init", "--server", url, "--username", name)
 
     def lost(*sent: Any) -> Flow[None]:
@@ -44,7 +43,7 @@ def test_init_again_goes_on_after_a_lost_answer(cli: Cli, url: str) -> None:
 
 def test_a_killed_init_is_told_by_whatever_comes_next(cli: Cli, url: str) -> None:
     """Its store looks like a vault; but nobody was given the Secret Key that would unlock it."""
-    name = f"killed-{uuid.uuid4().hex[:8]}"
+    name = new_name("killed")
     words = ("init", "--server", url, "--username", name)
     killed = patch("coffret.flows.begun.register_vault", side_effect=SystemExit(9))
     with killed, nothing_put_back(), pytest.raises(SystemExit):
@@ -63,7 +62,7 @@ def test_an_init_that_ends_before_its_kit_is_shown_shows_it_the_next_time(
     cli: Cli, url: str
 ) -> None:
     """The account is there by then, and the Secret Key nowhere else."""
-    words = ("init", "--server", url, "--username", f"unseen-{uuid.uuid4().hex[:8]}")
+    words = ("init", "--server", url, "--username", new_name("unseen"))
     killed = patch("coffret.cli.handing.deliver_kit", side_effect=SystemExit(9))
     with killed, patch("coffret.cli.handing.keep_secret_key"), pytest.raises(SystemExit):
         cli(*words)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import pytest
+
+from cli_harness import new_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def owner(cli: Cli, url: str, tmp_path: Path) -> Cli:
     """A person's command line with a vault, and two notes imported, one of them changed."""
-    cli.init(url, f"undoing-{uuid.uuid4().hex[:8]}")
+    cli.init(url, new_name("undoing"))
     notes = tmp_path / "notes"
     notes.mkdir()
     for name in ("a", "b"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import uuid
 from contextlib import contextmanager
 from itertools import count
 from types import SimpleNamespace
@@ -12,7 +11,7 @@ from unittest.mock import patch
 
 import pytest
 
-from cli_harness import PASSPHRASE, code_in
+from cli_harness import PASSPHRASE, code_in, new_name
 from coffret import Vault, transport
 from coffret.testing import cheap
 from coffret_vault.errors import NetworkError
@@ -44,7 +43,7 @@ def without_network(folder: Path, key: str) -> Vault:
 @pytest.fixture
 def owner(cli: Cli, url: str, tmp_path: Path) -> Cli:
     """A command line on which a change waits that can be kept no more: another device wrote."""
-    name = f"losing-{uuid.uuid4().hex[:8]}"
+    name = new_name("losing")
     key = code_in(cli.init(url, name), "CF1")
     cli("remember", "before")
     with without_network(cli.home / VAULT, key) as vault, pytest.raises(NetworkError):
@@ -56,7 +55,7 @@ def owner(cli: Cli, url: str, tmp_path: Path) -> Cli:
 
 def test_what_waits_to_be_sent_is_told(cli: Cli, url: str) -> None:
     """What could not be sent stands in status and doctor until a sync has sent it."""
-    key = code_in(cli.init(url, f"waiting-{uuid.uuid4().hex[:8]}"), "CF1")
+    key = code_in(cli.init(url, new_name("waiting")), "CF1")
     with without_network(cli.home / VAULT, key) as vault:
         assert not vault.status().unsent
         for words in ("on the train", "over the bridge"):
@@ -80,7 +79,7 @@ def test_what_waits_to_be_sent_is_told(cli: Cli, url: str) -> None:
 
 def test_what_waits_is_listed_and_shown_as_that(cli: Cli, url: str) -> None:
     """Marked in rows and in JSON, counted, and had whole by its id, until a sync has sent it."""
-    key = code_in(cli.init(url, f"listed-{uuid.uuid4().hex[:8]}"), "CF1")
+    key = code_in(cli.init(url, new_name("listed")), "CF1")
     cli("remember", "at home", "--tag", "home")
     assert "waiting" not in cli("list", "--json").data()[0]
     with without_network(cli.home / VAULT, key) as vault:
@@ -144,7 +143,7 @@ def test_what_waited_is_taken_along_when_the_keys_are_changed(
     cli: Cli, url: str, tmp_path: Path
 ) -> None:
     """Login goes by the keys that the agent has; without these it says so, and gives nothing up."""
-    name, around = f"changed-{uuid.uuid4().hex[:8]}", cheap()
+    name, around = new_name("changed"), cheap()
     key = code_in(cli.init(url, name), "CF1")
     kits: list[RecoveryKit] = []
     with Vault.open(
@@ -189,7 +188,7 @@ def stopping(after: int = 0) -> Iterator[None]:
 
 def test_who_stops_a_command_is_told_that_what_it_began_goes_on(cli: Cli, url: str) -> None:
     """What was begun to be sent is not undone by Ctrl-C, and is said to wait; nothing else is."""
-    cli.init(url, f"stopping-{uuid.uuid4().hex[:8]}")
+    cli.init(url, new_name("stopping"))
     identifier = cli("remember", "before", "--json").data()["id"]
     with stopping():
         ran = cli("edit", identifier, "--content", "after", code=130)
@@ -205,7 +204,7 @@ def test_what_waits_is_sent_before_a_memory_is_edited(cli: Cli, url: str) -> Non
 
     Where it was stopped in turn, its words are not said to be unsaved: they go out.
     """
-    cli.init(url, f"editing-{uuid.uuid4().hex[:8]}")
+    cli.init(url, new_name("editing"))
     identifier = cli("remember", "before", "--json").data()["id"]
     with stopping():
         cli("edit", identifier, "--content", "after", code=130)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import pytest
 
-from cli_harness import code_in
+from cli_harness import code_in, new_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def owner(cli: Cli, url: str) -> Iterator[Cli]:
     """A person's command line with a vault, whose agent is ended afterwards."""
-    cli.init(url, f"unlocking-{uuid.uuid4().hex[:8]}")
+    cli.init(url, new_name("unlocking"))
     yield cli
     cli("lock")
 
@@ -49,7 +48,7 @@ def test_nobody_there_to_say_a_secret_is_said(owner: Cli) -> None:
 
 def test_a_mistyped_secret_key_is_asked_for_again(cli: Cli, url: str) -> None:
     """Where it is not kept, every command asks for it; a slip of the finger does not end one."""
-    words = ("--username", f"typing-{uuid.uuid4().hex[:8]}", "--secret-key-store", "none")
+    words = ("--username", new_name("typing"), "--secret-key-store", "none")
     key = code_in(cli("init", "--server", url, *words).out, "CF1")
     typed = [key[:-1] + ("0" if key[-1] != "0" else "1"), key]
     with (

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 
-from cli_harness import PASSPHRASE, Cli, code_in
+from cli_harness import PASSPHRASE, Cli, code_in, new_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def owner(cli: Cli, url: str) -> Cli:
     """A person's command line with a vault."""
-    cli.init(url, f"versions-{uuid.uuid4().hex[:8]}")
+    cli.init(url, new_name("versions"))
     return cli
 
 
@@ -83,7 +82,7 @@ def test_a_new_device_shows_no_title_for_having_shown_it(
     cli: Cli, url: str, tmp_path: Path
 ) -> None:
     """What is written again seals as any change does there: its owner may have sealed it since."""
-    username, device = f"new-{uuid.uuid4().hex[:8]}", Cli(tmp_path / "device")
+    username, device = new_name("new"), Cli(tmp_path / "device")
     kit = cli.init(url, username)
     identifier = cli("remember", "first", "--title", "One", "--json").data()["id"]
     cli("edit", identifier, "--content", "second")
