@@ -1,7 +1,7 @@
 """Decide on what apps wrote."""
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -12,6 +12,7 @@ from coffret.cli.showing import pending_rows
 from coffret_vault.errors import CoffretError, ConflictError
 
 if TYPE_CHECKING:
+    from coffret.cli.desk import Desk
     from coffret.vault import Vault
 
 Version = Annotated[
@@ -58,16 +59,88 @@ def accept(
 ) -> None:
     """Make what an app wrote current."""
     desk = desk_of(context, as_json=json)
+    found = _synced(desk, memory)
+    found.check_waited(version)
+    found.check_beside(version)
+    accepted = found.vault.accept(found.memory_id, version)
+    text = "Accepted." if accepted else "Accepted: it is deleted."
+    desk.out.done(text, {"memory_id": found.memory_id, "memory": accepted})
+
+
+def reject(
+    context: typer.Context, memory: MemoryId, *, version: Version = None, json: Json = False
+) -> None:
+    """Turn down what an app wrote."""
+    desk = desk_of(context, as_json=json)
+    found = _synced(desk, memory)
+    found.check_waited(version)
+    new = not all(found.after.values())
+    found.vault.reject(found.memory_id, version)
+    text = "Rejected: it was not taken in." if new else "Rejected; the memory is as it was."
+    desk.out.done(text, {"memory_id": found.memory_id})
+
+
+class _Found(NamedTuple):
+    """What waits of one memory, before and after a sync, and beside which version of it.
+
+    ``before`` is None where it could not be listed, as where a record of any memory had not come:
+    that nobody looked at.
+    """
+
+    vault: "Vault"
+    memory_id: str
+    before: dict[int, int] | None
+    after: dict[int, int]
+
+    def check_waited(self, version: int | None) -> None:
+        """Decide on nothing that this command is the first to bring here, in the place of another.
+
+        Where no version is named, that is another one than waited here.
+
+        Raises:
+            ConflictError: something else waits.
+        """
+        came = self.before is None or (bool(self.before) and version is None)
+        if any(came and now not in (self.before or ()) for now in self._meant(version)):
+            raise ConflictError(_CHANGED)
+
+    def check_beside(self, version: int | None) -> None:
+        """Accept nothing in the place of what this command is the first to bring here.
+
+        It was looked at beside what was here. A server chooses when it shows what another device
+        wrote. So nothing that comes only now, together with what overtook it.
+
+        Raises:
+            ConflictError: something else is current now.
+        """
+        for meant, now in self._meant(version).items():
+            # What overtook it, nobody saw beside it here.
+            if (self.before or {}).get(meant, min(now, meant)) != now:
+                raise ConflictError(_CHANGED)
+
+    def _meant(self, version: int | None) -> dict[int, int]:
+        return {meant: now for meant, now in self.after.items() if version in {None, meant}}
+
+
+def _synced(desk: "Desk", memory: str) -> _Found:
+    """Bring this device up to date, and say what waited of a memory before that.
+
+    Raises:
+        ConflictError: what waited here by the end of an id is decided; it is another one's now.
+    """
     vault, before = desk.vault(), None
     with suppress(CoffretError):  # what is wrong with the store, the sync says, or mends
         before = _standing(vault)
     identifier = desk.memory_id(desk.sync(vault), memory)
     if before is not None:
         _check_same_id(memory, identifier, before)
-    _check_as_looked_at(before, _standing(vault), identifier, version)
-    accepted = vault.accept(identifier, version)
-    text = "Accepted." if accepted else "Accepted: it is deleted."
-    desk.out.done(text, {"memory_id": identifier, "memory": accepted})
+    after = _standing(vault)
+    mine = None if before is None else _of(before, identifier)
+    return _Found(vault, identifier, mine, _of(after, identifier))
+
+
+def _of(standing: dict[tuple[str, int], int], memory_id: str) -> dict[int, int]:
+    return {version: now for (name, version), now in standing.items() if name == memory_id}
 
 
 def _standing(vault: "Vault") -> dict[tuple[str, int], int]:
@@ -87,43 +160,3 @@ def _check_same_id(text: str, memory_id: str, before: dict[tuple[str, int], int]
     ended = {key[0] for key in before if key[0].endswith(text.strip().lower())}
     if ended and memory_id not in ended:
         raise ConflictError(_CHANGED)
-
-
-def _check_as_looked_at(
-    before: dict[tuple[str, int], int] | None,
-    after: dict[tuple[str, int], int],
-    memory_id: str,
-    version: int | None,
-) -> None:
-    """Accept nothing in the place of what this command is the first to bring here.
-
-    It was looked at beside what was here. A server chooses when it shows what another device wrote.
-    So nothing that comes only now, together with what overtook it, nor, where no version is named,
-    another one than waited here. What could not be listed here, as where a record of any of it had
-    not come, nobody looked at.
-
-    Raises:
-        ConflictError: something else is current now, or waits.
-    """
-    waited = version is None and any(key[0] == memory_id for key in before or ())
-    for key, now in after.items():
-        if key[0] != memory_id or version not in {None, key[1]}:
-            continue
-        if before is None or (waited and key not in before):
-            raise ConflictError(_CHANGED)
-        beside = before.get(key, min(now, key[1]))  # what overtook it, nobody saw beside it here
-        if beside != now:
-            raise ConflictError(_CHANGED)
-
-
-def reject(
-    context: typer.Context, memory: MemoryId, *, version: Version = None, json: Json = False
-) -> None:
-    """Turn down what an app wrote."""
-    desk = desk_of(context, as_json=json)
-    vault = desk.synced()
-    identifier = desk.memory_id(vault, memory)
-    new = any(item.memory_id == identifier and not item.current for item in vault.pending())
-    vault.reject(identifier, version)
-    text = "Rejected: it was not taken in." if new else "Rejected; the memory is as it was."
-    desk.out.done(text, {"memory_id": identifier})
