@@ -1,4 +1,4 @@
-"""Import drafts into a vault, and export a vault's memories. Plaintext stays on the device."""
+"""Import drafts into a vault. Plaintext stays on the device."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from coffret.exporting import export_of, key_of
 from coffret.flows.many import remember_many
 from coffret.flows.memories import NewMemory, update
 from coffret.flows.settled import sealed_by_default
 from coffret.flows.sync import silent, sync
 from coffret.flows.visibility import decided
-from coffret.flows.waiting import new_that_wait, settle
+from coffret.flows.waiting import settle
 from coffret.listing import current_memories
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.memory import IMPORTANCE_ONE
@@ -40,7 +41,7 @@ from coffret_vault.records.memory import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
@@ -116,7 +117,7 @@ class Known(msgspec.Struct, frozen=True):
 
 def imported_before(state: VaultState) -> Known:
     """What is in a vault that was synced."""
-    return Known({_key_of(state, memory): memory for memory in current_memories(state)})
+    return Known({key_of(state, memory): memory for memory in current_memories(state)})
 
 
 def take_in(
@@ -157,12 +158,12 @@ def carry_out(
     drafts, older = _without_older(drafts, known)
     drafts, replaced = _last_of_each(drafts)
     skipped += older + replaced
-    others = [draft for draft in drafts if not _is_there(draft, known.get(draft.key))]
+    others = [draft for draft in drafts if not _is_known(draft, known.get(draft.key))]
     plan = list(plan_import(others, before.digests()))
     fresh = {
         draft.key: draft
         for action, draft in plan
-        if action is not Action.KEEP or _had_another_source(draft, known.get(draft.key))
+        if action is not Action.KEEP or _says_more(draft, known.get(draft.key))
     }
     new = [draft for key, draft in fresh.items() if key not in known]
     changed = [draft for key, draft in fresh.items() if key in known]
@@ -179,18 +180,8 @@ def carry_out(
     return ImportReport(len(new), len(changed), unchanged, tuple(skipped), id=run)
 
 
-def _key_of(state: VaultState, memory: Memory) -> str:
-    """The key by which an import knows a memory: that of its source, or its own in an export.
-
-    Its own names the vault as well: an app chooses the ids of what it makes, and may know one of a
-    memory in another vault whose export is imported here.
-    """
-    own = f"coffret:{id_text(state.account_id)}/{memory.id}"
-    return memory.provenance.get(IMPORT_KEY) or own
-
-
 def _digest_of(memory: Memory) -> str:
-    return memory.provenance.get(IMPORT_DIGEST) or _exported(memory, "").digest
+    return memory.provenance.get(IMPORT_DIGEST) or export_of(memory, "").digest
 
 
 def _instead(fields: Fields, default: bool, before: Fields) -> Fields:  # noqa: FBT001 - for partial
@@ -260,16 +251,35 @@ def _is_there(draft: Draft, memory: Memory | None) -> bool:
     """Whether an export says what the vault holds: nothing is written then, and the marks stay."""
     if memory is None or not isinstance(draft, ExportedMemory):
         return False
-    said, there = _stated(draft, None), _exported(memory, "")
+    said, there = _stated(draft, None), export_of(memory, "")
     own = without_import_marks(said.provenance)
     same = (draft.digest, said.source, own) == (there.digest, there.source, there.provenance)
     return same and there.sealed >= draft.sealed
 
 
-def _had_another_source(draft: Draft, memory: Memory | None) -> bool:
-    """Whether an export has a later version that differs in its source: no digest is over that."""
+def _was_written(draft: Draft, memory: Memory | None) -> bool | None:
+    """Whether another vault's export says what an import last wrote; None where that is not told.
+
+    Of its piece the memory may have the digest that it had there, which is not that of the export.
+    """
+    if memory is None or not isinstance(draft, ExportedMemory) or draft.id == memory.id:
+        return None
+    last = memory.provenance.get(IMPORT_WRITTEN)
+    return None if last is None else last == written_digest(checked(_stated(draft, None)))
+
+
+def _is_known(draft: Draft, memory: Memory | None) -> bool:
+    """Whether an export says what is there, or what was last brought by one."""
+    return _is_there(draft, memory) or _was_written(draft, memory) is True
+
+
+def _says_more(draft: Draft, memory: Memory | None) -> bool:
+    """Whether an export has a later version, though of a digest that its memory has.
+
+    Of this very memory one with another source, over which no digest is.
+    """
     if memory is None or not _is_own(draft, memory):
-        return False
+        return _was_written(draft, memory) is False
     return draft.source != memory.source and (draft.updated or 0) > to_micros(memory.updated)
 
 
@@ -284,9 +294,19 @@ def _last_of_each(drafts: Sequence[Draft]) -> tuple[list[Draft], list[ImportSkip
 def _new(draft: Draft, sealed: bool | None, run: str) -> NewMemory:  # noqa: FBT001 - as take_in
     moment = draft.created if draft.created is not None else draft.updated
     fields = _fields(draft, sealed)
-    provenance = {**fields.provenance, IMPORT_RUN: run}
+    provenance = {**fields.provenance, **_as_it_was(draft), IMPORT_RUN: run}
     fields = msgspec.structs.replace(fields, provenance=provenance)
     return NewMemory(fields, created=maybe_moment(moment))
+
+
+def _as_it_was(draft: Draft) -> dict[str, str]:
+    """What an export says its piece of a source was, where an import last wrote that.
+
+    So a change by hand since is one in the vault that it brings the memory to as well. It is a
+    file's word, so it counts for what is nowhere else: it keeps no source from what is there.
+    """
+    imported = draft.imported if isinstance(draft, ExportedMemory) else None
+    return {} if imported is None else {IMPORT_DIGEST: imported}
 
 
 def _fields(draft: Draft, sealed: bool | None) -> Fields:  # noqa: FBT001 - as take_in has it
@@ -347,44 +367,3 @@ def _author(draft: ExportedMemory) -> dict[str, str]:
     if draft.author is None or draft.author == "owner":
         return {}
     return {WRITTEN_BY: draft.author}
-
-
-def exported(state: VaultState) -> Iterator[ExportedMemory]:
-    """Every current memory as an export writes it, and the new ones that wait on this device.
-
-    These may be nowhere else, where a server is gone for good or was restored from a backup.
-    """
-    waits = {memory.id: memory for memory in new_that_wait(state)}
-    for memory in current_memories(state):
-        waits.pop(memory.id, None)  # another process of this device has sent it meanwhile
-        yield _exported(memory, _key_of(state, memory))
-    for memory in waits.values():
-        yield _exported(memory, _key_of(state, memory))
-
-
-def _exported(memory: Memory, key: str) -> ExportedMemory:
-    return ExportedMemory(
-        key=key,
-        source=memory.source,
-        content=memory.content,
-        title=memory.title,
-        summary=memory.summary,
-        type=memory.type,
-        tags=memory.tags,
-        importance=memory.importance,
-        confidence=memory.confidence,
-        labels=memory.labels,
-        metadata=memory.metadata,
-        created=to_micros(memory.created),
-        updated=to_micros(memory.updated),
-        id=memory.id,
-        version=memory.version,
-        status=memory.review.status,
-        author=memory.author,
-        reviewed_by=memory.review.by or None,
-        reviewed_at=maybe_micros(memory.review.at),
-        sealed=memory.sealed,
-        valid_from=maybe_micros(memory.valid_from),
-        valid_until=maybe_micros(memory.valid_until),
-        provenance=without_import_marks(memory.provenance),
-    )

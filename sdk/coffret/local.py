@@ -11,6 +11,7 @@ import msgspec
 from coffret import opening
 from coffret.arguments import asked
 from coffret.confirming import confirm
+from coffret.exporting import exported
 from coffret.finding import Finder
 from coffret.flows import gone, proposals
 from coffret.flows import grants as grant_flows
@@ -21,7 +22,6 @@ from coffret.flows.settled import sealed_by_default, settings
 from coffret.flows.state import covered, entered
 from coffret.flows.unkept import count_unkept, forget_unkept, unkept
 from coffret.flows.waiting import all_waiting, count_waiting, take_back
-from coffret.importing import exported
 from coffret.keptindex import default_embedder
 from coffret.listing import (
     current_memories,

@@ -15,7 +15,7 @@ from coffret_vault.search import MiniLmEmbedder
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from coffret import Memory, Vault
+    from coffret import ImportReport, Memory, Vault
     from coffret_vault.ingest import Draft
     from harness.world import World
 
@@ -170,6 +170,56 @@ def test_a_change_by_hand_that_an_export_brings_back_is_one(either: World, tmp_p
     assert vault.import_paths([notes]).unchanged == 1
     assert [item.id for item in vault.undo_import(notes).kept] == [memory.id]
     assert vault.get(memory.id).content == "by hand"
+
+
+def _brought(vault: Vault, other: Vault, folder: Path) -> ImportReport:
+    """What comes of the export of one vault in another one."""
+    path = folder / "export.jsonl"
+    path.write_bytes(b"".join(vault.export()))
+    return other.import_paths([path])
+
+
+def test_a_change_by_hand_is_one_in_a_vault_that_an_export_brings_it_to(
+    either: World, tmp_path: Path
+) -> None:
+    """Its folder does not take it back where a vault was lost, until the file itself is changed."""
+    vault, other = either.owner().vault, either.owner().vault
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "a.md").write_text("# a\n\nwords of a file\n")
+    vault.import_paths([notes])
+    vault.update(vault.list()[0].id, content="by hand")
+    assert _brought(vault, other, tmp_path).created == 1
+    (memory,) = other.list()
+    for _ in range(2):
+        assert other.import_paths([notes]).unchanged == 1
+        assert _brought(vault, other, tmp_path).unchanged == 1
+    other.update(memory.id, content="by another hand")
+    assert _brought(vault, other, tmp_path).unchanged == 1
+    third = either.owner().vault
+    assert _brought(other, third, tmp_path).created == 1
+    assert third.import_paths([notes]).unchanged == 1
+    vault.update(vault.list()[0].id, content="words of a file")
+    assert _brought(vault, other, tmp_path).updated == 1  # a later word of the same vault
+    assert other.get(memory.id).content == "words of a file"
+    (notes / "a.md").write_text("# a\n\nother words of a file\n")
+    assert third.import_paths([notes]).updated == 1
+    assert "other words" in third.list()[0].content
+
+
+def test_a_file_s_word_keeps_no_source_from_what_is_there(either: World, tmp_path: Path) -> None:
+    """Only what an export creates is what it says it was; what it changes is its folder's again."""
+    vault, other = either.owner().vault, either.owner().vault
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "a.md").write_text("# a\n\nwords of a file\n")
+    vault.import_paths([notes])
+    other.import_paths([notes])
+    vault.update(vault.list()[0].id, content="by hand")
+    assert _brought(vault, other, tmp_path).updated == 1
+    assert other.list()[0].content == "by hand"
+    assert other.import_paths([notes]).updated == 1
+    assert "words of a file" in other.list()[0].content
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -45,6 +45,7 @@ FULL = ExportedMemory(
     author="owner",
     reviewed_by="owner",
     reviewed_at=4,
+    imported="0f" * 32,
 )
 
 
@@ -63,6 +64,17 @@ def exported(*memories: Draft) -> list[bytes]:
 def test_an_export_is_lossless(tmp_path: Path) -> None:
     """Every field of a memory, and what only a vault knows, comes back."""
     assert list(read_export(save(tmp_path, b"".join(exported(FULL))))) == [FULL]
+
+
+@pytest.mark.parametrize(
+    "imported", ["", "0f" * 31, "0F" * 32, "0f" * 32 + "\n", "0f" * 33, 7, ["0f" * 32]]
+)
+def test_what_is_no_digest_is_taken_for_none(tmp_path: Path, imported: Any) -> None:
+    """A line that says something else of its piece is skipped, as any that does not read."""
+    head, line, end = exported(FULL)
+    changed = json.dumps({**json.loads(line), "imported": imported}).encode() + b"\n"
+    (item,) = read_export(save(tmp_path, head + changed + end))
+    assert isinstance(item, ImportSkipped)
 
 
 def test_the_shape_of_an_export_is_stable() -> None:

@@ -17,7 +17,8 @@ The file is plaintext: whoever has it can read every memory in it.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 FORMAT = "coffret-export"
 VERSION = 1
 _MAX_HEADER = 256
+_DIGEST = r"\A[0-9a-f]{64}\Z"
 CUT_SHORT = "the export was cut short: its last line is missing"
 MISCOUNTED = "the export is not whole: its last line counts other lines than there are"
 
@@ -53,6 +55,8 @@ class ExportedMemory(Draft, frozen=True, kw_only=True):
         valid_from: when what it says began to be true, microseconds UTC.
         valid_until: when it ceased to be.
         provenance: how it came about, for machines.
+        imported: the digest of the piece of a source that an import last wrote into it (SHA-256, in
+            hex), if one did.
     """
 
     id: str | None = None
@@ -65,6 +69,7 @@ class ExportedMemory(Draft, frozen=True, kw_only=True):
     valid_from: int | None = None
     valid_until: int | None = None
     provenance: dict[str, str] = msgspec.field(default_factory=dict)
+    imported: Annotated[str, msgspec.Meta(pattern=_DIGEST)] | None = None
 
     @property
     def digest(self) -> str:
@@ -73,6 +78,11 @@ class ExportedMemory(Draft, frozen=True, kw_only=True):
         if valid == (None, None):
             return said
         return hashlib.sha256(msgspec.json.encode((said, *valid))).hexdigest()
+
+
+def is_digest(text: str) -> bool:
+    """Whether it is one as :attr:`Draft.digest` is, and an export may say it."""
+    return re.fullmatch(_DIGEST, text) is not None
 
 
 class _Header(msgspec.Struct):
