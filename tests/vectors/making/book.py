@@ -50,6 +50,11 @@ class Book:
         return json.dumps(whole, indent=1, ensure_ascii=True) + "\n"
 
 
+def flipped(data: bytes, at: int) -> str:
+    """The bytes, in hex, with the lowest bit of one of them changed."""
+    return (data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]).hex()
+
+
 def steady(label: str, size: int) -> bytes:
     """Bytes that look random and are the same every time."""
     return hashlib.shake_256(f"coffret vectors: {label}".encode()).digest(size)

@@ -23,7 +23,7 @@ from coffret_vault.formats.pae import u64
 from coffret_vault.grants.given import give_key
 from coffret_vault.keyring import Keyring
 from coffret_vault.records.seal import Wrapping
-from vectors.making.book import Book, Steady, steady
+from vectors.making.book import Book, Steady, flipped, steady
 from vectors.making.samples import ACCOUNT_ID, GRANT_ID, HEADER_SAMPLE, MEMORY_ID, secret
 
 if TYPE_CHECKING:
@@ -192,10 +192,6 @@ def envelope_book() -> Book:
     return book
 
 
-def _flip(data: bytes, at: int) -> str:
-    return (data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]).hex()
-
-
 def _bad_opens(sealed: bytes, header: bytes) -> Iterator[tuple[str, dict[str, str]]]:
     yield "another purpose", {"purpose": "identity"}
     yield "another key", {"key": steady("another key", 32).hex()}
@@ -206,7 +202,7 @@ def _bad_opens(sealed: bytes, header: bytes) -> Iterator[tuple[str, dict[str, st
     yield "a byte long", {"envelope": (sealed + b"\0").hex()}
     yield "only the fixed parts, cut", {"envelope": sealed[:80].hex()}
     for name, at in (("suite", 0), ("salt", 1), ("commitment", 33), ("text", 65), ("tag", -16)):
-        yield f"a bit of the {name}", {"envelope": _flip(sealed, at % len(sealed))}
+        yield f"a bit of the {name}", {"envelope": flipped(sealed, at % len(sealed))}
 
 
 def wrap_book() -> Book:
@@ -226,7 +222,7 @@ def wrap_book() -> Book:
         book.accept(f"for the {name}", "unwrap", given, key=key.reveal().hex())
         other = memory_key_wrap_header(ACCOUNT_ID, MEMORY_ID, 3, KEK.encode(kek)).hex()
         book.refuse(f"{name}, other number", "unwrap", given | {"header": other}, "cannot-open")
-        book.refuse(f"{name}, bit", "unwrap", given | {"wrap": _flip(wrap, 70)}, "cannot-open")
+        book.refuse(f"{name}, bit", "unwrap", given | {"wrap": flipped(wrap, 70)}, "cannot-open")
         long = seal("memory-key", secret(f"kek of {name}"), header, bytes(33), random=random)
         book.refuse(f"{name}, 33 bytes", "unwrap", given | {"wrap": long.hex()}, "cannot-open")
     for name, number, which in (("first", 1, "one"), ("second", 2, "one"), ("other", 2, "two")):

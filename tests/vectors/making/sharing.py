@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from coffret_vault.envelope.signature import sign_statement
 from coffret_vault.formats.pae import pae
 from coffret_vault.formats.sharing import GRANT, grant_approval, grant_key_info
-from vectors.making.book import Book, steady
+from vectors.making.book import Book, flipped, steady
 from vectors.making.samples import (
     APP_KEYS,
     GRANT_SAMPLE,
@@ -88,10 +88,10 @@ def hpke_book() -> Book:
     for name, changes in (
         ("another key", {"seed": seeds("owner")[32:].hex()}),
         ("another info", {"info": ""}),
-        ("a bit of the ML-KEM part", {"sealed": _flip(sealed, 5)}),
-        ("a bit of the X25519 part", {"sealed": _flip(sealed, 1100)}),
-        ("a bit of the text", {"sealed": _flip(sealed, 1121)}),
-        ("a bit of the tag", {"sealed": _flip(sealed, len(sealed) - 1)}),
+        ("a bit of the ML-KEM part", {"sealed": flipped(sealed, 5)}),
+        ("a bit of the X25519 part", {"sealed": flipped(sealed, 1100)}),
+        ("a bit of the text", {"sealed": flipped(sealed, 1121)}),
+        ("a bit of the tag", {"sealed": flipped(sealed, len(sealed) - 1)}),
         ("an X25519 point of low order", {"sealed": low_order.hex()}),
         ("cut", {"sealed": sealed[:-1].hex()}),
         ("no text", {"sealed": sealed[:1120].hex()}),
@@ -100,10 +100,6 @@ def hpke_book() -> Book:
     ):
         book.refuse(name, "hpke-open", good | changes, "cannot-open")
     return book
-
-
-def _flip(data: bytes, at: int) -> str:
-    return (data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]).hex()
 
 
 def approval_book() -> Book:
@@ -126,7 +122,7 @@ def approval_book() -> Book:
     resigned = sign_statement(OWNER_KEYS.signing, "grant", grant_approval(statement, elsewhere))
     for name, changes in (
         ("another sealed key", {"sealed_key": other.hex()}),
-        ("another grant", {"grant": _flip(statement, -1 % len(statement))}),
+        ("another grant", {"grant": flipped(statement, -1 % len(statement))}),
         ("another owner", {"public": identity("stranger").signing.public.hex()}),
         ("a signature of another kind", {"signature": _as(statement, sealed, "access-request")}),
     ):
