@@ -41,13 +41,17 @@ from coffret_vault.records.memory import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
     from coffret.flows.sync import Progress
 
+    Consent = Callable[[Sequence[Memory]], bool]
+    """Says whether an export may change these memories, which are here."""
+
 _OLDER = "the vault has a later version of it"
+_LEFT = "it stays as it is here, as you said"
 _REPLACED = "a later item of this import has the same id and other words, and took its place"
 _SAID = frozenset(Fields.__struct_fields__) - {"sealed", "provenance"}
 
@@ -151,8 +155,12 @@ def carry_out(
     progress: Progress,
     *,
     sealed: bool | None,
+    consent: Consent | None = None,
 ) -> Flow[ImportReport]:
-    """As :func:`take_in`, into a vault that was synced and holds what was ``before``."""
+    """As :func:`take_in`, into a vault that was synced and holds what was ``before``.
+
+    ``consent`` is asked before anything is written, if an export would change what is there.
+    """
     drafts, skipped = _sorted(items)
     known = before.memories
     drafts, older = _without_older(drafts, known)
@@ -165,8 +173,9 @@ def carry_out(
         for action, draft in plan
         if action is not Action.KEEP or _says_more(draft, known.get(draft.key))
     }
+    left = _refused(fresh.values(), known, consent)
     new = [draft for key, draft in fresh.items() if key not in known]
-    changed = [draft for key, draft in fresh.items() if key in known]
+    changed = [draft for key, draft in fresh.items() if key in known and key not in left]
     run = id_text(state.ambient.new_id()) if new else ""
     yield from remember_many(state, [_new(draft, sealed, run) for draft in new], progress)
     default = sealed_by_default(state)
@@ -176,8 +185,20 @@ def carry_out(
         change = partial(instead, _fields(draft, sealed), default)
         yield from update(state, memory.id, change)
         progress("changes", done, len(changed))
-    unchanged = len(drafts) - len(new) - len(changed)
+    unchanged = len(drafts) - len(new) - len(changed) - len(left)
+    skipped += [ImportSkipped(known[key].id, _LEFT) for key in left]
     return ImportReport(len(new), len(changed), unchanged, tuple(skipped), id=run)
+
+
+def _refused(
+    drafts: Iterable[Draft], known: Mapping[str, Memory], consent: Consent | None
+) -> Sequence[str]:
+    """The keys of what exports would change and are not to: a file names any memory as its own."""
+    exported = [draft.key for draft in drafts if isinstance(draft, ExportedMemory)]
+    there = [key for key in exported if key in known]
+    if consent is None or not there or consent([known[key] for key in there]):
+        return ()
+    return there
 
 
 def _digest_of(memory: Memory) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from coffret.flows.sync import Progress
-    from coffret.importing import ImportReport
+    from coffret.importing import Consent, ImportReport
     from coffret.messages import MessagesReport, Talk
     from coffret.sources import Judge
     from coffret.transport import AsyncDriver, SyncDriver
@@ -39,6 +39,7 @@ class Intake(LocalVault):
         namespace: str | None = None,
         sealed: bool | None = None,
         judge: Judge | None = None,
+        consent: Consent | None = None,
     ) -> ImportReport:
         """Import what is at these paths; run again, it goes on, and takes what has changed.
 
@@ -52,6 +53,9 @@ class Intake(LocalVault):
             namespace: what the folder is to be called, in place of all this; for one folder.
             sealed: for all of it; None is as the vault has it, and as each memory is already.
             judge: asked whether a folder is the one of its name that it is somewhat like.
+            consent: given the memories here that exports of Coffret would change, as they are; if
+                it says no, they stay, and the report names them. Whoever wrote such a file named
+                them as their own.
 
         Raises:
             InputError: a namespace is given for what is neither a folder nor a text file.
@@ -59,7 +63,13 @@ class Intake(LocalVault):
         """
         found = read_paths(paths)
         flow = take_in_sources(
-            self._state, found, progress, namespace=namespace, sealed=sealed, judge=judge
+            self._state,
+            found,
+            progress,
+            namespace=namespace,
+            sealed=sealed,
+            judge=judge,
+            consent=consent,
         )
         return self._driver.run(flow)
 
@@ -149,6 +159,7 @@ class AsyncIntake(LocalVault):
         namespace: str | None = None,
         sealed: bool | None = None,
         judge: Judge | None = None,
+        consent: Consent | None = None,
     ) -> ImportReport:
         """Import what is at these paths, read in a thread, as :meth:`coffret.Vault.import_paths`.
 
@@ -158,7 +169,13 @@ class AsyncIntake(LocalVault):
         """
         found = await apart(read_paths, list(paths))
         flow = take_in_sources(
-            self._state, found, progress, namespace=namespace, sealed=sealed, judge=judge
+            self._state,
+            found,
+            progress,
+            namespace=namespace,
+            sealed=sealed,
+            judge=judge,
+            consent=consent,
         )
         return await self._driver.run(flow)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
     from coffret.flows.sync import Progress
-    from coffret.importing import ImportReport
+    from coffret.importing import Consent, ImportReport
     from coffret_vault.ingest.draft import Imported
     from coffret_vault.ingest.spaces import Likeness
     from coffret_vault.records.memory import Memory
@@ -87,6 +87,7 @@ def take_in_sources(
     namespace: str | None = None,
     sealed: bool | None = None,
     judge: Judge | None = None,
+    consent: Consent | None = None,
 ) -> Flow[ImportReport]:
     """Import what was read; a folder, or files of it, under a namespace of its own.
 
@@ -119,7 +120,7 @@ def take_in_sources(
         items += found
         missed |= gone(found, space, origins, whole=folder.is_whole)
     _keep_places(state, places)  # before anything is written: an interrupted import goes on there
-    report = yield from carry_out(state, items, known, progress, sealed=sealed)
+    report = yield from carry_out(state, items, known, progress, sealed=sealed, consent=consent)
     left = tuple(_gone(known.memories[key]) for key in sorted(missed))
     return msgspec.structs.replace(report, folders=tuple(told), gone=left)
 

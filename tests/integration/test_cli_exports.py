@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli_harness import new_name
+from coffret.cli.asking import Asker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,3 +60,33 @@ def test_an_export_takes_no_place_but_a_file_s(owner: Cli, tmp_path: Path) -> No
         assert "not a file" in ran.err
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
     assert (tmp_path / "link").is_symlink()
+
+
+def test_an_export_changes_what_is_here_by_a_yes_alone(
+    owner: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever wrote the file may name any memory as its own: what it would change is shown."""
+    path, asked = tmp_path / "export.jsonl", list[str]()
+    head, line, end = owner("export", "-").out.splitlines()
+    forged = json.loads(line) | {"content": "forged", "updated": json.loads(line)["updated"] + 1}
+    new = {"key": "other:1", "source": "other", "content": "new"}
+    path.write_text("\n".join((head, json.dumps(forged), json.dumps(new), end.replace("1", "2"))))
+    refused = owner("import", str(path), code=2)
+    assert forged["id"] in refused.err
+    assert "--yes" in refused.err
+    assert len(owner("list", "--json").data()) == 1
+
+    def text(_asker: Asker, prompt: str, default: str = "") -> str:
+        asked.append(prompt)
+        return default
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Asker, "interactive", property(lambda _self: True))
+        patched.setattr(Asker, "text", text)
+        told = owner("import", str(path)).out
+    assert asked == ["Change 1 memory? [y/N]"]
+    assert "1 created, 0 updated, 0 unchanged, 1 skipped." in told
+    assert f"skipped {forged['id']}: it stays as it is here" in told
+    assert owner("show", forged["id"], "--json").data()["content"] == SAID
+    assert owner("import", str(path), "--yes", "--json").data()["updated"] == 1
+    assert owner("show", forged["id"], "--json").data()["content"] == "forged"

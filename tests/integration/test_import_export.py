@@ -13,7 +13,7 @@ from coffret_vault.ingest import ImportSkipped, read_export, read_source
 from coffret_vault.search import MiniLmEmbedder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from coffret import ImportReport, Memory, Vault
     from coffret_vault.ingest import Draft
@@ -220,6 +220,37 @@ def test_a_file_s_word_keeps_no_source_from_what_is_there(either: World, tmp_pat
     assert other.list()[0].content == "by hand"
     assert other.import_paths([notes]).updated == 1
     assert "words of a file" in other.list()[0].content
+
+
+@pytest.mark.parametrize("yes", [True, False])
+def test_what_an_export_would_change_is_asked_for_first(
+    either: World, tmp_path: Path, *, yes: bool
+) -> None:
+    """Before anything is written; what is not to be changed stays, and the rest comes in."""
+    vault, other, asked = either.owner().vault, either.owner().vault, list[str]()
+    vault.remember("first")
+    _brought(vault, other, tmp_path)
+    vault.update(vault.list()[0].id, content="changed")
+    vault.remember("new")
+
+    def consent(there: Sequence[Memory]) -> bool:
+        asked.extend(memory.content for memory in there)
+        return yes
+
+    path = tmp_path / "export.jsonl"
+    path.write_bytes(b"".join(vault.export()))
+    report = other.import_paths([path], consent=consent)
+    assert asked == ["first"]
+    assert (report.created, report.updated, report.unchanged) == (1, int(yes), 0)
+    assert len(report.skipped) == 1 - yes
+    stands = "changed" if yes else "first"
+    assert {memory.content for memory in other.list()} == {stands, "new"}
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.md").write_text("# a\n\nwords\n")
+    for words in ("words", "other words"):  # a folder's own change is no question
+        (tmp_path / "notes" / "a.md").write_text(f"# a\n\n{words}\n")
+        other.import_paths([tmp_path / "notes"], consent=consent)
+    assert asked == ["first"]
 
 
 @pytest.mark.parametrize(

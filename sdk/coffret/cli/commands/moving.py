@@ -11,17 +11,18 @@ import typer
 
 from coffret.cli.desk import Desk, desk_of
 from coffret.cli.naming import short
-from coffret.cli.options import Json, Sealed
+from coffret.cli.options import Json, Sealed, Yes
 from coffret.cli.private import check_new, write_private
-from coffret.cli.showing import changes, memories
+from coffret.cli.showing import changes, memories, name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from coffret.flows.unkept import Unkept
     from coffret.importing import ImportReport
     from coffret.vault import Vault
     from coffret_vault.ingest.spaces import Likeness
+    from coffret_vault.records.memory import Memory
 
 _SHOWN = 20
 _WAITS = frozenset(("waiting", "not-sent"))
@@ -48,6 +49,7 @@ def import_(
         ),
     ] = None,
     sealed: Sealed = None,
+    yes: Yes = False,
     json: Json = False,
 ) -> None:
     """Import memories. Run again, it goes on where it stopped and takes what has changed."""
@@ -58,9 +60,10 @@ def import_(
         detect(path)  # before the passphrase is asked for, and before anything is stored
     vault = desk.vault()
     judge = partial(_is_that, desk) if desk.asker.interactive and not json else None
+    consent = None if yes else partial(_may_change, desk)
     with desk.out.progress() as progress:
         report = vault.import_paths(
-            paths, progress, namespace=namespace, sealed=sealed, judge=judge
+            paths, progress, namespace=namespace, sealed=sealed, judge=judge, consent=consent
         )
     _print_report(desk, report)
 
@@ -71,6 +74,15 @@ def _is_that(desk: Desk, place: Path, like: "Likeness") -> bool:
         f"one: {like.there}. Unchanged of these: {like.same}."
     )
     return desk.asker.confirm("Is it that folder, changed?")
+
+
+def _may_change(desk: Desk, there: "Sequence[Memory]") -> bool:
+    desk.out.note("What is imported from an export of Coffret would change, of what is here:")
+    for memory in there[:_SHOWN]:
+        desk.out.note(f"  {memory.id}  {name_of(memory)}")
+    if len(there) > _SHOWN:
+        desk.out.note(f"  and {len(there) - _SHOWN} more.")
+    return desk.asker.confirm(f"Change {memories(len(there))}?")
 
 
 def _print_report(desk: Desk, report: "ImportReport") -> None:
