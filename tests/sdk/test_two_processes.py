@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+import httpx
 import msgspec
 import pytest
 
@@ -21,9 +23,9 @@ from harness.world import PASSPHRASE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import httpx
-
     from harness.world import Owner, World
+
+_PATIENCE = 20.0
 
 
 def sizes(evil: Evil) -> list[int]:
@@ -222,3 +224,61 @@ def test_confirming_undoes_nothing_that_the_other_process_changed(
     assert one.status().confirmed
     with pytest.raises(CredentialsError):
         one.unlock(PASSPHRASE, owner.secret_key)
+
+
+class _Late(httpx.BaseTransport):
+    """The real server, whose answer to an append comes when it is let through."""
+
+    def __init__(self) -> None:
+        """Nothing is held yet."""
+        self.inner = httpx.HTTPTransport(verify=False)
+        self.taken, self.let_through = threading.Event(), threading.Event()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send it on."""
+        response = self.inner.handle_request(request)
+        response.read()
+        if _is_append(request):
+            self.taken.set()
+            assert self.let_through.wait(_PATIENCE)
+        return response
+
+    def close(self) -> None:
+        """Close the real one."""
+        self.inner.close()
+
+
+@pytest.mark.parametrize("at", ["/auth/challenge", "/accounts/me/memory-keys", "/sync"])
+def test_what_the_other_process_stores_while_this_one_enters_again_is_opened(
+    world: World, at: str
+) -> None:
+    """The server took it under the keys of before: it is not accused of withholding its key."""
+    evil, late = Evil(), _Late()
+    owner = world.owner()
+    owner.vault.remember("before")
+    one = world.device(owner, transport=evil)
+    two = world.closing(Vault.open(one.folder, **world.around(transport=late)))
+    two.unlock(PASSPHRASE, owner.secret_key)
+    two.sync()
+    writing = threading.Thread(target=two.remember, args=("by the other process",))
+    writing.start()
+    try:
+        assert late.taken.wait(_PATIENCE)
+        owner.vault.sync()
+        code = change(owner.vault).secret_key_code()
+
+        def meanwhile(_answer: Any) -> None:
+            evil.rewrite.clear()
+            late.let_through.set()
+            writing.join(_PATIENCE)
+
+        evil.rewrite[at] = meanwhile
+        one.log_in_again(NEW, code)
+    finally:
+        late.let_through.set()
+        writing.join(_PATIENCE)
+    assert not evil.rewrite
+    assert {memory.content for memory in one.list()} == {"before", "by the other process"}
+    one.lock()
+    one.unlock(NEW, code)
+    assert len(one.list()) == 2

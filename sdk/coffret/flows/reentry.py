@@ -30,7 +30,7 @@ from coffret_vault.records.rewrap import KeyName, open_wrap
 from coffret_vault.records.seal import check_opens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from coffret.flows.http import Flow
     from coffret.flows.signup import Entered
@@ -99,6 +99,7 @@ def log_in_again(
     if entered.account.generation > account.generation:
         state.leave_keys_of_before()
     forget_arrived(state)
+    yield from _take_over_the_rest(state, progress)
     after = yield from sync_all(state, progress)
     entries, records = report.entries + after.entries, report.records + after.records
     unkept = len(names_of_unkept(state) - noted)
@@ -218,6 +219,21 @@ def _adopt(
     # sync that follows compares the keyslots with the log.
     state.account = _as_followed(here, entered)
     state.entering = Entering([], frozenset())
+    _take_over(state, records)
+
+
+def _take_over_the_rest(state: VaultState, progress: Progress) -> Flow[None]:
+    """Have what is here now opened by the keys of now.
+
+    Another process of this device, whose change the server had taken before the keys were changed,
+    may have stored it after it was looked through what is here. From now on none does so.
+    """
+    if waiting := _outdated(state):
+        _take_over(state, (yield from _rewrapped_records(state, waiting, progress)))
+
+
+def _take_over(state: VaultState, records: Sequence[StoredRecord]) -> None:
+    """Replace the wraps of those that are still under keys of before."""
     left = {(row.memory_id, row.version) for rows in _outdated(state).values() for row in rows}
     state.store.take_over([row for row in records if (row.memory_id, row.version) in left], {})
 
