@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import unicodedata
 from contextlib import ExitStack, redirect_stderr
 from functools import partial
@@ -13,7 +12,7 @@ from unittest.mock import patch
 import msgspec
 import pytest
 
-from cli_harness import Cli
+from cli_harness import Cli, new_name
 from coffret import Vault
 from coffret.cli.showing import request_parts
 from coffret.cli.writing import Writer
@@ -101,7 +100,7 @@ TITLES = (f"A{OVERRIDE}\n{LIE}", f"B\u2028{LIE}", f"C\r\x0b{LIE}" + "x" * 150)
 def listed(world: World, folder: Path) -> tuple[Cli, tuple[str, ...]]:
     """An owner on the command line, memories of misleading titles, and how to approve who asks."""
     cli = Cli(folder)
-    username = f"shown-{os.urandom(4).hex()}"
+    username = new_name("shown")
     cli.init(world.url, username)
     for number, title in enumerate(TITLES):
         cli("remember", f"memory {number}", "--title", title, "--tag", f"travel\u2028{LIE}")

@@ -5,11 +5,21 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+import pytest
+
 from cli_harness import Cli, code_in
-from server.process import serving
+from server.process import a_port, serving
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+
+@pytest.fixture
+def port() -> Iterator[str]:
+    """The port of a server that is stopped and started again."""
+    with a_port() as found:
+        yield found
 
 
 def _put(source: Path, to: Path) -> None:
@@ -21,7 +31,7 @@ def _put(source: Path, to: Path) -> None:
         shutil.copy(found, to)
 
 
-def test_what_the_copy_lost_comes_back_from_a_device(tmp_path: Path) -> None:
+def test_what_the_copy_lost_comes_back_from_a_device(tmp_path: Path, port: str) -> None:
     """The device refuses the copy, exports all it has, and a new place on the copy takes it in.
 
     What was said while the server was away is on the device alone, and is no exception.
@@ -29,8 +39,8 @@ def test_what_the_copy_lost_comes_back_from_a_device(tmp_path: Path) -> None:
     server, backup = tmp_path / "server", tmp_path / "backup"
     server.mkdir()
     person = Cli(tmp_path / "ada")
-    with serving(server) as running:
-        url, port = running.address, str(running.place[1])
+    with serving(server, "--port", port) as running:
+        url = running.address
         kit = person.init(url, "ada")
         person("remember", "what the copy has")
     _put(server, backup)
@@ -58,13 +68,12 @@ def test_what_the_copy_lost_comes_back_from_a_device(tmp_path: Path) -> None:
         person(*new, "sync")
 
 
-def test_what_is_said_to_the_copy_is_said_to_wait(tmp_path: Path) -> None:
+def test_what_is_said_to_the_copy_is_said_to_wait(tmp_path: Path, port: str) -> None:
     """It was begun before the copy was found out: its owner is told where it is, and exports it."""
     server, backup = tmp_path / "server", tmp_path / "backup"
     server.mkdir()
     person = Cli(tmp_path / "ada")
-    with serving(server) as running:
-        port = str(running.place[1])
+    with serving(server, "--port", port) as running:
         person.init(running.address, "ada")
     _put(server, backup)
     with serving(server, "--port", port):
@@ -77,13 +86,13 @@ def test_what_is_said_to_the_copy_is_said_to_wait(tmp_path: Path) -> None:
         assert "what was said to the copy" in person("export", "-").out
 
 
-def test_an_app_goes_on_with_a_copy_when_its_developer_says_so(tmp_path: Path) -> None:
+def test_an_app_goes_on_with_a_copy_when_its_developer_says_so(tmp_path: Path, port: str) -> None:
     """It refuses the shorter log until it is told, with a yes, that the owner knows of it."""
     server, backup = tmp_path / "server", tmp_path / "backup"
     server.mkdir()
     owner, app = Cli(tmp_path / "ada"), Cli(tmp_path / "app")
-    with serving(server) as running:
-        url, port = running.address, str(running.place[1])
+    with serving(server, "--port", port) as running:
+        url = running.address
         owner.init(url, "ada")
         owner("remember", "what the copy has", "-t", "travel")
         to = ("--server", url, "--key-file", str(tmp_path / "developer.key"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -68,6 +69,21 @@ class Running(NamedTuple):
         """The same, as sockets want it."""
         parts = urlsplit(self.address)
         return parts.hostname or "", parts.port or 0
+
+
+@contextlib.contextmanager
+def a_port() -> Iterator[str]:
+    """A port on which servers can listen one after another, and which nobody is given in between.
+
+    On Linux a socket that only has an address keeps that from everybody who does not name it.
+    """
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        port = str(held.getsockname()[1])
+        if sys.platform != "linux":  # elsewhere it would keep it from the server as well
+            held.close()
+        yield port
 
 
 @contextlib.contextmanager
