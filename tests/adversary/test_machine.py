@@ -37,6 +37,7 @@ from coffret.testing import Server
 from coffret_vault.errors import LockedError
 from harness.database import Database, alterations
 from harness.ensemble import Ensemble
+from harness.keeping import keeping_keys
 from harness.memory import folder_in_memory
 from harness.parties import Client, Device, Step
 from harness.reference import OVER, Model, Shown
@@ -359,7 +360,7 @@ def test_whatever_the_server_does_it_is_refused_or_makes_no_difference(
 def test_a_device_that_keeps_keys_in_use_is_found() -> None:
     """Control: where nothing gets a fresh key, in some history what was kept opens what is new."""
     with (
-        patch("coffret.flows.keys.is_stale", return_value=False),
+        keeping_keys(),
         pytest.raises(pytest.fail.Exception, match="DID NOT RAISE OpenError"),
     ):
         run(50, 25, derandomize=True)
