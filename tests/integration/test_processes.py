@@ -138,12 +138,16 @@ def test_what_another_one_is_about_to_fetch_is_not_withheld(either: World) -> No
 
 @contextmanager
 def busy(other: Vault, most: int) -> Iterator[list[str]]:
-    """Another process writes behind every page of records that is fetched; which were."""
+    """Another process writes behind every page of records that is fetched; which were.
+
+    Not while the page before is being written: that one would not be kept, and fetched again.
+    """
     real = sync._page
     fetched: list[str] = []
 
     def page(state: Any, at: int, end: int = 0) -> Any:
         answer = yield from real(state, at, end)
+        state.store._database.settle()
         if end:
             fetched.append(f"{at}")
         if end and len(fetched) <= most:
