@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
 
+from coffret.flows import handover
 from coffret.flows.memories import NewMemory
 from coffret_vault.records.memory import Fields
 from harness.world import ask
 
 if TYPE_CHECKING:
+    from coffret.flows.http import Flow
     from harness.world import World
 
 
@@ -91,3 +95,25 @@ def test_what_many_grants_hold_is_learnt(either: World, monkeypatch: pytest.Monk
         either.granted(owner, either.app(f"App {number}"), scopes=["read"])
     second = either.device(owner)
     assert sorted(grant.memories for grant in second.grants()) == [1, 2, 3]
+
+
+def test_of_what_is_shared_only_the_keys_are_in_memory(world: World) -> None:
+    """An approval of many large memories does not hold what is sealed in them while it goes on."""
+    owner, app = world.owner(), world.app()
+    owner.vault.remember_many([NewMemory(Fields(content="m" * 250_000)) for _ in range(40)])
+    request_id = ask(app, owner, scopes=["read"])
+    owner.vault.requests()
+    send, taken = handover._send, list[int]()
+
+    def measured(*given: Any) -> Flow[None]:
+        taken.append(tracemalloc.get_traced_memory()[0])
+        yield from send(*given)
+
+    tracemalloc.start()
+    try:
+        with patch.object(handover, "_send", measured):
+            owner.vault.approve(request_id, words=app.words)
+    finally:
+        tracemalloc.stop()
+    assert max(taken) < 2_000_000
+    assert len(app.access(request_id).memories()) == 40

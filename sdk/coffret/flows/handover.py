@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from coffret.flows.freshness import stale_among
 from coffret.flows.grantfeed import (
     ACTIVATING,
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
     Sharing = dict[bytes, int]
     """Memories, each with the number of the key that was decided about, or was sent since."""
     _Shared = tuple[Header | Peek, MemoryState, Record]
-    """A memory that is to be given, as it stands."""
+    """A memory that is to be given, as it stands; its record without what is sealed in that."""
 
 _PART = 5_000
 _ID = 16
@@ -213,7 +215,8 @@ def _to_give(state: VaultState, row: GrantRow, sharing: Sharing) -> Iterator[_Sh
         header = peek_header(item.record.header) or parse_header(item.record.header)
         same = held.get(memory_id, sharing[memory_id]) == header.key_number
         if same or (memory_id not in held and memory.begun < row.granted_at):
-            yield header, memory, item.record
+            # All of them are in memory together, and each may have 2 MiB that nobody opens here.
+            yield header, memory, msgspec.structs.replace(item.record, envelope=b"")
 
 
 def _wraps(
@@ -231,7 +234,8 @@ def _wraps(
                 own[record.kek] = wrapping_for(state, KEK.decode(record.kek), {})
             key = unwrap_memory_key(header, record.wrap, own[record.kek])
         except (FormatError, OpenError):
-            found = StoredRecord(header.memory_id, header.version, record)
+            lying = state.store.lying(header.memory_id, header.version) or record
+            found = StoredRecord(header.memory_id, header.version, lying)
             raise spoilt(state, [found]) from None
         wrap = give_key(state.keys.keyring, header, key, wrapping)
         yield header.memory_id, header.key_number, wrap
