@@ -137,6 +137,28 @@ def test_what_another_device_changes_meanwhile_is_handed_over(world: World) -> N
     assert [item.content for item in app.access(request_id).memories()] == ["c"]
 
 
+@pytest.mark.parametrize("here", [True, False])
+@pytest.mark.parametrize("before", [True, False])
+def test_what_is_shared_stays_so_when_it_matches_no_longer(
+    world: World, *, here: bool, before: bool
+) -> None:
+    """Also where a device that writes has not heard yet that its key is, or was, handed over."""
+    owner, app = world.owner(), world.app()
+    memory = owner.vault.remember("a", tags=["t"])
+    other = world.device(owner)
+    request_id = ask(app, owner, tags=["t"])
+    _approve_without_handing_over(owner, app, request_id)
+    other.sync()
+    if before:
+        owner.vault.approve(request_id)
+    writes = owner.vault if here else other
+    writes.update(memory.id, tags=[])
+    writes.update(memory.id, content="b")
+    if not before:
+        owner.vault.approve(request_id)
+    assert [item.content for item in app.access(request_id).memories()] == ["b"]
+
+
 def test_a_device_learns_what_was_handed_over_after_it_looked(world: World) -> None:
     """That keys went out stands in no log: a device that saw the grant before asks until it has."""
     owner, app = world.owner(), world.app()

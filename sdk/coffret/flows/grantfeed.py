@@ -34,6 +34,8 @@ REVOKED = "revoked"
 _STATES = {kinds.PAUSE: PAUSED, kinds.RESUME: ACTIVE, kinds.REVOKE: REVOKED}
 GRANT_KINDS = frozenset((kinds.GRANT, *_STATES))
 Rows = dict[bytes, GrantRow]
+HOLDING = "wraps"
+"""The name under which a device keeps that it is yet to ask which grants hold which memories."""
 
 
 class _GrantAnswer(msgspec.Struct, frozen=True):

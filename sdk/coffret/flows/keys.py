@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.freshness import NEED_KEYS, is_stale, live_grants
-from coffret.flows.grantfeed import ACTIVATING, ACTIVE, grant_wrapping, wrapping_for
+from coffret.flows.grantfeed import ACTIVATING, ACTIVE, HOLDING, grant_wrapping, wrapping_for
 from coffret_vault.errors import FormatError, OpenError
 from coffret_vault.formats.memory import KEK, Header, Kek, Payload, Record, parse_header
 from coffret_vault.formats.sharing import CREATE
@@ -113,11 +113,14 @@ def next_key(
 def _may_be_held(state: VaultState, opened: Opened) -> bool:
     """Whether some grant may hold a memory's key: this device is told by the server which do.
 
-    Then the key is kept, as it may go on being handed over by another device that approves.
+    Then the key is kept, as it may go on being handed over by another device that approves. So are
+    all while this device hands over keys itself, or is yet to ask what others handed over.
     """
     live = [row for row in live_grants(state) if row.statement().scopes & NEED_KEYS]
     if not live:
         return False
+    if state.store.meta(HOLDING) or any(row.state == ACTIVATING for row in live):
+        return True
     holders = state.store.grants.holders(opened.header.memory_id)
     memory = to_memory(opened.header, opened.payload)
     grants = (row.statement() for row in live)

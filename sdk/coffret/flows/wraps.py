@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coffret.flows.freshness import live_grants, maker
-from coffret.flows.grantfeed import ACTIVATING, grant_wrapping, wrapping_for
+from coffret.flows.grantfeed import ACTIVATING, HOLDING, grant_wrapping, wrapping_for
 from coffret.flows.http import Cursor, decode_json, decode_msgpack, next_page
 from coffret.flows.keys import is_made_under
 from coffret.flows.session import get, get_packed
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _PAGE = 5_000
 _NEWER = 16
-_NAME = "wraps"
 _MARK = 16
 
 
@@ -46,7 +45,7 @@ class _WrapsAnswer(msgspec.Struct, frozen=True, array_like=True):
 
 def wraps_may_have_moved(state: VaultState) -> dict[str, bytes]:
     """Kept with entries of others, until :func:`follow_wraps` has looked; another one each time."""
-    return {_NAME: state.ambient.random(_MARK)}
+    return {HOLDING: state.ambient.random(_MARK)}
 
 
 def follow_wraps(state: VaultState) -> Flow[None]:
@@ -56,7 +55,7 @@ def follow_wraps(state: VaultState) -> Flow[None]:
     more of the log meanwhile, and is still to ask about that. And where another device hands over
     keys, which stands in no log: until the server says that it is done, each sync asks again.
     """
-    marked = state.store.meta(_NAME)
+    marked = state.store.meta(HOLDING)
     if not marked:
         return
     live = {id_text(row.statement().grant_id) for row in live_grants(state)}
@@ -65,11 +64,11 @@ def follow_wraps(state: VaultState) -> Flow[None]:
         if answer.grant_id in live:
             identifier = parse_id(answer.grant_id)
             seen = f"{answer.memories} {answer.wraps_changed}".encode()
-            if state.store.meta(_NAME + answer.grant_id) != seen:
+            if state.store.meta(HOLDING + answer.grant_id) != seen:
                 yield from _read_wraps(state, identifier)
-                state.store.set_meta(_NAME + answer.grant_id, seen)
+                state.store.set_meta(HOLDING + answer.grant_id, seen)
     if not any(answer.grant_id in live and answer.state == ACTIVATING for answer in answers):
-        state.store.release(_NAME, marked)
+        state.store.release(HOLDING, marked)
 
 
 def _counts(state: VaultState, live: AbstractSet[str]) -> Flow[list[_CountAnswer]]:
