@@ -159,6 +159,20 @@ def test_what_is_shared_stays_so_when_it_matches_no_longer(
     assert [item.content for item in app.access(request_id).memories()] == ["b"]
 
 
+def test_what_waits_to_be_handed_over_is_shared_with_others_meanwhile(world: World) -> None:
+    """The fresh key that another approval of this device makes goes to the one that waits too."""
+    owner, app = world.owner(), world.app()
+    world.granted(owner, world.app("First", "https://first.example"), scopes=["read"])
+    memory = owner.vault.remember("a")
+    owner.vault.update(memory.id, content="b")
+    request_id = ask(app, owner, scopes=["read"])
+    _approve_without_handing_over(owner, app, request_id)
+    _, other = world.granted(owner, world.app("B", "https://b.example"), scopes=["read"])
+    owner.vault.approve(request_id)
+    for access in (app.access(request_id), other):
+        assert [item.content for item in access.memories()] == ["b"]
+
+
 def test_a_device_learns_what_was_handed_over_after_it_looked(world: World) -> None:
     """That keys went out stands in no log: a device that saw the grant before asks until it has."""
     owner, app = world.owner(), world.app()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from coffret.flows.freshness import stale_among
+from coffret.flows.freshness import live_grants, stale_among
 from coffret.flows.grantfeed import (
     ACTIVATING,
     ACTIVE,
@@ -147,9 +147,7 @@ def _freshen(
 ) -> Flow[list[_Shared]]:
     """Fresh keys where the app is not to know, or to write under, the key that a memory has.
 
-    Again where that brought news of other grants that were ended, but not for ever. The grant
-    counts as holding them before: so it is given each fresh key as that is made, and should this be
-    interrupted, the device knows under its seal which ones it made itself.
+    Again where that brought news of other grants that were ended, but not for ever.
 
     Returns:
         What is to be given, as it stands now.
@@ -162,13 +160,33 @@ def _freshen(
             return given
         if not left:
             break
-        state.store.grants.add_wraps(grant_id, unfit.items())
+        _count_as_held(state, grant_id, unfit)
         try:
             yield from rekey_all(state, list(unfit), progress=progress)
         except QuotaError as error:
             error.hint = f"{error.hint} {_NO_ROOM}".lstrip()
             raise
     raise ConflictError(_STILL_STALE)
+
+
+def _count_as_held(state: VaultState, grant_id: bytes, unfit: Sharing) -> None:
+    """Have a grant count as holding these before they get fresh keys.
+
+    So it is given each of those as it is made, and should this be interrupted, the device knows
+    under its seal which ones it made itself. So does every other grant that waits here to be handed
+    the same: else its owner would seem to have taken them out of it.
+    """
+    state.store.grants.add_wraps(grant_id, unfit.items())
+    for row in live_grants(state):
+        waiting = row.statement().grant_id
+        if row.state != ACTIVATING or waiting == grant_id:
+            continue
+        try:
+            sharing = _sharing(state, waiting)
+        except StoreAlteredError:
+            continue  # nothing is shared by such a list
+        too = {header.memory_id for header, _, _ in _to_give(state, row, sharing)} & unfit.keys()
+        state.store.grants.add_wraps(waiting, [(name, unfit[name]) for name in sorted(too)])
 
 
 def _unfit(state: VaultState, row: GrantRow, given: Sequence[_Shared]) -> Sharing:
