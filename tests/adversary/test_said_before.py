@@ -8,18 +8,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+import httpx
 import msgspec
 import pytest
 
+from coffret.flows import handover
 from coffret.flows.http import unb64
-from coffret_vault.errors import OpenError
+from coffret_vault.errors import OpenError, QuotaError
 from coffret_vault.records.seal import open_version
 from harness.keeping import keeping_keys
+from harness.network import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from coffret import Access, App
+    from coffret.flows.http import Flow
     from harness.world import Owner, World
 
 BEFORE, NOW, LATER = "what is nobody's", "what is shared", "what comes later"
@@ -29,12 +33,12 @@ Kept = set[tuple[bytes, bytes]]
 class League:
     """An app and the server: what that ever kept opens with whatever key the app was given."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, **options: Any) -> None:
         """An owner, and the app before it was granted anything."""
-        self.world, self.owner = world, world.owner()
+        self.world, self.owner = world, world.owner(**options)
         self.app: App = world.app()
         self.other: App = world.app("B", "https://b.example")
-        self._kept: Kept = set()
+        self.kept: Kept = set()
 
     def keep(self) -> None:
         """The server keeps what it has now; what is rejected it would have to erase."""
@@ -43,7 +47,7 @@ class League:
         for row in tables["entries"]["rows"]:
             if row[at] is not None:
                 header, envelope, *_ = msgspec.msgpack.decode(unb64(row[at]))
-                self._kept.add((header, envelope))
+                self.kept.add((header, envelope))
 
     def opened(self, access: Access) -> set[str]:
         """What the two of them read."""
@@ -53,7 +57,7 @@ class League:
         return set(self._read(keys))
 
     def _read(self, keys: list[Any]) -> Iterator[str]:
-        for header, envelope in self._kept:
+        for header, envelope in self.kept:
             for key in keys:
                 try:
                     yield open_version(header, envelope, key).content
@@ -187,6 +191,58 @@ def test_what_an_app_made_is_shared_without_what_it_made_before(world: World) ->
     league.owner.vault.accept(made.id, version=2)
     assert {item.content for item in access.memories()} == {NOW}
     assert league.opened(access) == {NOW}
+
+
+# -- what is not promised (SECURITY.md, 1) ---------------------------------------------------------
+
+
+def test_what_a_device_does_not_know_of_is_read(world: World) -> None:
+    """What another app proposes, and the device that shares is not shown, counts as of later."""
+    league = League(world)
+    memory = league.owner.vault.remember(NOW, tags=["t"])
+    _, other = league.with_another(scopes=["read", "update"])
+    send = handover._send
+
+    def behind_its_back(*given: Any) -> Flow[None]:
+        other.update(memory.id, content=LATER)
+        yield from send(*given)
+
+    with patch.object(handover, "_send", behind_its_back):
+        access = league.granted(tags=["t"], scopes=["read"])
+    assert league.opened(access) == {NOW, LATER}
+
+
+class Full(Gate):
+    """A server that says it has no more room, and keeps what it was sent."""
+
+    full = False
+
+    def __init__(self) -> None:
+        """It has room."""
+        super().__init__()
+        self.had: Kept = set()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Refuse a change of a memory, or send the request on."""
+        if not (self.full and request.method == "PUT"):
+            return super().handle_request(request)
+        for header, envelope, *_ in msgspec.msgpack.decode(request.content)["records"]:
+            self.had.add((header, envelope))
+        return httpx.Response(429, json={"code": "quota-exceeded", "status": 429})
+
+
+def test_what_a_server_had_and_refused_is_read(world: World) -> None:
+    """A change that the owner's device sent while another app held the memory is not unsaid."""
+    network = Full()
+    league = League(world, transport=network)
+    memory = league.owner.vault.remember(NOW, tags=["t"])
+    league.with_another(scopes=["read"])
+    network.full = True
+    with pytest.raises(QuotaError):
+        league.owner.vault.update(memory.id, content=LATER)
+    network.full = False
+    league.kept |= network.had
+    assert league.opened(league.granted(tags=["t"], scopes=["read"])) == {NOW, LATER}
 
 
 # -- controls -----------------------------------------------------------------------------------
