@@ -351,3 +351,21 @@ def test_a_proposal_after_a_revocation_is_refused(either: World) -> None:
     owner.vault.sync()
     assert len(owner.vault.pending()) == 1
     assert ask(app, owner) in {request.request_id for request in owner.vault.requests()}
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_app_goes_on_reading_what_it_made_in_two_steps(world: World, version: int) -> None:
+    """Whichever of its versions is accepted, and although another app is given that as well."""
+    owner, app = world.owner(), world.app()
+    _, access = world.granted(owner, app, scopes=["create", "read", "update"])
+    other = world.app("Other", "https://other.example")
+    world.granted(owner, other, scopes=["read"], standing=True, approve_standing=True)
+    made = access.remember("first")
+    access.update(made.id, content="second")
+    owner.vault.sync()
+    owner.vault.accept(made.id, version)
+    for item in owner.vault.pending():
+        owner.vault.reject(item.memory_id, item.version)
+    owner.vault.update(made.id, content="by the owner")
+    access.refresh()
+    assert access.get(made.id).content == "by the owner"

@@ -18,7 +18,7 @@ from coffret_vault.grants.given import was_given
 from coffret_vault.records.seal import unwrap_memory_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from collections.abc import Set as AbstractSet
 
     from coffret.flows.http import Flow
@@ -139,9 +139,10 @@ def _holds(state: VaultState, row: GrantRow, given: tuple[bytes, int, bytes]) ->
         own = wrapping_for(state, KEK.decode(record.kek), {})
         key = unwrap_memory_key(header, record.wrap, own)
         wrapping = grant_wrapping(state, row)
-        made = wrap == record.wrap and is_made_under(row, header, record)
-        made = made and not _is_accepted(state, memory_id)
-        return made or was_given(state.keys.keyring, header, key, wrapping, wrap)
+        return was_given(state.keys.keyring, header, key, wrapping, wrap) or any(
+            wrap == one.wrap and is_made_under(row, parse_header(one.header), one)
+            for one in _made(state, memory_id)
+        )
     except (OpenError, FormatError):
         return False
 
@@ -169,23 +170,25 @@ def _number(state: VaultState, memory_id: bytes) -> int:
         return 0
 
 
-def _is_accepted(state: VaultState, memory_id: bytes) -> bool:
-    memory = state.store.state(memory_id)
-    return memory is not None and bool(memory.current)
-
-
-def _newest(state: VaultState, memory_id: bytes) -> Record | None:
-    """The current record of a memory; where nothing is accepted yet, the newest by its maker.
+def _made(state: VaultState, memory_id: bytes) -> Iterator[Record]:
+    """What the maker of a memory wrote of it, newest first, while nothing of it is accepted.
 
     What another app wrote behind that says nothing of who holds the memory: a server can take it of
     an app that has no key of it, under any key that this app made up.
     """
     memory = state.store.state(memory_id)
-    if memory is None or memory.deleted:
-        return None
-    versions = [memory.current]
-    if not memory.current:
-        made_by = maker(state, memory)
-        versions = [item.version for item in memory.proposals[::-1] if item.app_id == made_by]
-    records = (state.store.record(memory_id, version) for version in versions)
-    return next((record for record in records if record is not None), None)
+    if memory is None or memory.deleted or memory.current:
+        return
+    made_by = maker(state, memory)
+    for item in memory.proposals[::-1]:
+        record = state.store.record(memory_id, item.version) if item.app_id == made_by else None
+        if record is not None:
+            yield record
+
+
+def _newest(state: VaultState, memory_id: bytes) -> Record | None:
+    """The current record of a memory; where nothing is accepted yet, the newest by its maker."""
+    memory = state.store.state(memory_id)
+    if memory is None or memory.deleted or not memory.current:
+        return next(_made(state, memory_id), None)
+    return state.store.record(memory_id, memory.current)
