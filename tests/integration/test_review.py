@@ -369,3 +369,17 @@ def test_an_app_goes_on_reading_what_it_made_in_two_steps(world: World, version:
     owner.vault.update(made.id, content="by the owner")
     access.refresh()
     assert access.get(made.id).content == "by the owner"
+
+
+def test_what_was_made_in_two_steps_is_accepted_unseen_as_it_is_then(world: World) -> None:
+    """Although another app is given it, so that it is written again as the owner's."""
+    owner, app = world.owner(), world.app()
+    _, access = world.granted(owner, app, auto_accept=True)
+    other = world.app("Other", "https://other.example")
+    _, reader = world.granted(owner, other, scopes=["read"], standing=True, approve_standing=True)
+    made = access.remember("first")
+    access.update(made.id, content="second")
+    owner.vault.sync()
+    assert list(owner.vault.pending()) == []
+    for one in (owner.vault, access, reader):
+        assert one.get(made.id).content == "second"

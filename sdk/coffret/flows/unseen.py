@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from coffret.flows.append import append
 from coffret.flows.grantfeed import ACTIVE
-from coffret.flows.keys import can_open
+from coffret.flows.keys import can_open, open_record
 from coffret.flows.moments import AHEAD
 from coffret.flows.review import acceptance, overtaken
 from coffret.flows.spoilt import SpoiltError
@@ -18,7 +18,7 @@ from coffret_vault.formats.memory import KEK, parse_header
 from coffret_vault.formats.sharing import CREATE, UPDATE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from coffret.flows.http import Flow
     from coffret.flows.state import VaultState
@@ -78,7 +78,7 @@ def _automatic(state: VaultState, memory_id: bytes, items: list[Proposal], tries
 def _next_allowed(
     state: VaultState, trusted: Mapping[bytes, Grant], memory_id: bytes
 ) -> list[Proposal]:
-    """What of a memory is to be accepted together: its creation, or updates that follow on it.
+    """What of a memory is to be accepted together: its creation, and updates that follow on it.
 
     Together, since what is written again as the owner's overtakes all that waits then.
     """
@@ -88,11 +88,28 @@ def _next_allowed(
     for item in memory.pending if memory else ():
         under = trusted.get(_written_under(state, memory_id, item) or b"")
         if under is not None and _allows(state, under, memory_id, item, before):
+            if memory and not memory.current and not _is_of_one(state, memory_id, allowed, item):
+                break
             allowed.append(item)
             before = _header(state, memory_id, item.version)
-        if len(allowed) == _TOGETHER or (allowed and memory and not memory.current):
+        if len(allowed) == _TOGETHER:
             break
     return allowed
+
+
+def _is_of_one(
+    state: VaultState, memory_id: bytes, before: Sequence[Proposal], item: Proposal
+) -> bool:
+    """Whether a version goes with its creation: by that app, under that key, and of that day.
+
+    What is current tells it of any other (:func:`~coffret.flows.review.overtaken`).
+    """
+    if not before:
+        return True
+    records = (state.store.record(memory_id, one.version) for one in (before[0], item))
+    first, then = (open_record(state, record) for record in records if record is not None)
+    by_one = item.app_id == before[0].app_id and then.key == first.key
+    return by_one and then.header.created == first.header.created
 
 
 def _allows(
