@@ -12,7 +12,7 @@ from unittest.mock import patch
 from coffret_vault.errors import BadSignatureError, WeakKeyError
 from coffret_vault.primitives.identity import verify_signature
 from vectors import ours
-from vectors.verifier import evidence, lineage, website
+from vectors.verifier import audit, evidence, lineage, website
 from vectors.verifier import run as verifier
 from vectors.verifier.refusal import BAD_SIGNATURE, WEAK_KEY, Refused
 
@@ -58,7 +58,7 @@ def agreed(operation: str, given: dict[str, Any], *, nested: bool = False) -> di
     core = ours.run(operation, given)
     with ExitStack() as replaced:
         if operation in _SIGNED:
-            for module in (evidence, lineage, website, verifier):
+            for module in (audit, evidence, lineage, website, verifier):
                 replaced.enter_context(patch.object(module, "ed25519_verify", _verify_quickly))
         second = verifier.run(operation, given)
     refused = nested and core[0] != "accept" != second[0]
@@ -66,7 +66,7 @@ def agreed(operation: str, given: dict[str, Any], *, nested: bool = False) -> di
     return core[1] if core[0] == "accept" else None
 
 
-_SIGNED = frozenset(("head", "evidence", "lineage", "website-apps"))
+_SIGNED = frozenset(("head", "audit-findings", "evidence", "lineage", "website-apps"))
 
 
 def _verify_quickly(public: bytes, message: bytes, signature: bytes) -> None:

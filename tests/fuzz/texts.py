@@ -1,4 +1,4 @@
-"""What is text: codes, heads, evidence, websites' files, kits, addresses."""
+"""What is text: codes, heads, evidence, audit files, websites' files, kits, addresses."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from coffret_vault.log.evidence import Subject
 from coffret_vault.log.tree import Frontier, inclusion_proof, leaf_hash, root_of
 from fuzz.choosing import Choices, short
 from fuzz.target import Target, agreed, given_of
+from vectors.making.audit import LIFE, Said, leaf, whole
 from vectors.making.samples import ACCOUNT_ID, APP_KEYS, CARD, ORIGIN, OWNER_KEYS
 
 if TYPE_CHECKING:
@@ -193,6 +194,51 @@ def _judging_seeds() -> Iterator[bytes]:
         yield bytes((kind, 1, 4, 1, 1, 4, 1, 2, 4, 0, 2)) + short(b"leaf") + short(b"")
 
 
+# -- audit files ----------------------------------------------------------------------------------
+
+
+def _check_audit(data: bytes) -> None:
+    """Both readers find the same in a file, as it is."""
+    text = _text(data)
+    if text is not None:
+        agreed("audit-findings", {"file": text})
+
+
+def _audit_seeds() -> Iterator[bytes]:
+    found = (given["file"].encode() for given in given_of("audit", "audit-findings"))
+    return (data for data in found if len(data) < _SHORT)
+
+
+_SHORT = 5_000
+
+
+def _check_audited(data: bytes) -> None:
+    """Both readers find the same in entries that the owner's key really signed, whatever they are.
+
+    Of an entry of a life is another kind, another subject, version, digest or author, or its app.
+    """
+    choices, said = Choices(data), list(LIFE)
+    for _ in range(1 + choices.number() % 6):
+        at, other = choices.number() % len(said), LIFE[choices.number() % len(LIFE)]
+        field = Said._fields[choices.number() % len(Said._fields)]
+        said[at] = said[at]._replace(**{field: getattr(other, field)})
+        if choices.number() % 8 == 0:
+            del said[at]
+            said.append(other)
+    made = []
+    for at, each in enumerate(said):
+        with contextlib.suppress(FormatError):  # else it is no entry, which nobody can write
+            made.append(leaf(each, at))
+    file = whole(made, stepped=bool(choices.number() % 2), granted=True)
+    agreed("audit-findings", {"file": file.decode()})
+
+
+def _audited_seeds() -> Iterator[bytes]:
+    for at in range(len(LIFE)):
+        yield bytes((0, at, 0, 5, 1, 1))
+        yield bytes((3, at, 3, 2, 0, 5, at, 0, 1, 9, 9, 3, 1, 7, 7, 4, 1, at % 2))
+
+
 # -- the file of a website ------------------------------------------------------------------------
 
 
@@ -240,6 +286,8 @@ TARGETS = (
     Target("head", _check_head, _head_seeds, 1024),
     Target("evidence", _check_evidence, _evidence_seeds, 8192),
     Target("judging", _check_judging, _judging_seeds, 1024),
+    Target("audit", _check_audit, _audit_seeds, 8192),
+    Target("audited", _check_audited, _audited_seeds, 64),
     Target("website", _check_website, _website_seeds, 8192),
     Target("named-apps", _check_named_apps, _named_apps_seeds, 8192),
 )

@@ -54,7 +54,7 @@ from coffret_vault.log.tree import (
 from coffret_vault.primitives.identity import SealingKey, SigningKey
 from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.records.seal import Wrapping
-from vectors import ours_kept
+from vectors import ours_audit, ours_kept
 from vectors.making.samples import LAYOUTS, seeds, show
 
 if TYPE_CHECKING:
@@ -376,6 +376,7 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "homepage": _homepage,
     "website-apps": _website_apps,
     "compare-words": _compare_words,
+    **ours_audit.OPERATIONS,
     **ours_kept.OPERATIONS,
 }
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vectors.making import (
+    audit,
     encoding,
     evidence,
     kept,
@@ -50,6 +51,7 @@ def books() -> Iterator[Book]:
     yield log.head_book()
     yield settled.settings_book()
     yield evidence.evidence_book()
+    yield audit.audit_book()
     yield sharing.signature_book()
     yield sharing.hpke_book()
     yield sharing.approval_book()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vectors.verifier import encoding, evidence, hpke, kept, keys, objects, tree, website
+from vectors.verifier import audit, encoding, evidence, hpke, kept, keys, objects, tree, website
 from vectors.verifier.curves import ed25519_public, ed25519_sign, ed25519_verify
 from vectors.verifier.encoding import pae, sha256
 from vectors.verifier.lineage import lineage
@@ -268,6 +268,9 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "consistency": _consistency,
     "head": _head,
     "evidence": _evidence,
+    "audit": audit.whole,
+    "audit-findings": audit.findings,
+    "audit-compare": audit.compare,
     "hpke-open": _hpke,
     "approval": _approval,
     "homepage": _homepage,

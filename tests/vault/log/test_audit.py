@@ -1,0 +1,168 @@
+"""Audit files: a log whole, verified by itself and against what was kept of it."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING
+from unittest.mock import patch
+
+import pytest
+
+from coffret_vault.errors import BadSignatureError, FormatError, TooLargeError, TrustError
+from coffret_vault.log import audit as files
+from coffret_vault.log import auditing, comparing
+from coffret_vault.log.audit import lines_of
+from coffret_vault.log.auditing import Audit, audit
+from coffret_vault.log.comparing import compare_head, compare_logs, differences
+from vectors.making.audit import LIFE, headed, leaves, preamble, shown, whole
+from vectors.making.samples import APP_KEYS, OWNER_KEYS, identifier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def audited(data: bytes) -> Audit:
+    """The log of a file."""
+    return audit(lines_of(BytesIO(data)))
+
+
+def test_what_is_written_is_read_and_whole() -> None:
+    """Every leaf comes back, and what is counted is what there is."""
+    life = leaves()
+    data = whole(life, stepped=True, granted=True)
+    told, found = files.read_audit(lines_of(BytesIO(data)))
+    assert list(found) == life
+    assert told == preamble(life, stepped=True, granted=True)
+    log = audited(data)
+    assert log.is_whole
+    assert log.is_signed
+    assert sum(log.counted.values()) == len(life) == len(log.hashes)
+
+
+def test_each_entry_that_is_missing_altered_or_moved_is_named() -> None:
+    """Whichever it is, against what was kept it is named by its number, and no other one is."""
+    life = leaves()[:9]
+    kept = audited(whole(life))
+    for at in range(len(life)):
+        left = audited(shown([*life[:at], *life[at + 1 :]], life))
+        named = compare_logs(left, kept)
+        assert [(item.what, item.entry) for item in named.differences] == [("missing", at)]
+        changed = audited(shown([*life[:at], b"another", *life[at + 1 :]], life))
+        named = compare_logs(changed, kept)
+        assert [(item.what, item.entry, item.at) for item in named.differences] == [
+            ("altered", at, at)
+        ]
+        assert named.relation == "altered"
+
+
+def test_a_rollback_and_a_fork_are_told_apart() -> None:
+    """The owner's own log of before is turned back; another one that they signed is a fork."""
+    life = leaves()[:9]
+    kept = audited(whole(life))
+    assert compare_logs(audited(whole(life[:4])), kept).relation == "rolled-back"
+    branch = [*life[:3], *leaves([LIFE[1], *LIFE[4:9]])]
+    assert compare_logs(audited(whole(branch)), kept).relation == "forked"
+    assert compare_logs(audited(whole([*life, branch[3]])), kept).relation == "continues"
+
+
+@pytest.mark.parametrize(
+    ("size", "changes", "relation"),
+    [
+        (5, {}, "continues"),
+        (9, {}, "same"),
+        (9, {"time": 1}, "two-heads"),
+        (12, {}, "rolled-back"),
+        (5, {"root": bytes(32)}, "forked"),
+        (9, {"root": bytes(32)}, "forked"),
+    ],
+)
+def test_a_head_that_was_kept_is_compared(
+    size: int, changes: dict[str, object], relation: str
+) -> None:
+    """Anything with a head says whether the log goes on from it; no entry is named."""
+    life = leaves()
+    kept = headed(life[:size], OWNER_KEYS, **changes)
+    log = whole(life[:9])
+    assert compare_head(audited(log), kept).relation == relation
+    cut = shown(life[:8], life[:9])
+    if size == 9:
+        assert compare_head(audited(cut), kept).relation == "altered"
+
+
+def test_what_is_by_other_keys_is_compared_with_nothing() -> None:
+    """A head by a stranger, one of another account, and a file that is not signed are refused."""
+    life = leaves()[:3]
+    log = audited(whole(life))
+    with pytest.raises(BadSignatureError):
+        compare_head(log, headed(life, APP_KEYS))
+    with pytest.raises(TrustError, match="another account"):
+        compare_head(log, headed(life, OWNER_KEYS, account_id=identifier("other")))
+    with pytest.raises(TrustError, match="not what the owner signed"):
+        compare_logs(log, audited(shown(life[:2], life)))
+
+
+def test_what_is_found_without_end_is_counted_and_not_kept() -> None:
+    """Of many findings some are kept, with what is wrong with the whole; all are counted."""
+    data = shown([b"none"] * 5, leaves()[:5])
+    with patch.object(auditing, "MAX_FINDINGS", 3):
+        log = audited(data)
+    assert log.found == 6
+    assert [item.what for item in log.findings] == ["unreadable", "unreadable", "root"]
+    assert not log.is_signed
+    with patch.object(comparing, "MAX_DIFFERENCES", 2):
+        named = compare_logs(log, audited(whole(leaves()[:5])))
+    assert (len(named.differences), named.differing) == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "most", "line"),
+    [
+        ("MAX_LINE", 40, b""),
+        ("MAX_LEAF_LINE", 40, b""),
+        ("MAX_LEAVES", 2, b""),
+        ("MAX_STEPS", 0, b"succession AAAA AAAA AAAA\n"),
+        ("MAX_GRANTS", 0, b"grant AAAA AAAA\n"),
+    ],
+)
+def test_what_is_too_much_is_refused_before_it_is_read(name: str, most: int, line: bytes) -> None:
+    """Each bound holds, of lines and of their number."""
+    data = whole(leaves()[:3]).replace(b"head ", line + b"head ")
+    with patch.object(files, name, most), pytest.raises(TooLargeError):
+        audited(data)
+
+
+def test_no_more_of_a_line_is_read_than_is_looked_at() -> None:
+    """A file without line ends is not taken into memory."""
+    asked: list[int] = []
+
+    class Endless(BytesIO):
+        def readline(self, size: int | None = -1, /) -> bytes:
+            asked.append(size or 0)
+            return b"x" * (size or 0)
+
+    with pytest.raises(FormatError):
+        audit(lines_of(Endless()))
+    assert asked == [files.MAX_LINE + 1]
+
+
+def _naive(before: list[bytes], after: list[bytes]) -> bool:
+    return after[: len(before)] == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda items: items[::-1],
+        lambda items: [*items[3:], *items[:3]],
+        lambda items: items * 2,
+        lambda items: [items[0], items[0], *items[1:]],
+        lambda items: items[:0],
+    ],
+)
+def test_differences_are_none_only_where_a_log_goes_on(
+    change: Callable[[list[bytes]], list[bytes]],
+) -> None:
+    """However it is changed, something is named unless it begins with all that was kept."""
+    items = [bytes([at]) for at in range(7)]
+    after = change(items)
+    assert bool(differences(items, after)) is not _naive(items, after)
