@@ -91,7 +91,7 @@ def confirm(state: VaultState, note: str) -> int:
 
 def _parsed(note: str) -> SignedHead:
     try:
-        return parse_head(_head_in(note))
+        return parse_head(head_within(note))
     except FormatError:
         message = "that is not a head: copy it with all its lines"
         raise InputError(message) from None
@@ -199,7 +199,7 @@ def _contradiction(state: VaultState, other: SignedHead, hashes: Sequence[bytes]
     return evidence.fork(about, other, own, covered[size], inclusion_proof(covered, size))
 
 
-def _head_in(text: str) -> str:
+def head_within(text: str) -> str:
     """The lines of a head, out of whatever stands around them."""
     lines = [line.strip() for line in text.splitlines()]
     first = next((at for at, line in enumerate(lines) if line.startswith(_FIRST)), 0)

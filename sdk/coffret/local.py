@@ -16,10 +16,11 @@ from coffret.finding import Finder
 from coffret.flows import gone, proposals
 from coffret.flows import grants as grant_flows
 from coffret.flows import memories as memory_flows
+from coffret.flows.audit import audit_log
 from coffret.flows.evidence import FOLDER, list_evidence
 from coffret.flows.settings import shown
 from coffret.flows.settled import sealed_by_default, settings
-from coffret.flows.state import covered, entered
+from coffret.flows.state import confirmed_entries
 from coffret.flows.unkept import count_unkept, forget_unkept, unkept
 from coffret.flows.waiting import all_waiting, count_waiting, take_back
 from coffret.keptindex import default_embedder
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from coffret.arguments import Listing, Wanted
     from coffret.finding import Found
+    from coffret.flows.audit import AuditLog
     from coffret.flows.proposals import Pending
     from coffret.flows.state import VaultState
     from coffret.flows.unkept import Unkept
@@ -194,7 +196,7 @@ class LocalVault:
             entries=position.size,
             head="" if position.head is None else position.head.note,
             confirmed=account.confirmed,
-            confirmed_entries=_confirmed_entries(state) if account.confirmed else 0,
+            confirmed_entries=confirmed_entries(state) if account.confirmed else 0,
             locked=state.is_locked,
             deleted=gone.kept(state) is not None,
             unsent=count_waiting(state),
@@ -244,6 +246,16 @@ class LocalVault:
         Each is public and stands for itself: ``coffret verify-evidence FILE`` judges it.
         """
         return list_evidence(self.folder / FOLDER)
+
+    @_at_once
+    def audit_log(self) -> AuditLog:
+        """The log as far as it is signed, for an auditor: ``coffret verify-audit`` verifies it.
+
+        Raises:
+            NotFoundError: nothing is signed here yet, or what led to the keys of now is not here.
+            StoreAlteredError: what is here is not what this device verified.
+        """
+        return audit_log(self._state)
 
     @_at_once
     def check(self) -> int:
@@ -382,9 +394,3 @@ class LocalVault:
     def _close_store(self) -> None:
         self.lock()
         self._state.store.close()
-
-
-def _confirmed_entries(state: VaultState) -> int:
-    """A device whose beginning is confirmed has seen all that came after it by itself."""
-    confirmed, size = covered(state.store), state.position().size
-    return size if confirmed >= entered(state.store) else confirmed

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from functools import partial
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+import msgspec
 import pytest
 
-from coffret_vault.errors import CoffretError, TrustError
-from coffret_vault.formats.checkpoint import parse_head
-from coffret_vault.log.tree import Frontier, inclusion_proof, leaf_hash, root_of, verify_inclusion
+from cli_harness import Cli
+from coffret_vault.envelope.signature import signed_head
+from coffret_vault.errors import CoffretError
+from coffret_vault.formats.checkpoint import Head, parse_head
+from coffret_vault.log import auditing
+from coffret_vault.log.audit import lines_of, read_audit, write_audit
+from coffret_vault.log.tree import Frontier, leaf_hash, root_of
 from harness.flipping import flipped
 from harness.network import Evil, updating
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from coffret import Vault
     from harness.world import Owner, World
@@ -73,16 +80,37 @@ def own_leaves(vault: Vault) -> list[bytes]:
     return [leaf for _, leaf in vault._state.store.leaves()]
 
 
-def unproven(served: list[bytes], own: list[bytes]) -> list[int]:
-    """The places at which what a server shows is not under the root that a device verified."""
-    hashes = [leaf_hash(leaf) for leaf in own]
-    root, found = root_of(hashes), []
-    for at, leaf in enumerate(served):
-        try:
-            verify_inclusion(leaf, at, len(own), inclusion_proof(hashes, at), root)
-        except TrustError:
-            found.append(at)
-    return found
+def audit_file(owner: Owner, leaves: list[bytes] | None = None) -> bytes:
+    """What the owner hands to an auditor; or the same with other entries, as a server may."""
+    data = b"".join(owner.vault.audit_log().lines)
+    if leaves is None:
+        return data
+    told, _ = read_audit(lines_of(BytesIO(data)))
+    return b"".join(write_audit(told, leaves))
+
+
+class Auditor:
+    """Somebody with the command and a file that was kept: no vault, no keys, no server."""
+
+    def __init__(self, folder: Path, kept: bytes) -> None:
+        """Keep a file."""
+        self._run, self._kept, self._shown = Cli(folder), folder / "kept", folder / "shown"
+        self._kept.write_bytes(kept)
+
+    def finds(self, shown: bytes, *, code: int = 5) -> dict[str, Any]:
+        """What ``coffret verify-audit`` says of a file."""
+        self._shown.write_bytes(shown)
+        against = ("--against", str(self._kept))
+        ran = self._run("verify-audit", str(self._shown), *against, "--json", code=code)
+        found: dict[str, Any] = ran.data()
+        return found
+
+    def names(self, shown: bytes) -> list[tuple[str, int | None]]:
+        """The entries that it names, by their numbers in the log that was kept."""
+        found = self.finds(shown)
+        assert not found["whole"]
+        assert found["against"]["relation"] == "altered"
+        return [(item["what"], item["entry"]) for item in found["against"]["differences"]]
 
 
 def _served(attack: Callable[[Page, int], Page], at: int, page: Page) -> Page:
@@ -108,19 +136,71 @@ def test_no_entry_can_be_removed_or_altered(
 
 
 @pytest.mark.attack(60)
-def test_the_entry_that_was_altered_can_be_named(world: World) -> None:
-    """Compared with what a device verified, exactly the entry that was altered is not proven."""
-    own = own_leaves(lived(world).vault)
-    pages = [[leaf, None] for leaf in own]
+def test_each_entry_that_is_removed_or_altered_is_named(world: World, tmp_path: Path) -> None:
+    """Whichever entry it is, the auditor's command names it by its number, and no other one."""
+    owner = lived(world)
+    own = own_leaves(owner.vault)
+    pages: Page = [[leaf, None] for leaf in own]
+    auditor = Auditor(tmp_path / "auditor", audit_file(owner))
+    assert auditor.finds(audit_file(owner), code=0)["whole"]
+    assert not auditor.finds(audit_file(owner, [*own, own[-1]]))["whole"]
+
+    def named(attack: Callable[[Page, int], Page], at: int) -> list[tuple[str, int | None]]:
+        return auditor.names(audit_file(owner, [leaf for leaf, _ in attack(pages, at)]))
+
     for at in range(len(own)):
-        assert unproven([leaf for leaf, _ in _altered(pages, at)], own) == [at]
-        assert unproven([leaf for leaf, _ in _later(pages, at)], own) == [at]
-        assert min(unproven([leaf for leaf, _ in _exchanged(pages, at)], own)) == min(
-            at, (at + 1) % len(own)
-        )
-        if at + 1 < len(own):
-            assert unproven([leaf for leaf, _ in _without(pages, at)], own)[0] == at
-    assert unproven(own, own) == []
+        assert named(_without, at) == [("missing", at)]
+        assert named(_altered, at) == [("altered", at)]
+        assert named(_later, at) == [("altered", at)]
+        if at + 1 < len(own):  # behind the last one it is no part of what was kept
+            assert named(_twice, at) == [("added", None)]
+        moved = named(_exchanged, at)
+        assert {what for what, _ in moved} == {"moved"}
+        assert {number for _, number in moved} & {at, (at + 1) % len(own)}
+
+
+@pytest.mark.attack(60)
+def test_a_rollback_and_a_fork_are_told_apart(world: World, tmp_path: Path) -> None:
+    """What was signed before is turned back; what a device shown another log signed is a fork."""
+    owner, evil = world.owner(), Evil()
+    owner.vault.remember("first")
+    early, other = audit_file(owner), world.device(owner, transport=evil)
+    owner.vault.remember("second")
+    auditor = Auditor(tmp_path / "auditor", audit_file(owner))
+    last = owner.vault.status().entries - 1
+    found = auditor.finds(early)
+    assert (found["whole"], found["against"]["relation"]) == (True, "rolled-back")
+    assert [item["entry"] for item in found["against"]["differences"]] == [last]
+    told, leaves = read_audit(lines_of(BytesIO(early)))
+    branch = [*leaves, own_leaves(owner.vault)[-1][:-1] + b"\0"]
+    head = Head(
+        account_id=told.head.head.account_id,
+        size=len(branch),
+        root=root_of(map(leaf_hash, branch)),
+        prev=told.head.digest,
+        time=told.head.head.time + 1,
+    )
+    signed = signed_head(other._state.keys.identity.signing, head)
+    forked = b"".join(write_audit(msgspec.structs.replace(told, head=signed), branch))
+    found = auditor.finds(forked)
+    assert (found["whole"], found["against"]["relation"]) == (True, "forked")
+    assert [item["entry"] for item in found["against"]["differences"]] == [last]
+
+
+@pytest.mark.control(60)
+def test_an_auditor_that_compares_no_roots_is_told_that_all_is_well(
+    world: World, tmp_path: Path
+) -> None:
+    """Control: without the comparison, an entry at another time stands in a log that is whole."""
+    owner = world.owner()
+    owner.vault.remember("first")
+    own = own_leaves(owner.vault)
+    shown = audit_file(owner, [*own[:-1], flipped(own[-1])])
+    auditor = Auditor(tmp_path / "auditor", audit_file(owner, own))
+    assert auditor.names(shown) == [("altered", len(own) - 1)]
+    believed = parse_head(owner.vault.status().head).head.root
+    with patch.object(auditing, "root_of", lambda _: believed):
+        assert auditor.finds(shown)["whole"]
 
 
 @pytest.mark.control(60)
@@ -138,4 +218,5 @@ def test_a_client_that_compares_no_roots_takes_an_altered_entry(world: World) ->
     evil.rewrite["/sync"] = alter
     with patch.object(Frontier, "root", lambda _: signed[-1]):
         device = world.device(owner, transport=evil)
-    assert unproven(own_leaves(device), own_leaves(owner.vault)) == [at]
+    kept, real = own_leaves(device), own_leaves(owner.vault)
+    assert [place for place in range(len(real)) if kept[place] != real[place]] == [at]

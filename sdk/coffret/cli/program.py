@@ -13,6 +13,7 @@ from typer.main import get_command
 from coffret.cli import INTERRUPTED
 from coffret.cli.asking import PASSPHRASE, SECRET_KEY
 from coffret.cli.commands import (
+    auditing,
     conversing,
     developing,
     entering,
@@ -104,6 +105,8 @@ def commands() -> dict[str, dict[str, Callable[..., None]]]:
             "server-view": looking.server_view,
             "doctor": looking.doctor,
             "verify-evidence": looking.verify_evidence,
+            "audit-log": auditing.audit_log,
+            "verify-audit": auditing.verify_audit,
             "serve": serving.serve,
         },
     }

@@ -165,6 +165,12 @@ def entered(store: Store) -> int:
     return _size(store, _ENTERED)
 
 
+def confirmed_entries(state: VaultState) -> int:
+    """A device whose beginning is confirmed has seen all that came after it by itself."""
+    confirmed, size = covered(state.store), state.position().size
+    return size if confirmed >= entered(state.store) else confirmed
+
+
 def _size(store: Store, name: str) -> int:
     return int.from_bytes(store.meta(name) or b"", "big")
 

@@ -90,8 +90,8 @@ ROWS = (
         "Remove or alter entries of the audit trail",
         "server",
         Verdict.REFUSED,
-        "The trail is the log under the owner's signature; whoever verified it can name the entry "
-        "that was removed or altered.",
+        "The trail is the log under the owner's signature; `coffret verify-audit`, with a file "
+        "that was kept, names each entry that was removed, altered or moved, without any key.",
     ),
     Row(
         61,

@@ -1,0 +1,46 @@
+"""A log verified on the command line against what else was kept of it: no vault, no server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cli_harness import Cli
+from coffret_vault.log import evidence
+from coffret_vault.log.evidence import MAX_EVIDENCE, Subject
+from vectors.making.audit import headed, leaves, preamble, whole
+from vectors.making.samples import OWNER_KEYS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LIFE = leaves()[:6]
+
+
+@pytest.mark.parametrize(("size", "relation", "code"), [(6, "continues", 0), (4, "rolled-back", 5)])
+def test_a_file_of_evidence_gives_both_its_heads(
+    tmp_path: Path, size: int, relation: str, code: int
+) -> None:
+    """A log is to go together with each of them; the one that it does not go with is told."""
+    told = preamble(LIFE)
+    heads = headed(LIFE[:5], OWNER_KEYS), headed(LIFE[:3], OWNER_KEYS)
+    about = Subject("https://vault.example", told.card, told.card_signature)
+    file, kept = tmp_path / "log.audit", tmp_path / "evidence.json"
+    file.write_bytes(whole(LIFE[:size]))
+    kept.write_bytes(evidence.rolled_back(about, heads[0], 5, heads[1], 3))
+    words = ("verify-audit", str(file), "--against", str(kept))
+    cli = Cli(tmp_path / "home")
+    assert cli(*words, "--json", code=code).data()["against"]["relation"] == relation
+    assert "Whole: " in cli(*words, code=code).out
+
+
+def test_what_is_too_long_to_have_a_head_is_refused(tmp_path: Path) -> None:
+    """Of what it is compared with, no more is read than a file of evidence has."""
+    file, kept = tmp_path / "log.audit", tmp_path / "kept"
+    file.write_bytes(whole(LIFE))
+    kept.write_bytes(b" " * (MAX_EVIDENCE + 1))
+    ran = Cli(tmp_path / "home")(
+        "verify-audit", str(file), "--against", str(kept), "--json", code=2
+    )
+    assert ran.error()["code"] == "too-large"
