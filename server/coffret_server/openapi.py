@@ -7,6 +7,7 @@ import msgspec
 from fastapi.openapi.utils import get_openapi
 
 from coffret_server.append import Append
+from coffret_server.data.answers import ANSWERS
 from coffret_server.data.apps import WrapsBody
 from coffret_server.data.keys import StageBody
 from coffret_server.data.routes import BASE, ROUTES
@@ -38,6 +39,7 @@ _QUERIES: Final[dict[str, tuple[str, ...]]] = {
     "/grants/{id}/records": ("cursor", "limit", "since", "seen"),
     "/grants/{id}/head": ("seen",),
 }
+_MEMORY: Final = "/memory-blobs/{id}"
 _CREATES: Final = frozenset({"/memory-blobs", "/memory-blobs/batch", "/grants/{id}/memory-blobs"})
 _OPEN: Final = frozenset(
     {"/healthz", "/readyz"}
@@ -72,9 +74,11 @@ def describe(app: "FastAPI") -> dict[str, Any]:
         title=app.title, version=app.version, summary=app.summary, routes=app.routes
     )
     schemas = found.setdefault("components", {}).setdefault("schemas", {})
-    kinds = sorted(set(_BODIES.values()), key=lambda kind: kind.__name__)
-    _, components = msgspec.json.schema_components(kinds, ref_template=_REF)
+    kinds = [*_BODIES.values(), *ANSWERS.values()]
+    described, components = msgspec.json.schema_components(kinds, ref_template=_REF)
     schemas |= components
+    bodies = dict(zip(_BODIES, described, strict=False))
+    answers = dict(zip(ANSWERS, described[len(_BODIES) :], strict=True))
     schemas["Problem"] = _PROBLEM
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
@@ -83,7 +87,10 @@ def describe(app: "FastAPI") -> dict[str, Any]:
         "developer": {"type": "http", "scheme": "bearer", "description": "A developer's key"},
     }
     for method, path, handler in ROUTES:
-        operation = _operation(method, path, handler.__name__, handler.__doc__ or "")
+        call = method, path
+        operation = _operation(*call, handler.__name__, handler.__doc__ or "", answers[call])
+        if call in bodies:
+            operation["requestBody"] = {"required": True, "content": _either(bodies[call])}
         found["paths"].setdefault(BASE + path, {})[method.lower()] = operation
     for path, operations in found["paths"].items():
         for operation in operations.values():
@@ -91,23 +98,26 @@ def describe(app: "FastAPI") -> dict[str, Any]:
     return found
 
 
-def _operation(method: str, path: str, name: str, summary: str) -> dict[str, Any]:
+def _operation(
+    method: str, path: str, name: str, summary: str, answer: dict[str, Any]
+) -> dict[str, Any]:
     """A data-plane call."""
     status = "201" if method == "POST" and path in _CREATES else "200"
-    either: dict[str, Any] = {"application/msgpack": {}, "application/json": {}}
-    operation: dict[str, Any] = {
+    done: dict[str, Any] = {"description": "Done", "content": _either(answer)}
+    if path == _MEMORY:
+        done["headers"] = {"ETag": {"schema": {"type": "string"}}}
+    return {
         "tags": ["data"],
         "summary": summary.partition("\n")[0],
         "operationId": f"{name}_{method.lower()}",
         "parameters": _parameters(method, path),
-        "responses": {status: {"description": "Done", "content": either}},
+        "responses": {status: done},
     }
-    kind = _BODIES.get((method, path))
-    if kind is not None:
-        schema = {"$ref": _REF.format(name=kind.__name__)}
-        content = {media: {"schema": schema} for media in either}
-        operation["requestBody"] = {"required": True, "content": content}
-    return operation
+
+
+def _either(schema: dict[str, Any]) -> dict[str, Any]:
+    """A body in MessagePack, where bytes and ids are binary, or in JSON."""
+    return {media: {"schema": schema} for media in ("application/msgpack", "application/json")}
 
 
 def _parameters(method: str, path: str) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ import msgspec
 from coffret_server.app import create_app
 from coffret_server.settings import Settings
 from server import forge
+from server.answers import is_as_described
 
 ORIGIN = "http://testserver"
 PACK = "application/msgpack"
@@ -274,7 +275,9 @@ async def serving(database: str, clock: Clock, **settings: Any) -> AsyncIterator
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(
-            transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url=ORIGIN
+            transport=httpx.ASGITransport(app, raise_app_exceptions=False),
+            base_url=ORIGIN,
+            event_hooks={"response": [is_as_described]},
         ) as http,
     ):
         yield Stand(http, clock, app, database)
