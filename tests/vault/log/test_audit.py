@@ -102,16 +102,16 @@ def test_what_is_by_other_keys_is_compared_with_nothing() -> None:
 
 
 def test_what_is_found_without_end_is_counted_and_not_kept() -> None:
-    """Of many findings some are kept, with what is wrong with the whole; all are counted."""
-    data = shown([b"none"] * 5, leaves()[:5])
+    """Of many findings some are kept, with all that is wrong with the whole; all are counted."""
+    data = shown([b"none"] * 5, leaves()[:5], stepped=True)
     with patch.object(auditing, "MAX_FINDINGS", 3):
         log = audited(data)
-    assert log.found == 6
-    assert [item.what for item in log.findings] == ["unreadable", "unreadable", "root"]
+    assert log.found == 7
+    assert [item.what for item in log.findings] == [*["unreadable"] * 3, "root", "out-of-turn"]
     assert not log.is_signed
     with patch.object(comparing, "MAX_DIFFERENCES", 2):
         named = compare_logs(log, audited(whole(leaves()[:5])))
-    assert (len(named.differences), named.differing) == (2, 5)
+    assert (len(named.differences), named.differing, named.relation) == (2, 5, "altered")
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,8 @@ class Audit(msgspec.Struct, frozen=True):
         preamble: the file's.
         cards: the owner's, in turn; the last one is that of now.
         hashes: of each leaf, in order.
-        findings: what is wrong, ``MAX_FINDINGS`` of it; nothing in a log that is whole.
+        findings: what is wrong: of entries the first ``MAX_FINDINGS``, of the whole all; nothing in
+            a log that is whole.
         found: how much there is.
         counted: the entries by kind.
         times: the earliest and the latest that an entry says, in microseconds; None without one.
@@ -195,9 +196,7 @@ class _Reading:
 
     def _find(self, what: str, index: int | None = None) -> None:
         self.found += 1
-        if index is None and len(self.findings) >= MAX_FINDINGS:
-            self.findings.pop()  # what is wrong with all of it is told in any case
-        if len(self.findings) < MAX_FINDINGS:
+        if index is None or len(self.findings) < MAX_FINDINGS:
             self.findings.append(Finding(what, index))
 
     def _by_app(self, leaf: Leaf) -> bool:
