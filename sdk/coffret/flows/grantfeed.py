@@ -13,6 +13,7 @@ from coffret.flows.session import get
 from coffret_vault.envelope.signature import verify_statement
 from coffret_vault.errors import BadSignatureError, OpenError, TrustError
 from coffret_vault.formats import entry as kinds
+from coffret_vault.formats.entry import scope_of
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.memory import Kek
 from coffret_vault.grants.approve import open_owner_wrap, verify_own_grant
@@ -169,7 +170,7 @@ def check_app_leaf(state: VaultState, rows: Rows, leaf: Leaf) -> None:
 
 def _keys_for(state: VaultState, rows: Rows, entry: Entry) -> list[bytes]:
     """The keys of an app by grants that allow this entry, each once, the newest grant's first."""
-    scope = _scope(entry)
+    scope = scope_of(entry)
     known = {row.granted_at: row for row in state.store.grants.all()}
     known |= {row.granted_at: row for row in rows.values()}
     keys: dict[bytes, None] = {}
@@ -178,12 +179,6 @@ def _keys_for(state: VaultState, rows: Rows, entry: Entry) -> list[bytes]:
         if grant.app_id == entry.author.app_id and row.state != REVOKED and scope in grant.scopes:
             keys[row.app().signing_public] = None
     return list(keys)
-
-
-def _scope(entry: Entry) -> str:
-    if entry.kind == kinds.DELETE:
-        return "delete"
-    return "create" if entry.version == 1 else "update"
 
 
 def grant_wrapping(state: VaultState, row: GrantRow) -> Wrapping:

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from io import BytesIO
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import pytest
+from msgspec.structs import replace
 
+from coffret_vault.envelope.signature import verify_statement
 from coffret_vault.errors import BadSignatureError, FormatError, TooLargeError, TrustError
+from coffret_vault.formats import entry as kinds
+from coffret_vault.formats.sharing import CREATE, GRANT, MANIFEST
 from coffret_vault.log import audit as files
 from coffret_vault.log import auditing, comparing
-from coffret_vault.log.audit import lines_of
+from coffret_vault.log.audit import AppGrant, lines_of
 from coffret_vault.log.auditing import Audit, audit
 from coffret_vault.log.comparing import compare_head, compare_logs, differences
-from vectors.making.audit import LIFE, headed, leaves, preamble, shown, whole
-from vectors.making.samples import APP_KEYS, OWNER_KEYS, identifier
+from vectors.making.audit import LIFE, Said, headed, leaf, leaves, preamble, shown, whole
+from vectors.making.samples import (
+    APP_KEYS,
+    GRANT_SAMPLE,
+    MANIFEST_SAMPLE,
+    OWNER_KEYS,
+    UPDATED,
+    identifier,
+    identity,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from coffret_vault.keyring import Identity
 
 
 def audited(data: bytes) -> Audit:
@@ -143,6 +158,34 @@ def test_no_more_of_a_line_is_read_than_is_looked_at() -> None:
     with pytest.raises(FormatError):
         audit(lines_of(Endless()))
     assert asked == [files.MAX_LINE + 1]
+
+
+def _granted(keys: Sequence[Identity]) -> bytes:
+    """A log in which an app has a grant under each of these keys, and another key signs for it."""
+    grants, said = list[AppGrant](), [LIFE[0]]
+    for number, key in enumerate(keys):
+        manifest = MANIFEST.serialize(replace(MANIFEST_SAMPLE, signing_public=key.signing.public))
+        grant = replace(
+            GRANT_SAMPLE,
+            grant_id=identifier(f"grant {number}"),
+            manifest_digest=sha256(manifest).digest(),
+            scopes=frozenset((CREATE,)),
+        )
+        statement = GRANT.serialize(grant)
+        grants.append(AppGrant(statement, manifest))
+        said.append(Said(kinds.GRANT, grant.grant_id, 1, sha256(statement).digest()))
+    of = [*leaves(said), leaf(LIFE[7], UPDATED, OWNER_KEYS)]
+    return b"".join(files.write_audit(replace(preamble(of), grants=tuple(grants)), of))
+
+
+def test_an_entry_is_tried_with_each_key_of_its_app_once_and_these_are_few() -> None:
+    """However many grants a file has: else a small one would keep an auditor busy for days."""
+    data = _granted([identity(name) for name in "abc"] * 5)
+    with patch.object(auditing, "verify_statement", wraps=verify_statement) as verify:
+        assert [item.what for item in audited(data).findings] == ["unsigned"]
+    assert [call.args[1] for call in verify.call_args_list].count("app-entry") == 3
+    with patch.object(auditing, "MAX_KEYS", 2), pytest.raises(TooLargeError):
+        audited(data)
 
 
 def _naive(before: list[bytes], after: list[bytes]) -> bool:

@@ -70,9 +70,12 @@ class _File:
         self._check_steps([signed for _, _, signed in steps])
         self._check_head(public)
         self.keys: dict[str, Values] = {}
+        every: dict[str, set[str]] = {}
         for (statement, manifest), (grant, app) in zip(grants, read, strict=True):
             named = grant["account_id"], grant["app_id"], grant["manifest_digest"]
             require(named == (self.account, app["app_id"], sha256(manifest).hex()), UNTRUSTWORTHY)
+            every.setdefault(app["app_id"], set()).add(app["signing_public"])
+            require(len(every[app["app_id"]]) <= 100, TOO_LARGE)
             self.keys[sha256(statement).hex()] = grant | {"key": app["signing_public"]}
         self.leaves = [_line(line, "leaf", 1)[0] for line in rest]
 

@@ -59,6 +59,13 @@ def _check(entry: Entry) -> None:
         raise FormatError(message)
 
 
+def scope_of(entry: Entry) -> str:
+    """The scope that an app's grant has to have for this entry. docs/spec/6-grants.md."""
+    if entry.kind == DELETE:
+        return "delete"
+    return "create" if entry.version == 1 else "update"
+
+
 ENTRY: Layout[Entry] = Layout(
     "log-entry",
     Entry,

@@ -7,17 +7,18 @@ shows it, and looked for to the end: an auditor wants to know all of it.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from coffret_vault.envelope.signature import verify_head, verify_statement
-from coffret_vault.errors import BadSignatureError, FormatError, TrustError
+from coffret_vault.errors import BadSignatureError, FormatError, TooLargeError, TrustError
 from coffret_vault.formats import entry as kinds
 from coffret_vault.formats.account import ACCOUNT_CARD, AccountCard
-from coffret_vault.formats.entry import Entry, Leaf, parse_leaf
+from coffret_vault.formats.entry import Entry, Leaf, parse_leaf, scope_of
+from coffret_vault.formats.sharing import Grant
 from coffret_vault.formats.succession import SUCCESSION
 from coffret_vault.log.audit import Preamble, read_audit
 from coffret_vault.log.lineage import verify_successions
@@ -35,6 +36,8 @@ UNSIGNED = "unsigned"
 COUNT = "count"
 ROOT = "root"
 MAX_FINDINGS = 1_000
+MAX_KEYS = 100
+"""Keys of one app: each of its entries is tried with all those that it may be signed by."""
 _MOVES = frozenset((kinds.PAUSE, kinds.RESUME, kinds.REVOKE))
 
 
@@ -93,6 +96,7 @@ def audit(lines: Iterable[bytes]) -> Audit:
         TooLargeError: it is beyond what any such file is.
         FormatError: it is none, or not in its one form.
         BadSignatureError: the card, a succession or the head is not signed by the owner's keys.
+        WeakKeyError: a key of the owner's, or of an app that wrote, would verify any message.
         TrustError: they are not of one account, or do not lead from one to the next; or a grant
             does not name the manifest that comes with it.
     """
@@ -104,15 +108,18 @@ def audit(lines: Iterable[bytes]) -> Audit:
     if verify_head(card.signing_public, preamble.head).account_id != card.account_id:
         message = "the head in this file is of another account"
         raise TrustError(message)
-    keys: dict[bytes, _AppKey] = {}
+    grants: dict[bytes, _ToldGrant] = {}
+    keys: defaultdict[bytes, set[bytes]] = defaultdict(set)
     for grant, manifest, both in told:
         named = grant.account_id, grant.app_id, grant.manifest_digest
         if named != (card.account_id, manifest.app_id, _digest(both.manifest)):
             message = "a grant in this file does not name the app that comes with it"
             raise TrustError(message)
-        key = _AppKey(grant.grant_id, grant.app_id, grant.scopes, manifest.signing_public)
-        keys[_digest(both.statement)] = key
-    reading = _Reading(preamble, card.account_id, keys)
+        keys[grant.app_id].add(manifest.signing_public)
+        if len(keys[grant.app_id]) > MAX_KEYS:
+            raise TooLargeError
+        grants[_digest(both.statement)] = _ToldGrant(grant, manifest.signing_public)
+    reading = _Reading(preamble, card.account_id, grants)
     hashes = tuple(reading.take(leaf) for leaf in leaves)
     reading.finish(hashes)
     return Audit(
@@ -126,10 +133,10 @@ def audit(lines: Iterable[bytes]) -> Audit:
     )
 
 
-class _AppKey(msgspec.Struct, frozen=True):
-    grant_id: bytes
-    app_id: bytes
-    scopes: frozenset[str]
+class _ToldGrant(msgspec.Struct, frozen=True):
+    """A grant's statement, and the key of the app that it is to."""
+
+    grant: Grant
     public: bytes
 
 
@@ -144,8 +151,10 @@ class _Granted(msgspec.Struct):
 class _Reading:
     """Takes one leaf after the other."""
 
-    def __init__(self, preamble: Preamble, account_id: bytes, keys: dict[bytes, _AppKey]) -> None:
-        self._preamble, self._account_id, self._keys = preamble, account_id, keys
+    def __init__(
+        self, preamble: Preamble, account_id: bytes, told: dict[bytes, _ToldGrant]
+    ) -> None:
+        self._preamble, self._account_id, self._told = preamble, account_id, told
         cards = (*(step.card for step in preamble.steps), preamble.card)
         self._first = _digest(cards[0])
         self._size = 0
@@ -153,6 +162,8 @@ class _Reading:
         self._settled = 0
         self._memories: dict[bytes, MemoryState] = {}
         self._grants: dict[bytes, _Granted] = {}
+        self._signers: defaultdict[tuple[bytes | None, str], Counter[bytes]] = defaultdict(Counter)
+        """By app and scope its keys, and how many grants in force it has under each."""
         self._lost: set[tuple[bool, bytes] | None] = set()
         """Of what nothing more is asked: what follows from a wrong entry would be found again."""
         self.findings: list[Finding] = []
@@ -201,15 +212,11 @@ class _Reading:
 
     def _by_app(self, leaf: Leaf) -> bool:
         entry = leaf.entry
-        scope = _scope(entry)
-        for granted in self._grants.values():
-            key = self._keys.get(granted.digest)
-            if key is None or granted.revoked or key.app_id != entry.author.app_id:
-                continue
-            if scope in key.scopes:
-                with suppress(BadSignatureError):
-                    verify_statement(key.public, "app-entry", leaf.message, leaf.signature)
-                    return True
+        keys = self._signers.get((entry.author.app_id, scope_of(entry)), Counter())
+        for public in [key for key, grants in keys.items() if grants]:
+            with suppress(BadSignatureError):
+                verify_statement(public, "app-entry", leaf.message, leaf.signature)
+                return True
         return False
 
     def _follows(self, entry: Entry, index: int) -> bool:
@@ -244,15 +251,26 @@ class _Reading:
         if entry.kind == kinds.GRANT:
             if known is not None or entry.version != 1:
                 return False
-            key = self._keys.get(entry.digest)
             self._grants[entry.subject] = _Granted(entry.digest)
-            return key is None or key.grant_id == entry.subject
+            told = self._may_sign(entry.digest, 1)
+            return told is None or told.grant_id == entry.subject
         if known is None or known.revoked:
             return False
         if (entry.version, entry.digest) != (known.version + 1, known.digest):
             return False
         known.version, known.revoked = entry.version, entry.kind == kinds.REVOKE
+        if known.revoked:
+            self._may_sign(known.digest, -1)
         return True
+
+    def _may_sign(self, digest: bytes, more: int) -> Grant | None:
+        """Count a grant in, or out again; its statement, where the file tells it."""
+        told = self._told.get(digest)
+        if told is None:
+            return None
+        for scope in told.grant.scopes:
+            self._signers[told.grant.app_id, scope][told.public] += more
+        return told.grant
 
     def _follows_keys(self, entry: Entry) -> bool:
         self._changes += 1
@@ -271,12 +289,6 @@ def _about(entry: Entry) -> tuple[bool, bytes] | None:
     if is_memory or entry.kind == kinds.GRANT or entry.kind in _MOVES:
         return is_memory, entry.subject
     return None
-
-
-def _scope(entry: Entry) -> str:
-    if entry.kind == kinds.DELETE:
-        return "delete"
-    return "create" if entry.version == 1 else "update"
 
 
 def _digest(data: bytes) -> bytes:
