@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
 
 from cli_harness import Cli
+from coffret.cli.commands import auditing
 from coffret_vault.log import evidence
 from coffret_vault.log.evidence import MAX_EVIDENCE, Subject
 from vectors.making.audit import headed, leaves, preamble, whole
@@ -44,3 +46,23 @@ def test_what_is_too_long_to_have_a_head_is_refused(tmp_path: Path) -> None:
         "verify-audit", str(file), "--against", str(kept), "--json", code=2
     )
     assert ran.error()["code"] == "too-large"
+
+
+def test_a_log_with_nothing_to_name_is_read_once(tmp_path: Path) -> None:
+    """A long one that is whole, and goes on, is not gone through again for names of entries."""
+    file, kept = tmp_path / "log.audit", tmp_path / "kept.audit"
+    file.write_bytes(whole(LIFE))
+    kept.write_bytes(whole(LIFE[:4]))
+    words, cli = ("verify-audit", str(file), "--against", str(kept)), Cli(tmp_path / "home")
+    with patch.object(auditing, "read_audit", side_effect=AssertionError):
+        assert "Whole: " in cli(*words).out
+    kept.write_bytes(whole([*LIFE[:3], LIFE[4]]))
+    assert "Entry 3 (put of " in cli(*words, code=5).out
+
+
+def test_which_file_cannot_be_read_is_said(tmp_path: Path) -> None:
+    """The one that is verified, or the one that it is compared with."""
+    file, none, cli = tmp_path / "log.audit", tmp_path / "none", Cli(tmp_path / "home")
+    file.write_bytes(whole(LIFE))
+    for words in ((str(none),), (str(file), "--against", str(none))):
+        assert f"{none} cannot be read" in cli("verify-audit", *words, code=2).err

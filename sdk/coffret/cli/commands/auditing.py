@@ -1,8 +1,10 @@
 """For auditors: write the log down, and verify what was written down, by itself."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
@@ -37,7 +39,8 @@ from coffret_vault.records.memory import from_micros
 if TYPE_CHECKING:
     from coffret.cli.writing import Writer
 
-Named = dict[int, dict[str, Any]]
+Named = dict[int | None, dict[str, Any]]
+"""What entries say of themselves, by their numbers; nothing of None."""
 _WRONG = {
     "unreadable": "is no entry",
     "foreign": "is of another account",
@@ -110,11 +113,9 @@ def verify_audit(
     desk = desk_of(context, as_json=json)
     found = _audited(file)
     compared = None if against is None else _compared(found, against)
-    named = _named(file, {item.entry for item in found.findings})
-    kept: Named = {}
-    if compared is not None and against is not None and compared.differences:
-        named |= _named(file, {item.at for item in compared.differences})
-        kept = _named(against, {item.entry for item in compared.differences})
+    differing = () if compared is None else compared.differences
+    named = _named(file, {item.entry for item in found.findings} | {item.at for item in differing})
+    kept = {} if against is None else _named(against, {item.entry for item in differing})
     if desk.out.as_json:
         desk.out.data(_as_data(found, compared, named, kept))
     else:
@@ -124,19 +125,23 @@ def verify_audit(
 
 
 def _audited(path: Path) -> Audit:
+    with _opened(path) as file:
+        return audit(lines_of(file))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
         with path.open("rb") as file:
-            return audit(lines_of(file))
+            yield file
     except OSError:
-        raise InputError(_NOT_READ) from None
+        message = f"{path} cannot be read"
+        raise InputError(message) from None
 
 
 def _compared(found: Audit, path: Path) -> Comparison:
-    try:
-        with path.open("rb") as file:
-            start = file.read(MAX_EVIDENCE + 1)
-    except OSError:
-        raise InputError(_NOT_READ) from None
+    with _opened(path) as file:
+        start = file.read(MAX_EVIDENCE + 1)
     if is_audit(start):
         return compare_logs(found, _audited(path))
     compared = [compare_head(found, head) for head in _heads(start)]
@@ -157,18 +162,14 @@ def _heads(data: bytes) -> list[SignedHead]:
     return [parse_head(file.held), parse_head(file.shown)]
 
 
-_NOT_READ = "that file cannot be read"
-
-
 def _named(path: Path, wanted: Iterable[int | None]) -> Named:
-    """What these entries say of themselves, by their numbers: the file is read once more."""
-    numbers = set(wanted)
-    try:
-        with path.open("rb") as file:
-            leaves = enumerate(read_audit(lines_of(file))[1])
-            return {at: _says(leaf) for at, leaf in leaves if at in numbers}
-    except OSError:
-        raise InputError(_NOT_READ) from None
+    """What these entries say of themselves: the file is read once more, as far as the last one."""
+    numbers = {number for number in wanted if number is not None}
+    if not numbers:
+        return {}
+    with _opened(path) as file:
+        leaves = islice(read_audit(lines_of(file))[1], max(numbers) + 1)
+        return {at: _says(leaf) for at, leaf in enumerate(leaves) if at in numbers}
 
 
 def _says(data: bytes) -> dict[str, Any]:
@@ -199,7 +200,7 @@ def _as_data(
     found: Audit, compared: Comparison | None, named: Named, kept: Named
 ) -> dict[str, Any]:
     head, card = found.preamble.head, found.cards[-1]
-    findings = [plain(item) | named.get(_number(item.entry), {}) for item in found.findings]
+    findings = [plain(item) | named.get(item.entry, {}) for item in found.findings]
     data: dict[str, Any] = {
         "whole": found.is_whole,
         "account_id": id_text(card.account_id),
@@ -219,16 +220,12 @@ def _as_data(
     }
     if compared is not None:
         differences = [
-            plain(item) | {"kept": kept.get(_number(item.entry)), "is": named.get(_number(item.at))}
+            plain(item) | {"kept": kept.get(item.entry), "is": named.get(item.at)}
             for item in compared.differences
         ]
         told = {"relation": compared.relation, "size": compared.kept}
         data["against"] = told | {"differences": differences, "differing": compared.differing}
     return data
-
-
-def _number(entry: int | None) -> int:
-    return -1 if entry is None else entry
 
 
 def _print(
@@ -274,7 +271,7 @@ def _tell_more(out: "Writer", more: int) -> None:
 
 def _different(item: Difference, named: Named, kept: Named) -> str:
     if item.entry is None:
-        return f"{_entry(_number(item.at), named)} was put in"
+        return f"{_entry(item.at, named)} was put in"
     before = _entry(item.entry, kept)
     if item.at is None:
         return f"{before} is missing"
@@ -283,7 +280,7 @@ def _different(item: Difference, named: Named, kept: Named) -> str:
     return f"{before} was altered: at {item.at} stands {_said(named.get(item.at))}"
 
 
-def _entry(number: int, named: Named) -> str:
+def _entry(number: int | None, named: Named) -> str:
     return f"Entry {number} ({_said(named.get(number))})"
 
 
