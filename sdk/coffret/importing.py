@@ -186,18 +186,18 @@ def carry_out(
         yield from update(state, memory.id, change)
         progress("changes", done, len(changed))
     unchanged = len(drafts) - len(new) - len(changed) - len(left)
-    skipped += [ImportSkipped(known[key].id, _LEFT) for key in left]
+    skipped += [ImportSkipped(memory.id, _LEFT) for memory in left.values()]
     return ImportReport(len(new), len(changed), unchanged, tuple(skipped), id=run)
 
 
 def _refused(
     drafts: Iterable[Draft], known: Mapping[str, Memory], consent: Consent | None
-) -> Sequence[str]:
-    """The keys of what exports would change and are not to: a file names any memory as its own."""
+) -> Mapping[str, Memory]:
+    """What exports would change and are not to, by its keys: a file names any memory as its own."""
     exported = [draft.key for draft in drafts if isinstance(draft, ExportedMemory)]
-    there = [key for key in exported if key in known]
-    if consent is None or not there or consent([known[key] for key in there]):
-        return ()
+    there = {key: known[key] for key in exported if key in known}
+    if consent is None or not there or consent(tuple(there.values())):
+        return {}
     return there
 
 
