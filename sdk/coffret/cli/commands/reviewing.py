@@ -81,7 +81,7 @@ def reject(
 
 
 class _Found(NamedTuple):
-    """What waits of one memory, before and after a sync, and beside which version of it.
+    """What waited of one memory before a sync, and after: versions, and what each stood beside.
 
     ``before`` is None where it could not be listed, as where a record of any memory had not come:
     that nobody looked at.
@@ -100,8 +100,10 @@ class _Found(NamedTuple):
         Raises:
             ConflictError: something else waits.
         """
-        came = self.before is None or (bool(self.before) and version is None)
-        if any(came and now not in (self.before or ()) for now in self._meant(version)):
+        had = self.before
+        if had is not None and (version is not None or not had):
+            return  # it is named; or nothing waited here: it was looked at elsewhere
+        if self._meant(version).keys() - (had or {}).keys():
             raise ConflictError(_CHANGED)
 
     def check_beside(self, version: int | None) -> None:
