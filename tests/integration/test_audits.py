@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import stat
-import uuid
 from io import BytesIO
 from typing import TYPE_CHECKING
 
 import pytest
 
-from cli_harness import PASSPHRASE as TYPED
-from cli_harness import Cli
+from cli_harness import Cli, new_name
 from coffret import AsyncVault
 from coffret_vault.errors import NotFoundError
 from coffret_vault.formats.checkpoint import parse_head
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
     from harness.world import World
 
 CONTENT, TITLE = "canary content of a memory", "canary title"
+TAG, HIDDEN = "canary-tag", "canary-hidden"
 
 
 def audited(vault: Vault | AsyncVault) -> Audit:
@@ -56,20 +55,19 @@ def test_what_a_life_leaves_behind_is_whole(either: World) -> None:
 
 
 def test_nothing_is_in_it_that_the_owner_said(world: World) -> None:
-    """No content, no title and no tag; of grants, those to apps that wrote an entry."""
+    """No content and no title; a tag where a grant names it, of those to apps that wrote."""
     owner, silent, writer = world.owner(), world.app(), world.app()
-    memory = owner.vault.remember(CONTENT, title=TITLE, tags=["t"])
-    world.granted(owner, silent, tags=["t"])
-    _, access = world.granted(owner, writer, tags=["t"])
+    memory = owner.vault.remember(CONTENT, title=TITLE, tags=[TAG, HIDDEN])
+    world.granted(owner, silent, tags=[HIDDEN])
+    _, access = world.granted(owner, writer, tags=[TAG])
     access.update(memory.id, content=CONTENT)
     owner.vault.sync()
     owner.vault.accept(memory.id)
-    data = b"".join(owner.vault.audit_log().lines)
-    told, leaves = read_audit(lines_of(BytesIO(data)))
-    everything = [told.card, *leaves, *(grant.manifest for grant in told.grants)]
-    everything += [grant.statement for grant in told.grants]
-    assert not any(said.encode() in part for said in (CONTENT, TITLE) for part in everything)
-    assert len(told.grants) == 1
+    told, leaves = read_audit(lines_of(BytesIO(b"".join(owner.vault.audit_log().lines))))
+    (grant,) = told.grants
+    everything = b"".join((told.card, grant.manifest, grant.statement, *leaves))
+    assert not [said for said in (CONTENT, TITLE, HIDDEN) if said.encode() in everything]
+    assert TAG.encode() in grant.statement  # so what is looked through is in the clear
     assert audited(owner.vault).is_whole
 
 
@@ -103,7 +101,7 @@ def test_it_needs_no_keys_and_a_twin_writes_the_same(world: World) -> None:
 
 def test_the_command_writes_it_and_verifies_it(cli: Cli, coffret_url: str, tmp_path: Path) -> None:
     """Private, whole, not over another file; the words that both are shown are the same."""
-    cli.init(coffret_url, f"audits-{uuid.uuid4().hex[:8]}")
+    cli.init(coffret_url, new_name("audits"))
     file, later = tmp_path / "log.audit", tmp_path / "later.audit"
     wrote = cli("audit-log", str(file), "--json").data()
     assert not stat.S_IMODE(file.stat().st_mode) & 0o077
@@ -123,8 +121,6 @@ def test_the_command_writes_it_and_verifies_it(cli: Cli, coffret_url: str, tmp_p
     for against in (file, head):
         ran = auditor("verify-audit", str(later), "--against", str(against))
         assert "Whole:" in ran.out
-    assert CONTENT not in later.read_text()
-    assert TYPED not in later.read_text()
 
 
 def test_a_vault_without_a_head_has_nothing_to_write(world: World) -> None:
@@ -144,7 +140,7 @@ class _Nothing:
 
 def test_an_auditor_is_told_what_is_wrong(cli: Cli, coffret_url: str, tmp_path: Path) -> None:
     """As sentences and as JSON, with exit code 5; what is no such file has its own codes."""
-    cli.init(coffret_url, f"audits-{uuid.uuid4().hex[:8]}")
+    cli.init(coffret_url, new_name("audits"))
     cli("remember", CONTENT)
     file, wrong = tmp_path / "log.audit", tmp_path / "wrong.audit"
     cli("audit-log", str(file))
