@@ -66,3 +66,11 @@ def test_which_file_cannot_be_read_is_said(tmp_path: Path) -> None:
     file.write_bytes(whole(LIFE))
     for words in ((str(none),), (str(file), "--against", str(none))):
         assert f"{none} cannot be read" in cli("verify-audit", *words, code=2).err
+
+
+def test_a_file_that_was_cut_is_said_to_be_one(tmp_path: Path) -> None:
+    """Who lost its end on the way is not told that it is something else."""
+    file, cli = tmp_path / "log.audit", Cli(tmp_path / "home")
+    for data, said in ((whole(LIFE)[:-9], "not whole"), (b"no such\n", "not an audit file")):
+        file.write_bytes(data)
+        assert said in cli("verify-audit", str(file), code=3).err

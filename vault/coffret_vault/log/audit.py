@@ -89,7 +89,8 @@ def read_audit(lines: Iterable[bytes]) -> tuple[Preamble, Iterator[bytes]]:
     """
     given = iter(lines)
     if next(given, b"") != FORMAT:
-        _refuse()
+        message = "this is not an audit file"
+        raise FormatError(message)
     card, signature = _parts(next(given, b""), _CARD)
     steps: list[Step] = []
     grants: list[AppGrant] = []
@@ -153,5 +154,5 @@ def _bound(count: int, most: int) -> None:
 
 
 def _refuse() -> NoReturn:
-    message = "this is not an audit file"
+    message = "this audit file is not whole, or not in its one form"
     raise FormatError(message)
