@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from coffret_server.problems import ProblemError
-from coffret_server.wire import apps, identity, log, records
+from coffret_server.wire import log, records
 from coffret_vault.errors import FormatError
 from coffret_vault.formats.account import Keyslot
 from coffret_vault.formats.entry import ENTRY, SETTINGS, Entry, parse_leaf, serialize_entry
@@ -16,30 +16,19 @@ from coffret_vault.formats.memory import KEK, Header, peek_header, serialize_hea
 from coffret_vault.formats.pae import SUITE
 from fuzz.shaping import mutate_fields
 from fuzz.target import Target, agreed, given_of
+from server.readers import READERS
 from vectors.making.samples import ENTRY_SAMPLE, LAYOUTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-_SERVERS: dict[str, Callable[[bytes], object]] = {
-    "account": identity.parse_card,
-    "keyslot": identity.parse_keyslot,
-    "succession": identity.parse_succession,
-    "account-deletion": identity.parse_deletion,
-    "app-manifest": apps.parse_manifest,
-    "selector": apps.check_selector,
-    "access-request": apps.parse_request,
-    "grant": apps.parse_grant,
-    "log-entry": log.parse_entry,
-    "memory-header": records.parse_header,
-}
 _SETTLING = msgspec.structs.replace(ENTRY_SAMPLE, kind=SETTINGS, subject=ENTRY_SAMPLE.account_id)
 _NESTED = frozenset(("access-request", "grant"))
 _TOO_LARGE_FOR_A_DATABASE = 1 << 63
 
 
 def _server_takes(kind: str, data: bytes) -> bool | None:
-    reader = _SERVERS.get(kind)
+    reader = READERS.get(kind)
     if reader is None:
         return None
     try:

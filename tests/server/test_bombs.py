@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 from coffret_server import strict
 from coffret_server.gate import DATA_LIMIT
 from coffret_server.problems import ProblemError
-from coffret_server.wire import apps, identity, log, pae, records
+from coffret_server.wire import pae
+from server.readers import READERS
 from vectors.making.samples import LAYOUTS, SAMPLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from server.stand import Stand
 
 GIANT = 1 << 32
@@ -34,18 +33,6 @@ JSON_BOMBS = {
     "nested behind a string": b'["' + b"[" * 1_000_000,
 }
 OPEN = ("/accounts", "/auth/challenge", "/auth/login", "/auth/token", "/developers")
-READERS: dict[str, Callable[[bytes], object]] = {
-    "account": identity.parse_card,
-    "account-deletion": identity.parse_deletion,
-    "keyslot": identity.parse_keyslot,
-    "succession": identity.parse_succession,
-    "app-manifest": apps.parse_manifest,
-    "access-request": apps.parse_request,
-    "grant": apps.parse_grant,
-    "selector": apps.check_selector,
-    "log-entry": log.parse_entry,
-    "memory-header": records.parse_header,
-}
 
 
 @pytest.mark.attack(61)

@@ -8,25 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from coffret_server.problems import ProblemError
-from coffret_server.wire import apps, identity, log, records
+from coffret_server.wire import records
+from server.readers import READERS
 from vectors.making.files import FOLDER
 from vectors.making.samples import LAYOUTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-READERS: dict[str, Callable[[bytes], object]] = {
-    "account": identity.parse_card,
-    "keyslot": identity.parse_keyslot,
-    "succession": identity.parse_succession,
-    "account-deletion": identity.parse_deletion,
-    "memory-header": records.parse_header,
-    "log-entry": log.parse_entry,
-    "app-manifest": apps.parse_manifest,
-    "selector": apps.check_selector,
-    "access-request": apps.parse_request,
-    "grant": apps.parse_grant,
-}
 ONLY_SIGNED = {"login"}
 """What the server makes itself, to verify a signature over it, and never reads."""
 
