@@ -42,8 +42,9 @@ _CONTROL = frozenset(map(chr, (*range(32), *range(127, 160))))
 class Header(msgspec.Struct, frozen=True):
     """What the server sees of a memory's version, authenticated as the envelope's AAD.
 
-    ``key_number`` counts the memory's keys, ``importance`` is in millionths, times in
-    microseconds. ``sealed`` headers have no title, importance or tags: those are in the payload.
+    ``key_number`` is the version that its memory key came with, ``importance`` is in millionths,
+    times in microseconds. ``sealed`` headers have no title, importance or tags: those are in the
+    payload.
     """
 
     account_id: bytes
