@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -55,20 +56,21 @@ def pending(state: VaultState) -> list[Pending]:
 
 
 def _pending(state: VaultState, memory_id: bytes, memory: MemoryState, item: Proposal) -> Pending:
-    name = id_text(memory_id)
-    now = current(state, name) if memory.current else None
-    proposed = _proposed(state, memory_id, memory, item)
-    return Pending(name, item.version, id_text(item.app_id), item.deletion, proposed, now)
+    now = current(state, id_text(memory_id)) if memory.current else None
+    return _beside(state, memory_id, memory, item, now)
 
 
-def _proposed(
-    state: VaultState, memory_id: bytes, memory: MemoryState, item: Proposal
-) -> Memory | None:
+def _beside(
+    state: VaultState, memory_id: bytes, memory: MemoryState, item: Proposal, now: Memory | None
+) -> Pending:
+    """A proposal as it is shown beside ``now``."""
     record = None if item.deletion else state.store.record(memory_id, item.version)
-    try:
-        return None if record is None else open_memory(state, record, memory)
-    except OpenError:
-        return None
+    proposed = None
+    if record is not None:
+        with suppress(OpenError):
+            proposed = open_memory(state, record, memory)
+    named = id_text(memory_id), item.version, id_text(item.app_id)
+    return Pending(*named, item.deletion, proposed, now)
 
 
 def chosen(
@@ -96,7 +98,7 @@ def chosen(
 def _named(memory: MemoryState, version: int | None) -> Proposal:
     waiting = memory.pending
     if version is None and len(waiting) > 1:
-        message = "several versions of this memory wait: say which one"
+        message = "several versions of this memory wait: say which one, by its number"
         raise ConflictError(message)
     for item in waiting:
         if version in {None, item.version}:
@@ -118,10 +120,8 @@ def check_as_shown(
     """
     if not isinstance(proposal, Pending):
         return
-    said = _proposed(state, identifier, memory, item)
-    now = id_text(identifier), item.version, id_text(item.app_id), item.deletion, said
-    shown = proposal
-    if now != (shown.memory_id, shown.version, shown.app_id, shown.deletion, shown.proposed):
+    now = _beside(state, identifier, memory, item, proposal.current)
+    if now != proposal:
         raise ConflictError(CHANGED)
 
 
