@@ -78,6 +78,9 @@ def test_the_largest_header_is_within_its_limit() -> None:
         {"metadata": {"a": datetime(2025, 1, 1, tzinfo=UTC)}},
         {"metadata": {"a": msgspec.msgpack.Ext(5, b"")}},
         {"metadata": {"a": "\ud800"}},
+        {"metadata": {"a": [float("nan")]}},
+        {"metadata": {"a": {"b": float("inf")}}},
+        {"metadata": {"a": float("-inf")}},
     ],
 )
 def test_what_cannot_be_a_payload_is_not_written(fields: dict[str, Any]) -> None:

@@ -141,6 +141,9 @@ def _bad_payloads() -> Iterator[tuple[str, bytes]]:
     yield "float 32 in metadata", three + b"\xa8metadata\x81\xa1a\xca" + struct.pack(">f", 0.5)
     yield "a whole number for a float", three + b"\xaaconfidence\x01"
     yield "not a number", three + b"\xaaconfidence\xcb" + struct.pack(">d", float("nan"))
+    for wrong, text in (("not a number", "nan"), ("infinite", "inf"), ("minus infinite", "-inf")):
+        listed = b"\x81\xa1a\x91\xcb" + struct.pack(">d", float(text))
+        yield f"{wrong} in metadata", three + b"\xa8metadata" + listed
     yield "a length longer than need be", b"\x82\xa6format\x01\xa7content\xd9\x01x"
     yield "a number longer than need be", b"\x82\xa6format\xcc\x01\xa7content\xa1x"
     yield "a signed number for a small one", b"\x82\xa6format\xd0\x01\xa7content\xa1x"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import math
 import unicodedata
 from functools import cache
 from importlib.resources import files
@@ -142,6 +143,8 @@ def _nests(value: object, room: int) -> bool:
     if isinstance(value, Pairs):
         texts = all(isinstance(name, str) for name, _ in value)
         return texts and _all_nest(list(value.mapping().values()), room)
+    if isinstance(value, float):
+        return math.isfinite(value)
     return not isinstance(value, list) or _all_nest(value, room)
 
 

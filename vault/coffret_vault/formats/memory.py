@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -219,7 +220,7 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
 
 
 PAYLOAD_FORMAT = 1
-_PLAIN = (str, int, float, bool, bytes, type(None))
+_PLAIN = (str, int, bool, bytes, type(None))
 _MOST_NESTING = 32
 _encode_payload = msgspec.msgpack.Encoder().encode
 _decode_payload = msgspec.msgpack.Decoder(Payload).decode
@@ -290,10 +291,10 @@ def _is_over(text: str, most: int) -> bool:
 
 
 def _check_plain(value: object, room: int) -> None:
-    """Metadata is what JSON can hold, and bytes: no extension types, no endless nesting."""
-    inside = _inside(value)
-    if inside is None and isinstance(value, _PLAIN):
+    """Metadata is what JSON can hold, and bytes: no extension types, no endless nesting, no NaN."""
+    if isinstance(value, _PLAIN) or (isinstance(value, float) and math.isfinite(value)):
         return
+    inside = _inside(value)
     if inside is None or not room:
         message = "metadata holds a value that cannot be stored, or is nested too deep"
         raise FormatError(message)
