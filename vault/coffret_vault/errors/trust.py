@@ -6,7 +6,7 @@ from coffret_vault.errors.base import CoffretError
 
 
 class TrustError(CoffretError):
-    """The server showed something that cannot be true; nothing was changed here."""
+    """Something was shown that cannot be true; nothing was changed here."""
 
     code = "untrustworthy"
     exit_code = 5
