@@ -114,6 +114,9 @@ def test_the_command_writes_it_and_verifies_it(cli: Cli, coffret_url: str, tmp_p
         wrote["fingerprint"],
         wrote["entries"],
     )
+    piped = cli("audit-log", "-")
+    assert piped.out == file.read_text("ascii")
+    assert wrote["head_words"] in piped.err
     cli("remember", CONTENT)
     cli("audit-log", str(later), "--force")
     head = tmp_path / "head.json"

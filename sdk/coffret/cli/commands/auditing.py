@@ -1,5 +1,6 @@
 """For auditors: write the log down, and verify what was written down, by itself."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -71,27 +72,37 @@ _UNSHOWN = (
 
 def audit_log(
     context: typer.Context,
-    path: Annotated[Path, typer.Argument(metavar="FILE")],
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="- writes to standard output.")],
     *,
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
     json: Json = False,
 ) -> None:
     """Write the log to a file for an auditor: no content, no title, no key."""
     desk = desk_of(context, as_json=json)
-    check_new(path, replace=force)
+    is_piped = str(path) == "-"
+    if not is_piped:
+        check_new(path, replace=force)
     vault = desk.locked()
     log = vault.audit_log()
-    size = write_private(path, log.lines, replace=force)
     words, head = vault.words, _head_words(parse_head(log.head))
+    by_words = (
+        f"Owner's key:  {words}\nHead:         {head}\n"
+        "              (tell the auditor both by another way than the file)"
+    )
     if log.beyond:
         desk.out.note(
             f"Not in it: {log.beyond} that apps wrote since the newest head. The next change that "
             "you make signs one over them."
         )
+    if is_piped:
+        sys.stdout.buffer.writelines(log.lines)
+        sys.stdout.buffer.flush()
+        desk.out.note(by_words)
+        return
+    size = write_private(path, log.lines, replace=force)
     told = {"entries": log.entries, "beyond": log.beyond, "fingerprint": words, "head_words": head}
     desk.out.done(
-        f"Wrote {log.entries} entries to {path}.\nOwner's key:  {words}\nHead:         {head}\n"
-        "              (tell the auditor both by another way than the file)",
+        f"Wrote {log.entries} entries to {path}.\n{by_words}",
         {"file": str(path), "bytes": size, "head": log.head, **told},
     )
 
