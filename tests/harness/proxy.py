@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 import threading
@@ -74,6 +75,10 @@ class Proxy:
         """A network in which the server's address leads here."""
         return _Ours(self.port)
 
+    def async_transport(self) -> httpx.AsyncBaseTransport:
+        """The same for asyncio."""
+        return _Aside(self.transport())
+
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
@@ -130,6 +135,21 @@ class _Ours(httpx.BaseTransport):
 
     def close(self) -> None:
         self._sockets.close()
+
+
+class _Aside(httpx.AsyncBaseTransport):
+    """A network that is waited for in a thread."""
+
+    def __init__(self, network: httpx.BaseTransport) -> None:
+        self._network = network
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await request.aread()
+        found = await asyncio.to_thread(self._network.handle_request, request)
+        return httpx.Response(found.status_code, headers=found.headers, content=found.content)
+
+    async def aclose(self) -> None:
+        self._network.close()
 
 
 def _cut(message: bytes, where: float) -> bytes:
