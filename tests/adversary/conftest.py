@@ -9,6 +9,8 @@ from unittest.mock import patch
 import pytest
 
 from coffret.testing import Server
+from harness.cast import gathered
+from harness.conversations import CONVERSATIONS
 from harness.database import Database
 from harness.fixtures import coffret_url, server_clock, world
 from harness.memory import folder_in_memory
@@ -18,6 +20,9 @@ from harness.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from harness.cast import People
+    from harness.conversing import Scenario
 
 __all__ = ["coffret_url", "server_clock", "stage", "victim", "world"]
 
@@ -40,6 +45,19 @@ def stage() -> Iterator[Stage]:
         database = Database(folder / "server.db")
         yield Stage(world, database)
         database.close()
+
+
+@pytest.fixture(scope="module")
+def people(coffret_url: str) -> Iterator[People]:
+    """Everything that recorded conversations are about, made once for the module."""
+    with gathered(coffret_url) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def recorded(people: People) -> dict[str, Scenario]:
+    """Every conversation, held once with the real server; the later ones end what others need."""
+    return {name: record(people) for name, record in CONVERSATIONS.items()}
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import httpx
 import msgspec
 
+from coffret.http1 import Answer, WireError
 from harness.network import BASE, Gate
 
 if TYPE_CHECKING:
@@ -15,13 +16,17 @@ if TYPE_CHECKING:
 
 
 class Exchange(NamedTuple):
-    """A request's method and path with query; the answer's status, media type and body."""
+    """A request's method and path with query; the answer's status, media type and body.
+
+    `headers` are those of the answer beside its media type.
+    """
 
     method: str
     target: str
     status: int
     media: str
     content: bytes
+    headers: tuple[tuple[str, str], ...] = ()
 
     @property
     def packed(self) -> bool:
@@ -45,9 +50,10 @@ def _target(request: httpx.Request) -> str:
 class Taping(Gate):
     """Goes through to the server, and keeps every exchange."""
 
-    def __init__(self) -> None:
-        """Begin with an empty tape."""
+    def __init__(self, server: httpx.BaseTransport | None = None) -> None:
+        """Begin with an empty tape; go through to ``server`` where one is given."""
         super().__init__()
+        self.inner = server or self.inner
         self.tape: list[Exchange] = []
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -65,16 +71,22 @@ class Replay(httpx.BaseTransport):
     What was never asked gets no answer at all, as if the network were gone.
     """
 
-    def __init__(self, tape: Sequence[Exchange], place: int = -1, content: bytes = b"") -> None:
-        """Answer from ``tape``, but the exchange at ``place`` with ``content``."""
+    def __init__(
+        self, tape: Sequence[Exchange], place: int = -1, instead: Exchange | None = None
+    ) -> None:
+        """Answer from ``tape``, but at ``place`` as it is said in ``instead``."""
         self._left = dict(enumerate(tape))
         self._last: dict[tuple[str, str], Exchange] = {}
-        self._place, self._content = place, content
+        self._place, self._instead = place, instead
+        self._hosts: set[str] = set()
         self.was_asked = False
         """Whether the altered answer was given."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer as then."""
+        """Answer as then. Only one server is ever asked, and it gets back nothing that it said."""
+        self._hosts.add(f"{request.url.scheme}://{request.url.netloc.decode()}")
+        assert len(self._hosts) == 1, "two hosts were asked"
+        assert not {"cookie", "referer"} & set(request.headers)
         key = request.method, _target(request)
         for place, exchange in self._left.items():
             if (exchange.method, exchange.target) == key:
@@ -87,8 +99,35 @@ class Replay(httpx.BaseTransport):
         if found is None:
             message = "nothing of the kind was asked"
             raise httpx.ConnectError(message)
-        altered = place == self._place
-        self.was_asked |= altered
-        content = self._content if altered else found.content
-        headers = {"content-type": found.media} if found.media else {}
-        return httpx.Response(found.status, content=content, headers=headers)
+        if place == self._place and self._instead is not None:
+            self.was_asked = True
+            found = self._instead
+        return self.answer(found)
+
+    def answer(self, found: Exchange) -> httpx.Response:
+        """What is said in an exchange, as a network brings it."""
+        media = [("content-type", found.media)] if found.media else []
+        headers = [*media, *found.headers]
+        return httpx.Response(found.status, headers=headers, stream=httpx.ByteStream(found.content))
+
+
+class Wire(Replay):
+    """The same, byte by byte as a connection brings it, through the parser that devices use."""
+
+    def answer(self, found: Exchange) -> httpx.Response:
+        """As it is read from a connection that is closed behind it."""
+        given = {name.lower() for name, _ in found.headers}
+        lines = [f"HTTP/1.1 {found.status} Said"]
+        lines += [f"content-type: {found.media}"] if found.media else []
+        if not given & {"content-length", "transfer-encoding"}:
+            lines.append(f"content-length: {len(found.content)}")
+        lines += [f"{name}: {value}" for name, value in found.headers]
+        read = Answer()
+        try:
+            read.feed("\r\n".join([*lines, "", ""]).encode("latin-1") + found.content)
+            if not read.is_whole:
+                read.feed(b"")
+        except WireError as error:
+            raise httpx.RemoteProtocolError(str(error)) from None
+        body = httpx.ByteStream(b"".join(read.taken()))
+        return httpx.Response(read.status, headers=read.headers, stream=body)
