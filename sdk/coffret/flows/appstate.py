@@ -13,6 +13,7 @@ from coffret.flows.ids import given_id
 from coffret.flows.lastread import LastRead
 from coffret.flows.ownersfile import OwnersFile
 from coffret.flows.proof import Prover
+from coffret.origins import check_url
 from coffret_vault.errors import (
     ConflictError,
     FormatError,
@@ -20,11 +21,13 @@ from coffret_vault.errors import (
     NotFoundError,
     StoreDamagedError,
     StoreError,
+    TrustError,
 )
 from coffret_vault.formats.account import ACCOUNT_CARD
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.sharing import MANIFEST, Manifest
 from coffret_vault.formats.unshown import Unshown
+from coffret_vault.grants.apps import Signed, verify_manifest
 from coffret_vault.keyring.keyring import identity_from_seeds
 
 if TYPE_CHECKING:
@@ -86,13 +89,43 @@ def load_app(path: Path) -> AppFile:
     except OSError:
         raise StoreDamagedError(_NOT_READ) from None
     try:
-        return _decode(data)
+        return _checked(_decode(data))
     except _UNREADABLE:
         if _begun(data) is None:
             raise StoreDamagedError(_NOT_READ, hint=_OTHER) from None
     message = "the registration of this app was not finished"
     hint = "Register it again with the same file, name and homepage: that goes on."
     raise ConflictError(message, hint=hint)
+
+
+def _checked(file: AppFile) -> AppFile:
+    """The file, if it names an origin to which a registration may have gone.
+
+    So its API key goes over plain http to no other machine, whatever was written into the file.
+
+    Raises:
+        FormatError: it does not.
+    """
+    with suppress(InputError):
+        if check_url(file.origin) == file.origin:
+            return file
+    message = "an app's file names no server's address"
+    raise FormatError(message)
+
+
+def _own(file: AppFile) -> tuple[Identity, Manifest]:
+    """The keys of an app and its manifest, if they are of one another, and whole.
+
+    Raises:
+        StoreDamagedError: they are not.
+    """
+    with suppress(FormatError, TrustError):
+        identity = identity_from_seeds(file.seeds)
+        manifest = verify_manifest(Signed(file.manifest, file.manifest_signature))
+        mine = identity.signing.public, identity.sealing.public
+        if mine == (manifest.signing_public, manifest.sealing_public):
+            return identity, manifest
+    raise StoreDamagedError(_NOT_READ, hint=_OTHER)
 
 
 def _begun(data: bytes) -> Begun | None:
@@ -148,14 +181,14 @@ class AppState:
         """Work from what is kept at ``path``, and beside it.
 
         Raises:
-            StoreDamagedError: what the app knows of owners is not beside it.
+            StoreDamagedError: the keys are not those of the manifest, or what the app knows of
+                owners is not beside them.
             StoreError: that cannot be used.
         """
         self.path = path
         self.file = file
         self.ambient = ambient
-        self.identity: Identity = identity_from_seeds(file.seeds)
-        self.manifest: Manifest = MANIFEST.parse(file.manifest)
+        self.identity, self.manifest = _own(file)
         self.token = ""
         self.owners = OwnersFile(path, self.manifest.app_id)
         self.owners.check()
