@@ -14,7 +14,7 @@ from coffret_server.services import Services
 from coffret_server.signatures import Verifier
 from coffret_server.storage import Tx
 from coffret_server.wire import pae
-from coffret_server.wire.identity import LOGIN, SALT_SIZE, parse_keyslot
+from coffret_server.wire.identity import LOGIN, SALT_SIZE, login_key_of
 
 _NAME_LIMIT: Final = 256
 """Of a device's name, which is sealed: nothing is made of it here."""
@@ -50,7 +50,7 @@ async def is_right(tx: Tx, services: Services, body: LoginBody, now: int) -> boo
     nonce_ends = challenges.nonce_expiry(key, *place, body.nonce, now)
     found = await tx.one(_FIND_SLOT_OR_NEXT, *place)
     slot = found[2] if found is not None and (found[0], found[1]) == place else None
-    login_key = parse_keyslot(slot or _decoy()).login_key
+    login_key = login_key_of(slot or _decoy())
     is_signed = _is_signed(services, login_key, body)
     if not is_signed or slot is None or nonce_ends is None:
         return False

@@ -12,6 +12,7 @@ from coffret_server.wire import pae
 
 CARD: Final = pae.Layout("account", 5)
 KEYSLOT: Final = pae.Layout("keyslot", 8)
+_LOGIN_KEY: Final = 5
 LOGIN: Final = pae.Layout("login", 5)
 SUCCESSION: Final = pae.Layout("succession", 6)
 DELETION: Final = pae.Layout("account-deletion", 6)
@@ -96,6 +97,15 @@ def parse_keyslot(data: bytes) -> Keyslot:
     if (parsed.kdf is None) != (name == "recovery") or parsed.generation < 1:
         refuse("malformed", "a keyslot's kind, KDF and generation do not fit")
     return parsed
+
+
+def login_key_of(keyslot: bytes) -> bytes:
+    """The login key of a keyslot that was read when it was stored.
+
+    No more of it is read than that: a recovery code's, which has no KDF, would take less time than
+    a passphrase's, or than what stands in for a keyslot that nobody has.
+    """
+    return pae.read_fixed(KEYSLOT.split(keyslot)[_LOGIN_KEY], pae.KEY_SIZE)
 
 
 def _parse_kdf(data: bytes) -> Kdf | None:
