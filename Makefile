@@ -38,6 +38,7 @@ attacks: $(VENV)/.dev  ## carry out every attack of docs/attacks.md, and write t
 
 faults: $(VENV)/.dev  ## kill a device at COUNT=1000 moments, have two race for as many appends, kill processes and servers
 	@COFFRET_FAULTS=$(COUNT) $(BIN)/python -m pytest -q -s tests/integration/test_faults.py tests/integration/test_killed_processes.py \
+		tests/integration/test_killed_sharing.py \
 		tests/integration/server/test_crash.py tests/server/storage/test_killed_servers.py
 
 check: $(VENV)/.dev  ## lint, format, types, import contracts

@@ -15,7 +15,7 @@ from harness.stops import KilledError, Stops
 from harness.world import PASSPHRASE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from coffret import Access, App
@@ -96,6 +96,7 @@ def sweep(
     prepare: Callable[[], Callable[[Vault], object]],
     stages: Callable[[Summary], list[Summary]],
     finish: Callable[[], None] | None = None,
+    steps: Iterable[int] = range(MOST),
 ) -> int:
     """Do something and be killed at its first moment, its second, … until it comes to its end.
 
@@ -104,11 +105,12 @@ def sweep(
         prepare: sets the scene, and gives what is to be done.
         stages: what the device may hold on the way there, given what it held before.
         finish: does again what was interrupted, where that is how it is finished.
+        steps: the moments at which it is killed, one after another; every one unless given.
 
     Returns:
-        How many kills there were.
+        The first of these that it did not come to.
     """
-    for left in range(MOST):
+    for left in steps:
         act = prepare()
         killed = strike(bench, act, stages, left)
         if not killed:
