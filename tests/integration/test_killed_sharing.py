@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from coffret import App, Vault
+    from coffret import App, GrantInfo, Vault
     from coffret_vault.formats.memory import Record
     from coffret_vault.primitives.secret import SecretBytes
     from harness.killed import Bench, Summary
@@ -41,6 +41,8 @@ MEMORIES = 2
 COUNT = int(os.environ.get("COFFRET_FAULTS", "100"))
 STEP = 1 if COUNT >= 1_000 else 6
 """Every so many moments it is killed: at each of them by `make faults`."""
+FEW = 3
+"""The same, of what is done in fewer moments."""
 MOST = 200
 ENOUGH = 80
 IN_PARTS = patch.object(handover, "_PART", 2)
@@ -87,6 +89,36 @@ class Sharing:
             assert record is not None
             self.before.append((name, record))
 
+    def granted(self) -> Callable[[Vault], object]:
+        """Share all of them, and take all but the last out again: that is to be done."""
+        vault = self.bench.vault
+        for item in self._grants():
+            vault.revoke(item.grant_id)
+        self.sent.clear()
+        self.request_id = ask(self.app, self.bench.owner, tags=["t"], scopes={"read"})
+        vault.requests()
+        grant_id = vault.approve(self.request_id, words=self.app.words)
+        return lambda vault: vault.narrow(grant_id, self.names[:-1])
+
+    def narrowed(self) -> None:
+        """Take them out again: the app reads what is left, and nothing of what is written next."""
+        vault = self.bench.vault
+        (grant,) = self._grants()
+        vault.narrow(grant.grant_id, self.names[:-1])
+        self.before.clear()
+        for name in self.names[:-1]:
+            vault.update(name, content="written after it was taken out")
+            self._keep(name)
+        found = self.app.access(self.request_id).memories()
+        assert [memory.id for memory in found] == self.names[-1:]
+        assert self.opened() == []
+
+    def _grants(self) -> list[GrantInfo]:
+        """Those of the app that asks, which are in force."""
+        mine = self.app.info.app_id
+        found = self.bench.vault.grants()
+        return [item for item in found if item.app.app_id == mine and item.state == "active"]
+
     def _is_shared_before(self) -> None:
         """Each of them is under a key that opens what it said before."""
         held = {row.memory_id: parse_header(row.record.header) for row, _ in self._current()}
@@ -113,11 +145,7 @@ class Sharing:
         assert {name: read[name] for name in self.names[1:]} == {
             n: found[n] for n in self.names[1:]
         }
-        (grant,) = [
-            item
-            for item in vault.grants()
-            if item.app.app_id == self.app.info.app_id and item.state == "active"
-        ]
+        (grant,) = self._grants()
         vault.revoke(grant.grant_id)
         for item in vault.pending():
             vault.reject(item.memory_id)
@@ -129,15 +157,18 @@ class Sharing:
         rows = [row for row in state.store.grants.all() if row.statement().app_id == app_id]
         wrappings = [grant_wrapping(state, row) for row in rows]
         keys: dict[bytes, list[SecretBytes]] = {}
+        headers = {parse_id(name): parse_header(record.header) for name, record in self.before}
         for memory_id, number, wrap in wraps_of(self.sent):
-            (record, *_) = (one for name, one in self.before if parse_id(name) == memory_id)
-            header = msgspec.structs.replace(parse_header(record.header), key_number=number)
+            if (known := headers.get(memory_id)) is None:
+                continue
+            header = msgspec.structs.replace(known, key_number=number)
             for wrapping in wrappings:
                 with suppress(OpenError):
-                    keys.setdefault(memory_id, []).append(unwrap_memory_key(header, wrap, wrapping))
-        assert keys.keys() == {parse_id(name) for name in self.names}
+                    key = unwrap_memory_key(header, wrap, wrapping)
+                    keys.setdefault(memory_id, []).append(key)
         found = []
         for name, record in self.before:
+            assert keys[parse_id(name)]
             for key in keys[parse_id(name)]:
                 with suppress(OpenError):
                     found.append(open_version(record.header, record.envelope, key).content)
@@ -182,6 +213,17 @@ def test_what_is_written_again_before_it_is_shared(sharing: Sharing) -> None:
         steps = range(COUNT % STEP, MOST, STEP)
         moments = sweep(sharing.bench, sharing.prepared, approved, sharing.finished, steps)
     assert moments > ENOUGH
+
+
+def test_what_is_taken_out_of_a_grant(sharing: Sharing) -> None:
+    """Killed at every step, memories that are taken out go on to be, and no key comes after them.
+
+    Each has its fresh key in a batch of its own, so that some of them are out, and others not yet.
+    """
+    with patch("coffret.flows.batches.BATCH", 1):
+        steps = range(COUNT % FEW, MOST, 1 if STEP == 1 else FEW)
+        moments = sweep(sharing.bench, sharing.granted, lambda _: [], sharing.narrowed, steps)
+    assert moments > FEW
 
 
 def test_a_device_that_writes_nothing_again_shares_what_was_before(sharing: Sharing) -> None:
