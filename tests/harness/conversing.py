@@ -43,7 +43,11 @@ _WORD = (
     # The third version is the one that an app proposed.
     ("/memory-blobs/[^/]+/versions", r"2\.0\.[23]", ".*"),
     # Whether it took a change: one that it dropped is missed at the next sync (attack 56).
-    ("/grants/[^/]+/state", "", "status 20[014]|status 401|problem .*"),
+    (
+        "/grants/[^/]+/state",
+        "",
+        "status (20[014]|401)|problem (wrong-credentials|unauthenticated)( once)?",
+    ),
     # Which version is newest: others' proposals count too, and are not shown to an app.
     ("/grants/[^/]+/memory-blobs", "", "problem newer"),
 )
