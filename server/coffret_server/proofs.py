@@ -61,8 +61,8 @@ class _Claims(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     htu: str
     iat: Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
     bdg: _Digest
-    ath: _Digest | None = None
-    nonce: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    ath: _Digest | msgspec.UnsetType = msgspec.UNSET
+    nonce: Annotated[str, msgspec.Meta(max_length=64)] | msgspec.UnsetType = msgspec.UNSET
 
 
 _header = msgspec.json.Decoder(_Header).decode
@@ -104,7 +104,12 @@ def encode(data: bytes) -> str:
 
 
 def _decode(text: bytes) -> bytes:
-    return base64.b64decode(text + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    """Bytes that are written in the one form of `encode`; Python reads others as well."""
+    data = base64.urlsafe_b64decode(text + b"=" * (-len(text) % 4))
+    if encode(data).encode() != text:
+        message = "bytes are not in base64url without padding"
+        raise ValueError(message)
+    return data
 
 
 def thumbprint(public_key: bytes) -> str:
@@ -145,7 +150,7 @@ class Proofs:
             ProblemError: `invalid-proof`, with a nonce for another try.
         """
         claims = self._signed(shown.proof, holder)
-        bound = encode(sha256(token.encode("latin-1")).digest()) if token else None
+        bound = encode(sha256(token.encode("latin-1")).digest()) if token else msgspec.UNSET
         if (
             claims.htm != shown.method
             or claims.htu not in [origin + shown.path for origin in self._origins]
@@ -160,7 +165,7 @@ class Proofs:
     def _signed(self, proof: bytes, holder: Verifier) -> _Claims:
         """The claims of a proof by this key."""
         try:
-            head, payload, signature = proof[: _LONGEST + 1].split(b".")
+            head, payload, signature = (proof if len(proof) <= _LONGEST else b"").split(b".")
             header = _header(_decode(head))
             claims = _claims(_decode(payload))
             signed = _decode(signature)
@@ -177,7 +182,7 @@ class Proofs:
     def _take(self, mark: bytes, claims: _Claims) -> None:
         """Let a proof work this once."""
         now = self._now()
-        if claims.nonce is None:
+        if claims.nonce is msgspec.UNSET:
             at, latest = claims.iat, now
         else:
             at, latest = self._nonce_time(claims.nonce), now + APART

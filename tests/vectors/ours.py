@@ -63,8 +63,8 @@ if TYPE_CHECKING:
     Values = dict[str, Any]
 
 _hex = bytes.fromhex
-NOT_HERE = frozenset(("envelope-shape",))
-"""What only a reader without keys does: the server."""
+NOT_HERE = frozenset(("envelope-shape", "check-proof", "key-thumbprint"))
+"""What only the server does (test_server.py)."""
 
 
 def _many(values: list[str]) -> list[bytes]:

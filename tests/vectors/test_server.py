@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from coffret_server.problems import ProblemError
+from coffret_server.proofs import STALE, Proofs, Shown, thumbprint
+from coffret_server.signatures import Verifier
 from coffret_server.wire import records
 from server.readers import READERS
 from vectors.making.files import FOLDER
@@ -73,3 +75,43 @@ def test_an_envelope_is_looked_at_without_its_key() -> None:
     assert padded
     for case in padded:
         assert outcome(records.check_envelope, bytes.fromhex(case["given"]["envelope"])) == "accept"
+
+
+def _proof_outcome(given: dict[str, Any]) -> str:
+    """How a process of the server takes a proof, behind those that came before."""
+    seconds = [given["began"]]
+    key = bytes.fromhex(given["server_key"])
+    process = Proofs(tuple(given["origins"]), key, lambda: seconds[-1] * 1_000_000)
+    holder = Verifier(bytes.fromhex(given["public"]))
+    code = ""
+    for second, proof in (*given["earlier"], (given["now"], given["proof"])):
+        seconds.append(second)
+        code = "accept"
+        shown = Shown(
+            authorization=f"DPoP {given['token']}".encode(),
+            proof=proof.encode(),
+            method=given["method"],
+            path=given["path"],
+            query=given["query"].encode(),
+            body=bytes.fromhex(given["body"]),
+        )
+        try:
+            process.check(shown, given["token"], holder)
+        except ProblemError as problem:
+            code = "use-nonce" if problem.authenticate == STALE else problem.code
+    return code
+
+
+def test_the_server_takes_proofs_as_the_specification_says() -> None:
+    """Each proof is taken, refused, or answered with a nonce, as the independent verifier says."""
+    found = cases("proof", "check-proof")
+    assert len(found) > 100
+    wrong = [case["name"] for case in found if _proof_outcome(case["given"]) != case["outcome"]]
+    assert wrong == []
+
+
+def test_the_server_names_keys_by_their_thumbprints() -> None:
+    """What an app's token is bound to is the RFC 7638 thumbprint of its key."""
+    for case in cases("proof", "key-thumbprint"):
+        public = bytes.fromhex(case["given"]["public"])
+        assert {"thumbprint": thumbprint(public)} == case["gives"]

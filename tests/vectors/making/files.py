@@ -13,6 +13,7 @@ from vectors.making import (
     keys,
     lineage,
     log,
+    proofs,
     sealed,
     settled,
     sharing,
@@ -55,6 +56,7 @@ def books() -> Iterator[Book]:
     yield sharing.signature_book()
     yield sharing.hpke_book()
     yield sharing.approval_book()
+    yield proofs.proof_book()
     yield website.website_book()
     yield website.homepage_book()
     yield website.words_book()

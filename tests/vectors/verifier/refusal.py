@@ -13,6 +13,8 @@ WEAK_KEY = "weak-key"
 CODE_TYPO = "code-typo"
 KDF_OUT_OF_BOUNDS = "kdf-out-of-bounds"
 UNTRUSTWORTHY = "untrustworthy"
+INVALID_PROOF = "invalid-proof"
+USE_NONCE = "use-nonce"
 OUTCOMES = frozenset(
     (
         ACCEPT,
@@ -26,6 +28,8 @@ OUTCOMES = frozenset(
         CODE_TYPO,
         KDF_OUT_OF_BOUNDS,
         UNTRUSTWORTHY,
+        INVALID_PROOF,
+        USE_NONCE,
     )
 )
 

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vectors.verifier import audit, encoding, evidence, hpke, kept, keys, objects, tree, website
+from vectors.verifier import (
+    audit,
+    encoding,
+    evidence,
+    hpke,
+    kept,
+    keys,
+    objects,
+    proof,
+    tree,
+    website,
+)
 from vectors.verifier.curves import ed25519_public, ed25519_sign, ed25519_verify
 from vectors.verifier.encoding import pae, sha256
 from vectors.verifier.lineage import lineage
@@ -283,6 +294,8 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "app-messages-key": kept.app_messages_key,
     "exchange-ids": kept.exchange_ids,
     "read-kit": kept.kit,
+    "check-proof": proof.check,
+    "key-thumbprint": proof.thumbprint,
 }
 
 
