@@ -21,7 +21,7 @@ from coffret_server.rows import (
 )
 from coffret_server.signatures import Verifier
 from coffret_server.storage.base import SQLITE_VARIABLES, Tx, marks
-from coffret_server.wire import records
+from coffret_server.wire import pae, records
 from coffret_server.wire.log import Entry, Head, key_id, parse_entry, parse_head, vault_name
 
 RECORDS_LIMIT: Final = 1_000
@@ -35,8 +35,9 @@ _AS_LEAVES: Final = msgspec.Meta(max_length=LEAVES_LIMIT)
 _AS_WRAPS: Final = msgspec.Meta(max_length=WRAPS_LIMIT)
 Leaves = Annotated[list[bytes], _AS_LEAVES]
 Records = Annotated[list[Record], msgspec.Meta(max_length=RECORDS_LIMIT)]
-Accepts = Annotated[list[tuple[UUID, int, bytes, bytes]], _AS_LEAVES]
-Wraps = Annotated[list[tuple[UUID, UUID, int, bytes]], _AS_WRAPS]
+Count = Annotated[int, msgspec.Meta(ge=1, le=pae.FARTHEST)]
+Accepts = Annotated[list[tuple[UUID, Count, bytes, bytes]], _AS_LEAVES]
+Wraps = Annotated[list[tuple[UUID, UUID, Count, bytes]], _AS_WRAPS]
 Unwraps = Annotated[list[tuple[UUID, UUID]], _AS_WRAPS]
 
 
@@ -209,19 +210,19 @@ def check_pairs(entries: Sequence[Entry], puts: dict[tuple[bytes, int], Put]) ->
 
 
 def _accepts(append: Append) -> dict[tuple[bytes, int], Rewrap]:
-    found = {}
+    found: dict[tuple[bytes, int], Rewrap] = {}
     for memory, version, kek, wrap in _list(append.accepts):
         records.check_wrap(wrap)
         if records.parse_kek(kek) is not None:
             refuse("invalid-input", "an accepted record is wrapped for the owner")
+        if (memory.bytes, version) in found:
+            refuse("invalid-input", "an accepted record comes twice")
         found[memory.bytes, version] = Rewrap(kek, wrap)
     return found
 
 
 def _wrap(grant: UUID, memory: UUID, key_number: int, wrap: bytes) -> Wrap:
     records.check_wrap(wrap)
-    if key_number < 1:
-        refuse("malformed", "a key number is below 1")
     return Wrap(grant.bytes, memory.bytes, key_number, wrap)
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from coffret_vault.envelope import open_envelope, seal, unwrap_key
 from coffret_vault.envelope.signature import sign_statement, verify_head, verify_statement
-from coffret_vault.errors import CoffretError, FormatError, WordsError
+from coffret_vault.errors import CoffretError, FormatError
 from coffret_vault.formats.account import ACCOUNT_CARD, KDF, KEYSLOT, PASSPHRASE
 from coffret_vault.formats.checkpoint import parse_head
 from coffret_vault.formats.codes import read_code, write_code
@@ -27,9 +27,8 @@ from coffret_vault.formats.padding import pad, unpad
 from coffret_vault.formats.pae import pae, read_pae
 from coffret_vault.formats.settings import parse_settings, serialize_settings
 from coffret_vault.formats.sharing import grant_approval, grant_key_info
-from coffret_vault.grants.domain import homepage_host, is_on_the_internet, read_app_document
 from coffret_vault.grants.given import give_key
-from coffret_vault.grants.words import check_words, fingerprint
+from coffret_vault.grants.words import fingerprint
 from coffret_vault.keyring import Keyring, open_identity
 from coffret_vault.keyring.keyring import identity_from_seeds
 from coffret_vault.keyslots.kdf import PUBLISHED
@@ -54,7 +53,7 @@ from coffret_vault.log.tree import (
 from coffret_vault.primitives.identity import SealingKey, SigningKey
 from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.records.seal import Wrapping
-from vectors import ours_audit, ours_kept
+from vectors import ours_audit, ours_kept, ours_website, ours_wire
 from vectors.making.samples import LAYOUTS, seeds, show
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ if TYPE_CHECKING:
     Values = dict[str, Any]
 
 _hex = bytes.fromhex
-NOT_HERE = frozenset(("envelope-shape", "check-proof", "key-thumbprint"))
+NOT_HERE = frozenset(("envelope-shape", "check-append", "check-proof", "key-thumbprint"))
 """What only the server does (test_server.py)."""
 
 
@@ -289,26 +288,6 @@ def _approval(given: Values) -> Values:
     return {"key": key.open(sealed, grant_key_info(statement)).reveal().hex()}
 
 
-def _homepage(given: Values) -> Values:
-    host = homepage_host(given["homepage"])
-    if host is None:
-        raise FormatError
-    return {"host": host, "asked": is_on_the_internet(host)}
-
-
-def _website_apps(given: Values) -> Values:
-    named = [signed.message for signed, _ in read_app_document(given["file"].encode())]
-    return {"says": "confirmed" if _hex(given["manifest"]) in named else "differs"}
-
-
-def _compare_words(given: Values) -> Values:
-    try:
-        check_words(given["typed"], _hex(given["hash"]))
-    except WordsError:
-        return {"same": False}
-    return {"same": True}
-
-
 def _lineage(given: Values) -> Values:
     first = parse_leaf(_hex(given["account"])).entry.digest
     rotations = [
@@ -373,11 +352,10 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "evidence": _evidence,
     "hpke-open": _hpke,
     "approval": _approval,
-    "homepage": _homepage,
-    "website-apps": _website_apps,
-    "compare-words": _compare_words,
     **ours_audit.OPERATIONS,
     **ours_kept.OPERATIONS,
+    **ours_website.OPERATIONS,
+    **ours_wire.OPERATIONS,
 }
 
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
 
+from coffret_server import gate
+from coffret_server.append import Append, Prepared, Vault, prepare
+from coffret_server.data.call import Call
 from coffret_server.problems import ProblemError
 from coffret_server.proofs import STALE, Proofs, Shown, thumbprint
 from coffret_server.signatures import Verifier
@@ -75,6 +81,50 @@ def test_an_envelope_is_looked_at_without_its_key() -> None:
     assert padded
     for case in padded:
         assert outcome(records.check_envelope, bytes.fromhex(case["given"]["envelope"])) == "accept"
+
+
+def _append_of(given: dict[str, Any]) -> Prepared:
+    """An append, taken as `POST /log` takes it."""
+    text, media = given.get("json"), b"application/msgpack"
+    body = bytes.fromhex(given["bytes"]) if text is None else text.encode()
+    scope: dict[str, Any] = {
+        "headers": [(b"content-type", media if text is None else b"application/json")],
+        "app": SimpleNamespace(state=SimpleNamespace(services=None, limits=None)),
+        "method": "POST",
+        "path": "/",
+        "query_string": b"",
+        gate.INFO: None,
+    }
+    verifier = Verifier(bytes.fromhex(given["public"]))
+    vault = Vault.of(UUID(given["account_id"]), verifier)
+    return prepare(Call(scope, body).body(Append), vault)
+
+
+def _append_gives(append: Prepared) -> dict[str, Any]:
+    generations = {key: int.from_bytes(item.kek[1:], "big") for key, item in append.accepts.items()}
+    return {
+        "base": append.base,
+        "size": append.head.size,
+        "leaves": [sha256(leaf).hexdigest() for leaf in append.leaves],
+        "records": sorted([m.hex(), v, put.digest.hex()] for (m, v), put in append.puts.items()),
+        "accepts": [[m.hex(), v, generation] for (m, v), generation in generations.items()],
+        "wraps": [[wrap.grant.hex(), wrap.memory.hex(), wrap.key_number] for wrap in append.wraps],
+        "unwraps": [[grant.hex(), memory.hex()] for grant, memory in append.unwraps],
+    }
+
+
+def test_the_server_takes_appends_as_the_specification_says() -> None:
+    """Each append is understood alike, or refused in the very class, by the verifier's word."""
+    wrong, found = [], cases("append", "check-append")
+    for case in found:
+        try:
+            got = "accept", _append_gives(_append_of(case["given"]))
+        except ProblemError as problem:
+            got = problem.code, {}
+        if got != (case["outcome"], case.get("gives", {})):
+            wrong.append((case["name"], got[0]))
+    assert wrong == []
+    assert len(found) > 90
 
 
 def _proof_outcome(given: dict[str, Any]) -> str:

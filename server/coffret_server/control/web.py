@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from coffret_server import gate, strict
 from coffret_server.append import Append, Prepared, prepare
-from coffret_server.data.call import authenticate, parse_id, shown
+from coffret_server.data.call import authenticate, from_json, parse_id, shown
 from coffret_server.principals import AppCaller, Owner
 from coffret_server.problems import refuse, unshaped
 from coffret_server.services import Services
@@ -155,7 +155,7 @@ def decode_append(body: dict[str, Any]) -> Append:
         ProblemError: `malformed` or `too-large`.
     """
     try:
-        return msgspec.convert(body, Append)
+        return from_json(body, Append)
     except (msgspec.ValidationError, UnicodeError) as error:
         raise unshaped(error, "the append") from None
 

@@ -9,8 +9,8 @@ from uuid import UUID
 import msgspec
 
 from coffret_server import grants, merkle
-from coffret_server.append import Wrap, add_wrap
-from coffret_server.data.call import FARTHEST, PAGE_BYTES, Call, Reply
+from coffret_server.append import Count, Wrap, add_wrap
+from coffret_server.data.call import PAGE_BYTES, Call, Reply
 from coffret_server.data.tree import read_hashes
 from coffret_server.ledger import Ledger
 from coffret_server.noting import note
@@ -19,6 +19,7 @@ from coffret_server.purging import purge
 from coffret_server.rows import load_state
 from coffret_server.schema import ACCEPTED, PENDING, REJECTED, STATUS_NAMES
 from coffret_server.storage import Tx
+from coffret_server.wire import pae
 from coffret_server.wire.log import parse_head
 from coffret_server.wire.records import check_wrap
 
@@ -66,7 +67,7 @@ _MARK_READ: Final = "UPDATE grants SET last_read = ? WHERE account_id = ? AND gr
 class WrapsBody(msgspec.Struct, forbid_unknown_fields=True):
     """Wraps for one grant."""
 
-    wraps: Annotated[list[tuple[UUID, int, bytes]], msgspec.Meta(max_length=WRAPS_LIMIT)]
+    wraps: Annotated[list[tuple[UUID, Count, bytes]], msgspec.Meta(max_length=WRAPS_LIMIT)]
 
 
 class _Place(NamedTuple):
@@ -121,10 +122,8 @@ async def add_wraps(call: Call) -> Reply:
     owner = await call.owner()
     grant_id = call.id().bytes
     body = call.body(WrapsBody)
-    for _, key_number, wrap in body.wraps:
+    for _, _, wrap in body.wraps:
         check_wrap(wrap)
-        if key_number < 1:
-            refuse("malformed", "a key number is below 1")
     now = call.services.clock()
 
     async def job(tx: Tx) -> None:
@@ -270,7 +269,7 @@ async def _page(tx: Tx, grant: grants.Grant, place: _Place, limit: int) -> list[
     reads = int("read" in grant.scopes)
     accepted = await tx.all(_ACCEPTED_ROWS, *of_grant, *place, reads, limit)
     # Behind a page that is full nothing is looked for: an app may have written all there is.
-    last = accepted[-1][0] if len(accepted) == limit else FARTHEST
+    last = accepted[-1][0] if len(accepted) == limit else pae.FARTHEST
     own = await tx.all(_OWN_ROWS, *of_grant, last, *place, PENDING, REJECTED, limit)
     rows = sorted((*map(tuple, accepted), *map(tuple, own)), key=lambda row: row[:3])[:limit]
     return [_row(*row) for row in rows]

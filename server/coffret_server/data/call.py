@@ -14,6 +14,7 @@ from coffret_server.problems import SESSION_ENDED, ProblemError, malformed, refu
 from coffret_server.proofs import STALE, Shown
 from coffret_server.storage import Tx
 from coffret_server.tokens import unauthenticated
+from coffret_server.wire import pae
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -26,11 +27,10 @@ MSGPACK: Final = b"application/msgpack"
 JSON: Final = b"application/json"
 _pack = msgspec.msgpack.Encoder(uuid_format="bytes").encode
 _write_json = msgspec.json.Encoder().encode
-_TWICE: Final = "the body has a key twice, or one that is none"
+_write_sorted = msgspec.json.Encoder(order="sorted").encode
+_TWICE: Final = "the body has a key twice, or a value that is not in its shortest form"
 _MAP_16: Final = 0xDE
 _FIXMAP: Final = 0x80
-FARTHEST: Final = (1 << 63) - 1
-"""The largest number that a database takes."""
 _NO_TOKEN: Final = frozenset(("unauthenticated", SESSION_ENDED[0], "rate-limited"))
 PAGE_BYTES: Final = 32 * 1024 * 1024
 """A page of records ends before it is larger: who asked takes 64 MiB at most, and it is kept here
@@ -215,7 +215,7 @@ class Call:
         try:
             if content_type == MSGPACK:
                 return _from_msgpack(self._body, kind)
-            return msgspec.convert(strict.loads(self._body), kind)
+            return from_json(strict.loads(self._body), kind)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             raise unshaped(error, "the body") from None
 
@@ -237,7 +237,7 @@ class Call:
             refuse("malformed", "a query parameter is given twice")
         return {name: values[0] for name, values in found.items()}
 
-    def number(self, name: str, default: int, most: int = FARTHEST, least: int = 0) -> int:
+    def number(self, name: str, default: int, most: int = pae.FARTHEST, least: int = 0) -> int:
         """A whole number in the query."""
         text = self.query().get(name)
         if text is None:
@@ -271,9 +271,22 @@ def _from_msgpack(body: bytes, kind: type[S]) -> S:
     if pairs > len(kind.__struct_fields__):  # else each of them could have a list of its length
         refuse("malformed", _TWICE)
     found = msgspec.msgpack.decode(body, type=kind)
-    given = sum(getattr(found, name) is not msgspec.UNSET for name in kind.__struct_fields__)
-    if pairs != given:
+    if len(_pack(found)) != len(body):  # each value has one shortest form, in whatever order
         refuse("malformed", _TWICE)
+    return found
+
+
+def from_json(value: object, kind: type[S]) -> S:
+    """What JSON says, if it says it in the one form of ids and bytes.
+
+    Raises:
+        ProblemError: `malformed`.
+        msgspec.ValidationError: it is of another shape.
+        UnicodeError: there is half a character in it.
+    """
+    found = msgspec.convert(value, kind)
+    if _write_sorted(found) != _write_sorted(value):
+        refuse("malformed", "an id or bytes are not in their one form")
     return found
 
 

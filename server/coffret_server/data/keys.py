@@ -5,6 +5,7 @@ from uuid import UUID
 
 import msgspec
 
+from coffret_server.append import Count
 from coffret_server.data.call import PAGE_BYTES, Call, Reply
 from coffret_server.ledger import Ledger
 from coffret_server.principals import Owner
@@ -49,7 +50,7 @@ class StageBody(msgspec.Struct, forbid_unknown_fields=True):
     """Memory keys wrapped for the generation that a change is to begin."""
 
     change_id: UUID
-    wraps: Annotated[list[tuple[UUID, int, bytes]], msgspec.Meta(max_length=LIMIT)]
+    wraps: Annotated[list[tuple[UUID, Count, bytes]], msgspec.Meta(max_length=LIMIT)]
 
 
 async def read_memory_keys(call: Call) -> Reply:
@@ -88,10 +89,8 @@ async def stage_rewraps(call: Call) -> Reply:
     """Keep wraps for a key change; what this session, or one that ended, kept for another goes."""
     owner = await call.owner()
     body = call.body(StageBody)
-    for _, key_number, wrap in body.wraps:
+    for _, _, wrap in body.wraps:
         check_wrap(wrap)
-        if key_number < 1:
-            refuse("malformed", "a key number is below 1")
     change, mine = body.change_id.bytes, (owner.account, owner.session)
 
     async def job(tx: Tx) -> None:

@@ -8,12 +8,13 @@ import msgspec
 
 from coffret_server import merkle
 from coffret_server.append import Append, Applied, Prepared, apply, prepare
-from coffret_server.data.call import FARTHEST, PAGE_BYTES, Call, Reply
+from coffret_server.data.call import PAGE_BYTES, Call, Reply
 from coffret_server.data.tree import read_hashes
 from coffret_server.principals import Owner
 from coffret_server.problems import SESSION_ENDED, ProblemError, refuse
 from coffret_server.schema import STATUS_NAMES
 from coffret_server.storage import Tx
+from coffret_server.wire import pae
 
 LOG_LIMIT: Final = 10_000
 SYNC_LIMIT: Final = 5_000
@@ -212,7 +213,7 @@ async def read_versions(call: Call) -> Reply:
     No more bytes than a device takes at once, but always one: it asks on from the next.
     """
     owner = await call.owner()
-    memory, first = call.id().bytes, call.number("from", 1, FARTHEST, 1)
+    memory, first = call.id().bytes, call.number("from", 1, pae.FARTHEST, 1)
 
     async def job(tx: Tx) -> list[tuple[msgspec.Raw, int, str, int]]:
         found: list[tuple[msgspec.Raw, int, str, int]] = []
@@ -239,7 +240,7 @@ async def read_sync(call: Call) -> Reply:
 
     async def job(tx: Tx) -> list[bytes]:
         size, head = await _standing(tx, owner.account)
-        end = await _page_end(tx, owner.account, start, min(start + limit, FARTHEST))
+        end = await _page_end(tx, owner.account, start, min(start + limit, pae.FARTHEST))
         rows = await tx.all(_SYNC, _NIL, owner.account, start, end)
         parts = [b"\x93", _pack(size), _pack(head), _array(len(rows))]
         parts += chain.from_iterable((_PAIR, *row) for row in rows)
@@ -279,7 +280,7 @@ async def read_log(call: Call) -> Reply:
             "SELECT leaf FROM entries WHERE account_id = ? AND seq >= ? AND seq < ? ORDER BY seq",
             owner.account,
             start,
-            min(start + limit, FARTHEST),
+            min(start + limit, pae.FARTHEST),
         )
         leaves = msgspec.Raw(_array(len(rows)) + b"".join(row[0] for row in rows))
         return _pack({"size": size, "head": head, "leaves": leaves})

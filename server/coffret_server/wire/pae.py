@@ -15,6 +15,8 @@ KEY_SIZE: Final = 32
 DIGEST_SIZE: Final = 32
 SIGNATURE_SIZE: Final = 64
 OWNER: Final = b"\x00"
+FARTHEST: Final = (1 << 63) - 1
+"""The largest number that a database takes."""
 _U64: Final = struct.Struct(">Q")
 WORD: Final = _U64.size
 _PICTOGRAPHS: Final = range(0x1F000, 0x1FB00)

@@ -13,11 +13,13 @@ from vectors.making import (
     keys,
     lineage,
     log,
+    pages,
     proofs,
     sealed,
     settled,
     sharing,
     website,
+    wire,
 )
 
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ def books() -> Iterator[Book]:
     yield sharing.signature_book()
     yield sharing.hpke_book()
     yield sharing.approval_book()
+    yield wire.append_book()
+    yield pages.page_book()
     yield proofs.proof_book()
     yield website.website_book()
     yield website.homepage_book()

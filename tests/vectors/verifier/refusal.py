@@ -15,6 +15,7 @@ KDF_OUT_OF_BOUNDS = "kdf-out-of-bounds"
 UNTRUSTWORTHY = "untrustworthy"
 INVALID_PROOF = "invalid-proof"
 USE_NONCE = "use-nonce"
+INVALID_INPUT = "invalid-input"
 OUTCOMES = frozenset(
     (
         ACCEPT,
@@ -30,6 +31,7 @@ OUTCOMES = frozenset(
         UNTRUSTWORTHY,
         INVALID_PROOF,
         USE_NONCE,
+        INVALID_INPUT,
     )
 )
 

@@ -15,6 +15,7 @@ from vectors.verifier import (
     proof,
     tree,
     website,
+    wire,
 )
 from vectors.verifier.curves import ed25519_public, ed25519_sign, ed25519_verify
 from vectors.verifier.encoding import pae, sha256
@@ -294,6 +295,9 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "app-messages-key": kept.app_messages_key,
     "exchange-ids": kept.exchange_ids,
     "read-kit": kept.kit,
+    "check-append": wire.check_append,
+    "sync-page": wire.sync_page,
+    "open-record": wire.open_record,
     "check-proof": proof.check,
     "key-thumbprint": proof.thumbprint,
 }
