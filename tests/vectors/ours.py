@@ -53,7 +53,7 @@ from coffret_vault.log.tree import (
 from coffret_vault.primitives.identity import SealingKey, SigningKey
 from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.records.seal import Wrapping
-from vectors import ours_audit, ours_kept, ours_website, ours_wire
+from vectors import ours_audit, ours_entering, ours_kept, ours_website, ours_wire
 from vectors.making.samples import LAYOUTS, seeds, show
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     Values = dict[str, Any]
 
 _hex = bytes.fromhex
-NOT_HERE = frozenset(("envelope-shape", "check-append", "check-proof", "key-thumbprint"))
+NOT_HERE = frozenset(("envelope-shape", "sign-up", "check-append", "check-proof", "key-thumbprint"))
 """What only the server does (test_server.py)."""
 
 
@@ -353,6 +353,7 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "hpke-open": _hpke,
     "approval": _approval,
     **ours_audit.OPERATIONS,
+    **ours_entering.OPERATIONS,
     **ours_kept.OPERATIONS,
     **ours_website.OPERATIONS,
     **ours_wire.OPERATIONS,
@@ -362,6 +363,7 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
 _CLASSES = {
     "wrong-credentials": "cannot-open",
     "index-damaged": "cannot-open",
+    "store-damaged": "malformed",
     "invalid-input": "malformed",
 }
 

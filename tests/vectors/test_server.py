@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from hashlib import sha256
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -18,11 +21,13 @@ from coffret_server.proofs import STALE, Proofs, Shown, thumbprint
 from coffret_server.signatures import Verifier
 from coffret_server.wire import records
 from server.readers import READERS
+from server.stand import Clock, serving
 from vectors.making.files import FOLDER
 from vectors.making.samples import LAYOUTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 ONLY_SIGNED = {"login"}
 """What the server makes itself, to verify a signature over it, and never reads."""
@@ -125,6 +130,39 @@ def test_the_server_takes_appends_as_the_specification_says() -> None:
             wrong.append((case["name"], got[0]))
     assert wrong == []
     assert len(found) > 90
+
+
+async def _signs_up(given: dict[str, Any], database: str) -> tuple[str, dict[str, Any]]:
+    """How a server without accounts takes a sign-up."""
+    async with serving(database, Clock()) as stand:
+        headers = {"Content-Type": "application/json"}
+        body = given["body"].encode()
+        answer = await stand.request("POST", "/accounts", body, "", headers)
+    if answer.status_code != 201:
+        return answer.json()["code"], {}
+    return "accept", {"account_id": UUID(answer.json()["account_id"]).hex}
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Path:
+    """A database with the server's tables and nothing in them."""
+    path = tmp_path / "empty.db"
+    command = [sys.executable, "-m", "coffret_server", "migrate"]
+    subprocess.run([*command, "--database", f"sqlite:///{path}"], check=True, timeout=60)  # noqa: S603 - our own command
+    return path
+
+
+@pytest.mark.asyncio
+async def test_the_server_takes_sign_ups_as_the_specification_says(empty: Path) -> None:
+    """Each sign-up is taken, or refused in the very class, by a server that runs."""
+    wrong, found = [], cases("sign-up", "sign-up")
+    for at, case in enumerate(found):
+        database = shutil.copy(empty, empty.with_name(f"{at}.db"))
+        got, gives = await _signs_up(case["given"], f"sqlite:///{database}")
+        if got != case["outcome"] or not gives.items() <= case.get("gives", {}).items():
+            wrong.append((case["name"], got))
+    assert wrong == []
+    assert len(found) > 50
 
 
 def _proof_outcome(given: dict[str, Any]) -> str:

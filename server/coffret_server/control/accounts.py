@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from coffret_server import gate
-from coffret_server.append import Expected, Prepared, Vault, apply, prepare
+from coffret_server.append import MEMORY_KINDS, Expected, Prepared, Vault, apply, prepare
 from coffret_server.bygone import check_free
 from coffret_server.control.auth import limit_address
 from coffret_server.control.repeats import CurrentRepeat
@@ -230,6 +230,9 @@ async def _begin_log(
     expected += [_added(raw, slot) for raw, slot in zip(body.keyslots, slots, strict=True)]
     if any(entry.kind == _SETTINGS for entry in ready.entries):
         expected.append(_settled(ready, 1))
+    kinds = [entry.kind for entry in ready.entries]
+    if kinds[:1] != ["account"] or not MEMORY_KINDS.isdisjoint(kinds):  # no device reads such a log
+        refuse("invalid-input", "a log begins with its account's entry, and without memories")
     await apply(await session_tx(session), ready, expected, now=now, session=None)
 
 

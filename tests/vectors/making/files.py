@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from vectors.making import (
     audit,
     encoding,
+    entering,
     evidence,
     kept,
     keys,
@@ -48,6 +49,7 @@ def books() -> Iterator[Book]:
     yield keys.keyslot_book()
     yield keys.identity_book()
     yield keys.session_name_book()
+    yield entering.sign_up_book()
     yield lineage.lineage_book()
     yield log.leaf_book()
     yield log.tree_book()

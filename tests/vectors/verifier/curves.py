@@ -94,11 +94,17 @@ def ed25519_sign(
     return commitment + response.to_bytes(32, "little")
 
 
-def ed25519_verify(public: bytes, message: bytes, signature: bytes) -> None:
-    """Nothing, or ``weak-key`` (8 times the point is the identity), or ``bad-signature``."""
+def check_public(public: bytes) -> Point | None:
+    """The point of a key, if it is one; or ``weak-key`` (8 times the point is the identity)."""
     require(len(public) == 32, WEAK_KEY)
     point = decode_point(public)
     require(point is None or multiply(8, point) != IDENTITY, WEAK_KEY)
+    return point
+
+
+def ed25519_verify(public: bytes, message: bytes, signature: bytes) -> None:
+    """Nothing, or ``weak-key``, or ``bad-signature``."""
+    point = check_public(public)
     require(point is not None and len(signature) == 64, BAD_SIGNATURE)
     response = int.from_bytes(signature[32:], "little")
     commitment = decode_point(signature[:32])

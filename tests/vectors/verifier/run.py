@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from vectors.verifier import (
     audit,
     encoding,
+    entering,
     evidence,
     hpke,
     kept,
@@ -295,6 +296,8 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "app-messages-key": kept.app_messages_key,
     "exchange-ids": kept.exchange_ids,
     "read-kit": kept.kit,
+    "open-sign-up": entering.open_sign_up,
+    "sign-up": entering.sign_up,
     "check-append": wire.check_append,
     "sync-page": wire.sync_page,
     "open-record": wire.open_record,
