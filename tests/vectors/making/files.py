@@ -14,6 +14,7 @@ from vectors.making import (
     keys,
     lineage,
     log,
+    noted,
     pages,
     proofs,
     sealed,
@@ -43,6 +44,7 @@ def books() -> Iterator[Book]:
     yield kept.index_book()
     yield kept.ids_book()
     yield kept.kit_book()
+    yield noted.note_book()
     yield keys.derive_book()
     yield keys.codes_book()
     yield keys.kdf_book()
