@@ -53,7 +53,15 @@ from coffret_vault.log.tree import (
 from coffret_vault.primitives.identity import SealingKey, SigningKey
 from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.records.seal import Wrapping
-from vectors import ours_audit, ours_entering, ours_kept, ours_noted, ours_website, ours_wire
+from vectors import (
+    ours_audit,
+    ours_entering,
+    ours_export,
+    ours_kept,
+    ours_noted,
+    ours_website,
+    ours_wire,
+)
 from vectors.making.samples import LAYOUTS, seeds, show
 
 if TYPE_CHECKING:
@@ -354,6 +362,7 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "approval": _approval,
     **ours_audit.OPERATIONS,
     **ours_entering.OPERATIONS,
+    **ours_export.OPERATIONS,
     **ours_kept.OPERATIONS,
     **ours_noted.OPERATIONS,
     **ours_website.OPERATIONS,
@@ -365,6 +374,8 @@ _CLASSES = {
     "wrong-credentials": "cannot-open",
     "index-damaged": "cannot-open",
     "store-damaged": "malformed",
+    "import-damaged": "malformed",
+    "import-unknown": "unknown-setting",
     "store-altered": "untrustworthy",
     "invalid-input": "malformed",
 }

@@ -10,6 +10,7 @@ from vectors.making import (
     encoding,
     entering,
     evidence,
+    export,
     kept,
     keys,
     lineage,
@@ -44,6 +45,7 @@ def books() -> Iterator[Book]:
     yield kept.index_book()
     yield kept.ids_book()
     yield kept.kit_book()
+    yield export.export_book()
     yield noted.note_book()
     yield keys.derive_book()
     yield keys.codes_book()

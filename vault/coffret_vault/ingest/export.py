@@ -144,7 +144,9 @@ def _read_lines(
 ) -> Iterator[Imported]:
     count = 0
     end: _End | None = None
+    is_behind = False
     for number, line in lines:
+        is_behind = is_behind or end is not None
         try:
             end = _ending(line)
             if end is None:
@@ -154,7 +156,7 @@ def _read_lines(
             yield ImportSkipped(f"{name}, line {number}", str(error))
     if end is None:
         yield ImportSkipped(name, CUT_SHORT)
-    elif end.end != count:
+    elif end.end != count or is_behind:
         yield ImportSkipped(name, MISCOUNTED)
 
 
