@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 _PASSPHRASE = "a passphrase of no\u00ebl"
 _CALL = identifier("call")
 _AMBIENT = Ambient(random=Steady("sign-up"), now=lambda: CREATED)
-_MADE = prepare_vault(ORIGIN, "ada", _PASSPHRASE, _AMBIENT, Settings(sealed=True))
+MADE = prepare_vault(ORIGIN, "ada", _PASSPHRASE, _AMBIENT, Settings(sealed=True))
 _OTHER = prepare_vault(
     ORIGIN, "eve", _PASSPHRASE, Ambient(random=Steady("another"), now=lambda: CREATED)
 )
-_ACCOUNT = _MADE.place.account_id
-_KEYS = _MADE.keys.identity
-_BODY: dict[str, Any] = json.loads(_MADE.body)
+_ACCOUNT = MADE.place.account_id
+_KEYS = MADE.keys.identity
+_BODY: dict[str, Any] = json.loads(MADE.body)
 _pack = msgspec.msgpack.encode
 
 
@@ -52,26 +52,27 @@ def _b64(data: bytes) -> str:
 # -- kept on the disk -----------------------------------------------------------------------------
 
 
-def _file() -> bytes:
+def sign_up_file() -> bytes:
+    """A sign-up under way, as it is kept."""
     with TemporaryDirectory() as folder:
         ambient = Ambient(random=Steady("sign-up file"), now=lambda: CREATED)
-        begun._write(Path(folder), Begun(_MADE, _CALL), _PASSPHRASE, ambient)
+        begun._write(Path(folder), Begun(MADE, _CALL), _PASSPHRASE, ambient)
         return (Path(folder) / BEGUN_FILE).read_bytes()
 
 
 def sign_up_book() -> Book:
     """A sign-up that was not answered yet, as the device keeps it, and as it is sent."""
     book = Book("sign-up", "3-keys", "Sign-ups: the file of one under way, and what is sent.")
-    file = _file()
+    file = sign_up_file()
     given = {"file": file.hex(), "passphrase": _PASSPHRASE}
     gives = {
         "origin": ORIGIN,
         "username": "ada",
         "account_id": _ACCOUNT.hex(),
         "call": _CALL.hex(),
-        "secret_key": _MADE.kit.secret_key.reveal().hex(),
-        "recovery_code": _MADE.kit.recovery_code.reveal().hex(),
-        "body": sha256(_MADE.body).hexdigest(),
+        "secret_key": MADE.kit.secret_key.reveal().hex(),
+        "recovery_code": MADE.kit.recovery_code.reveal().hex(),
+        "body": sha256(MADE.body).hexdigest(),
     }
     book.accept("under way", "open-sign-up", given, **gives)
     decomposed = given | {"passphrase": _PASSPHRASE.replace("\u00eb", "e\u0308")}
@@ -143,7 +144,7 @@ def _slots() -> list[bytes]:
 
 
 def _sent() -> Iterator[tuple[str, str]]:
-    yield "as it is sent", _MADE.body.decode()
+    yield "as it is sent", MADE.body.decode()
     yield "in another order", json.dumps(dict(reversed(_BODY.items())))
     account, first, second, _ = _leaves()
     yield "without settings", json.dumps(_BODY | {"append": _begun([account, first, second])})
@@ -159,7 +160,7 @@ def _misshaped() -> Iterator[tuple[str, object, str]]:
     yield "another field", _BODY | {"email": "ada@vault.example"}, "invalid-input"
     yield "a list", list(_BODY.values()), "invalid-input"
     yield "no JSON", "{", "malformed"
-    yield "a field twice", _MADE.body.decode()[:-1] + ', "username": "ada"}', "malformed"
+    yield "a field twice", MADE.body.decode()[:-1] + ', "username": "ada"}', "malformed"
     card = _BODY["account_card"]
     yield "base64 without padding", _BODY | {"account_card": card.rstrip("=")}, "invalid-input"
     yield "no keyslots", _BODY | {"keyslots": []}, "invalid-input"

@@ -90,27 +90,27 @@ def _unopened(note: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
 
 # -- what stands in them -------------------------------------------------------------------------
 
-_UNSENT: list[Any] = [
+UNSENT: list[Any] = [
     *(7, MEMORY_ID, "POST", "/log", b"a body", "application/msgpack", {}, [], True, False),
 ]
 _ASKED: list[Any] = [
     *(7, b"", "PUT", "/memory-blobs/x", b"", "application/json", {"If-Match": '"1"'}, [["a", "b"]]),
 ]
-_DRAFT: list[Any] = [b"an entry", b"a header", b"a payload", False]
-_UNKEPT: list[Any] = [UPDATED, "overtaken", 7, [b"an entry"], [[b"a header", b"a payload"]]]
+DRAFT: list[Any] = [b"an entry", b"a header", b"a payload", False]
+UNKEPT: list[Any] = [UPDATED, "overtaken", 7, [b"an entry"], [[b"a header", b"a payload"]]]
 _pack = msgspec.msgpack.encode
 
 
 def _texts(book: Book) -> None:
     """What is said in the notes that a newer program has to read."""
     for name, kind, said in (
-        ("a change that was sent", "unsent", _UNSENT),
+        ("a change that was sent", "unsent", UNSENT),
         ("a change with more to its request", "unsent", [*_ASKED, False, True]),
-        ("a change as an older program noted it", "unsent", _UNSENT[:5]),
-        ("a memory that was said", "draft", _DRAFT),
-        ("a change that was given up", "unkept", _UNKEPT),
-        ("a change that nobody reads any more", "unkept", _UNKEPT[:2]),
-        ("what a later program says as well", "draft", [*_DRAFT, 1]),
+        ("a change as an older program noted it", "unsent", UNSENT[:5]),
+        ("a memory that was said", "draft", DRAFT),
+        ("a change that was given up", "unkept", UNKEPT),
+        ("a change that nobody reads any more", "unkept", UNKEPT[:2]),
+        ("what a later program says as well", "draft", [*DRAFT, 1]),
     ):
         given = {"kind": kind, "note": _pack(said).hex()}
         book.accept(name, "note-text", given, **ours_noted.text(given))
@@ -120,7 +120,7 @@ def _texts(book: Book) -> None:
 
 
 def _wrong_texts() -> Iterator[tuple[str, str, object]]:
-    for kind, said, least in (("unsent", _UNSENT, 5), ("draft", _DRAFT, 4), ("unkept", _UNKEPT, 2)):
+    for kind, said, least in (("unsent", UNSENT, 5), ("draft", DRAFT, 4), ("unkept", UNKEPT, 2)):
         yield "nothing", kind, b""
         yield "a byte short", kind, _pack(said)[:-1]
         yield "a byte long", kind, _pack(said) + b"\0"
@@ -130,10 +130,10 @@ def _wrong_texts() -> Iterator[tuple[str, str, object]]:
             yield f"nil for part {at}", kind, [*said[:at], None, *said[at + 1 :]]
             other: object = "text" if not isinstance(part, str) else b"bytes"
             yield f"another type of part {at}", kind, [*said[:at], other, *said[at + 1 :]]
-    yield "a header that is no text", "unsent", [*_UNSENT[:6], {"If-Match": 1}, [], True, False]
-    yield "a parameter of one part", "unsent", [*_UNSENT[:7], [["a"]], True, False]
-    yield "a leaf that is text", "unkept", [*_UNKEPT[:3], ["entry"], []]
-    yield "words of one part", "unkept", [*_UNKEPT[:4], [[b"a header"]]]
+    yield "a header that is no text", "unsent", [*UNSENT[:6], {"If-Match": 1}, [], True, False]
+    yield "a parameter of one part", "unsent", [*UNSENT[:7], [["a"]], True, False]
+    yield "a leaf that is text", "unkept", [*UNKEPT[:3], ["entry"], []]
+    yield "words of one part", "unkept", [*UNKEPT[:4], [[b"a header"]]]
 
 
 # -- the log --------------------------------------------------------------------------------------
@@ -165,6 +165,11 @@ def _record(leaves: list[bytes], tail: tuple[bytes, ...] = (), key: Identity = O
     return Mark(parse_head(sign_head(key.signing, head)), frontier, tail).pack()
 
 
+def log_record() -> bytes:
+    """The record of a log with entries behind its head."""
+    return _record(_LEAVES, (_TAIL,))
+
+
 def _log_records(book: Book) -> None:
     for name, leaves, tail in (
         ("one entry", _LEAVES[:1], ()),
@@ -173,7 +178,7 @@ def _log_records(book: Book) -> None:
     ):
         given = {"log": _record(leaves, tail).hex()}
         book.accept(name, "log-record", given, **ours_noted.mark(given))
-    good = _record(_LEAVES, (_TAIL,))
+    good = log_record()
     said = msgspec.msgpack.decode(good)
     pack = msgspec.msgpack.encode
     for name, data in (

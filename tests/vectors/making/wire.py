@@ -96,7 +96,7 @@ def _append(**changes: Any) -> Append:
 
 
 _ACCEPTED = (MEMORY_ID, 2, KEK.encode(Kek(generation=1)), _GOOD_WRAP)
-_FULL = _append(
+FULL = _append(
     leaves=(
         put_of(RECORD),
         leaf_of(kinds.ACCEPT, MEMORY_ID, 2, steady("accepted", 32)),
@@ -122,13 +122,18 @@ def _bare(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in (found | changes).items() if value is not None}
 
 
-def _as_json(append: Append = _FULL) -> dict[str, Any]:
+def _as_json(append: Append = FULL) -> dict[str, Any]:
     """As JSON has it: ids hyphenated."""
     found: dict[str, Any] = json.loads(encode_json(append))
     for name, ids in (("accepts", 1), ("wraps", 2), ("unwraps", 2)):
         for item, source in zip(found[name], getattr(append, name), strict=True):
             item[:ids] = [id_text(part) for part in source[:ids]]
     return found
+
+
+def in_json() -> str:
+    """All that an append may have, as JSON."""
+    return json.dumps(_as_json())
 
 
 def _texted(body: object) -> dict[str, Any]:
@@ -154,12 +159,12 @@ def append_book() -> Book:
     book = Book("append", "7-http", "Appends: what their bytes tell, without the log.")
     bare = _append()
     for name, given, append in (
-        ("everything", _packed(_FULL), _FULL),
+        ("everything", _packed(FULL), FULL),
         ("one memory", _packed(bare), bare),
         ("lists left out", _packed(_bare()), bare),
         ("its fields in another order", _packed(dict(reversed(_bare().items()))), bare),
         ("a head alone", _packed(_append(leaves=(), records=())), _append(leaves=(), records=())),
-        ("as JSON", _texted(_as_json()), _FULL),
+        ("as JSON", _texted(_as_json()), FULL),
         ("as JSON, in another order", _texted(dict(reversed(_as_json(bare).items()))), bare),
         ("as JSON with white space", _texted(json.dumps(_as_json(bare), indent=1)), bare),
     ):
