@@ -254,9 +254,12 @@ def b64(data: bytes) -> str:
 
 
 def unb64(data: str) -> bytes:
-    """Undo :func:`b64`, strictly."""
+    """Undo :func:`b64`, strictly: bytes have one spelling."""
+    message = "the server's answer is not base64 where it should be"
     try:
-        return b64decode(data, validate=True)
+        found = b64decode(data, validate=True)
     except ValueError:
-        message = "the server's answer is not base64 where it should be"
         raise errors.FormatError(message) from None
+    if b64(found) != data:  # Python reads other spellings as well
+        raise errors.FormatError(message)
+    return found

@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
     from coffret_vault.keyring import Identity
 
-_PASSPHRASE = "a passphrase of no\u00ebl"
+PASSPHRASE = "a passphrase of no\u00ebl"
 _CALL = identifier("call")
 _AMBIENT = Ambient(random=Steady("sign-up"), now=lambda: CREATED)
-MADE = prepare_vault(ORIGIN, "ada", _PASSPHRASE, _AMBIENT, Settings(sealed=True))
-_OTHER = prepare_vault(
-    ORIGIN, "eve", _PASSPHRASE, Ambient(random=Steady("another"), now=lambda: CREATED)
+MADE = prepare_vault(ORIGIN, "ada", PASSPHRASE, _AMBIENT, Settings(sealed=True))
+OTHER = prepare_vault(
+    ORIGIN, "eve", PASSPHRASE, Ambient(random=Steady("another"), now=lambda: CREATED)
 )
 _ACCOUNT = MADE.place.account_id
 _KEYS = MADE.keys.identity
@@ -56,7 +56,7 @@ def sign_up_file() -> bytes:
     """A sign-up under way, as it is kept."""
     with TemporaryDirectory() as folder:
         ambient = Ambient(random=Steady("sign-up file"), now=lambda: CREATED)
-        begun._write(Path(folder), Begun(MADE, _CALL), _PASSPHRASE, ambient)
+        begun._write(Path(folder), Begun(MADE, _CALL), PASSPHRASE, ambient)
         return (Path(folder) / BEGUN_FILE).read_bytes()
 
 
@@ -64,7 +64,7 @@ def sign_up_book() -> Book:
     """A sign-up that was not answered yet, as the device keeps it, and as it is sent."""
     book = Book("sign-up", "3-keys", "Sign-ups: the file of one under way, and what is sent.")
     file = sign_up_file()
-    given = {"file": file.hex(), "passphrase": _PASSPHRASE}
+    given = {"file": file.hex(), "passphrase": PASSPHRASE}
     gives = {
         "origin": ORIGIN,
         "username": "ada",
@@ -75,7 +75,7 @@ def sign_up_book() -> Book:
         "body": sha256(MADE.body).hexdigest(),
     }
     book.accept("under way", "open-sign-up", given, **gives)
-    decomposed = given | {"passphrase": _PASSPHRASE.replace("\u00eb", "e\u0308")}
+    decomposed = given | {"passphrase": PASSPHRASE.replace("\u00eb", "e\u0308")}
     book.accept("under way, decomposed", "open-sign-up", decomposed, **gives)
     for name, changes, outcome in _wrong_files(file):
         book.refuse(name, "open-sign-up", given | changes, outcome)
@@ -96,7 +96,7 @@ def _wrong_files(file: bytes) -> Iterator[tuple[str, dict[str, Any], str]]:
         named = dict(zip(("origin", "username", "account", "kdf", "sealed"), good, strict=True))
         return {"file": _pack(list((named | changes).values())).hex()}
 
-    yield "another passphrase", {"passphrase": _PASSPHRASE + "."}, "cannot-open"
+    yield "another passphrase", {"passphrase": PASSPHRASE + "."}, "cannot-open"
     yield "another origin", told(origin=ORIGIN + ":8443"), "cannot-open"
     yield "another username", told(username="eve"), "cannot-open"
     yield "another account", told(account=MEMORY_ID), "cannot-open"
@@ -210,7 +210,7 @@ def _unfit() -> Iterator[tuple[str, object, str]]:
     yield "another username", _BODY | {"username": "eve"}, "invalid-input"
     yield (
         "keyslots of another account",
-        _BODY | {"keyslots": json.loads(_OTHER.body)["keyslots"]},
+        _BODY | {"keyslots": json.loads(OTHER.body)["keyslots"]},
         "invalid-input",
     )
     later = _BODY["identity"] | {"generation": 2}
@@ -240,5 +240,5 @@ def _unfit() -> Iterator[tuple[str, object, str]]:
         _BODY | {"append": _BODY["append"] | {"head": head}},
         ("invalid-input"),
     )
-    stranger = _BODY["append"] | {"head": json.loads(_OTHER.body)["append"]["head"]}
+    stranger = _BODY["append"] | {"head": json.loads(OTHER.body)["append"]["head"]}
     yield "a head of another account", _BODY | {"append": stranger}, "invalid-input"

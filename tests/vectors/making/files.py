@@ -16,6 +16,7 @@ from vectors.making import (
     lineage,
     log,
     noted,
+    opening,
     pages,
     proofs,
     sealed,
@@ -54,6 +55,7 @@ def books() -> Iterator[Book]:
     yield keys.identity_book()
     yield keys.session_name_book()
     yield entering.sign_up_book()
+    yield opening.opening_book()
     yield lineage.lineage_book()
     yield log.leaf_book()
     yield log.tree_book()
