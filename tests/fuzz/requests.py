@@ -129,20 +129,21 @@ def _put(author: Author) -> tuple[bytes, tuple[bytes, bytes, bytes, bytes]]:
 
 def _append_seeds() -> Iterator[bytes]:
     leaf, record = _put(OWNER)
-    wrap = record[3]
+    wrap, grant, memory = record[3], UUID(bytes=GRANT_ID), UUID(bytes=MEMORY_ID)
+    pack = msgspec.msgpack.Encoder(uuid_format="bytes").encode
     head = sign_head(OWNER_KEYS.signing, Head(ACCOUNT_ID, 2, bytes(32), NO_HEAD, CREATED))
     whole = {
         "base": 1,
         "head": head,
         "leaves": [leaf],
         "records": [record],
-        "accepts": [(id_text(MEMORY_ID), 1, b"\0" + bytes(7) + b"\1", wrap)],
-        "wraps": [(id_text(GRANT_ID), id_text(MEMORY_ID), 1, wrap)],
-        "unwraps": [(id_text(GRANT_ID), id_text(MEMORY_ID))],
+        "accepts": [(memory, 1, b"\0" + bytes(7) + b"\1", wrap)],
+        "wraps": [(grant, memory, 1, wrap)],
+        "unwraps": [(grant, memory)],
     }
     for body in (whole, {"base": 1, "head": head, "leaves": [leaf], "records": [record]}):
-        yield b"\0" + msgspec.msgpack.encode(body)
-        yield b"\4" + msgspec.msgpack.encode(body)
+        yield b"\0" + pack(body)
+        yield b"\4" + pack(body)
         yield b"\2" + msgspec.json.encode(body)
         yield b"\5" + msgspec.json.encode(body)
     yield b"\2" + b'{"base":1,"base":1}'
