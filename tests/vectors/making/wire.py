@@ -237,6 +237,8 @@ def _malformed() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "a head in bytes", _packed(_bare(head=_append().head.encode()))
     yield "a head that is none", _packed(_bare(head=_append().head[:-1]))
     yield "a leaf that is text", _packed(_bare(leaves=["leaf"]))
+    late = put_of(RECORD, time=1 << 63)
+    yield "an entry of a time of 2^63", _packed(_append(leaves=(late,)))
     whole = tuple(getattr(RECORD, name) for name in RECORD.__struct_fields__)
     for name, record in (
         ("three parts", whole[:3]),

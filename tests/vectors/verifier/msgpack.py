@@ -31,7 +31,8 @@ class Pairs(list[tuple[Any, Any]]):
     """A map, in the order in which it stands there."""
 
     def mapping(self) -> dict[Any, Any]:
-        """As a dict, without repetition."""
+        """As a dict, without repetition; its names are texts."""
+        require(all(isinstance(name, str) for name, _ in self))
         out = dict(self)
         require(len(out) == len(self))
         return out

@@ -97,6 +97,13 @@ def json_of(text: str) -> Any:
         raise Refused(MALFORMED) from None
 
 
+def stored(kind: str, data: bytes) -> Values:
+    """The fields of an object whose numbers a server can store (docs/spec/7-http.md, Limits)."""
+    fields = objects.parse(kind, data)
+    require(all(value < 1 << 63 for value in fields.values() if isinstance(value, int)))
+    return fields
+
+
 def check_append(given: Values) -> Values:
     """What can be said of an append by its bytes, before the log that it is for is looked at."""
     account, public = _hex(given["account_id"]), _hex(given["public"])
@@ -111,7 +118,7 @@ def check_append(given: Values) -> Values:
     require(ours and head["size"] == base + len(lists["leaves"]), INVALID_INPUT)
     puts = []
     for leaf in lists["leaves"]:
-        entry = objects.parse("log-entry", leaf)
+        entry = stored("log-entry", leaf)
         require(entry["account_id"] == account.hex() and entry["author"] is None, INVALID_INPUT)
         if entry["kind"] == "put":
             puts.append([entry["subject"], entry["version"], entry["digest"]])
@@ -146,7 +153,7 @@ def _check_head(head: Values, account: bytes, public: bytes) -> None:
 def _record(record: list[bytes], account: bytes) -> list[Any]:
     """Memory, version and digest of an owner's record, as a server sees it."""
     raw, envelope, kek, wrap = record
-    header = objects.parse("memory-header", raw)
+    header = stored("memory-header", raw)
     require(len(envelope) <= 2_228_224, TOO_LARGE)
     keys.envelope_shape(envelope)
     frame = len(envelope) - 81
