@@ -54,6 +54,7 @@ from coffret_vault.primitives.identity import SealingKey, SigningKey
 from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.records.seal import Wrapping
 from vectors import (
+    ours_apps,
     ours_audit,
     ours_entering,
     ours_export,
@@ -70,7 +71,12 @@ if TYPE_CHECKING:
     Values = dict[str, Any]
 
 _hex = bytes.fromhex
-NOT_HERE = frozenset(("envelope-shape", "sign-up", "check-append", "check-proof", "key-thumbprint"))
+NOT_HERE = frozenset(
+    (
+        *("envelope-shape", "sign-up", "check-append", "check-writing"),
+        *("check-proof", "key-thumbprint"),
+    )
+)
 """What only the server does (test_server.py)."""
 
 
@@ -360,6 +366,7 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "evidence": _evidence,
     "hpke-open": _hpke,
     "approval": _approval,
+    **ours_apps.OPERATIONS,
     **ours_audit.OPERATIONS,
     **ours_entering.OPERATIONS,
     **ours_export.OPERATIONS,

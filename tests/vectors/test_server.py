@@ -15,7 +15,9 @@ import pytest
 
 from coffret_server import gate
 from coffret_server.append import Append, Prepared, Vault, prepare
+from coffret_server.data import writing
 from coffret_server.data.call import Call
+from coffret_server.principals import AppCaller
 from coffret_server.problems import ProblemError
 from coffret_server.proofs import STALE, Proofs, Shown, thumbprint
 from coffret_server.signatures import Verifier
@@ -88,8 +90,8 @@ def test_an_envelope_is_looked_at_without_its_key() -> None:
         assert outcome(records.check_envelope, bytes.fromhex(case["given"]["envelope"])) == "accept"
 
 
-def _append_of(given: dict[str, Any]) -> Prepared:
-    """An append, taken as `POST /log` takes it."""
+def _call(given: dict[str, Any]) -> Call:
+    """A call with the body of a case."""
     text, media = given.get("json"), b"application/msgpack"
     body = bytes.fromhex(given["bytes"]) if text is None else text.encode()
     scope: dict[str, Any] = {
@@ -100,9 +102,14 @@ def _append_of(given: dict[str, Any]) -> Prepared:
         "query_string": b"",
         gate.INFO: None,
     }
+    return Call(scope, body)
+
+
+def _append_of(given: dict[str, Any]) -> Prepared:
+    """An append, taken as `POST /log` takes it."""
     verifier = Verifier(bytes.fromhex(given["public"]))
     vault = Vault.of(UUID(given["account_id"]), verifier)
-    return prepare(Call(scope, body).body(Append), vault)
+    return prepare(_call(given).body(Append), vault)
 
 
 def _append_gives(append: Prepared) -> dict[str, Any]:
@@ -130,6 +137,34 @@ def test_the_server_takes_appends_as_the_specification_says() -> None:
             wrong.append((case["name"], got[0]))
     assert wrong == []
     assert len(found) > 90
+
+
+async def _writing_of(given: dict[str, Any]) -> dict[str, Any]:
+    """An app's writing, taken as far as its bytes tell."""
+    app, holder = UUID(given["app_id"]), Verifier(bytes.fromhex(given["public"]))
+    caller = AppCaller(app.bytes, app, app, holder, b"", frozenset())
+    body = _call(given).body(writing.WritingBody)
+    found = await writing._prepare(body, caller, bytes.fromhex(given["grant_id"]))
+    return {
+        "account_id": found.entries[0].account.hex(),
+        "leaves": [sha256(leaf).hexdigest() for leaf in found.leaves],
+        "records": sorted([m.hex(), v, put.digest.hex()] for (m, v), put in found.puts.items()),
+    }
+
+
+@pytest.mark.asyncio
+async def test_the_server_takes_what_apps_write_as_the_specification_says() -> None:
+    """Each writing is understood alike, or refused in the very class, by the verifier's word."""
+    wrong, found = [], cases("writing", "check-writing")
+    for case in found:
+        try:
+            got = "accept", await _writing_of(case["given"])
+        except ProblemError as problem:
+            got = problem.code, {}
+        if got != (case["outcome"], case.get("gives", {})):
+            wrong.append((case["name"], got[0]))
+    assert wrong == []
+    assert len(found) > 60
 
 
 async def _signs_up(given: dict[str, Any], database: str) -> tuple[str, dict[str, Any]]:

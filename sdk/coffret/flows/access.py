@@ -75,7 +75,7 @@ _PAGE = 1_000
 _STATUS: dict[str, ReviewStatus] = {"accepted": APPROVED, "pending": PENDING, "rejected": REJECTED}
 
 
-class _Item(msgspec.Struct, frozen=True, array_like=True):
+class _Item(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     header: bytes
     envelope: bytes
     key_number: Count
@@ -196,6 +196,9 @@ def _turned_down(state: AppState, item: _Item) -> Readable:
 
     In the place of the header, which is erased, stands the one by which it was written.
     """
+    if item.envelope or item.wrap:
+        message = "the server shows what is sealed of a memory that was rejected, and so erased"
+        raise TrustError(message)
     readable = turned_down(item.header, item.key_number)
     check_own(state, readable.header, readable.digest, item.header)
     check_rejected(readable.header, readable.digest, item.leaf)

@@ -59,13 +59,16 @@ def turned_down(leaf: bytes, key_number: int) -> Readable:
     """What is left of a version that the owner rejected: its entry.
 
     Raises:
-        TrustError: that is none.
+        TrustError: that is none, or no version of it has a key of that number.
     """
     try:
         entry = parse_leaf(leaf).entry
     except FormatError:
         message = "a memory comes without its entry in the owner's log"
         raise TrustError(message) from None
+    if not 1 <= key_number <= entry.version:
+        message = "the server shows a memory under a key that it cannot have had"
+        raise TrustError(message)
     header = Header(
         account_id=entry.account_id,
         memory_id=entry.subject,

@@ -19,11 +19,13 @@ from vectors.making import (
     opening,
     pages,
     proofs,
+    reading,
     sealed,
     settled,
     sharing,
     website,
     wire,
+    writing,
 )
 
 if TYPE_CHECKING:
@@ -68,6 +70,8 @@ def books() -> Iterator[Book]:
     yield sharing.approval_book()
     yield wire.append_book()
     yield pages.page_book()
+    yield writing.writing_book()
+    yield reading.reading_book()
     yield proofs.proof_book()
     yield website.website_book()
     yield website.homepage_book()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vectors.verifier import (
+    apps,
     audit,
     encoding,
     entering,
@@ -309,6 +310,9 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "open-sign-up": entering.open_sign_up,
     "sign-up": entering.sign_up,
     "check-append": wire.check_append,
+    "check-writing": apps.check_writing,
+    "grant-head": apps.grant_head,
+    "grant-page": apps.grant_page,
     "sync-page": wire.sync_page,
     "open-record": wire.open_record,
     "check-proof": proof.check,

@@ -36,16 +36,18 @@ _LISTS = {
 }
 
 
-class _Form:
+class Form:
     """How the values of a body stand there: MessagePack, or JSON."""
 
-    def __init__(self, given: Values) -> None:
+    def __init__(self, given: Values, lists: dict[str, Any]) -> None:
+        self._lists = lists
         self.is_json = "json" in given
         body = json_of(given["json"]) if self.is_json else unpack(_hex(given["bytes"]))
         require(isinstance(body, Pairs))
         self.body: Values = body.mapping()
 
     def binary(self, value: object) -> bytes:
+        """Bytes."""
         if not self.is_json:
             require(isinstance(value, bytes))
             return bytes(value)  # type: ignore[call-overload, no-any-return]
@@ -58,6 +60,7 @@ class _Form:
         return data
 
     def id(self, value: object) -> bytes:
+        """An id."""
         if self.is_json:
             require(isinstance(value, str))
             return read_id(str(value))
@@ -66,18 +69,20 @@ class _Form:
 
     @staticmethod
     def count(value: object) -> int:
+        """A version, or the number of a key."""
         require(type(value) is int and 1 <= value < 1 << 63)
         return int(value)  # type: ignore[call-overload, no-any-return]
 
     def many(self, name: str) -> list[Any]:
-        """One of the lists of an append, which may be left out."""
-        kind, most = _LISTS[name]
+        """One of the lists of a body, which may be left out."""
+        kind, most = self._lists[name]
         items = self.body.get(name, [])
         require(type(items) is list)
         require(len(items) <= most, TOO_LARGE)
         return [self.parts(kind, item) for item in items]
 
     def parts(self, kind: Any, item: Any) -> Any:
+        """A value of this kind, or an array of just such values."""
         if isinstance(kind, str):
             read: Callable[[object], Any] = getattr(self, kind)
             return read(item)
@@ -107,7 +112,7 @@ def stored(kind: str, data: bytes) -> Values:
 def check_append(given: Values) -> Values:
     """What can be said of an append by its bytes, before the log that it is for is looked at."""
     account, public = _hex(given["account_id"]), _hex(given["public"])
-    form = _Form(given)
+    form = Form(given, _LISTS)
     require({"base", "head"} <= form.body.keys() <= {"base", "head", *_LISTS})
     base, note = form.body["base"], form.body["head"]
     require(type(base) is int)
@@ -122,14 +127,18 @@ def check_append(given: Values) -> Values:
         require(entry["account_id"] == account.hex() and entry["author"] is None, INVALID_INPUT)
         if entry["kind"] == "put":
             puts.append([entry["subject"], entry["version"], entry["digest"]])
-    records = [_record(record, account) for record in lists["records"]]
-    _check_distinct(records)
+    records = []
+    for item in lists["records"]:
+        record, named, _ = record_of(item, account, None)
+        require("generation" in named, INVALID_INPUT)
+        records.append(record)
+    check_distinct(records)
     require(sorted(puts) == sorted(records), INVALID_INPUT)
-    _check_head(head, account, public)
+    check_head(head, account, public)
     accepts = [_accept(*item) for item in lists["accepts"]]
-    _check_distinct(accepts)
+    check_distinct(accepts)
     for *_, wrap in lists["wraps"]:
-        _check_wrap(wrap)
+        check_wrap(wrap)
     return {
         "base": base,
         "size": head["size"],
@@ -141,41 +150,48 @@ def check_append(given: Values) -> Values:
     }
 
 
-def _check_distinct(items: list[Any]) -> None:
+def check_distinct(items: list[Any]) -> None:
+    """No version of a memory comes twice."""
     require(len({(memory, version) for memory, version, _ in items}) == len(items), INVALID_INPUT)
 
 
-def _check_head(head: Values, account: bytes, public: bytes) -> None:
+def check_head(head: Values, account: bytes, public: bytes) -> None:
+    """A head is signed by this key of the account."""
     require(head["key_id"] == objects.head_key_id(account, public).hex(), BAD_SIGNATURE)
     ed25519_verify(public, head["text"].encode(), _hex(head["signature"]))
 
 
-def _record(record: list[bytes], account: bytes) -> list[Any]:
-    """Memory, version and digest of an owner's record, as a server sees it."""
+def record_of(
+    record: list[bytes], account: bytes, app: bytes | None
+) -> tuple[list[Any], Values, Values]:
+    """A record as a server sees it: memory, version, digest; whose key it is under; its header."""
     raw, envelope, kek, wrap = record
     header = stored("memory-header", raw)
     require(len(envelope) <= 2_228_224, TOO_LARGE)
     keys.envelope_shape(envelope)
     frame = len(envelope) - 81
     require(frame >= 256 and keys.frame_size(frame - 8) == frame)
-    _check_wrap(wrap)
+    check_wrap(wrap)
     named = read_kek({"bytes": kek.hex()})
-    require(header["account_id"] == account.hex() and header["author"] is None, INVALID_INPUT)
-    require("generation" in named, INVALID_INPUT)
-    return [header["memory_id"], header["version"], _digest(raw, envelope).hex()]
+    author = None if app is None else app.hex()
+    require(header["account_id"] == account.hex() and header["author"] == author, INVALID_INPUT)
+    digest = digest_of(raw, envelope).hex()
+    return [header["memory_id"], header["version"], digest], named, header
 
 
-def _digest(header: bytes, envelope: bytes) -> bytes:
+def digest_of(header: bytes, envelope: bytes) -> bytes:
+    """What an entry names a record by."""
     return sha256(pae("record", sha256(header), sha256(envelope)))
 
 
-def _check_wrap(wrap: bytes) -> None:
+def check_wrap(wrap: bytes) -> None:
+    """The form of a wrapped key."""
     require(len(wrap) == 113)
     require(wrap[0] == 1, UNKNOWN_SUITE)
 
 
 def _accept(memory: bytes, version: int, kek: bytes, wrap: bytes) -> list[Any]:
-    _check_wrap(wrap)
+    check_wrap(wrap)
     named = read_kek({"bytes": kek.hex()})
     require("generation" in named, INVALID_INPUT)
     return [memory.hex(), version, named["generation"]]
@@ -197,7 +213,7 @@ def _item(item: Any) -> list[Any]:
     if record is None:
         return [leaf.hex(), None]
     require(_is_record(record))
-    return [leaf.hex(), _digest(record[0], record[1]).hex()]
+    return [leaf.hex(), digest_of(record[0], record[1]).hex()]
 
 
 def _is_record(record: Any) -> bool:
@@ -223,7 +239,7 @@ def open_record(given: Values) -> Values:
         payload = keys.parse_payload(frame)
     except Refused:
         raise Refused(CANNOT_OPEN) from None
-    return {"content": payload["content"], "digest": _digest(raw, envelope).hex()}
+    return {"content": payload["content"], "digest": digest_of(raw, envelope).hex()}
 
 
 def _wrapping_key(given: Values, named: Values) -> bytes:
