@@ -74,7 +74,7 @@ _hex = bytes.fromhex
 NOT_HERE = frozenset(
     (
         *("envelope-shape", "sign-up", "check-append", "check-writing"),
-        *("check-proof", "key-thumbprint"),
+        *("check-proof", "key-thumbprint", "check-rewraps", "check-wraps", "key-change"),
     )
 )
 """What only the server does (test_server.py)."""

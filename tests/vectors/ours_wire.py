@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from coffret.flows.http import Response, decode_msgpack
+from coffret.flows.keychange import KeysPage
 from coffret.flows.keys import _opened
 from coffret.flows.sync import _Page
 from coffret_vault.errors import OpenError
@@ -28,6 +29,13 @@ def sync_page(given: Values) -> Values:
     return {"size": page.size, "head": page.head, "items": items}
 
 
+def memory_keys(given: Values) -> Values:
+    """A page of memory keys."""
+    page = decode_msgpack(_answer(given), KeysPage)
+    keys = [[m.hex(), number, kek.hex(), wrap.hex()] for m, number, kek, wrap in page.keys]
+    return {"next": page.next, "keys": keys}
+
+
 def open_record(given: Values) -> Values:
     """A record, for its owner or for whoever holds a grant's key."""
     record = decode_msgpack(_answer(given), Record)
@@ -44,4 +52,4 @@ def open_record(given: Values) -> Values:
     return {"content": payload.content, "digest": record.digest.hex()}
 
 
-OPERATIONS = {"sync-page": sync_page, "open-record": open_record}
+OPERATIONS = {"sync-page": sync_page, "memory-keys": memory_keys, "open-record": open_record}

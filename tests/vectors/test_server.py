@@ -90,7 +90,7 @@ def test_an_envelope_is_looked_at_without_its_key() -> None:
         assert outcome(records.check_envelope, bytes.fromhex(case["given"]["envelope"])) == "accept"
 
 
-def _call(given: dict[str, Any]) -> Call:
+def call_of(given: dict[str, Any]) -> Call:
     """A call with the body of a case."""
     text, media = given.get("json"), b"application/msgpack"
     body = bytes.fromhex(given["bytes"]) if text is None else text.encode()
@@ -109,7 +109,7 @@ def _append_of(given: dict[str, Any]) -> Prepared:
     """An append, taken as `POST /log` takes it."""
     verifier = Verifier(bytes.fromhex(given["public"]))
     vault = Vault.of(UUID(given["account_id"]), verifier)
-    return prepare(_call(given).body(Append), vault)
+    return prepare(call_of(given).body(Append), vault)
 
 
 def _append_gives(append: Prepared) -> dict[str, Any]:
@@ -143,7 +143,7 @@ async def _writing_of(given: dict[str, Any]) -> dict[str, Any]:
     """An app's writing, taken as far as its bytes tell."""
     app, holder = UUID(given["app_id"]), Verifier(bytes.fromhex(given["public"]))
     caller = AppCaller(app.bytes, app, app, holder, b"", frozenset())
-    body = _call(given).body(writing.WritingBody)
+    body = call_of(given).body(writing.WritingBody)
     found = await writing._prepare(body, caller, bytes.fromhex(given["grant_id"]))
     return {
         "account_id": found.entries[0].account.hex(),

@@ -9,7 +9,15 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from coffret_server.append import Expected, Prepared, Vault, apply, log_moved, prepare
+from coffret_server.append import (
+    MEMORY_KINDS,
+    Expected,
+    Prepared,
+    Vault,
+    apply,
+    log_moved,
+    prepare,
+)
 from coffret_server.control.accounts import (
     Identity,
     keyslot_changes,
@@ -147,6 +155,8 @@ async def change_keys(body: ChangeBody, owner: CurrentOwner, services: CurrentSe
     identity.check_identity(body.identity.envelope)
     slots = read_keyslots(body.keyslots, owner.account_id, body.identity.generation)
     ready = prepare(decode_append(body.append), Vault.of(owner.account_id, verifier))
+    if any(entry.kind in MEMORY_KINDS for entry in ready.entries):
+        refuse("invalid-input", "a change of keys brings no entries of memories")
     async with services.storage.write() as session:
         account = await own_account(session, owner, lock=True)
         if account.card == body.account_card:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vectors.making import (
     audit,
+    changing,
     encoding,
     entering,
     evidence,
@@ -58,6 +59,7 @@ def books() -> Iterator[Book]:
     yield keys.session_name_book()
     yield entering.sign_up_book()
     yield opening.opening_book()
+    yield changing.changing_book()
     yield lineage.lineage_book()
     yield log.leaf_book()
     yield log.tree_book()

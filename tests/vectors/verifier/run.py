@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from vectors.verifier import (
     apps,
     audit,
+    changing,
     encoding,
     entering,
     evidence,
@@ -310,6 +311,10 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "open-sign-up": entering.open_sign_up,
     "sign-up": entering.sign_up,
     "check-append": wire.check_append,
+    "check-rewraps": changing.check_rewraps,
+    "check-wraps": changing.check_wraps,
+    "memory-keys": changing.memory_keys,
+    "key-change": changing.key_change,
     "check-writing": apps.check_writing,
     "grant-head": apps.grant_head,
     "grant-page": apps.grant_page,
