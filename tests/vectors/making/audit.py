@@ -333,6 +333,11 @@ def audit_book() -> Book:
         book.refuse(name, "audit", {"file": text}, "malformed")
     for name, data, outcome in _untrue():
         book.refuse(name, "audit", {"file": _text(data)}, outcome)
+    few = {"file": _text(whole(leaves(LIFE[:2]), granted=True))}
+    for count in (0, 1, 100):
+        named = f"{count} keys of one app"
+        book.accept(named, "audit-keys", few | {"keys": count}, **ours_audit.whole(few))
+    book.refuse("101 keys of one app", "audit-keys", few | {"keys": 101}, "too-large")
     for name, judged, kept in _compared():
         given = {"file": _text(judged), "kept": _text(kept)}
         book.accept(name, "audit-compare", given, **ours_audit.compared(given))

@@ -350,3 +350,17 @@ def _in_order(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
         else:
             best[longest + 1] = run
     return best[-1]
+
+
+def keyed(given: Values) -> Values:
+    """The file, its one grant's line replaced by as many, each with the key SHA-256(u64 number)."""
+    lines = list(_lines(given["file"]))
+    at = next(at for at, line in enumerate(lines) if line.startswith("grant "))
+    statement, manifest = _line(lines[at], "grant", 2)
+    public = bytes.fromhex(objects.parse("app-manifest", manifest)["signing_public"])
+    told = []
+    for number in range(given["keys"]):
+        app = manifest.replace(public, sha256(number.to_bytes(8, "big")))
+        both = statement.replace(sha256(manifest), sha256(app)), app
+        told.append(" ".join(["grant", *(base64.b64encode(part).decode() for part in both)]) + "\n")
+    return whole({"file": "".join([*lines[:at], *told, *lines[at + 1 :]])})

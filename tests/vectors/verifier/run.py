@@ -287,6 +287,7 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "head": _head,
     "evidence": _evidence,
     "audit": audit.whole,
+    "audit-keys": audit.keyed,
     "audit-findings": audit.findings,
     "audit-compare": audit.compare,
     "hpke-open": _hpke,
