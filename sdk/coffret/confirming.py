@@ -21,6 +21,7 @@ from coffret_vault.errors import (
     LockedError,
     NotFoundError,
     StoreAlteredError,
+    StoreDamagedError,
     TrustError,
 )
 from coffret_vault.formats.checkpoint import parse_head
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 _AWAITED = "awaited head"
 _READ = "read since"
-_U64 = 8
+_DIGEST, _U64 = 32, 8
 
 
 def confirm(state: VaultState, note: str) -> int:
@@ -173,7 +174,18 @@ def _read_to(state: VaultState) -> tuple[bytes, int]:
         _check_unlocked(state)
         with suppress(StoreAlteredError):
             note = open_note(state.keys.keyring, _READ, sealed)
-    return (b"", 0) if note is None else (note[:-_U64], int.from_bytes(note[-_U64:], "big"))
+    return (b"", 0) if note is None else read_place(note)
+
+
+def read_place(note: bytes) -> tuple[bytes, int]:
+    """A head's digest, and to where the log was read since, as a note says it.
+
+    Raises:
+        StoreDamagedError: it is no such note.
+    """
+    if len(note) != _DIGEST + _U64:
+        raise StoreDamagedError
+    return note[:_DIGEST], int.from_bytes(note[_DIGEST:], "big")
 
 
 def _keep(state: VaultState, other: SignedHead, error: TrustError, hashes: Sequence[bytes]) -> None:

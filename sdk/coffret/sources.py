@@ -11,11 +11,11 @@ from coffret.flows.state import PLACES
 from coffret.flows.sync import silent, sync
 from coffret.flows.waiting import settle
 from coffret.importing import Gone, ImportedFolder, carry_out, imported_before
-from coffret_vault.errors import InputError, StoreAlteredError, StoreDamagedError
+from coffret_vault.errors import InputError, StoreAlteredError
 from coffret_vault.ingest.draft import Draft
 from coffret_vault.ingest.names import printable_path
 from coffret_vault.ingest.spaces import PREFIX, free_namespace, gone, likeness, namespaces, renamed
-from coffret_vault.store import open_note, seal_note
+from coffret_vault.store import decoded, open_note, seal_note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     Judge = Callable[["Path", "Likeness"], bool]
     """Says whether the folder at a path is the one that it is somewhat like."""
     Digests = dict[str, str]
+
+_decode_places = msgspec.msgpack.Decoder(dict[str, str]).decode
 
 
 class _Folder:
@@ -151,10 +153,7 @@ def known_places(state: VaultState) -> dict[str, str]:
     note = None
     with suppress(StoreAlteredError):
         note = open_note(state.keys.keyring, PLACES, sealed) if sealed else None
-    try:
-        return msgspec.msgpack.decode(note, type=dict[str, str]) if note else {}
-    except msgspec.MsgspecError:
-        raise StoreDamagedError from None
+    return decoded(_decode_places, note) if note else {}
 
 
 def _keep_places(state: VaultState, places: dict[str, str]) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from coffret.flows import drafts, unkept, unsent
+from coffret import confirming, sources
+from coffret.flows import drafts, grants, handover, unkept, unsent
 from coffret_vault.keyring import Keyring
 from coffret_vault.primitives.secret import SecretBytes
 from coffret_vault.store import Store, decoded, open_note
@@ -98,8 +100,26 @@ _KINDS: dict[str, Callable[[bytes], Any]] = {
 }
 
 
+def _sharing(note: bytes) -> list[Any]:
+    return [[memory, number] for memory, number in handover.read_sharing(note).items()]
+
+
+_PLAIN: dict[str, Callable[[bytes], Any]] = {
+    "sharing": _sharing,
+    "read since": confirming.read_place,
+    "import places": partial(decoded, sources._decode_places),
+}
+
+
+def over(given: Values) -> Values:
+    """What is noted of which grants are over."""
+    return {"note": grants.over_digest(map(_hex, given["over"])).hex()}
+
+
 def text(given: Values) -> Values:
     """What is said in a note, and how it is said again."""
+    if given["kind"] in _PLAIN:
+        return {"said": _shown(_PLAIN[given["kind"]](_hex(given["note"])))}
     found = decoded(_KINDS[given["kind"]], _hex(given["note"]))
     return {"said": _shown(msgspec.to_builtins(found, builtin_types=(bytes,)))}
 
@@ -114,6 +134,7 @@ def _shown(value: Any) -> Any:
 
 OPERATIONS = {
     "note-text": text,
+    "note-freshened": over,
     "open-note": note,
     "known-seal": known,
     "states-seal": states,

@@ -192,7 +192,12 @@ def _over(state: VaultState) -> bytes:
     """Which grants are over: not how many, which a clock that goes back can make the same again."""
     live = {row.statement().grant_id for row in live_grants(state)}
     ids = (row.statement().grant_id for row in state.store.grants.all())
-    return hashlib.sha256(b"".join(sorted(one for one in ids if one not in live))).digest()
+    return over_digest(one for one in ids if one not in live)
+
+
+def over_digest(grants: Iterable[bytes]) -> bytes:
+    """What is noted of which grants are over. docs/spec/2-envelope.md, What a device notes."""
+    return hashlib.sha256(b"".join(sorted(grants))).digest()
 
 
 def _freshen(state: VaultState, memories: list[bytes]) -> Flow[tuple[int, list[bytes]]]:

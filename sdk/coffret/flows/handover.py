@@ -32,6 +32,7 @@ from coffret_vault.errors import (
     OpenError,
     QuotaError,
     StoreAlteredError,
+    StoreDamagedError,
 )
 from coffret_vault.formats.layout import id_text
 from coffret_vault.formats.memory import KEK, parse_header, peek_header
@@ -129,7 +130,18 @@ def _sharing(state: VaultState, grant_id: bytes) -> Sharing:
         kept = (open_note(state.keys.keyring, name, sealed) if sealed else None) or b""
     except StoreAlteredError:
         raise StoreAlteredError(_NOT_OUR_LIST, hint=_ASK_AGAIN) from None
-    items = (kept[at : at + _ITEM] for at in range(0, len(kept), _ITEM))
+    return read_sharing(kept)
+
+
+def read_sharing(note: bytes) -> Sharing:
+    """What a note says that is to be handed over.
+
+    Raises:
+        StoreDamagedError: it is no such note.
+    """
+    if len(note) % _ITEM:
+        raise StoreDamagedError
+    items = (note[at : at + _ITEM] for at in range(0, len(note), _ITEM))
     return {item[:_ID]: int.from_bytes(item[_ID:], "big") for item in items}
 
 

@@ -61,6 +61,7 @@ def note_book() -> Book:
     for name, changes in _unopened(_note()):
         book.refuse(name, "open-note", good | changes, "untrustworthy")
     _texts(book)
+    _plain_texts(book)
     _log_records(book)
     _seals(book)
     return book
@@ -117,6 +118,53 @@ def _texts(book: Book) -> None:
     for name, kind, wrong in _wrong_texts():
         data = wrong if isinstance(wrong, bytes) else _pack(wrong)
         book.refuse(f"{kind}: {name}", "note-text", {"kind": kind, "note": data.hex()}, "malformed")
+
+
+_SHARED = MEMORY_ID + u64(1) + _SECOND + u64(70_000)
+_SINCE = steady("digest of a head", 32) + u64(70_000)
+_PLACES = {"/home/ada/notes": "notes", "/home/ada/caf\u00e9": "caf\u00e9"}
+
+
+def _plain_texts(book: Book) -> None:
+    """Notes that are bytes in a row, a map, or a hash."""
+    for name, kind, note in (
+        ("keys to hand over", "sharing", _SHARED),
+        ("nothing to hand over", "sharing", b""),
+        ("a head that was asked for", "read since", _SINCE),
+        ("folders that were imported", "import places", _pack(_PLACES)),
+        ("no folders", "import places", _pack({})),
+    ):
+        given = {"kind": kind, "note": note.hex()}
+        book.accept(name, "note-text", given, **ours_noted.text(given))
+    for kind, note in (("sharing", _SHARED), ("read since", _SINCE)):
+        for name, data in (("a byte short", note[:-1]), ("a byte long", note + b"\0"),
+                           ("a number short", note[:-8])):  # fmt: skip
+            wrong = {"kind": kind, "note": data.hex()}
+            book.refuse(f"{kind}: {name}", "note-text", wrong, "malformed")
+    book.refuse("read since: nothing", "note-text", {"kind": "read since", "note": ""}, "malformed")
+    places = _pack(_PLACES)
+    for name, data in (
+        ("nothing", b""),
+        ("a byte short", places[:-1]),
+        ("a byte long", places + b"\0"),
+        ("an array", _pack(list(_PLACES))),
+        ("a namespace that is nil", _pack({"/home": None})),
+        ("a namespace in bytes", _pack({"/home": b"notes"})),
+        ("a path in bytes", _pack({b"/home": "notes"})),
+        ("a path that is a number", _pack({1: "notes"})),
+        ("a path that is no UTF-8", places.replace(b"/home", b"/hom\xff")),
+    ):
+        wrong = {"kind": "import places", "note": data.hex()}
+        book.refuse(f"import places: {name}", "note-text", wrong, "malformed")
+    two = [GRANT_ID, APP_ID]
+    for name, ids in (
+        ("none over", two[:0]),
+        ("one over", two[:1]),
+        ("two over", two),
+        ("in another order", two[::-1]),
+    ):
+        ended = {"over": [one.hex() for one in ids]}
+        book.accept(name, "note-freshened", ended, **ours_noted.over(ended))
 
 
 def _wrong_texts() -> Iterator[tuple[str, str, object]]:

@@ -170,8 +170,37 @@ _LEFT_OUT = {
 }
 
 
+def _sharing(note: bytes) -> list[Any]:
+    require(len(note) % 24 == 0)
+    items = [note[at : at + 24] for at in range(0, len(note), 24)]
+    return [[item[:16].hex(), int.from_bytes(item[16:], "big")] for item in items]
+
+
+def _read_since(note: bytes) -> list[Any]:
+    require(len(note) == 40)
+    return [note[:32].hex(), int.from_bytes(note[32:], "big")]
+
+
+def _places(note: bytes) -> Any:
+    places = unpack(note)
+    require(isinstance(places, Pairs))
+    require(all(isinstance(side, str) for pair in places for side in pair))
+    return places.mapping()
+
+
+_PLAIN = {"sharing": _sharing, "read since": _read_since, "import places": _places}
+"""Notes that are no arrays."""
+
+
+def freshened(given: Values) -> Values:
+    """Which grants were over, as a hash of their ids."""
+    return {"note": sha256(b"".join(sorted(map(_hex, given["over"])))).hex()}
+
+
 def text(given: Values) -> Values:
     """What stands in a note, with what it leaves out at its end, and without what nobody knows."""
+    if given["kind"] in _PLAIN:
+        return {"said": _PLAIN[given["kind"]](_hex(given["note"]))}
     said, kind = unpack(_hex(given["note"])), given["kind"]
     least, parts = _TEXTS[kind]
     require(type(said) is list and len(said) >= least)

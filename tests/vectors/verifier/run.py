@@ -304,6 +304,7 @@ OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "read-kit": kept.kit,
     "read-export": export.read,
     "open-note": noted.note,
+    "note-freshened": noted.freshened,
     "note-text": noted.text,
     "log-record": noted.record,
     "known-seal": noted.known,
