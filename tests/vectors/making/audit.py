@@ -25,6 +25,7 @@ from coffret_vault.log.lineage import Step
 from coffret_vault.log.tree import leaf_hash, root_of
 from coffret_vault.primitives.identity import SigningKey
 from coffret_vault.primitives.secret import SecretBytes
+from harness.flipping import flipped
 from vectors import ours_audit
 from vectors.making.book import Book, steady
 from vectors.making.samples import (
@@ -170,19 +171,13 @@ def _exchanged(of: Sequence[bytes], at: int) -> list[bytes]:
     return [*of[:at], of[at + 1], of[at], *of[at + 2 :]]
 
 
-def _altered(data: bytes, at: int = -1) -> bytes:
-    changed = bytearray(data)
-    changed[at] ^= 1
-    return bytes(changed)
-
-
 def _unsigned() -> Iterator[tuple[str, bytes]]:
     """Whose leaves are not those under the head."""
     life = leaves()[:9]
     for at in range(len(life)):
         yield f"entry {at} left out", shown([*life[:at], *life[at + 1 :]], life, granted=True)
     for at in (0, 3, 6, 8):
-        changed = [*life[:at], _altered(life[at]), *life[at + 1 :]]
+        changed = [*life[:at], flipped(life[at]), *life[at + 1 :]]
         yield f"entry {at}, its last bit another", shown(changed, life, granted=True)
     early = life[:6]
     yield "an entry that is none", shown([*early[:3], b"none", *early[4:]], early)

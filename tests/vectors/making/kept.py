@@ -12,6 +12,7 @@ from coffret_vault.formats.pae import pae, u64
 from coffret_vault.grants.apps import index_key, messages_key
 from coffret_vault.keyring import Keyring
 from coffret_vault.keyslots.slots import Place, secret_key_mark
+from harness.flipping import flipped
 from vectors import ours_kept
 from vectors.making.book import Book, steady
 from vectors.making.samples import ACCOUNT_ID, GRANT_ID, ORIGIN, secret, seeds
@@ -95,7 +96,7 @@ def _of_grant(book: Book) -> None:
         ("under another grant's key", {"grant_key": steady("another grant key", 32).hex()}),
         ("under the grant's key itself", _file(bare)),
         ("of a grant, with a size before it", _file(u64(7) + sealed)),
-        ("of a grant, a bit of it", _file(_flipped(sealed, -1))),
+        ("of a grant, a bit of it", _file(flipped(sealed, -1))),
     ):
         book.refuse(name, "open-grant-index", given | _file(sealed) | changes, "cannot-open")
 
@@ -113,12 +114,6 @@ def _file(data: bytes) -> dict[str, object]:
     return {"file": data.hex()}
 
 
-def _flipped(data: bytes, at: int) -> bytes:
-    changed = bytearray(data)
-    changed[at] ^= 1
-    return bytes(changed)
-
-
 def _wrong_files(file: bytes) -> Iterator[tuple[str, dict[str, object]]]:
     yield "another log's size", _file(u64(8) + file[8:])
     yield "another generation", {"generation": 1}
@@ -130,7 +125,7 @@ def _wrong_files(file: bytes) -> Iterator[tuple[str, dict[str, object]]]:
     yield "a byte short", _file(file[:-1])
     yield "a byte long", _file(file + b"\0")
     for name, at in (("salt", 8), ("commitment", 32), ("text", _HEAD), ("tag", -1)):
-        yield f"a bit of the {name}", _file(_flipped(file, at))
+        yield f"a bit of the {name}", _file(flipped(file, at))
 
 
 def ids_book() -> Book:
